@@ -1,0 +1,28 @@
+"""Segmentation networks from their papers, trained with `model.fit`, proven equal on the device.
+
+Rooms load when they are first used, so that `import keras_seg` and `keras-seg --help` do not wait
+for TensorFlow:
+
+    import keras_seg
+    model = keras_seg.models.unet((None, None, 3), num_classes=2)
+"""
+
+from keras_seg.lazy import lazy_names
+from keras_seg.version import __version__
+
+_ROOMS = (
+    "backbones",
+    "blocks",
+    "data",
+    "export",
+    "inference",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "training",
+)
+
+__all__ = ["__version__", *_ROOMS]
+
+__getattr__, __dir__ = lazy_names(__name__, {room: f"keras_seg.{room}" for room in _ROOMS})

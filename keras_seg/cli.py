@@ -1,0 +1,220 @@
+"""`keras-seg <verb>`: the command line. TensorFlow is imported when a verb needs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Literal
+
+import jsonargparse
+from rich.console import Console
+
+from keras_seg.training.recipe import Recipe
+from keras_seg.version import __version__
+
+DONE, REFUSED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+EXPECTED_ERRORS = (ValueError, OSError, RuntimeError)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one verb and returns its exit code: 0 done, 1 refused, 2 wrong input."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    options = make_parser().parse_args(argv)
+    verb, arguments = options.verb, options[options.verb]
+    arguments.pop("config", None)
+    try:
+        if verb == "train":
+            return train(make_parser().instantiate_classes(options).train)
+        return VERBS[verb](**arguments.as_dict())
+    except KeyboardInterrupt:
+        print("keras-seg: interrupted; nothing that was saved is lost.", file=sys.stderr)
+        return INTERRUPTED
+    except EXPECTED_ERRORS as error:
+        if options.traceback:
+            traceback.print_exc()
+        print(f"keras-seg {verb}: {error}", file=sys.stderr)
+        return WRONG_INPUT
+
+
+def make_parser() -> jsonargparse.ArgumentParser:
+    parser = jsonargparse.ArgumentParser(
+        prog="keras-seg",
+        description="Train segmentation networks, export them, and prove the files equal.",
+        version=__version__,
+    )
+    parser.add_argument(
+        "--traceback", action="store_true", help="show where in the code an error arose"
+    )
+    verbs = parser.add_subcommands(dest="verb", metavar="VERB")
+    train_parser = jsonargparse.ArgumentParser(description="Train a network from a recipe.")
+    train_parser.add_argument("--config", action="config", help="YAML file with the same words")
+    train_parser.add_class_arguments(Recipe)
+    verbs.add_subcommand("train", train_parser, help="images and masks in, model.keras out")
+    for name, function in VERBS.items():
+        summary = function.__doc__.splitlines()[0]
+        verb_parser = jsonargparse.ArgumentParser(description=summary)
+        lists = {"images"} if name == "predict" else set()
+        verb_parser.add_function_arguments(function, as_positional=True, skip=lists)
+        for argument in lists:
+            verb_parser.add_argument(argument, nargs="+", type=Path, help="image files")
+        verbs.add_subcommand(name, verb_parser, help=summary.rstrip(".").lower())
+    return parser
+
+
+def train(recipe: Recipe) -> int:
+    from keras_seg import training
+
+    result = training.train(recipe)
+    console = Console()
+    if result.interrupted:
+        console.print(f"Interrupted after {result.epochs} epochs.")
+    if result.model_path is None:
+        console.print("No epoch was completed, so no model was saved.")
+        return INTERRUPTED if result.interrupted else REFUSED
+    console.print(
+        f"Best validation mIoU {result.best_miou:.4f} in epoch {result.best_epoch}: "
+        f"{result.model_path}"
+    )
+    return INTERRUPTED if result.interrupted else DONE
+
+
+def export(
+    file: Path,
+    output: Path | None = None,
+    format: Literal["tflite", "onnx"] | None = None,
+    quantize: Literal["none", "fp16", "dynamic", "int8"] = "none",
+    input_shape: list[int] | None = None,
+    input: Literal["float32", "uint8"] = "float32",
+    head: Literal["logits", "probabilities", "argmax"] = "logits",
+    data: str | None = None,
+    max_drop: float = 1.0,
+    sizing: Literal["auto", "resize", "tile"] = "auto",
+    limit: int | None = None,
+    json_file: Path | None = None,
+) -> int:
+    """Write a trained model as one TFLite or ONNX file and prove it equal.
+
+    Args:
+        file: the trained model, a .keras file.
+        output: file to write; by default beside the model, named after format and quantization.
+        format: tflite or onnx; by default from the suffix of output, else tflite.
+        quantize: weights and arithmetic of the file.
+        input_shape: height and width in pixels; by default what the run was trained with.
+        input: type of the image that the file takes; uint8 takes camera pixels.
+        head: what the file puts out; argmax is a uint8 class map.
+        data: calibrates (training split) and evaluates (validation split); by default the data of
+            the run that the model lies in.
+        max_drop: largest loss of mIoU, in points, with which a quantized file passes.
+        sizing: how images meet the file's size.
+        limit: evaluate on this many images; all by default.
+        json_file: file to write the report to.
+    """
+    from keras_seg.export import GateError
+    from keras_seg.export.command import export_run
+
+    try:
+        report = export_run(
+            file,
+            output=output,
+            format=format,
+            quantize=None if quantize == "none" else quantize,
+            input_shape=input_shape,
+            input=input,
+            head=head,
+            data=data,
+            max_drop=max_drop,
+            sizing=sizing,
+            limit=limit,
+        )
+    except GateError as refusal:
+        print(f"keras-seg export: {refusal}", file=sys.stderr)
+        return REFUSED
+    Console().print(report.table())
+    _write_json(json_file, report.to_dict())
+    return DONE
+
+
+def evaluate(
+    file: Path,
+    data: str | None = None,
+    split: Literal["train", "val"] = "val",
+    sizing: Literal["auto", "resize", "tile"] = "auto",
+    threads: int | None = None,
+    limit: int | None = None,
+    json_file: Path | None = None,
+) -> int:
+    """Measure a .keras, .tflite or .onnx file: mIoU, latency, size.
+
+    Args:
+        file: the model.
+        data: folder or built-in data set; by default the data of the run that the file lies in.
+        split: part of the data.
+        sizing: how images meet a network of fixed size.
+        threads: CPU threads; all by default.
+        limit: use this many images; all by default.
+        json_file: file to write the result to.
+    """
+    from keras_seg import inference
+    from keras_seg.training.run_folder import evaluation_data
+
+    runner = inference.load(file, threads=threads)
+    dataset = evaluation_data(file, data, split, runner.input_shape[2])
+    result = inference.evaluate(runner, dataset, sizing=sizing, limit=limit)
+    Console().print(result.table())
+    _write_json(json_file, result.to_dict())
+    return DONE
+
+
+def predict(
+    file: Path,
+    images: list[Path],
+    output: Path = Path("predictions"),
+    sizing: Literal["auto", "resize", "tile"] = "auto",
+    threads: int | None = None,
+) -> int:
+    """Write palette masks and overlays of images.
+
+    Args:
+        file: the model: .keras, .tflite or .onnx.
+        images: image files.
+        output: folder for X_mask.png and X_overlay.png of each image X.
+        sizing: how images meet a network of fixed size.
+        threads: CPU threads; all by default.
+    """
+    from keras_seg import inference
+    from keras_seg.inference.files import predict_files
+
+    runner = inference.load(file, threads=threads)
+    failed = predict_files(runner, images, output, sizing=sizing)
+    Console().print(f"{len(images) - len(failed)} of {len(images)} images: {output}")
+    for message in failed:
+        print(f"keras-seg predict: {message}", file=sys.stderr)
+    return REFUSED if failed else DONE
+
+
+def demo(output: Path = Path("keras-seg-demo"), epochs: int = 20) -> int:
+    """Train, evaluate, export and prove a small U-Net on the built-in cells.
+
+    Args:
+        output: folder for everything that the demo makes.
+        epochs: passes over the built-in training images.
+    """
+    from keras_seg.demo import run_demo
+
+    return DONE if run_demo(output, epochs=epochs) else REFUSED
+
+
+VERBS = {"export": export, "evaluate": evaluate, "predict": predict, "demo": demo}
+
+
+def _write_json(path: Path | None, record: dict) -> None:
+    if path is not None:
+        path.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

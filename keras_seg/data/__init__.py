@@ -1,0 +1,37 @@
+"""Readers, the built-in data set, augmentation and `tf.data` pipelines."""
+
+from keras_seg.data.augmentation import Augmentation
+from keras_seg.data.builtin import BuiltinDataset
+from keras_seg.data.cached import CachedDataset
+from keras_seg.data.classes import IGNORE_CLASS, ClassTable
+from keras_seg.data.dataset import Sample, SegmentationDataset
+from keras_seg.data.folder import FolderDataset
+from keras_seg.data.open import open_dataset
+from keras_seg.data.resized import ResizedDataset
+from keras_seg.lazy import lazy_names
+
+__all__ = [
+    "IGNORE_CLASS",
+    "Augmentation",
+    "BuiltinDataset",
+    "CachedDataset",
+    "ClassTable",
+    "FolderDataset",
+    "ResizedDataset",
+    "Sample",
+    "SegmentationDataset",
+    "augment",
+    "open_dataset",
+    "training_pipeline",
+    "validation_pipeline",
+]
+
+# These run on TensorFlow, which readers of images do without.
+__getattr__, _ = lazy_names(
+    __name__,
+    {
+        "augment": "keras_seg.data.augment",
+        "training_pipeline": "keras_seg.data.pipeline",
+        "validation_pipeline": "keras_seg.data.pipeline",
+    },
+)

@@ -1,0 +1,130 @@
+"""The built-in data sets behind the interface that every data set has."""
+
+from __future__ import annotations
+
+import difflib
+import operator
+import zlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_seg.data.builtin import cells, faces, streets
+from keras_seg.data.classes import ClassTable
+from keras_seg.data.dataset import Sample, SegmentationDataset
+
+MIN_SIDE = 32
+"""Smallest height and width, in pixels, at which the drawn objects are still recognisable."""
+
+
+class _Kind(NamedTuple):
+    classes: ClassTable
+    size: tuple[int, int]
+    draw: Callable
+
+
+_KINDS = {
+    "cells": _Kind(cells.CLASSES, (128, 128), cells.draw),
+    "streets": _Kind(streets.CLASSES, (128, 192), streets.draw),
+    "faces": _Kind(faces.CLASSES, (128, 128), faces.draw),
+}
+_LENGTHS = {"train": 400, "val": 60}
+
+KINDS = tuple(_KINDS)
+SPLITS = tuple(_LENGTHS)
+
+
+class BuiltinDataset(SegmentationDataset):
+    """Drawn images with exact masks; `dataset[i]` depends on (kind, split, seed, size, i) alone.
+
+    A sample has an image (H, W, 3) uint8, a mask (H, W) int32 and, for cells, instances (H, W)
+    int32. Nothing is stored: a sample is drawn when it is read, the same one each time, in any
+    process. Streets and faces keep their field of view at any size, larger images show larger
+    objects; larger images of cells show both larger cells and more of them.
+
+    Args:
+        kind: "cells" (2 classes, instances), "streets" (7 unbalanced classes and unknown pixels)
+            or "faces" (7 classes).
+        split: "train" or "val"; they share no sample.
+        length: number of samples; any, 400 for train and 60 for val if left out.
+        size: (height, width) in pixels, each at least 32; (128, 128), for streets (128, 192), if
+            left out.
+        seed: another seed gives another data set of the same kind.
+
+    Raises: ValueError for an unknown kind or split, a length below 1, a size below 32 or a
+    negative seed; IndexError for an index past the end.
+    """
+
+    channels = 3
+
+    def __init__(
+        self,
+        kind: str,
+        split: str = "train",
+        *,
+        length: int | None = None,
+        size: tuple[int, int] | None = None,
+        seed: int = 0,
+    ):
+        self.name = self.kind = _one_of("kind", kind, KINDS)
+        self.split = _one_of("split", split, SPLITS)
+        self.classes = _KINDS[kind].classes
+        self.size = _KINDS[kind].size if size is None else _checked_size(size)
+        self.seed = _whole_number("seed", seed, at_least=0)
+        default = _LENGTHS[split]
+        self._length = default if length is None else _whole_number("length", length, at_least=1)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Sample:
+        i = operator.index(index)
+        if not -self._length <= i < self._length:
+            raise IndexError(f"{self} has {self._length} samples. Received: index={index}")
+        i %= self._length
+        words = (zlib.crc32(self.kind.encode()), zlib.crc32(self.split.encode()))
+        rng = np.random.default_rng(np.random.SeedSequence((*words, self.seed, *self.size, i)))
+        image, mask, instances = _KINDS[self.kind].draw(rng, *self.size)
+        return Sample(f"{self.kind}-{self.split}-{i:05d}", image, mask, instances)
+
+    def __repr__(self) -> str:
+        return (
+            f"BuiltinDataset({self.kind!r}, {self.split!r}, length={self._length}, "
+            f"size={self.size}, seed={self.seed})"
+        )
+
+
+def _one_of(what: str, value: str, options: tuple[str, ...]) -> str:
+    if value in options:
+        return value
+    near = difflib.get_close_matches(str(value), options, n=1, cutoff=0)[0]
+    raise ValueError(
+        f"{what} must be one of {', '.join(options)}. Received: {what}={value!r}. "
+        f"Did you mean {near!r}?"
+    )
+
+
+def _whole_number(what: str, value: int, at_least: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or number < at_least:
+        raise ValueError(
+            f"{what} must be a whole number of at least {at_least}. Received: {what}={value!r}"
+        )
+    return number
+
+
+def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
+    try:
+        height, width = (operator.index(side) for side in size)
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < MIN_SIDE:
+        raise ValueError(
+            f"size must be (height, width), two whole numbers of at least {MIN_SIDE} pixels. "
+            f"Received: size={size!r}"
+        )
+    return height, width

@@ -1,0 +1,92 @@
+"""The class table: what the values of a mask mean and how they are drawn."""
+
+from __future__ import annotations
+
+import colorsys
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+IGNORE_CLASS = 255
+"""Mask value that no loss and no metric counts."""
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Names and RGB colours of the mask values 0 .. num_classes - 1.
+
+    Args:
+        names: one name a class, in the order of the mask values.
+        colors: one (red, green, blue) in 0..255 a class; left out, distinct colours are chosen.
+
+    Raises: ValueError if there is no class, more than 255, a name twice, or another number of
+    colours than of names.
+    """
+
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...] = ()
+
+    def __post_init__(self):
+        names = tuple(str(name) for name in self.names)
+        colors = tuple(tuple(int(v) for v in color) for color in self.colors)
+        if not 1 <= len(names) <= IGNORE_CLASS:
+            raise ValueError(f"A class table holds 1 to {IGNORE_CLASS} classes. Received: {names}")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"Class names must differ from each other. Received twice: {twice}")
+        colors = colors or tuple(_distinct_color(i) for i in range(len(names)))
+        if len(colors) != len(names):
+            raise ValueError(
+                f"A class table needs one colour a class. Received: {len(names)} names and "
+                f"{len(colors)} colours"
+            )
+        if any(len(c) != 3 or not all(0 <= v <= 255 for v in c) for c in colors):
+            raise ValueError(f"Colours are (red, green, blue) in 0..255. Received: {colors}")
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "colors", colors)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @classmethod
+    def numbered(cls, num_classes: int) -> ClassTable:
+        """A table for masks of which only the number of classes is known."""
+        return cls(tuple(f"class {i}" for i in range(num_classes)))
+
+    def to_dict(self) -> dict:
+        return {"names": list(self.names), "colors": [list(color) for color in self.colors]}
+
+    @classmethod
+    def from_dict(cls, table: dict) -> ClassTable:
+        return cls(tuple(table["names"]), tuple(map(tuple, table.get("colors") or ())))
+
+
+def read_class_file(path: Path) -> tuple[ClassTable, tuple[int, ...]]:
+    """Reads `classes.json`: {"names": [...], "colors": [[r, g, b], ...], "ignore": value or list}.
+
+    `palette` is taken for `colors` (longer palettes are cut to the classes) and `void_index` for
+    `ignore`. Returns the table and the mask values that mean "ignore", besides 255.
+
+    Raises: ValueError that names the file and the entry that is wrong.
+    """
+    try:
+        content = json.loads(path.read_text())
+        names = content["names"]
+        colors = content.get("colors", content.get("palette", ()))[: len(names)]
+        ignore = content.get("ignore", content.get("void_index", ()))
+        ignored = (ignore,) if isinstance(ignore, int) else tuple(int(value) for value in ignore)
+        return ClassTable(tuple(names), tuple(map(tuple, colors))), ignored
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f'{path} is no class table: {error!r}. It must look like {{"names": ["road", "car"], '
+            '"colors": [[128, 64, 128], [0, 0, 142]], "ignore": 255}'
+        ) from error
+
+
+def _distinct_color(index: int) -> tuple[int, int, int]:
+    """Black for the first class, then hues a golden ratio apart, which never come near again."""
+    if index == 0:
+        return (0, 0, 0)
+    hue, value = index * 0.618034 % 1, (0.95, 0.7, 0.85)[index % 3]
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, value)
+    return (round(255 * red), round(255 * green), round(255 * blue))

@@ -1,0 +1,52 @@
+"""A data set at one fixed size."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from keras_seg.data.dataset import Sample, SegmentationDataset
+
+
+class ResizedDataset(SegmentationDataset):
+    """Another data set with every image and mask resized to (height, width) pixels.
+
+    Images bilinear (over all covered pixels when shrinking), masks and instances nearest.
+    """
+
+    def __init__(self, dataset: SegmentationDataset, size: tuple[int, int]):
+        self._dataset, self.size = dataset, tuple(size)
+        self.name, self.split = dataset.name, dataset.split
+        self.classes, self.channels = dataset.classes, dataset.channels
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self._dataset[index]
+        instances = sample.instances
+        return Sample(
+            sample.name,
+            resize_image(sample.image, self.size),
+            resize_mask(sample.mask, self.size),
+            None if instances is None else resize_mask(instances, self.size),
+        )
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, C) uint8 → (height, width, C) uint8, bilinear."""
+    height, width = size
+    bands = [
+        np.asarray(Image.fromarray(band).resize((width, height), Image.Resampling.BILINEAR))
+        for band in np.moveaxis(image, -1, 0)
+    ]
+    return np.stack(bands, axis=-1)
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) integers → (height, width) integers of the same type, nearest."""
+    height, width = size
+    resized = Image.fromarray(mask.astype(np.int32)).resize(
+        (width, height), Image.Resampling.NEAREST
+    )
+    return np.asarray(resized).astype(mask.dtype)

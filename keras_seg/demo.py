@@ -1,0 +1,150 @@
+"""The whole line on the built-in cells: train, evaluate, export, prove, draw."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")  # draws into files, also where there is no display
+
+import matplotlib.pyplot as plt
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from keras_seg import inference, training
+from keras_seg.data.augmentation import Augmentation
+from keras_seg.data.builtin import otsu_threshold_mask
+from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.data.images import colorize, overlay
+from keras_seg.export import GateError, export
+from keras_seg.inference.evaluation import confusion_of, iou_of
+from keras_seg.training.recipe import Recipe
+
+EXPORTS = {"model.tflite": None, "model_int8.tflite": "int8", "model.onnx": None}
+"""Files that the demo exports, and how each is quantized."""
+SHOWN = 4
+"""Validation images in the picture."""
+
+
+def run_demo(output: Path, *, epochs: int = 20) -> bool:
+    """Trains a small U-Net on the built-in cells and takes it through the whole line.
+
+    Writes the trained run, the exported files, `table.txt`, `results.json` and `demo.png` into
+    `output`, and prints where they are.
+
+    Returns: whether every export passed its gate.
+    """
+    start, console = time.monotonic(), Console()
+    recipe = Recipe(
+        data="builtin:cells",
+        output=str(output),
+        model="unet",
+        model_options={"widths": (8, 16, 32, 64, 128)},
+        crop=(128, 128),
+        epochs=epochs,
+        learning_rate=2e-3,
+        augmentation=Augmentation(flip_vertical=True, scale=(0.8, 1.25)),
+        overwrite=True,
+    )
+    console.rule("Training a small U-Net on the built-in cells")
+    result = training.train(recipe)
+    if result.interrupted or result.model_path is None:
+        console.print("The demo was interrupted.")
+        return False
+
+    train_set, val_set = (training.open_data(recipe, split) for split in ("train", "val"))
+    console.rule("Exporting, and comparing each file with the Keras model")
+    refused = _export_all(console, output, recipe, train_set, val_set)
+    files = ["model.keras", *(name for name in EXPORTS if name not in refused)]
+    evaluations = {name: _evaluated(output / name, val_set) for name in files}
+
+    table = _table(evaluations, _threshold_miou(val_set))
+    console.print(table)
+    with (output / "table.txt").open("w") as file:
+        Console(file=file, width=100).print(table)
+    record = {name: evaluation.to_dict() for name, evaluation in evaluations.items()}
+    (output / "results.json").write_text(json.dumps(record, indent=1) + "\n")
+    _draw(output / "demo.png", val_set, output, files)
+    console.print(f"Everything lies in {output.resolve()}:")
+    for name in (*files, "table.txt", "results.json", "demo.png", "log.csv", "overlays"):
+        console.print(f"  {name}")
+    console.print(f"The demo took {time.monotonic() - start:.0f} s.")
+    return not refused
+
+
+def _export_all(console, output, recipe, train_set, val_set) -> list[str]:
+    """Exports every file of EXPORTS; returns the names of those that the gate refused."""
+    refused = []
+    for name, quantize in EXPORTS.items():
+        try:
+            report = export(
+                output / "model.keras",
+                output / name,
+                quantize=quantize,
+                calibration=train_set,
+                evaluation=val_set,
+                input_shape=(*recipe.crop, recipe.channels),
+            )
+            console.print(f"{name}: {report.accuracy} ({report.seconds:.0f} s)")
+        except GateError as refusal:
+            console.print(f"{name}: {refusal}")
+            refused.append(name)
+    return refused
+
+
+def _evaluated(path: Path, dataset: SegmentationDataset) -> inference.Evaluation:
+    return inference.evaluate(inference.load(path), dataset)
+
+
+def _threshold_miou(dataset: SegmentationDataset) -> float:
+    """mIoU of Otsu's threshold, given for each image the polarity that suits it better."""
+    confusion = np.zeros((2, 2), np.int64)
+    for sample in dataset:
+        mask = otsu_threshold_mask(sample.image).astype(np.uint8)
+        both = [confusion_of(sample, polarity, 2) for polarity in (mask, 1 - mask)]
+        confusion += max(both, key=lambda counts: np.nanmean(iou_of(counts)))
+    return float(np.nanmean(iou_of(confusion)))
+
+
+def _table(evaluations: dict[str, inference.Evaluation], threshold: float) -> Table:
+    columns = ("file", "mIoU", "size", "median latency", "90th percentile")
+    table = Table(*columns, title="Built-in cells, validation images, one at a time")
+    table.add_row("Otsu's threshold, better polarity", f"{threshold:.4f}", "-", "-", "-")
+    for name, evaluation in evaluations.items():
+        table.add_row(
+            name,
+            f"{evaluation.miou:.4f}",
+            f"{evaluation.size_bytes / 1024:.0f} KiB",
+            f"{evaluation.latency_ms_median:.1f} ms",
+            f"{evaluation.latency_ms_p90:.1f} ms",
+        )
+    return table
+
+
+def _draw(path: Path, dataset: SegmentationDataset, folder: Path, files: list[str]) -> None:
+    """Rows of image, truth, Keras mask and int8 mask, each with its mIoU."""
+    shown = ["model.keras", *(name for name in files if "int8" in name)]
+    runners = {name: inference.load(folder / name) for name in shown}
+    columns = 2 + len(runners)
+    figure, axes = plt.subplots(
+        SHOWN, columns, figsize=(2.4 * columns, 2.5 * SHOWN), squeeze=False, layout="constrained"
+    )
+    indices = np.linspace(0, len(dataset) - 1, SHOWN).round().astype(int)
+    for row, index in zip(axes, indices.tolist(), strict=True):
+        sample = dataset[index]
+        cells = [("image", sample.image), ("truth", colorize(sample.mask, dataset.classes))]
+        for name, runner in runners.items():
+            mask = inference.predict(runner, sample.image)
+            miou = np.nanmean(iou_of(confusion_of(sample, mask, len(dataset.classes))))
+            title = f"{name}, mIoU {miou:.2f}"
+            cells.append((title, overlay(sample.image, mask, dataset.classes)))
+        for axis, (title, picture) in zip(row, cells, strict=True):
+            axis.imshow(picture, interpolation="nearest")
+            axis.set_title(title, fontsize=9)
+            axis.axis("off")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

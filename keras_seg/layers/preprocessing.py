@@ -1,0 +1,55 @@
+"""Normalisation of camera pixels as the first layer of a network."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+MODES = {
+    # mode: (factor, mean, deviation) of y = (x * factor - mean) / deviation
+    "unit": (1 / 255, 0.0, 1.0),
+    "symmetric": (1 / 127.5, 1.0, 1.0),
+    "imagenet": (1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+
+
+@keras.saving.register_keras_serializable("keras_seg")
+class Preprocessing(keras.layers.Layer):
+    """Maps pixels in 0..255 to the range that a network was trained on: y = x * scale + offset.
+
+    Shapes: (B, H, W, C) pixels → (B, H, W, C).
+
+    Args:
+        mode: "unit" (0..1), "symmetric" (-1..1, as the mobile networks of Keras Applications
+            expect it) or "imagenet" (RGB mean and deviation of ImageNet; three channels).
+
+    Raises: ValueError for another mode, or for "imagenet" with other than three channels.
+    """
+
+    def __init__(self, mode: str, **base_config):
+        super().__init__(**base_config)
+        if mode not in MODES:
+            raise ValueError(f"preprocessing must be None or one of {[*MODES]}. Received: {mode!r}")
+        self.mode = mode
+        factor, mean, deviation = (np.asarray(value, "float64") for value in MODES[mode])
+        self.scale = (factor / deviation).astype("float32")
+        self.offset = (-mean / deviation).astype("float32")
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        if self.mode == "imagenet" and channels != 3:
+            raise ValueError(
+                "preprocessing='imagenet' is defined for 3 channels (RGB). Received: "
+                f"{channels} channels. Use preprocessing='unit' for other images."
+            )
+
+    def call(self, x):
+        x = keras.ops.cast(x, self.compute_dtype)
+        scale = keras.ops.cast(self.scale, self.compute_dtype)
+        return x * scale + keras.ops.cast(self.offset, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return super().get_config() | {"mode": self.mode}

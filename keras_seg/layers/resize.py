@@ -1,0 +1,89 @@
+"""Resizing with the sampling grid stated, because published weights disagree about it."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+GRIDS = ("half_pixel", "align_corners")
+INTERPOLATIONS = ("bilinear", "nearest")
+
+
+@keras.saving.register_keras_serializable("keras_seg")
+class Resize(keras.layers.Layer):
+    """Resizes a map by a whole factor, or to the height and width of another tensor.
+
+    Shapes: (B, H, W, C) → (B, scale * H, scale * W, C), or with `like` of (B, H', W', ...) →
+    (B, H', W', C).
+
+    Args:
+        scale: whole factor; None when the layer is called with `like`.
+        grid: where the samples lie. "half_pixel": pixel centres at i + 0.5, as
+            `align_corners=False` in PyTorch. "align_corners": the corner pixels of both maps
+            coincide, as `align_corners=True`.
+        interpolation: "bilinear" or "nearest".
+
+    TensorFlow's raw operators are used because each becomes one TFLite operator, and because
+    `keras.ops.image.resize` cannot take a size that is known only when the graph runs.
+
+    Raises: ValueError for another grid or interpolation, or without exactly one of scale and like.
+    """
+
+    def __init__(
+        self,
+        scale: int | None = None,
+        *,
+        grid: str = "half_pixel",
+        interpolation: str = "bilinear",
+        **base_config,
+    ):
+        super().__init__(**base_config)
+        if grid not in GRIDS:
+            raise ValueError(f"grid must be one of {GRIDS}. Received: {grid!r}")
+        if interpolation not in INTERPOLATIONS:
+            raise ValueError(
+                f"interpolation must be one of {INTERPOLATIONS}. Received: {interpolation!r}"
+            )
+        self.scale, self.grid, self.interpolation = scale, grid, interpolation
+
+    def call(self, x, like=None):
+        self._check(like)
+        size = self._target(x.shape, None if like is None else like.shape)[1:3]
+        if None in size:
+            size = tf.shape(x)[1:3] * self.scale if like is None else tf.shape(like)[1:3]
+        operator = {
+            "bilinear": tf.raw_ops.ResizeBilinear,
+            "nearest": tf.raw_ops.ResizeNearestNeighbor,
+        }[self.interpolation]
+        resized = operator(
+            images=x,
+            size=size,
+            align_corners=self.grid == "align_corners",
+            half_pixel_centers=self.grid == "half_pixel",
+        )
+        resized.set_shape(self._target(x.shape, None if like is None else like.shape))
+        return tf.cast(resized, x.dtype)  # the bilinear operator always returns float32
+
+    def compute_output_shape(self, x_shape, like_shape=None):
+        self._check(like_shape)
+        return self._target(x_shape, like_shape)
+
+    def get_config(self):
+        return super().get_config() | {
+            "scale": self.scale,
+            "grid": self.grid,
+            "interpolation": self.interpolation,
+        }
+
+    def _check(self, like):
+        if (self.scale is None) == (like is None):
+            raise ValueError(
+                "Resize needs either `scale` or to be called with `like`. "
+                f"Received: scale={self.scale}, like={'given' if like is not None else None}"
+            )
+
+    def _target(self, x_shape, like_shape):
+        if like_shape is not None:
+            return (x_shape[0], like_shape[1], like_shape[2], x_shape[3])
+        height, width = (None if s is None else s * self.scale for s in x_shape[1:3])
+        return (x_shape[0], height, width, x_shape[3])

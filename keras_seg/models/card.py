@@ -1,0 +1,45 @@
+"""What a model file says of itself, whatever its format."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+
+from keras_seg.data.classes import ClassTable
+from keras_seg.version import __version__
+
+CARD_NAME = "keras_seg.json"
+"""Name of the record in a .keras archive; its stem names the entry in .tflite and .onnx files."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """The record that travels inside .keras, .tflite and .onnx files as JSON.
+
+    Attributes:
+        classes: names and colours of the mask values.
+        network: registered name of the network, None for a foreign model.
+        size_multiple: image height and width must be a multiple of this, in pixels.
+        head: what the file puts out: "logits", "probabilities" or "argmax" (class of each pixel).
+        quantize: how an exported file was quantized, None for float.
+        source_sha256: SHA-256 of the .keras file that an exported file was made from.
+        version: of this package, when the file was written.
+    """
+
+    classes: ClassTable
+    network: str | None = None
+    size_multiple: int = 1
+    head: str = "logits"
+    quantize: str | None = None
+    source_sha256: str | None = None
+    version: str = field(default=__version__)
+
+    def to_json(self) -> str:
+        record = asdict(self) | {"classes": self.classes.to_dict()}
+        return json.dumps(record, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelCard:
+        record = json.loads(text)
+        known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
+        return cls(**known | {"classes": ClassTable.from_dict(record["classes"])})

@@ -1,0 +1,73 @@
+"""Saving and loading of `.keras` files together with their card."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+import keras
+
+from keras_seg import layers  # noqa: F401  (registers the layers that the files name)
+from keras_seg.models.card import CARD_NAME, ModelCard
+
+
+def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
+    """Writes a `.keras` archive that also holds the card; an older file survives any failure.
+
+    Raises: ValueError for another suffix; OSError if the folder cannot be written.
+    """
+    path = Path(path)
+    if path.suffix != ".keras":
+        raise ValueError(f"A model is saved to a file ending in .keras. Received: {path}")
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+        part = Path(folder) / path.name
+        model.save(part)
+        with zipfile.ZipFile(part, "a") as archive:
+            archive.writestr(CARD_NAME, card.to_json())
+        os.replace(part, path)
+
+
+def load(path: str | Path) -> keras.Model:
+    """Reads a `.keras` file in safe mode, without its optimizer and losses.
+
+    Raises: FileNotFoundError, or ValueError if the file is no readable `.keras` archive.
+    """
+    path = _check_archive(path)
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras lets h5py, zipfile, JSON and type errors through
+        raise ValueError(
+            f"{path} could not be loaded as a Keras model: {error}. It may be cut short or hold "
+            "layers that are not registered; save it again with model.save()."
+        ) from error
+
+
+def read_card(path: str | Path) -> ModelCard | None:
+    """The card of a `.keras` file, None if it was not saved by this package.
+
+    Raises: FileNotFoundError, or ValueError if the file is no `.keras` archive.
+    """
+    with zipfile.ZipFile(_check_archive(path)) as archive:
+        if CARD_NAME not in archive.namelist():
+            return None
+        return ModelCard.from_json(archive.read(CARD_NAME).decode())
+
+
+def _check_archive(path) -> Path:
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no model file {path}.")
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{path} is no .keras file: it is not a zip archive. Pass a file that model.save() or "
+            "`keras-seg train` has written."
+        )
+    with zipfile.ZipFile(path) as archive:
+        if "config.json" not in archive.namelist():
+            raise ValueError(
+                f"{path} is no .keras file: the archive has no config.json. Pass a file that "
+                "model.save() or `keras-seg train` has written."
+            )
+    return path

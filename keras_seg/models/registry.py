@@ -1,0 +1,73 @@
+"""The one table of networks, with the facts that tests and documentation read."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import keras
+
+from keras_seg.names import unknown_name
+
+
+@dataclass(frozen=True)
+class Network:
+    """Facts of one network.
+
+    build: the builder, `build(input_shape, num_classes, *, ...) -> keras.Model`.
+    title, paper: as people call it, and where it was published.
+    size_multiple: image height and width must be a multiple of this, in pixels.
+    tiny: options that make a small version, which tests convert and train in seconds.
+    """
+
+    build: Callable[..., keras.Model]
+    title: str
+    paper: str
+    size_multiple: int = 1
+    tiny: dict = field(default_factory=dict)
+
+
+_NETWORKS: dict[str, Network] = {}
+
+
+def register(name: str, *, title: str, paper: str, size_multiple: int = 1, tiny: dict):
+    """Decorator that enters a builder under its name."""
+
+    def enter(build):
+        if name in _NETWORKS:
+            raise ValueError(f"A network called {name!r} is registered already.")
+        _NETWORKS[name] = Network(build, title, paper, size_multiple, tiny)
+        return build
+
+    return enter
+
+
+def list_models() -> list[str]:
+    """Names that `build` takes, sorted."""
+    return sorted(_NETWORKS)
+
+
+def find(name: str) -> Network:
+    """The facts of a network, or a ValueError that names the nearest one."""
+    if name not in _NETWORKS:
+        raise ValueError(unknown_name("model", name, _NETWORKS))
+    return _NETWORKS[name]
+
+
+def build(name: str, input_shape=(None, None, 3), num_classes: int = 21, **options) -> keras.Model:
+    """Builds a network by name: `build("unet", (None, None, 3), 2, widths=(16, 32, 64))`.
+
+    Raises: ValueError for an unknown network or option (with the nearest name), and whatever the
+        builder itself refuses.
+    """
+    network = find(name)
+    known = [
+        parameter.name
+        for parameter in inspect.signature(network.build).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    for option in options:
+        if option not in known:
+            raise ValueError(unknown_name(f"option of {name}", option, known))
+    return network.build(input_shape, num_classes, **options)

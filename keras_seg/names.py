@@ -1,0 +1,14 @@
+"""Error texts for names that do not exist."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def unknown_name(what: str, received: str, known: Iterable[str]) -> str:
+    """ "Unknown model 'unett'. Did you mean 'unet'? Known: deeplabv3plus, unet." """
+    known = sorted(known)
+    nearest = difflib.get_close_matches(str(received), known, n=1)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return f"Unknown {what} {received!r}.{hint} Known: {', '.join(known)}."

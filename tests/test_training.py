@@ -1,0 +1,192 @@
+"""A recipe becomes a trained model, and nothing that was saved is lost."""
+
+import csv
+import os
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_seg import models, training
+from keras_seg.data import Augmentation
+from keras_seg.training import Recipe
+from keras_seg.training.fit import make_optimizer
+from keras_seg.training.run_folder import recipe_beside
+from tests.conftest import TINY_SIZE
+
+
+@pytest.fixture
+def recipe(shapes_folder, tmp_path):
+    return Recipe(
+        data=str(shapes_folder),
+        output=str(tmp_path / "run"),
+        model_options={"widths": [8, 8, 16]},
+        crop=(32, 48),
+        batch_size=4,
+        epochs=2,
+        learning_rate=0.01,
+        overlays=2,
+        augmentation=Augmentation(scale=(0.8, 1.25)),
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, shapes):
+    """A short training that learns, shared by the tests that look at what it left."""
+    from tests.conftest import write_folder
+
+    root = tmp_path_factory.mktemp("training")
+    train, val = (list(part) for part in shapes)
+    names = {"train": [s.name for s in train], "val": [s.name for s in val]}
+    folder = write_folder(root / "shapes", train + val, splits=names)
+    recipe = Recipe(
+        data=str(folder),
+        output=str(root / "run"),
+        model_options={"widths": [8, 16, 16]},
+        crop=TINY_SIZE,
+        batch_size=4,
+        epochs=30,
+        learning_rate=0.01,
+        augmentation=Augmentation(scale=(0.8, 1.25)),
+    )
+    return recipe, training.train(recipe)
+
+
+class TestTrain:
+    def test_network_learns_what_is_easy(self, run):
+        assert run[1].best_miou > 0.9 and not run[1].interrupted
+
+    def test_best_model_is_saved_with_its_card(self, run, shapes):
+        recipe, result = run
+        card = models.read_card(result.model_path)
+        assert card.classes == shapes[0].classes
+        assert (card.network, card.size_multiple) == ("unet", 4)
+        model = models.load(result.model_path)
+        hits = counted = 0
+        for sample in shapes[1]:
+            predicted = np.argmax(model(sample.image[None].astype("float32"))[0], -1)
+            hits += (predicted == sample.mask)[sample.mask != 255].sum()
+            counted += (sample.mask != 255).sum()
+        assert hits / counted > 0.95
+
+    def test_log_has_a_row_an_epoch(self, run):
+        recipe, result = run
+        with open(f"{recipe.output}/log.csv") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == result.epochs == recipe.epochs
+        best = max(float(row["val_mean_iou"]) for row in rows)
+        assert best == pytest.approx(result.best_miou)
+        assert float(rows[result.best_epoch - 1]["val_mean_iou"]) == pytest.approx(best)
+
+    def test_overlays_show_the_epochs_that_were_better(self, run):
+        recipe, result = run
+        path = f"{recipe.output}/overlays/epoch_{result.best_epoch:03d}.png"
+        height, width = TINY_SIZE
+        assert Image.open(path).size == (3 * width + 8, 4 * height + 12)
+
+    def test_recipe_lies_beside_the_model(self, run):
+        assert recipe_beside(run[1].model_path) == run[0]
+
+    def test_equal_recipes_give_equal_first_steps(self, recipe):
+        first = training.train(recipe)
+        again = training.train(replace(recipe, overwrite=True))
+        assert first.best_miou == pytest.approx(again.best_miou, abs=1e-3)
+
+    def test_time_limit_ends_after_an_epoch(self, recipe):
+        assert training.train(replace(recipe, epochs=50, max_minutes=1e-6)).epochs == 1
+
+    def test_mixed_precision_and_resize_train(self, recipe):
+        result = training.train(replace(recipe, mixed_precision=True, resize=(48, 64)))
+        assert np.isfinite(result.best_miou)
+        assert keras.config.dtype_policy().name == "float32"
+        assert models.read_card(result.model_path).image_size == (48, 64)
+
+    @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+    @pytest.mark.parametrize("schedule", ["poly", "cosine", "constant"])
+    def test_schedules_end_where_they_should(self, recipe, optimizer, schedule):
+        recipe = replace(recipe, optimizer=optimizer, schedule=schedule, weight_decay=1e-4)
+        rate = make_optimizer(recipe, 100)._learning_rate
+        at = (lambda step: float(rate(step))) if schedule != "constant" else lambda step: rate
+        ends = {"poly": 0.0, "cosine": 0.0, "constant": 0.01}
+        assert at(0) == pytest.approx(0.01)
+        assert float(keras.ops.convert_to_numpy(at(100))) == pytest.approx(ends[schedule], abs=1e-9)
+
+
+class TestInterruption:
+    def test_what_was_saved_is_kept(self, recipe, monkeypatch):
+        from keras_seg.training import callbacks
+
+        class Interrupt(callbacks.StopAfter):
+            def on_epoch_begin(self, epoch, logs=None):
+                if epoch == 1:
+                    raise KeyboardInterrupt
+
+        monkeypatch.setattr("keras_seg.training.fit.StopAfter", Interrupt)
+        result = training.train(replace(recipe, max_minutes=9))
+        assert result.interrupted and result.epochs == 1
+        assert models.load(result.model_path).count_params() > 0
+
+    def test_nothing_saved_is_said(self, recipe, monkeypatch):
+        def interrupted(*args, **kwargs):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(keras.Model, "fit", interrupted)
+        result = training.train(recipe)
+        assert result.interrupted and result.model_path is None
+
+
+class TestErrors:
+    def test_trained_model_is_not_overwritten_unasked(self, recipe, tmp_path):
+        training.train(replace(recipe, epochs=1))
+        with pytest.raises(FileExistsError, match=r"model\.keras exists.*--overwrite"):
+            training.train(recipe)
+
+    def test_class_count_that_contradicts_the_data(self, recipe):
+        with pytest.raises(ValueError, match="num_classes=5 contradicts .* 3 classes"):
+            training.train(replace(recipe, num_classes=5))
+
+    def test_unknown_model_is_answered_with_the_nearest(self, recipe):
+        with pytest.raises(ValueError, match="Did you mean 'unet'"):
+            training.train(replace(recipe, model="unet2"))
+
+    def test_crop_that_the_network_cannot_take(self, recipe, tmp_path):
+        with pytest.raises(ValueError, match="height .*Received: 30.*28 and 32"):
+            training.train(replace(recipe, crop=(30, 48)))
+        assert not (tmp_path / "run").exists()
+
+    def test_output_that_is_a_file(self, recipe, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(NotADirectoryError, match="Choose another --output"):
+            training.train(replace(recipe, output=str(tmp_path / "file" / "run")))
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+    def test_output_that_cannot_be_written(self, recipe, tmp_path):
+        (tmp_path / "locked").mkdir(mode=0o500)
+        with pytest.raises(PermissionError, match="Choose another --output"):
+            training.train(replace(recipe, output=str(tmp_path / "locked" / "run")))
+
+    @pytest.mark.parametrize(
+        ("entry", "message"),
+        [
+            ({"optimizer": "adm"}, "Did you mean 'adam'"),
+            ({"schedule": "polly"}, "Did you mean 'poly'"),
+            ({"loss": "cross_entropie"}, "Did you mean 'cross_entropy'"),
+            ({"batch_size": 0}, "batch_size must be positive"),
+            ({"epochs": -1}, "epochs must be positive"),
+            ({"crop": (0, 32)}, "crop must be"),
+        ],
+    )
+    def test_entries_that_make_no_sense(self, recipe, entry, message):
+        with pytest.raises(ValueError, match=message):
+            replace(recipe, **entry)
+
+    def test_recipe_files_with_unknown_entries(self, recipe, tmp_path):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(recipe.to_yaml().replace("batch_size", "batchsize"))
+        with pytest.raises(ValueError, match="'batchsize'. Did you mean 'batch_size'"):
+            Recipe.from_yaml(path)
+        path.write_text("- a list")
+        with pytest.raises(ValueError, match="is no recipe"):
+            Recipe.from_yaml(path)
