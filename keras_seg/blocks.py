@@ -85,7 +85,7 @@ def output_scores(x, activation: str | None):
 
 
 def check_input_shape(input_shape) -> tuple[int | None, int | None, int]:
-    """Returns the shape as a tuple, or raises ValueError saying what (height, width, channels) is."""
+    """The shape as a tuple; ValueError unless it is (height, width, channels)."""
     try:
         height, width, channels = input_shape
     except (TypeError, ValueError):

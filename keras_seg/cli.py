@@ -23,20 +23,20 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one verb and returns its exit code: 0 done, 1 refused, 2 wrong input."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    options = make_parser().parse_args(argv)
-    verb, arguments = options.verb, options[options.verb]
-    arguments.pop("config", None)
+    parser = make_parser()
+    options = parser.parse_args(argv)
+    verb = options.verb
     try:
-        if verb == "train":
-            return train(make_parser().instantiate_classes(options).train)
-        return VERBS[verb](**arguments.as_dict())
+        arguments = vars(parser.instantiate_classes(options)[verb])
+        arguments.pop("config", None)
+        return train_verb(Recipe(**arguments)) if verb == "train" else VERBS[verb](**arguments)
     except KeyboardInterrupt:
-        print("keras-seg: interrupted; nothing that was saved is lost.", file=sys.stderr)
+        _complain("keras-seg: interrupted; nothing that was saved is lost.")
         return INTERRUPTED
     except EXPECTED_ERRORS as error:
         if options.traceback:
             traceback.print_exc()
-        print(f"keras-seg {verb}: {error}", file=sys.stderr)
+        _complain(f"keras-seg {verb}: {error}")
         return WRONG_INPUT
 
 
@@ -65,7 +65,7 @@ def make_parser() -> jsonargparse.ArgumentParser:
     return parser
 
 
-def train(recipe: Recipe) -> int:
+def train_verb(recipe: Recipe) -> int:
     from keras_seg import training
 
     result = training.train(recipe)
@@ -82,7 +82,7 @@ def train(recipe: Recipe) -> int:
     return INTERRUPTED if result.interrupted else DONE
 
 
-def export(
+def export_verb(
     file: Path,
     output: Path | None = None,
     format: Literal["tflite", "onnx"] | None = None,
@@ -131,14 +131,14 @@ def export(
             limit=limit,
         )
     except GateError as refusal:
-        print(f"keras-seg export: {refusal}", file=sys.stderr)
+        _complain(f"keras-seg export: {refusal}")
         return REFUSED
     Console().print(report.table())
     _write_json(json_file, report.to_dict())
     return DONE
 
 
-def evaluate(
+def evaluate_verb(
     file: Path,
     data: str | None = None,
     split: Literal["train", "val"] = "val",
@@ -169,7 +169,7 @@ def evaluate(
     return DONE
 
 
-def predict(
+def predict_verb(
     file: Path,
     images: list[Path],
     output: Path = Path("predictions"),
@@ -192,11 +192,11 @@ def predict(
     failed = predict_files(runner, images, output, sizing=sizing)
     Console().print(f"{len(images) - len(failed)} of {len(images)} images: {output}")
     for message in failed:
-        print(f"keras-seg predict: {message}", file=sys.stderr)
+        _complain(f"keras-seg predict: {message}")
     return REFUSED if failed else DONE
 
 
-def demo(output: Path = Path("keras-seg-demo"), epochs: int = 20) -> int:
+def demo_verb(output: Path = Path("keras-seg-demo"), epochs: int = 20) -> int:
     """Train, evaluate, export and prove a small U-Net on the built-in cells.
 
     Args:
@@ -208,7 +208,18 @@ def demo(output: Path = Path("keras-seg-demo"), epochs: int = 20) -> int:
     return DONE if run_demo(output, epochs=epochs) else REFUSED
 
 
-VERBS = {"export": export, "evaluate": evaluate, "predict": predict, "demo": demo}
+# Functions are not called like rooms of the package, because jsonargparse looks a function up under
+# every shorter path that its name could have, which would load those rooms for `--help`.
+VERBS = {
+    "export": export_verb,
+    "evaluate": evaluate_verb,
+    "predict": predict_verb,
+    "demo": demo_verb,
+}
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
 
 
 def _write_json(path: Path | None, record: dict) -> None:

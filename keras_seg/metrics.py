@@ -54,12 +54,12 @@ class MeanIoU(keras.metrics.Metric):
             counted = counted & (truth != self.ignore_class)
         if sample_weight is not None:
             weight = ops.cast(sample_weight, "float32")
-            weight = ops.reshape(weight, weight.shape + (1,) * (len(y_true.shape) - len(weight.shape)))
+            weight = ops.reshape(
+                weight, weight.shape + (1,) * (len(y_true.shape) - len(weight.shape))
+            )
             counted = counted & (ops.reshape(weight * ops.ones_like(y_true, "float32"), (-1,)) != 0)
         cell = ops.where(counted, truth * self.num_classes + predicted, 0)
-        counts = ops.segment_sum(
-            ops.cast(counted, "int64"), cell, num_segments=self.num_classes**2
-        )
+        counts = ops.segment_sum(ops.cast(counted, "int64"), cell, num_segments=self.num_classes**2)
         self.confusion.assign_add(ops.reshape(counts, self.confusion.shape))
 
     def result(self):

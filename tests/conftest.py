@@ -60,7 +60,7 @@ def tiny_model():
 
     built = {}
 
-    def build(name, num_classes=len(TINY_CLASSES), input_shape=(None, None, 3)):
+    def build(name, num_classes=3, input_shape=(None, None, 3)):
         key = (name, num_classes, input_shape)
         if key not in built:
             keras.utils.set_random_seed(0)

@@ -1,4 +1,4 @@
-"""Folders are read as documented, errors say what to do, augmentation moves image and mask alike."""
+"""Folders are read as documented, errors say what to do, masks move with their images."""
 
 import json
 
@@ -10,12 +10,10 @@ from PIL import Image
 from keras_seg import data
 from keras_seg.data import Augmentation, ClassTable, FolderDataset, ResizedDataset
 from keras_seg.data.augment import augment
-from keras_seg.data.images import colorize, overlay, read_image, read_mask, write_mask
+from keras_seg.data.images import colorize, overlay, palette_picture, read_image, read_mask
 from tests.conftest import TINY_CLASSES, TINY_SIZE, write_folder
 
-STILL = Augmentation(
-    flip_horizontal=False, scale=(1, 1), brightness=0, contrast=0, saturation=0
-)
+STILL = Augmentation(flip_horizontal=False, scale=(1, 1), brightness=0, contrast=0, saturation=0)
 
 
 class TestFolder:
@@ -160,7 +158,7 @@ class TestClassTable:
 class TestImages:
     def test_masks_are_written_as_palette_files_that_read_back(self, tmp_path):
         mask = np.array([[0, 1, 2], [255, 1, 0]])
-        write_mask(tmp_path / "m.png", mask, TINY_CLASSES)
+        palette_picture(mask, TINY_CLASSES).save(tmp_path / "m.png")
         np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), mask)
         np.testing.assert_array_equal(
             np.asarray(Image.open(tmp_path / "m.png").convert("RGB")), colorize(mask, TINY_CLASSES)

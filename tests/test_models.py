@@ -96,9 +96,7 @@ class TestEveryModel:
     def test_activation_gives_probabilities(self, name):
         options = models.find(name).tiny
         softmax = models.build(name, (64, 64, 3), 3, activation="softmax", **options)
-        np.testing.assert_allclose(
-            keras.ops.sum(softmax(IMAGE[:, :, :64]), -1), 1, atol=1e-5
-        )
+        np.testing.assert_allclose(keras.ops.sum(softmax(IMAGE[:, :, :64]), -1), 1, atol=1e-5)
         with pytest.raises(ValueError, match="num_classes=1 needs activation 'sigmoid'"):
             models.build(name, (64, 64, 3), 1, activation="softmax", **options)
 
@@ -137,9 +135,7 @@ class TestUNet:
         ("upsampling", "num_classes", "parameters"),
         [("transposed", 2, 31_037_698), ("bilinear", 1, 17_262_977)],
     )
-    def test_default_has_the_parameters_of_the_reference(
-        self, upsampling, num_classes, parameters
-    ):
+    def test_default_has_the_parameters_of_the_reference(self, upsampling, num_classes, parameters):
         model = models.unet((None, None, 3), num_classes, upsampling=upsampling)
         assert sum(np.prod(weight.shape) for weight in model.trainable_weights) == parameters
 
@@ -276,9 +272,7 @@ class TestLayers:
         like = np.zeros((1, 9, 20, 1), "float32")
         expected = _bilinear(x, (9, 20), grid)
         np.testing.assert_allclose(Resize(grid=grid)(x, like=like), expected, atol=1e-5)
-        np.testing.assert_allclose(
-            Resize(3, grid=grid)(x), _bilinear(x, (15, 21), grid), atol=1e-5
-        )
+        np.testing.assert_allclose(Resize(3, grid=grid)(x), _bilinear(x, (15, 21), grid), atol=1e-5)
 
     def test_nearest_resize_repeats_pixels(self):
         x = np.arange(6, dtype="float32").reshape(1, 2, 3, 1)

@@ -119,7 +119,9 @@ def find_pairs(root: Path, split: str) -> list[tuple[Path, Path]]:
             "images or remove the masks."
         )
     if not stems:
-        raise ValueError(f"The split {split!r} of {root} is empty. Add images, or name other stems.")
+        raise ValueError(
+            f"The split {split!r} of {root} is empty. Add images, or name other stems."
+        )
     return [(images[stem], masks[stem]) for stem in stems]
 
 

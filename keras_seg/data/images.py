@@ -61,11 +61,11 @@ def _open(path) -> Image.Image:
         raise ValueError(f"{path} cannot be read as an image: {error}.") from error
 
 
-def write_mask(path: str | Path, mask: np.ndarray, classes: ClassTable) -> None:
-    """Writes an (H, W) mask as a palette PNG: class indices as values, their colours to the eye."""
-    picture = Image.fromarray(mask.astype(np.uint8), mode="P")
+def palette_picture(mask: np.ndarray, classes: ClassTable) -> Image.Image:
+    """An (H, W) mask as a palette picture: class indices as values, their colours to the eye."""
+    picture = Image.fromarray(mask.astype(np.uint8))
     picture.putpalette(_palette(classes).tobytes())
-    picture.save(path, format="PNG")
+    return picture
 
 
 def colorize(mask: np.ndarray, classes: ClassTable) -> np.ndarray:

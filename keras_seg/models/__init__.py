@@ -10,7 +10,7 @@ Every builder takes `input_shape` (height, width, channels; None for a free heig
     name: name of the returned model.
 """
 
-from keras_seg.models.card import ModelCard
+from keras_seg.card import ModelCard
 from keras_seg.models.deeplabv3plus import deeplabv3plus
 from keras_seg.models.files import load, read_card, save
 from keras_seg.models.registry import build, find, list_models

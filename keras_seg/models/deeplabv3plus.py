@@ -103,7 +103,5 @@ def aspp(x, channels: int, rates: tuple[int, int, int], *, dropout: float):
             blocks.separable_conv_bn_act(x, channels, dilation=rate, name=f"aspp.conv{i}")
         )
     x = layers.Concatenate(name="aspp.concat")(branches)
-    x = blocks.conv_bn_act(
-        x, channels, kernel=1, name="aspp.project", norm_name="aspp.project_bn"
-    )
+    x = blocks.conv_bn_act(x, channels, kernel=1, name="aspp.project", norm_name="aspp.project_bn")
     return layers.Dropout(dropout, name="aspp.dropout")(x)

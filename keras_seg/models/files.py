@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import zipfile
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import keras
 
 from keras_seg import layers  # noqa: F401  (registers the layers that the files name)
-from keras_seg.models.card import CARD_NAME, ModelCard
+from keras_seg.card import CARD_NAME, ModelCard
 
 
 def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
@@ -26,7 +25,7 @@ def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
         model.save(part)
         with zipfile.ZipFile(part, "a") as archive:
             archive.writestr(CARD_NAME, card.to_json())
-        os.replace(part, path)
+        part.replace(path)
 
 
 def load(path: str | Path) -> keras.Model:

@@ -94,8 +94,7 @@ def double_conv(x, width: int, *, middle: int | None = None, name: str):
 def _check(widths, upsampling):
     if len(widths) < 2 or any(not isinstance(w, int) or w < 1 for w in widths):
         raise ValueError(
-            "widths must be two or more whole numbers, one a resolution. "
-            f"Received: {tuple(widths)}"
+            f"widths must be two or more whole numbers, one a resolution. Received: {tuple(widths)}"
         )
     if upsampling not in UPSAMPLINGS:
         raise ValueError(f"upsampling must be one of {UPSAMPLINGS}. Received: {upsampling!r}")

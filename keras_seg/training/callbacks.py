@@ -56,9 +56,7 @@ class DrawOverlays(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self.save_best.best_epoch != epoch + 1 or not self.samples:
             return
-        rows = [
-            (sample.image, sample.mask, self._predict(sample.image)) for sample in self.samples
-        ]
+        rows = [(sample.image, sample.mask, self._predict(sample.image)) for sample in self.samples]
         self.folder.mkdir(exist_ok=True)
         sheet(rows, self.classes).save(self.folder / f"epoch_{epoch + 1:03d}.png")
 
@@ -90,8 +88,11 @@ def sheet(
 ) -> Image.Image:
     """Rows of (image, truth, prediction) as one picture: image, truth, overlay of prediction."""
     cells = [
-        [np.broadcast_to(image, (*image.shape[:2], 3)), colorize(truth, classes)]
-        + [overlay(image, predicted, classes)]
+        (
+            np.broadcast_to(image, (*image.shape[:2], 3)),
+            colorize(truth, classes),
+            overlay(image, predicted, classes),
+        )
         for image, truth, predicted in rows
     ]
     width = max(sum(cell.shape[1] + GAP for cell in row) for row in cells)

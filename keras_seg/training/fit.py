@@ -48,12 +48,12 @@ def train(recipe: Recipe) -> TrainingResult:
         or an output folder that cannot work, before the first step.
     """
     keras.utils.set_random_seed(recipe.seed)
-    network = models.find(recipe.model)
+    models.find(recipe.model)  # a wrong name is said before data are read
     train_set, val_set = open_data(recipe, "train"), open_data(recipe, "val")
     check_classes(recipe, train_set.classes)
+    model = build_model(recipe, len(train_set.classes))
     folder = run_folder.prepare(recipe)
 
-    model = build_model(recipe, len(train_set.classes))
     steps = steps_per_epoch(train_set, recipe.batch_size)
     model.compile(
         optimizer=make_optimizer(recipe, steps * recipe.epochs),
@@ -62,7 +62,10 @@ def train(recipe: Recipe) -> TrainingResult:
         jit_compile=False,  # XLA's CPU convolutions are 1.6 times slower than TensorFlow's own
     )
     card = models.ModelCard(
-        train_set.classes, network=recipe.model, size_multiple=size_multiple(model)
+        train_set.classes,
+        network=recipe.model,
+        size_multiple=size_multiple(model),
+        image_size=recipe.resize,
     )
     save_best = SaveBest(folder / run_folder.MODEL_NAME, card)
     history, interrupted = keras.callbacks.History(), False
@@ -157,7 +160,9 @@ def _callbacks(recipe, folder, val_set, save_best, history):
     if recipe.overlays:
         overlays = folder / "overlays"
         callbacks.append(
-            DrawOverlays(overlays, val_set, recipe.overlays, save_best, save_best.card.size_multiple)
+            DrawOverlays(
+                overlays, val_set, recipe.overlays, save_best, save_best.card.size_multiple
+            )
         )
     if recipe.max_minutes is not None:
         callbacks.append(StopAfter(recipe.max_minutes))

@@ -20,6 +20,8 @@ class ModelCard:
         classes: names and colours of the mask values.
         network: registered name of the network, None for a foreign model.
         size_multiple: image height and width must be a multiple of this, in pixels.
+        image_size: (height, width) that images were resized to in training, so that others are to
+            be resized too; None for a network that was trained on images at their own scale.
         head: what the file puts out: "logits", "probabilities" or "argmax" (class of each pixel).
         quantize: how an exported file was quantized, None for float.
         source_sha256: SHA-256 of the .keras file that an exported file was made from.
@@ -29,6 +31,7 @@ class ModelCard:
     classes: ClassTable
     network: str | None = None
     size_multiple: int = 1
+    image_size: tuple[int, int] | None = None
     head: str = "logits"
     quantize: str | None = None
     source_sha256: str | None = None
@@ -42,4 +45,11 @@ class ModelCard:
     def from_json(cls, text: str) -> ModelCard:
         record = json.loads(text)
         known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
-        return cls(**known | {"classes": ClassTable.from_dict(record["classes"])})
+        size = record.get("image_size")
+        return cls(
+            **known
+            | {
+                "classes": ClassTable.from_dict(record["classes"]),
+                "image_size": tuple(size) if size else None,
+            }
+        )

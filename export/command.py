@@ -1,0 +1,73 @@
+"""`keras-seg export`: what a run's folder knows fills in what was not said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from keras_seg.export.exporter import export
+from keras_seg.export.report import ExportReport
+from keras_seg.models.files import load, read_card
+from keras_seg.training.run_folder import evaluation_data, recipe_beside
+
+
+def export_run(
+    model_path: Path,
+    *,
+    output: Path | None,
+    format: str | None,
+    quantize: str | None,
+    input_shape: list[int] | None,
+    input: str,
+    head: str,
+    data: str | None,
+    max_drop: float,
+    sizing: str,
+    limit: int | None,
+) -> ExportReport:
+    """Exports a model that lies in the folder of its run.
+
+    Args:
+        output: None for a file beside the model, called `model_int8_argmax.tflite` or the like.
+        input_shape: (height, width); None for the size that images had in training, or else the
+            size of the training crops.
+        data: None for the data of the run; without a run the accuracy stays unmeasured.
+
+    Raises: as `export`.
+    """
+    recipe, card = recipe_beside(model_path), read_card(model_path)
+    size = _size(input_shape) or (card and card.image_size) or (recipe and recipe.crop)
+    channels = load(model_path).inputs[0].shape[-1]
+    known = data is not None or recipe is not None
+    train_set, val_set = (
+        evaluation_data(model_path, data, split, channels) if known else None
+        for split in ("train", "val")
+    )
+    suffix = format or (output.suffix.removeprefix(".") if output else "tflite")
+    return export(
+        model_path,
+        output or model_path.with_name(_file_name(model_path, suffix, quantize, head)),
+        format=format,
+        quantize=quantize,
+        calibration=train_set,
+        evaluation=val_set,
+        input_shape=None if size is None else (*size, channels),
+        input=input,
+        head=head,
+        max_drop=max_drop,
+        sizing=sizing,
+        limit=limit,
+    )
+
+
+def _file_name(model_path: Path, suffix: str, quantize: str | None, head: str) -> str:
+    parts = [model_path.stem, quantize, head if head != "logits" else None]
+    return f"{'_'.join(filter(None, parts))}.{suffix}"
+
+
+def _size(input_shape: list[int] | None) -> tuple[int, int] | None:
+    if input_shape is not None and len(input_shape) != 2:
+        raise ValueError(
+            "--input_shape is the height and width in pixels, such as [256,320]. "
+            f"Received: {input_shape}"
+        )
+    return None if input_shape is None else (input_shape[0], input_shape[1])

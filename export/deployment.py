@@ -1,0 +1,126 @@
+"""The graph that goes to the device: static shape, batch 1, float32, one image in, one map out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_seg.export.errors import ExportError
+from keras_seg.export.request import HEADS
+from keras_seg.inference.keras_runner import first_output
+from keras_seg.layers import Preprocessing
+
+REDUCED = {"float16", "bfloat16", "mixed_float16", "mixed_bfloat16"}
+"""Names of the policies that a deployed network leaves behind."""
+
+
+def deployed_model(model: keras.Model, input_shape: tuple[int, int, int]) -> keras.Model:
+    """A copy of a network for the device, with the same weights.
+
+    It has a static shape with batch 1: only then do dilated convolutions stay one operator, and
+    batch norms fold into them. Further training outputs are gone, everything is float32, and the
+    normalisation is a 1x1 depthwise convolution, which is one fast operator in int8 where multiply
+    and subtract are two slow ones.
+
+    Raises: ExportError if the network cannot be rebuilt at this size.
+    """
+    image = keras.Input(input_shape, batch_size=1, name="image")
+    return _rebuilt(model, image, _as_convolution)
+
+
+def float32_model(model: keras.Model) -> keras.Model:
+    """The network that an exported file must equal: `model` itself, or its copy in float32."""
+    if all(layer.compute_dtype == "float32" for layer in model._flatten_layers()):
+        return model
+    image = keras.Input(model.inputs[0].shape[1:], name="image")
+    return _rebuilt(model, image, _copied)
+
+
+def deployed_function(
+    model: keras.Model, input_dtype: str, head: str, from_logits: bool = True
+) -> tuple[tf.types.experimental.GenericFunction, tf.TensorSpec]:
+    """The function to convert and the TensorSpec of its image.
+
+    Shapes: (1, H, W, C) pixels in 0..255 → {name: output}: "logits" or "probabilities"
+    (1, H, W, num_classes) float32, or "classes" (1, H, W) uint8.
+
+    Args:
+        from_logits: False for a network that ends in probabilities.
+    """
+    shape = model.inputs[0].shape
+
+    @tf.function
+    def deploy(image):
+        scores = first_output(model(tf.cast(image, tf.float32), training=False))
+        return {HEADS[head]: _with_head(scores, head, from_logits)}
+
+    return deploy, tf.TensorSpec(shape, input_dtype, name="image")
+
+
+def _with_head(scores: tf.Tensor, head: str, from_logits: bool) -> tf.Tensor:
+    binary = scores.shape[-1] == 1
+    if head == "argmax" and binary:
+        return tf.cast(scores[..., 0] > (0.0 if from_logits else 0.5), tf.uint8)
+    if head == "argmax":
+        # int32 first: half the memory of int64, and TFLite has no argmax to uint8
+        return tf.cast(tf.argmax(scores, -1, output_type=tf.int32), tf.uint8)
+    if head == "probabilities" and from_logits:
+        return tf.sigmoid(scores) if binary else tf.nn.softmax(scores)
+    return scores
+
+
+def _rebuilt(
+    model: keras.Model, image: keras.KerasTensor, copy: Callable[[keras.Layer], keras.Layer]
+) -> keras.Model:
+    # a model of its own, not compiled, so that unregistered losses and metrics do not matter
+    bare = keras.Model(model.inputs, first_output(model.output))
+    pairs = []
+
+    def clone(layer):
+        pairs.append((layer, copy(layer)))
+        return pairs[-1][1]
+
+    inputs = keras.tree.map_structure(lambda _: image, bare.input)
+    try:
+        rebuilt = keras.models.clone_model(
+            bare, input_tensors=inputs, clone_function=clone, recursive=True
+        )
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise ExportError(
+            f"The network cannot be rebuilt for images of {image.shape[1:]}: {error} "
+            "It must be a functional model of registered layers, and the size one that it takes."
+        ) from error
+    for source, target in pairs:
+        _copy_weights(source, target)
+    return rebuilt
+
+
+def _copied(layer: keras.Layer) -> keras.Layer:
+    return type(layer).from_config(in_float32(layer.get_config()))
+
+
+def _as_convolution(layer: keras.Layer) -> keras.Layer:
+    if isinstance(layer, Preprocessing):
+        return keras.layers.DepthwiseConv2D(1, name=layer.name, dtype="float32")
+    return _copied(layer)
+
+
+def _copy_weights(source: keras.Layer, target: keras.Layer):
+    if isinstance(source, Preprocessing) and not isinstance(target, Preprocessing):
+        kernel, bias = target.kernel, target.bias
+        kernel.assign(np.reshape(np.broadcast_to(source.scale, bias.shape), kernel.shape))
+        bias.assign(np.broadcast_to(source.offset, bias.shape))
+    elif isinstance(source, keras.Layer) and source.weights:
+        target.set_weights([np.asarray(value, np.float32) for value in source.get_weights()])
+
+
+def in_float32(config):
+    """A layer's configuration with every reduced precision in it, however deep, made float32."""
+    if isinstance(config, dict):
+        return {key: in_float32(value) for key, value in config.items()}
+    if isinstance(config, (list, tuple)):
+        return type(config)(in_float32(value) for value in config)
+    return "float32" if isinstance(config, str) and config in REDUCED else config

@@ -1,0 +1,110 @@
+"""`export`: one call from a trained network to a proven file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import keras
+
+from keras_seg.card import ModelCard
+from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.export.calibration import Calibration, choose
+from keras_seg.export.deployment import deployed_model
+from keras_seg.export.metadata import with_card
+from keras_seg.export.onnx import to_onnx
+from keras_seg.export.publish import publish
+from keras_seg.export.report import ExportReport, in_words
+from keras_seg.export.request import HEADS, Request
+from keras_seg.export.source import Source
+from keras_seg.export.tflite import to_tflite
+from keras_seg.inference.evaluation import check_comparable
+from keras_seg.inference.prediction import resolve_sizing
+
+
+def export(
+    model: keras.Model | str | Path,
+    path: str | Path,
+    *,
+    format: str | None = None,
+    quantize: str | None = None,
+    calibration: SegmentationDataset | None = None,
+    evaluation: SegmentationDataset | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    input: str = "float32",
+    head: str = "logits",
+    max_drop: float = 1.0,
+    sizing: str = "auto",
+    limit: int | None = None,
+    threads: int | None = None,
+    card: ModelCard | None = None,
+) -> ExportReport:
+    """Writes a network as a .tflite or .onnx file, and proves that it answers as the network does.
+
+    Args:
+        model: a .keras file, or a functional model: image in 0..255 → logits.
+        path: file to write. It appears only when the export has passed everything; an older file
+            of that name stays until then.
+        format: "tflite" or "onnx"; None for what the suffix of `path` says.
+        quantize: None (float32), or for TFLite "fp16" (weights), "dynamic" (int8 weights) or
+            "int8" (everything, needs `calibration`).
+        calibration: training data, from which real images are chosen for int8.
+        evaluation: validation data for the comparison; None leaves the accuracy unmeasured.
+        input_shape: (height, width, channels) for a model of free size; left out, the size that
+            its training images were resized to.
+        input: "float32" or "uint8", the type of the image. Values are pixels in 0..255 either way.
+        head: "logits", "probabilities" or "argmax" (uint8 classes).
+        max_drop: points of mIoU that a quantized file may lose.
+        sizing: how images of other sizes meet the file: "auto" (as in training), "resize", "tile".
+        limit: compare on this many evaluation images; None for all.
+        threads: CPU threads for the comparison.
+        card: classes and size multiple of a model in memory; a .keras file has its own.
+
+    Raises: ValueError or OSError for what was asked wrongly; ExportError for a network that the
+    format cannot hold; GateError, with the numbers, for a file that answers too differently.
+    """
+    start = time.perf_counter()
+    request = Request.checked(
+        path,
+        format=format,
+        quantize=quantize,
+        calibration=calibration,
+        input=input,
+        head=head,
+        sizing=sizing,
+        max_drop=max_drop,
+        limit=limit,
+    )
+    source = Source.opened(model, card, input_shape, request, threads)
+    if evaluation is not None:  # before the slow part
+        check_comparable({"keras": source.reference}, evaluation, limit)
+    chosen = Calibration([], [], [])
+    if quantize == "int8":
+        chosen = choose(calibration, source.shape, sizing=resolve_sizing(sizing, source.card))
+    content = _converted(source, request, chosen)
+    found, result = publish(content, source, request, evaluation, threads)
+    return ExportReport(
+        path=str(request.path),
+        format=request.format,
+        quantize=quantize,
+        input_shape=source.shape,
+        input=input,
+        head=head,
+        size_bytes=found.size_bytes,
+        audit=found,
+        gate=result,
+        accuracy=in_words(result),
+        calibration_images=len(chosen.images),
+        missing_classes=tuple(chosen.missing),
+        seconds=time.perf_counter() - start,
+        card=source.card,
+    )
+
+
+def _converted(source: Source, request: Request, chosen: Calibration) -> bytes:
+    """The file's bytes, with its card in them."""
+    model = deployed_model(source.model, source.shape)
+    if request.format == "onnx":
+        return to_onnx(model, request, source.card, source.from_logits)
+    content = to_tflite(model, request, chosen.images, source.from_logits)
+    return with_card(content, source.card, HEADS[request.head])

@@ -1,0 +1,89 @@
+"""No file gets its name before it has answered as the Keras model does, on real images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.export.errors import ExportError, GateError
+from keras_seg.inference.evaluation import compare
+from keras_seg.inference.results import Comparison
+from keras_seg.inference.runner import Runner
+
+MIN_AGREEMENT = 0.999
+"""Part of the pixels on which a float file must name the same class as the Keras model."""
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """How an exported file compares with the Keras model.
+
+    Attributes:
+        passed: whether it may keep its name.
+        rule: what was asked, in words.
+        agreement: part of all pixels with the same class, 0..1.
+        drop: points of mIoU that were lost on the way, negative for a gain.
+        comparison: everything measured; "keras" and the file's format.
+    """
+
+    passed: bool
+    rule: str
+    agreement: float
+    drop: float
+    comparison: Comparison
+
+    def to_dict(self) -> dict:
+        """Everything as plain values for JSON."""
+        return vars(self) | {"comparison": self.comparison.to_dict()}
+
+
+def judge(
+    reference: Runner,
+    exported: Runner,
+    dataset: SegmentationDataset,
+    *,
+    sizing: str,
+    max_drop: float,
+    limit: int | None = None,
+) -> GateResult:
+    """Compares an exported file with the Keras model, image by image.
+
+    A float32 file must name the same class on 99.9 % of the pixels. A quantized one may lose at
+    most `max_drop` points of mIoU.
+
+    Raises: GateError with the numbers and what to try.
+    """
+    name, quantize = exported.format, exported.card.quantize
+    comparison = compare({"keras": reference, name: exported}, dataset, sizing=sizing, limit=limit)
+    before, after = (comparison.evaluations[key].miou for key in ("keras", name))
+    if before is None or after is None:
+        raise ExportError(
+            f"The evaluation data {dataset.name!r} has no labelled pixel, so nothing can be "
+            "measured on it. Pass images with masks, or leave evaluation out."
+        )
+    agreement, drop = comparison.agreement[name], 100 * (before - after)
+    if quantize is None:
+        rule = f"same class on at least {100 * MIN_AGREEMENT:.1f} % of the pixels"
+        passed = agreement >= MIN_AGREEMENT
+    else:
+        rule = f"at most {max_drop:g} points of mIoU lost"
+        passed = drop <= max_drop
+    result = GateResult(passed, rule, agreement, drop, comparison)
+    if not passed:
+        raise GateError(_refusal(result, before, after, quantize), result)
+    return result
+
+
+def _refusal(result: GateResult, before: float, after: float, quantize: str | None) -> str:
+    remedy = {
+        None: "The file does not compute what the model does: please report the network.",
+        "int8": "Calibrate on images that look more like these, try quantize='dynamic' or 'fp16', "
+        "or allow more with max_drop.",
+        "dynamic": "Try quantize='fp16', or allow more with max_drop.",
+        "fp16": "Leave quantize out, or allow more with max_drop.",
+    }[quantize]
+    return (
+        f"The exported file was refused and deleted: asked for {result.rule}. Received: mIoU "
+        f"{100 * after:.2f} % after {100 * before:.2f} % in Keras ({result.drop:.2f} points lost), "
+        f"same class on {100 * result.agreement:.2f} % of the pixels. {remedy}"
+    )

@@ -1,0 +1,75 @@
+"""An exported file gets its name only after it has proven itself."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from keras_seg import inference
+from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.export.audit import Audit, audit
+from keras_seg.export.errors import ExportError
+from keras_seg.export.gate import GateResult, judge
+from keras_seg.export.request import Request
+from keras_seg.export.source import Source
+
+
+def publish(
+    content: bytes,
+    source: Source,
+    request: Request,
+    evaluation: SegmentationDataset | None,
+    threads: int | None,
+) -> tuple[Audit, GateResult | None]:
+    """Writes the file beside its place, proves it there, and only then gives it its name."""
+    path, result = request.path, None
+    # a folder, since a temporary file could be read by nobody else once it has its name
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+        draft = Path(folder) / path.name
+        draft.write_bytes(content)
+        exported = inference.load(draft, threads=threads)
+        _check_runs(exported, source)
+        found = audit(draft)
+        _check_audit(found)
+        if evaluation is not None:
+            result = judge(
+                source.reference,
+                exported,
+                evaluation,
+                sizing=request.sizing,
+                max_drop=request.max_drop,
+                limit=request.limit,
+            )
+        draft.replace(path)
+    return replace(found, path=str(path)), result
+
+
+def _check_runs(exported: inference.Runner, source: Source):
+    """Raises ExportError unless the file takes its image and puts out finite numbers."""
+    if exported.input_shape != source.shape:
+        raise ExportError(
+            f"The file came out for images of {exported.input_shape} instead of {source.shape}. "
+            "Please report the network."
+        )
+    if not np.isfinite(exported.run(np.zeros(source.shape, np.uint8))).all():
+        raise ExportError(
+            "The file answers a black image with numbers that are not finite. Look for NaN or "
+            "infinite weights in the model, which training with too high a rate leaves."
+        )
+
+
+def _check_audit(found: Audit):
+    """Raises ExportError for operators that a device could not run, or not in integers."""
+    if found.problems:
+        raise ExportError(
+            f"The file was refused and deleted: {'; '.join(found.problems)}. Replace the layers "
+            "that these come from."
+        )
+    if found.islands:
+        raise ExportError(
+            "The file was refused and deleted: not everything in it is computed in integers: "
+            f"{', '.join(found.islands)}. Replace these layers, or use quantize='dynamic'."
+        )

@@ -1,0 +1,167 @@
+"""What an export was asked for, checked before anything slow begins."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_seg.card import ModelCard
+from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.export.errors import ExportError
+from keras_seg.inference.prediction import check_sizing
+from keras_seg.layers.size_guard import nearest_sizes
+from keras_seg.names import unknown_name
+
+QUANTIZATIONS = {"tflite": (None, "fp16", "dynamic", "int8"), "onnx": (None,)}
+"""What each format can be quantized to; None is float32."""
+FORMATS = tuple(QUANTIZATIONS)
+INPUTS = ("float32", "uint8")
+"""Type of the image that the file takes. Values are pixels in 0..255 either way."""
+HEADS = {"logits": "logits", "probabilities": "probabilities", "argmax": "classes"}
+"""What the file puts out, and the name of that output."""
+MAX_CLASSES = 255
+"""A uint8 class map holds 0..254, since 255 means "unknown" in masks."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """The words of `export`, checked.
+
+    Raises: ValueError for a name that does not exist (with the nearest), a quantization that the
+    format does not have, or int8 without calibration images; OSError if the folder cannot be
+    written to.
+    """
+
+    path: Path
+    format: str
+    quantize: str | None
+    input: str
+    head: str
+    sizing: str
+    max_drop: float
+    limit: int | None
+
+    @classmethod
+    def checked(
+        cls,
+        path: str | Path,
+        *,
+        format: str | None,
+        quantize: str | None,
+        calibration: SegmentationDataset | None,
+        input: str,
+        head: str,
+        sizing: str,
+        max_drop: float,
+        limit: int | None,
+    ) -> Request:
+        path = Path(path)
+        format = _format_of(path, format)
+        _check_name("quantize", quantize, QUANTIZATIONS["tflite"])
+        if quantize not in QUANTIZATIONS[format]:
+            raise ValueError(
+                f"{format} files are written in float32 only. Received: quantize={quantize!r}. "
+                "Leave quantize out, or write a .tflite file."
+            )
+        _check_name("input", input, INPUTS)
+        _check_name("head", head, tuple(HEADS))
+        check_sizing(sizing)
+        if quantize == "int8" and (calibration is None or len(calibration) == 0):
+            raise ValueError(
+                "quantize='int8' needs real images to measure the range of every tensor on. "
+                f"Received: {'no' if calibration is None else 'an empty'} calibration data set. "
+                "Pass the training data as calibration."
+            )
+        if not max_drop >= 0:
+            raise ValueError(f"max_drop is in points of mIoU, 0 or more. Received: {max_drop}")
+        _check_writable(path)
+        return cls(path, format, quantize, input, head, sizing, max_drop, limit)
+
+
+def resolve_shape(
+    own_shape: tuple, input_shape: tuple[int, int, int] | None, card: ModelCard
+) -> tuple[int, int, int]:
+    """The static (height, width, channels) of the file.
+
+    Args:
+        own_shape: of the model, None where free; `input_shape` or else the size that the card says
+            it was trained at takes that place.
+
+    Raises: ValueError if it stays free, contradicts the model, or is no size that it can take.
+    """
+    shape = own_shape if input_shape is None else tuple(input_shape)
+    if shape[:2] == (None, None) and card.image_size is not None:
+        shape = (*card.image_size, own_shape[2])
+    if len(shape) != 3 or None in shape:
+        raise ValueError(
+            "A file for a device has a fixed size. "
+            f"Received: input_shape={input_shape} for a model of {own_shape}. "
+            f"Pass input_shape, such as (256, 256, {own_shape[2]})."
+        )
+    if shape[2] != own_shape[2]:
+        raise ValueError(
+            f"The model takes images of {own_shape[2]} channels. Received: input_shape={shape}. "
+            f"Pass {(*shape[:2], own_shape[2])}."
+        )
+    for axis, size, own in zip(("height", "width"), shape, own_shape, strict=False):
+        if own not in (None, size):
+            raise ValueError(
+                f"The model has the fixed {axis} {own}. Received: input_shape={shape}. "
+                "Leave input_shape out."
+            )
+        if size < 1 or size % card.size_multiple:
+            near = " and ".join(map(str, nearest_sizes(max(size, 1), card.size_multiple)))
+            raise ValueError(
+                f"The {axis} must be a multiple of {card.size_multiple} pixels. "
+                f"Received: {size} in input_shape={shape}. The nearest that work are {near}."
+            )
+    return shape
+
+
+def check_head(head: str, card: ModelCard, num_classes: int):
+    """Raises ValueError for a head that the model cannot have."""
+    if head == "argmax" and num_classes > MAX_CLASSES:
+        raise ValueError(
+            f"head='argmax' writes classes as uint8, for at most {MAX_CLASSES} of them. "
+            f"Received: {num_classes} classes. Use head='logits'."
+        )
+    if card.head == "argmax" or (card.head == "probabilities" and head == "logits"):
+        raise ExportError(
+            f"The model puts out {card.head} itself, from which head={head!r} cannot be had. Use "
+            "head='probabilities' or 'argmax' with a model that ends in logits or probabilities."
+        )
+
+
+def _format_of(path: Path, format: str | None) -> str:
+    suffix = path.suffix.lower().removeprefix(".")
+    if format is not None:
+        _check_name("format", format, FORMATS)
+        if suffix != format:
+            raise ValueError(
+                f"A {format} file is written to a path ending in .{format}. "
+                f"Received: {str(path)!r}. Rename it, or leave format out."
+            )
+    elif suffix not in FORMATS:
+        known = [f".{name}" for name in FORMATS]
+        raise ValueError(unknown_name("suffix of an exported file", path.suffix, known))
+    return suffix
+
+
+def _check_name(what: str, received: str | None, known: tuple):
+    if received not in known:
+        raise ValueError(unknown_name(what, received, map(str, known)))
+
+
+def _check_writable(path: Path):
+    """Tries to write, because permissions alone do not tell of read-only or full disks."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder. Give the name of a file to write.")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise type(error)(
+            f"Cannot write into the folder {str(path.parent)!r}: {error}. "
+            "Make it first, or choose another."
+        ) from error

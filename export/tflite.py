@@ -1,0 +1,108 @@
+"""The deployed graph as a .tflite file of built-in operators."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from keras_seg.export.deployment import deployed_function
+from keras_seg.export.errors import ExportError
+from keras_seg.export.request import Request
+
+OPERATOR = re.compile(r"'?tf\.(\w+)'? op is neither a custom op nor a flex op")
+"""How the converter names an operator that it cannot write."""
+
+
+def to_tflite(
+    model: keras.Model, request: Request, images: Sequence[np.ndarray], from_logits: bool = True
+) -> bytes:
+    """Converts a deployed model (see `deployed_model`).
+
+    Args:
+        images: (H, W, C) uint8 calibration images, used for int8 only.
+
+    Integer files with input "uint8" take and give integers only: scores come out as uint8 with a
+    scale. With input "float32" they convert at both ends themselves.
+
+    Raises: ExportError that names the operators which TFLite does not have.
+    """
+    integers = request.quantize == "int8"
+    # an integer file takes pixels by the quantization of its input, others by a cast
+    input_dtype = "float32" if integers else request.input
+    function, spec = deployed_function(model, input_dtype, request.head, from_logits)
+    concrete = function.get_concrete_function(spec)
+    with _quiet():
+        # without a trackable object the variables become constants, which then fold; with one, a
+        # Keras 3 model's variables stay resources of the file
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+        _configure(converter, request, images)
+        try:
+            return converter.convert()
+        except Exception as error:  # the converter raises its own, ValueError and RuntimeError
+            raise _explained(error, concrete.graph, model, request) from error
+
+
+def _configure(converter, request: Request, images: Sequence[np.ndarray]):
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if request.quantize is None:
+        return
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if request.quantize == "fp16":
+        converter.target_spec.supported_types = [tf.float16]
+    elif request.quantize == "int8":
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.representative_dataset = lambda: (
+            [image[None].astype(np.float32)] for image in images
+        )
+        if request.input == "uint8":
+            converter.inference_input_type = tf.uint8
+            if request.head != "argmax":  # class maps are uint8 in the graph already
+                converter.inference_output_type = tf.uint8
+
+
+def _explained(
+    error: Exception, graph: tf.Graph, model: keras.Model, request: Request
+) -> ExportError:
+    operators = sorted(set(OPERATOR.findall(str(error))))
+    if not operators:
+        return ExportError(
+            f"The TFLite converter cannot write this network in {request.quantize or 'float32'}. "
+            f"It says: {str(error).strip()[-600:]}"
+        )
+    layers = sorted(
+        {_layer_of(node.name, model) for node in graph.get_operations() if node.type in operators}
+    )
+    return ExportError(
+        f"TFLite has no built-in operator for {', '.join(operators)}, which these layers use: "
+        f"{', '.join(layers)}. Replace them, or export to ONNX."
+    )
+
+
+def _layer_of(node: str, model: keras.Model) -> str:
+    """The layer that a graph's node "network_1/pool_1/MaxPoolWithArgmax" comes from: "pool"."""
+    names = {layer.name for layer in model._flatten_layers(include_self=False)}
+    for scope in reversed(node.split("/")):
+        for name in (scope, re.sub(r"_\d+$", "", scope)):  # Keras numbers what it traces again
+            if name in names:
+                return name
+    return node
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps back the converter's remarks on how it was called; errors still come through."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)

@@ -1,0 +1,25 @@
+"""One interface over .keras, .tflite and .onnx files: run, predict at any size, evaluate, compare.
+
+    runner = keras_seg.inference.load("model.tflite")
+    mask = keras_seg.inference.predict(runner, image)       # (H, W, C) uint8 → (H, W) uint8
+    print(keras_seg.inference.evaluate(runner, dataset).to_dict())
+
+TensorFlow is imported only when a .keras file is loaded.
+"""
+
+from keras_seg.inference.evaluation import compare, evaluate
+from keras_seg.inference.loading import load
+from keras_seg.inference.prediction import SIZINGS, predict
+from keras_seg.inference.results import Comparison, Evaluation
+from keras_seg.inference.runner import Runner
+
+__all__ = [
+    "SIZINGS",
+    "Comparison",
+    "Evaluation",
+    "Runner",
+    "compare",
+    "evaluate",
+    "load",
+    "predict",
+]

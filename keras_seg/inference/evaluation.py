@@ -1,0 +1,176 @@
+"""How good and how fast a file is, measured the same way for every format."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Mapping
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from keras_seg.data.classes import IGNORE_CLASS
+from keras_seg.data.dataset import Sample, SegmentationDataset
+from keras_seg.inference.prediction import check_sizing, predict_by, resolve_sizing
+from keras_seg.inference.results import Comparison, Evaluation
+from keras_seg.inference.runner import Runner
+
+
+def evaluate(
+    runner: Runner,
+    dataset: SegmentationDataset,
+    *,
+    sizing: str = "auto",
+    limit: int | None = None,
+    progress: bool | None = None,
+) -> Evaluation:
+    """Measures a network on a data set; see `compare`, of which this is the case of one."""
+    together = compare(
+        {runner.format: runner}, dataset, sizing=sizing, limit=limit, progress=progress
+    )
+    return together.evaluations[runner.format]
+
+
+def compare(
+    runners: Mapping[str, Runner],
+    dataset: SegmentationDataset,
+    *,
+    sizing: str = "auto",
+    limit: int | None = None,
+    progress: bool | None = None,
+) -> Comparison:
+    """Walks a data set once and measures several networks on every image.
+
+    Args:
+        runners: name → runner; the first is the one that the others are compared with.
+        sizing: how images meet the networks, see `predict`.
+        limit: use this many images, evenly spread over the data set.
+        progress: show a bar; None for when the terminal can show one.
+
+    Raises: ValueError if a network and the data set differ in the number of classes, if there is
+    no image, or for another sizing or limit.
+    """
+    check_sizing(sizing)
+    check_comparable(runners, dataset, limit)
+    sides = {name: _Side(runner, sizing) for name, runner in runners.items()}
+    first = next(iter(sides.values()))
+    count = min(limit or len(dataset), len(dataset))
+    indices = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
+    console = Console(file=sys.stderr)
+    hidden = not (console.is_terminal if progress is None else progress)
+    for index in track(indices, "Evaluating", console=console, disable=hidden, transient=True):
+        sample = dataset[index]
+        for side in sides.values():
+            side.see(sample, first)
+    others = {name: side for name, side in sides.items() if side is not first}
+    return Comparison(
+        {name: side.evaluation(dataset.classes.names) for name, side in sides.items()},
+        {name: side.equal / side.pixels for name, side in others.items()},
+        {name: side.difference for name, side in others.items()},
+    )
+
+
+def iou_of(confusion: np.ndarray) -> np.ndarray:
+    """(K, K) counts, truth by prediction → (K,) intersection over union, NaN for absent classes."""
+    hits = np.diag(confusion).astype(np.float64)
+    union = confusion.sum(0) + confusion.sum(1) - hits
+    return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
+
+
+class _Side:
+    """One network of a comparison: its counts so far and its outputs for the present image."""
+
+    def __init__(self, runner: Runner, sizing: str):
+        self.runner, self.sizing = runner, resolve_sizing(sizing, runner.card)
+        self.confusion = np.zeros((runner.num_classes, runner.num_classes), np.int64)
+        self.seconds, self.shapes, self.images = [], set(), 0
+        self.equal = self.pixels = 0
+        self.difference: float | None = None
+
+    def see(self, sample: Sample, first: _Side):
+        self.outputs = []
+        self.mask = predict_by(self._timed_run, self.runner, sample.image, self.sizing)
+        self.confusion += confusion_of(sample, self.mask, self.runner.num_classes)
+        self.images += 1
+        self.pixels += self.mask.size
+        self.equal += int((self.mask == first.mask).sum())
+        if self.comparable(first):
+            for own, other in zip(self.outputs, first.outputs, strict=True):
+                self.difference = max(self.difference or 0.0, float(np.abs(own - other).max()))
+
+    def comparable(self, first: _Side) -> bool:
+        """Whether both put out scores of the same kind and shape."""
+        heads = {self.runner.card.head, first.runner.card.head}
+        shapes = [[output.shape for output in side.outputs] for side in (self, first)]
+        return len(heads) == 1 and heads != {"argmax"} and shapes[0] == shapes[1]
+
+    def evaluation(self, names: tuple[str, ...]) -> Evaluation:
+        runner, labelled = self.runner, int(self.confusion.sum())
+        iou = iou_of(self.confusion)
+        milliseconds = 1000 * np.asarray(self.seconds)
+        return Evaluation(
+            format=runner.format,
+            size_bytes=None if runner.path is None else runner.path.stat().st_size,
+            threads=runner.threads,
+            sizing=self.sizing,
+            images=self.images,
+            miou=float(np.nanmean(iou)) if labelled else None,
+            per_class_iou={
+                name: None if math.isnan(value) else float(value)
+                for name, value in zip(names, iou, strict=True)
+            },
+            pixel_accuracy=float(np.trace(self.confusion) / labelled) if labelled else None,
+            latency_ms_median=float(np.median(milliseconds)),
+            latency_ms_p90=float(np.percentile(milliseconds, 90)),
+            confusion=self.confusion,
+        )
+
+    def _timed_run(self, image: np.ndarray) -> np.ndarray:
+        if image.shape not in self.shapes:  # the first run at a size builds graphs and memory
+            self.runner.run(image)
+            self.shapes.add(image.shape)
+        start = time.perf_counter()
+        output = self.runner.run(image)
+        self.seconds.append(time.perf_counter() - start)
+        self.outputs.append(output)
+        return output
+
+
+def confusion_of(sample: Sample, mask: np.ndarray, num_classes: int) -> np.ndarray:
+    """(K, K) int64 counts of a sample's labelled pixels, truth by prediction.
+
+    Raises: ValueError for a truth or a prediction outside 0 .. num_classes - 1.
+    """
+    labelled = sample.mask != IGNORE_CLASS
+    truth, predicted = sample.mask[labelled].astype(np.int64), mask[labelled]
+    if truth.size and not (truth.min() >= 0 and max(truth.max(), predicted.max()) < num_classes):
+        raise ValueError(
+            f"Sample {sample.name!r}: mask values must be 0 to {num_classes - 1}, or "
+            f"{IGNORE_CLASS} for unknown. Received: truth {truth.min()} to {truth.max()}, "
+            f"prediction up to {predicted.max()}. Check the class table of the data."
+        )
+    counts = np.bincount(truth * num_classes + predicted, minlength=num_classes**2)
+    return counts.reshape(num_classes, num_classes)
+
+
+def check_comparable(
+    runners: Mapping[str, Runner], dataset: SegmentationDataset, limit: int | None = None
+):
+    """Raises ValueError if these networks cannot be measured on that data set."""
+    if len(dataset) == 0:
+        raise ValueError(
+            f"Evaluation needs at least one image. Received: {dataset.name!r}, split "
+            f"{dataset.split!r}, without images. Choose another split."
+        )
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be None or at least 1. Received: {limit}")
+    for runner in runners.values():
+        if runner.num_classes != len(dataset.classes):
+            raise ValueError(
+                f"{runner.path or 'The model'} predicts {runner.num_classes} classes "
+                f"({', '.join(runner.card.classes.names)}). Received: data set {dataset.name!r} "
+                f"with {len(dataset.classes)} ({', '.join(dataset.classes.names)}). "
+                "Evaluate on data with the classes that the network was trained for."
+            )

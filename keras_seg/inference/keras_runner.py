@@ -1,0 +1,132 @@
+"""Runs Keras models, from a .keras file or from memory."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_seg.card import ModelCard
+from keras_seg.data.classes import ClassTable
+from keras_seg.inference.prediction import class_map
+from keras_seg.inference.runner import (
+    Runner,
+    Shape,
+    available_threads,
+    check_classes,
+    count_classes,
+)
+from keras_seg.inference.tiles import to_probabilities
+from keras_seg.models import files
+
+MAX_GRAPHS = 8
+"""Sizes for which a graph is built; a folder of ever new sizes then runs without building more."""
+
+
+class KerasRunner(Runner):
+    """Runs a Keras model as a static graph at batch 1, built once for each image size.
+
+    Args:
+        model: image (B, H, W, C) in 0..255 → logits (B, H, W, num_classes), or a dict whose first
+            entry they are.
+        card: what the model says of itself; left out, the classes are numbered.
+        input_shape: (height, width, channels) to hold a free-size model to.
+        threads: CPU threads, if TensorFlow has not run anything in this process yet.
+        head: puts out this instead of what the model does, as an exported file may: with logits or
+            probabilities from the model, "probabilities" or "argmax".
+
+    Raises: ValueError if the model, the card and input_shape contradict each other.
+    """
+
+    format = "keras"
+
+    def __init__(
+        self,
+        model: keras.Model,
+        card: ModelCard | None = None,
+        *,
+        path: Path | None = None,
+        input_shape: Shape | None = None,
+        threads: int | None = None,
+        head: str | None = None,
+    ):
+        own_shape, channels = model_shapes(model)
+        shape = tuple(input_shape) if input_shape is not None else own_shape
+        if len(shape) != 3 or any(
+            own not in (None, given) for own, given in zip(own_shape, shape, strict=True)
+        ):
+            raise ValueError(
+                f"The model takes images of shape {own_shape}. Received: input_shape={shape}"
+            )
+        card = card or ModelCard(ClassTable.numbered(count_classes(channels)))
+        check_classes(card, channels, path)
+        self.model, self._own_head = model, card.head
+        card = replace(card, head=head or card.head)
+        super().__init__(path, card, shape, count_classes(channels), _use_threads(threads))
+        self._graphs = {}
+
+    @classmethod
+    def from_file(
+        cls, path: Path, *, threads: int | None = None, input_shape: Shape | None = None
+    ) -> KerasRunner:
+        card = files.read_card(path)
+        return cls(files.load(path), card, path=path, input_shape=input_shape, threads=threads)
+
+    def _forward(self, images: np.ndarray) -> np.ndarray:
+        pixels = tf.constant(images, tf.float32)
+        scores = self._graph(images.shape)(pixels).numpy()
+        if self.card.head == self._own_head:
+            return scores
+        if self.card.head == "argmax":
+            return class_map(scores[0], self._own_head)[None]
+        return to_probabilities(scores[0], self._own_head, self.num_classes)[None]
+
+    def _graph(self, shape: tuple):
+        if shape in self._graphs:
+            return self._graphs[shape]
+        if len(self._graphs) == MAX_GRAPHS:
+            return self._scores
+        spec = tf.TensorSpec(shape, tf.float32)
+        self._graphs[shape] = tf.function(self._scores, input_signature=[spec])
+        return self._graphs[shape]
+
+    def _scores(self, pixels: tf.Tensor) -> tf.Tensor:
+        return tf.cast(first_output(self.model(pixels, training=False)), tf.float32)
+
+
+def model_shapes(model: keras.Model) -> tuple[Shape, int]:
+    """(height, width, channels) of a model's image and the number of its output channels.
+
+    Raises: ValueError if the model is not one image in, one map of scores out.
+    """
+    inputs, output = model.inputs, first_output(model.output)
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[-1] is None:
+        raise ValueError(
+            "A segmentation network takes one image (batch, height, width, channels). "
+            f"Received: {model.name!r} with inputs {[tuple(x.shape) for x in inputs]}"
+        )
+    if not hasattr(output, "shape") or len(output.shape) != 4 or output.shape[-1] is None:
+        raise ValueError(
+            "A segmentation network puts out scores (batch, height, width, classes), or a dict "
+            f"whose first entry they are. Received: {model.name!r} with output {output}"
+        )
+    return tuple(inputs[0].shape[1:]), output.shape[-1]
+
+
+def first_output(output):
+    """The logits of a model that may put out a dict with further training outputs."""
+    if isinstance(output, dict):
+        return output["logits"] if "logits" in output else next(iter(output.values()))
+    return output
+
+
+def _use_threads(threads: int | None) -> int:
+    if threads is not None:
+        # once TensorFlow has started, its number stays, and is what we report
+        with contextlib.suppress(RuntimeError):
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+    return tf.config.threading.get_intra_op_parallelism_threads() or available_threads()

@@ -1,0 +1,58 @@
+"""Runs .onnx files by ONNX Runtime, without TensorFlow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_seg.inference.runner import (
+    CARD_ENTRY,
+    Runner,
+    available_threads,
+    card_or_default,
+    count_classes,
+    unreadable,
+)
+
+DTYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(float16)": np.float16}
+
+
+class ONNXRunner(Runner):
+    """Runs an .onnx file on the CPU; its image is (1, H, W, C).
+
+    Raises: ValueError if the file is damaged, is no .onnx file, or is not a network for images.
+    """
+
+    format = "onnx"
+
+    def __init__(self, path: Path, *, threads: int | None = None):
+        threads = threads or available_threads()
+        self._session = _session(path, threads)
+        image, output = self._session.get_inputs()[0], self._session.get_outputs()[0]
+        if image.type not in DTYPES or len(image.shape) != 4:
+            found = f"its input is {image.type} of shape {image.shape}"
+            raise unreadable(path, "image network's .onnx", found)
+        self._image_name, self._dtype = image.name, DTYPES[image.type]
+        channels = output.shape[-1] if len(output.shape) == 4 else None
+        text = self._session.get_modelmeta().custom_metadata_map.get(CARD_ENTRY)
+        card = card_or_default(text, channels, path)
+        # a free size is a name or None
+        shape = tuple(size if isinstance(size, int) else None for size in image.shape[1:])
+        super().__init__(path, card, shape, count_classes(channels or len(card.classes)), threads)
+
+    def _forward(self, images: np.ndarray) -> np.ndarray:
+        return self._session.run(None, {self._image_name: images.astype(self._dtype)})[0]
+
+
+def _session(path: Path, threads: int):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors share no base class below Exception
+        raise unreadable(path, ".onnx", f"ONNX Runtime says: {error}") from error

@@ -1,0 +1,101 @@
+"""Runs .tflite files by LiteRT, without TensorFlow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_seg.inference.runner import (
+    CARD_ENTRY,
+    Runner,
+    available_threads,
+    card_or_default,
+    count_classes,
+    unreadable,
+)
+
+IDENTIFIER = b"TFL3"
+"""Bytes 4 to 7 of every .tflite file."""
+
+
+class TFLiteRunner(Runner):
+    """Runs a .tflite file: float, or with integer inputs and outputs, whose scales it undoes.
+
+    Raises: ValueError if the file is damaged, is no .tflite file, or needs operators that are not
+    built into LiteRT.
+    """
+
+    format = "tflite"
+
+    def __init__(self, path: Path, *, threads: int | None = None):
+        threads = threads or available_threads()
+        self._interpreter = _interpreter(path, threads)
+        image, output = self._details()
+        shape = image["shape_signature"] if len(image["shape_signature"]) else image["shape"]
+        if len(shape) != 4:
+            raise unreadable(path, "image network's .tflite", f"its input has shape {list(shape)}")
+        channels = int(output["shape"][-1]) if len(output["shape"]) == 4 else None
+        text = read_metadata(path.read_bytes(), CARD_ENTRY)
+        card = card_or_default(text, channels, path)
+        input_shape = tuple(None if size == -1 else int(size) for size in shape[1:])
+        num_classes = count_classes(channels or len(card.classes))
+        super().__init__(path, card, input_shape, num_classes, threads)
+
+    def _forward(self, images: np.ndarray) -> np.ndarray:
+        image, output = self._details()
+        if tuple(image["shape"]) != images.shape:  # only a free-size file comes here
+            self._interpreter.resize_tensor_input(image["index"], images.shape, strict=True)
+            self._interpreter.allocate_tensors()
+            image, output = self._details()
+        self._interpreter.set_tensor(image["index"], _quantized(images, image))
+        self._interpreter.invoke()
+        result = self._interpreter.get_tensor(output["index"])
+        return result if self.card.head == "argmax" else _dequantized(result, output)
+
+    def _details(self) -> tuple[dict, dict]:
+        interpreter = self._interpreter
+        return interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+
+
+def read_metadata(content: bytes, name: str) -> bytes | None:
+    """The metadata entry of that name in a .tflite file's bytes, None if there is none."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(content)
+    for i in range(model.MetadataLength()):
+        entry = model.Metadata(i)
+        if entry.Name() == name.encode():
+            return model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
+    return None
+
+
+def _interpreter(path: Path, threads: int):
+    from ai_edge_litert.interpreter import Interpreter
+
+    with path.open("rb") as file:
+        if file.read(8)[4:] != IDENTIFIER:
+            raise unreadable(path, ".tflite", "it does not begin as such files do")
+    try:
+        interpreter = Interpreter(model_path=str(path), num_threads=threads)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise unreadable(path, ".tflite", f"LiteRT says: {error}") from error
+    return interpreter
+
+
+def _quantized(images: np.ndarray, detail: dict) -> np.ndarray:
+    """uint8 pixels in the type of an input tensor: value = pixel / scale + zero point."""
+    dtype, (scale, zero_point) = detail["dtype"], detail["quantization"]
+    if scale == 0 or (dtype == np.uint8 and (scale, zero_point) == (1, 0)):
+        return images.astype(dtype)
+    limits = np.iinfo(dtype)
+    values = np.round(images / np.float32(scale)) + zero_point
+    return np.clip(values, limits.min, limits.max).astype(dtype)
+
+
+def _dequantized(values: np.ndarray, detail: dict) -> np.ndarray:
+    scale, zero_point = detail["quantization"]
+    if scale == 0:
+        return values
+    return (values.astype(np.float32) - zero_point) * np.float32(scale)
