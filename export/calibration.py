@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_seg.data.classes import IGNORE_CLASS
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.inference.prediction import resize_image, with_channels
+from keras_seg.names import IGNORE_CLASS
 
 COUNT = 32
 """Images to calibrate on: one costs 7 dB of the logits' accuracy, more than 16 gain nothing."""

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from keras_seg.data.classes import IGNORE_CLASS
-from keras_seg.names import unknown_name
+from keras_seg.names import IGNORE_CLASS, unknown_name
 
 
 @keras.saving.register_keras_serializable("keras_seg")

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_seg.data.classes import IGNORE_CLASS
+from keras_seg.names import IGNORE_CLASS
 
 
 @keras.saving.register_keras_serializable("keras_seg")

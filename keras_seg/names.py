@@ -1,9 +1,12 @@
-"""Error texts for names that do not exist."""
+"""Words that every room shares: the ignore class, and what is said of a name that is unknown."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+IGNORE_CLASS = 255
+"""Mask value that no loss and no metric counts."""
 
 
 def unknown_name(what: str, received: str, known: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from keras_seg.data.builtin import KINDS, SPLITS, BuiltinDataset, otsu_threshold_mask
-from keras_seg.data.classes import IGNORE_CLASS
+from keras_seg.names import IGNORE_CLASS
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 

@@ -3,12 +3,13 @@
 from keras_seg.data.augmentation import Augmentation
 from keras_seg.data.builtin import BuiltinDataset
 from keras_seg.data.cached import CachedDataset
-from keras_seg.data.classes import IGNORE_CLASS, ClassTable
+from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.folder import FolderDataset
 from keras_seg.data.open import open_dataset
 from keras_seg.data.resized import ResizedDataset
 from keras_seg.lazy import lazy_names
+from keras_seg.names import IGNORE_CLASS
 
 __all__ = [
     "IGNORE_CLASS",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from keras_seg.data.augmentation import Augmentation
-from keras_seg.data.classes import IGNORE_CLASS
+from keras_seg.names import IGNORE_CLASS
 
 
 def augment(image, mask, seed, crop: tuple[int, int], augmentation: Augmentation):

@@ -7,8 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-IGNORE_CLASS = 255
-"""Mask value that no loss and no metric counts."""
+from keras_seg.names import IGNORE_CLASS
 
 
 @dataclass(frozen=True)

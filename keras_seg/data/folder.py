@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_seg.data.classes import IGNORE_CLASS, ClassTable, read_class_file
+from keras_seg.data.classes import ClassTable, read_class_file
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.images import read_image, read_mask
+from keras_seg.names import IGNORE_CLASS
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from keras_seg.data.classes import IGNORE_CLASS, ClassTable
+from keras_seg.data.classes import ClassTable
+from keras_seg.names import IGNORE_CLASS
 
 
 def read_image(path: str | Path, channels: int = 3) -> np.ndarray:

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from keras_seg.data.augment import augment
 from keras_seg.data.augmentation import Augmentation
-from keras_seg.data.classes import IGNORE_CLASS
 from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.names import IGNORE_CLASS
 
 
 def training_pipeline(

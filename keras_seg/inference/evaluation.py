@@ -11,11 +11,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from keras_seg.data.classes import IGNORE_CLASS
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.inference.prediction import check_sizing, predict_by, resolve_sizing
 from keras_seg.inference.results import Comparison, Evaluation
 from keras_seg.inference.runner import Runner
+from keras_seg.names import IGNORE_CLASS
 
 
 def evaluate(

@@ -20,7 +20,8 @@ from keras_seg.data.builtin.street_objects import (
     draw_vehicle,
 )
 from keras_seg.data.builtin.textures import camera, jittered, smooth_noise, uneven_light
-from keras_seg.data.classes import IGNORE_CLASS, ClassTable
+from keras_seg.data.classes import ClassTable
+from keras_seg.names import IGNORE_CLASS
 
 CLASSES = ClassTable(
     ("sky", "building", "road", "pavement", "vegetation", "vehicle", "pole"),

@@ -1,0 +1,81 @@
+"""Every registered network leaves as a file of built-in operators that computes the same."""
+
+import numpy as np
+import pytest
+
+from keras_seg import inference, models
+from keras_seg.export import export
+from keras_seg.inference.keras_runner import KerasRunner
+from tests.conftest import TINY_SIZE, Shapes
+
+FILES = {
+    "float.tflite": {},
+    "int8.tflite": {"quantize": "int8", "input": "uint8", "max_drop": 100.0},
+    "float.onnx": {},
+}
+"""Each network is converted once a file; all tests look at the same three."""
+
+
+@pytest.fixture(scope="module", params=models.list_models())
+def exported(request, tmp_path_factory, tiny_model):
+    """(Keras runner, {file: report}, folder) of one network."""
+    folder = tmp_path_factory.mktemp(request.param)
+    model, size = tiny_model(request.param), (*TINY_SIZE, 3)
+    reports = {
+        name: export(
+            model,
+            folder / name,
+            input_shape=size,
+            calibration=Shapes("train"),
+            evaluation=Shapes("val", 2),
+            **options,
+        )
+        for name, options in FILES.items()
+    }
+    return KerasRunner(model, input_shape=size), reports, folder
+
+
+@pytest.mark.parametrize("name", ["float.tflite", "float.onnx"])
+def test_float_files_give_the_logits_of_keras(exported, name):
+    keras_runner, _, folder = exported
+    for sample in Shapes("val", 2):
+        expected = keras_runner.run(sample.image)
+        found = inference.load(folder / name).run(sample.image)
+        np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", ["float.tflite", "float.onnx"])
+def test_float_files_name_the_same_classes(exported, name):
+    assert exported[1][name].gate.agreement >= 0.999
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_hold_built_in_operators_only(exported, name):
+    audit = exported[1][name].audit
+    assert audit.problems == ()
+    assert not any("BATCH_ND" in operator for operator in audit.operators)
+
+
+def test_int8_files_compute_in_integers_only(exported):
+    audit = exported[1]["int8.tflite"].audit
+    assert audit.islands == ()
+    assert set(audit.tensors) <= {"INT8", "INT32", "UINT8"}
+
+
+def test_int8_files_stay_near_the_logits_of_keras(exported):
+    """Random weights give the signal-to-noise ratio; what it costs in mIoU is the gate's to say."""
+    keras_runner, _, folder = exported
+    image = Shapes("val", 1)[0].image
+    expected = keras_runner.run(image)
+    error = inference.load(folder / "int8.tflite").run(image) - expected
+    assert 10 * np.log10(expected.var() / error.var()) > 15
+
+
+def test_normalisation_costs_one_operator(exported):
+    operators = exported[1]["float.tflite"].audit.operators
+    assert "SUB" not in operators and "MUL" not in operators
+
+
+def test_classes_travel_with_the_file(exported):
+    for name in FILES:
+        assert len(inference.load(exported[2] / name).card.classes) == 3

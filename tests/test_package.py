@@ -1,0 +1,95 @@
+"""What is installed is the package and nothing else."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_wheel_holds_every_module_under_one_name(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    top = {name.split("/")[0] for name in names}
+    assert {name for name in top if not name.endswith(".dist-info")} == {"keras_seg"}
+    sources = {
+        *(str(path.relative_to(ROOT)) for path in (ROOT / "keras_seg").rglob("*.py")),
+        *(f"keras_seg/{path.relative_to(ROOT)}" for path in (ROOT / "export").rglob("*.py")),
+    }
+    assert sources <= set(names)
+
+
+def test_installed_wheel_imports_and_leaves_no_module_called_export(wheel, tmp_path):
+    site = tmp_path / "site"
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(site)]
+    subprocess.run([*command, str(wheel)], check=True, capture_output=True)
+    code = (
+        "import importlib.util, keras_seg, keras_seg.export, keras_seg.models\n"
+        f"assert keras_seg.__file__.startswith({str(site)!r}), keras_seg.__file__\n"
+        f"assert keras_seg.export.__file__.startswith({str(site)!r})\n"
+        "assert importlib.util.find_spec('export') is None\n"
+        "assert keras_seg.models.list_models()\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+    )
+
+
+def test_rooms_import_only_from_floors_below(monkeypatch):
+    """DESIGN's floors, read from the import lines of every module."""
+    floors = [
+        {"version", "names", "lazy"},
+        {"layers", "losses", "metrics", "data"},
+        {"card", "blocks"},
+        {"backbones"},
+        {"models"},
+        {"checkpoints"},
+        {"training", "inference"},
+        {"export"},
+        {"report", "demo"},
+        {"cli"},
+    ]
+    floor_of = {room: i for i, rooms in enumerate(floors) for room in rooms}
+    files = [*(ROOT / "keras_seg").rglob("*.py"), *(ROOT / "export").rglob("*.py")]
+    wrong = []
+    for path in files:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        room = parts[0] if parts[0] == "export" else parts[1]
+        if room == "__init__":
+            continue
+        for imported in _imported_rooms(path.read_text()):
+            if imported != room and floor_of[imported] >= floor_of[room]:
+                wrong.append(f"{path.relative_to(ROOT)} imports {imported}")
+    assert wrong == []
+
+
+def _imported_rooms(source: str) -> set[str]:
+    import ast
+
+    rooms = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module == "keras_seg":
+            rooms |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("keras_seg."):
+            rooms.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            rooms |= {
+                alias.name.split(".")[1]
+                for alias in node.names
+                if alias.name.startswith("keras_seg.")
+            }
+    return rooms
