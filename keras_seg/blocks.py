@@ -9,6 +9,8 @@ from keras_seg.layers import Preprocessing, SizeGuard
 
 BATCH_NORM_EPSILON = 1e-5
 """PyTorch's value, with which nearly all published segmentation weights were trained."""
+BATCH_NORM_MOMENTUM = 0.9
+"""Share of the old moving average that a step keeps; Keras' 0.99 lags on small data sets."""
 
 
 def image_input(input_shape, *, preprocessing: str | None, size_multiple: int = 1):
@@ -26,7 +28,7 @@ def image_input(input_shape, *, preprocessing: str | None, size_multiple: int = 
 
 
 def batch_norm(x, *, name: str, epsilon: float = BATCH_NORM_EPSILON):
-    return layers.BatchNormalization(momentum=0.9, epsilon=epsilon, name=name)(x)
+    return layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, epsilon=epsilon, name=name)(x)
 
 
 def conv_bn_act(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from keras_seg.blocks import BATCH_NORM_MOMENTUM
+
 CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 
 
@@ -13,7 +15,8 @@ def dilate(model: keras.Model, output_stride: int) -> keras.Model:
 
     Every stride beyond it becomes 1 and the convolutions behind it are dilated instead, so that
     each kernel sees the same pixels as before. A ZeroPadding2D before such a convolution becomes
-    symmetric, by the dilated radius.
+    symmetric, by the dilated radius. Batch norms get this package's momentum: MobileNetV2's own
+    0.999 would need thousands of steps before the averages mean anything.
     """
     strides = _strides(model)
 
@@ -27,6 +30,8 @@ def dilate(model: keras.Model, output_stride: int) -> keras.Model:
                 config["strides"] = (1, 1)
             if dilation > 1 and max(layer.kernel_size) > 1:
                 config["dilation_rate"] = (dilation, dilation)
+        elif isinstance(layer, layers.BatchNormalization):
+            config["momentum"] = BATCH_NORM_MOMENTUM
         elif isinstance(layer, layers.ZeroPadding2D):
             (convolution,) = (node.operation for node in layer._outbound_nodes)
             before, after = strides[convolution.name]

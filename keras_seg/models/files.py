@@ -15,6 +15,8 @@ from keras_seg.card import CARD_NAME, ModelCard
 def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
     """Writes a `.keras` archive that also holds the card; an older file survives any failure.
 
+    The optimizer stays out: it would make the file three times as large.
+
     Raises: ValueError for another suffix; OSError if the folder cannot be written.
     """
     path = Path(path)
@@ -22,7 +24,7 @@ def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
         raise ValueError(f"A model is saved to a file ending in .keras. Received: {path}")
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
         part = Path(folder) / path.name
-        model.save(part)
+        keras.Model(model.inputs, model.output, name=model.name).save(part)
         with zipfile.ZipFile(part, "a") as archive:
             archive.writestr(CARD_NAME, card.to_json())
         part.replace(path)
