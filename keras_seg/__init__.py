@@ -13,6 +13,7 @@ from keras_seg.version import __version__
 _ROOMS = (
     "backbones",
     "blocks",
+    "checkpoints",
     "data",
     "export",
     "inference",

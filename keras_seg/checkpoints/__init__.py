@@ -1,0 +1,6 @@
+"""Published weights of other frameworks → our models, strictly, by layer name."""
+
+from keras_seg.checkpoints.convert import convert
+from keras_seg.checkpoints.registry import list_sources
+
+__all__ = ["convert", "list_sources"]

@@ -1,0 +1,52 @@
+"""`convert`: a published checkpoint becomes a model that computes what its reference computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+
+from keras_seg.checkpoints import sources  # noqa: F401  (each of its modules registers sources)
+from keras_seg.checkpoints.loading import load_strictly
+from keras_seg.checkpoints.reading import read
+from keras_seg.checkpoints.registry import find
+
+
+def convert(
+    checkpoint: Mapping | str | Path, source: str, input_shape=(None, None, 3), **options
+) -> keras.Model:
+    """Builds the network that a checkpoint belongs to, and loads it strictly.
+
+    Shapes: the model takes images (B, H, W, C), normalised as the reference's are, and gives what
+    the reference returns: raw scores, without softmax, at the resolution where it stops.
+
+    Args:
+        checkpoint: tensor name → array, or a .safetensors, .npz, .pth or .pt file (the last two
+            need PyTorch, and run no code from the file).
+        source: the public repository that the names come from, one of `list_sources()`.
+        input_shape: (height, width, channels), None for a free height or width.
+        options: arguments of the network's builder, for what shapes cannot tell.
+
+    Raises: ValueError for an unknown source or option, and for a checkpoint that does not fit,
+        with the names of all tensors and weights that found no partner.
+    """
+    spec = find(source)
+    tensors = {}
+    for name, array in read(checkpoint).items():
+        if spec.is_ignored(name):
+            continue
+        ours = spec.our_name(name)
+        if ours in tensors:
+            raise ValueError(f"Two tensors of the checkpoint are called {ours!r} in our words.")
+        tensors[ours] = spec.adjust(ours, array) if spec.adjust else array
+    shapes = {name: tuple(array.shape) for name, array in tensors.items()}
+    try:
+        model = spec.build(shapes, input_shape, options)
+    except KeyError as error:
+        raise ValueError(
+            f"The checkpoint has no tensor {error}, which every one of source {source!r} has. "
+            f"It begins with: {[*tensors][:6]}."
+        ) from error
+    load_strictly(model, tensors)
+    return model

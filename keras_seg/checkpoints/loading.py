@@ -1,0 +1,93 @@
+"""Tensors in PyTorch's layout → the weights of a Keras model, one to one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+from keras import layers
+
+LISTED = 12
+"""Names that an error lists before it counts the rest."""
+
+BATCH_NORM_TENSORS = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+AXES = {
+    # layer class: axes of PyTorch's kernel in Keras' order
+    layers.Conv2DTranspose: (2, 3, 1, 0),  # in, out, h, w → h, w, out, in
+    layers.DepthwiseConv2D: (2, 3, 0, 1),  # channels, 1, h, w → h, w, channels, 1
+    layers.Conv2D: (2, 3, 1, 0),  # out, in, h, w → h, w, in, out
+    layers.Dense: (1, 0),  # out, in → in, out
+}
+
+
+def load_strictly(model: keras.Model, tensors: Mapping[str, np.ndarray]) -> None:
+    """Sets every weight of a model from exactly one tensor, and uses every tensor.
+
+    A layer named `a.b` takes `a.b.weight`, `a.b.bias`, ..., as PyTorch calls them; a weight of a
+    layer of our own takes the tensor `<layer>.<weight>`.
+
+    Raises: ValueError that lists the tensors left over, the weights left out and the shapes that
+        differ. The model is not changed then.
+    """
+    wanted = {
+        tensor_name(layer, weight): (layer, weight)
+        for layer in model.layers
+        for weight in layer.weights
+        if "seed_generator" not in weight.path
+    }
+    missing = sorted(set(wanted) - set(tensors))
+    unused = sorted(set(tensors) - set(wanted))
+    values = {
+        name: as_keras(layer, weight, tensors[name])
+        for name, (layer, weight) in wanted.items()
+        if name in tensors
+    }
+    differing = [
+        f"{name}: {tuple(tensors[name].shape)} for a weight of {tuple(weight.shape)}"
+        for name, (_, weight) in wanted.items()
+        if name in values and values[name].shape != tuple(weight.shape)
+    ]
+    if missing or unused or differing:
+        raise ValueError(
+            "The checkpoint does not fit the model. "
+            + _listed("Weights that no tensor sets", missing)
+            + _listed("Tensors that no weight takes", unused)
+            + _listed("Shapes that differ", differing)
+            + "Check the source name and the options."
+        )
+    for name, (_, weight) in wanted.items():
+        weight.assign(values[name])
+
+
+def tensor_name(layer: keras.Layer, weight: keras.Variable) -> str:
+    """The name of a weight's tensor in a PyTorch state dict."""
+    leaf = weight.name
+    if isinstance(layer, layers.BatchNormalization):
+        leaf = BATCH_NORM_TENSORS[leaf]
+    elif isinstance(layer, layers.PReLU) or leaf == "kernel":
+        leaf = "weight"
+    return f"{layer.name}.{leaf}"
+
+
+def as_keras(layer: keras.Layer, weight: keras.Variable, tensor: np.ndarray) -> np.ndarray:
+    """A tensor in the layout of the weight that takes it."""
+    if tensor.ndim > 1:
+        for kind, axes in AXES.items():
+            if isinstance(layer, kind) and tensor.ndim == len(axes):
+                return tensor.transpose(axes)
+    if isinstance(layer, layers.PReLU):
+        return np.broadcast_to(tensor, tuple(weight.shape))
+    return tensor
+
+
+def _listed(what: str, names: list[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"{what} ({len(names)}): {', '.join(names[:LISTED])}{more}. "

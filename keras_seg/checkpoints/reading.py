@@ -1,0 +1,100 @@
+"""Checkpoint files as mappings of tensor name to array."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
+"""Entries under which training scripts keep the network's own tensors."""
+PREFIXES = ("module.", "model.")
+"""What data-parallel and loss wrappers put before every name."""
+
+
+def read(checkpoint: Mapping | str | Path) -> dict[str, np.ndarray]:
+    """Reads a checkpoint: a mapping, or a .safetensors, .npz, .pth or .pt file.
+
+    Wrappers are seen through, and prefixes that all names share are taken off.
+
+    Raises: FileNotFoundError; ValueError for another kind of file or one that cannot be read;
+        ImportError with the remedy if a .pth file is given and PyTorch is not installed.
+    """
+    content = checkpoint if isinstance(checkpoint, Mapping) else _read_file(Path(checkpoint))
+    content = _unwrapped(content)
+    tensors = {str(name): np.asarray(value) for name, value in content.items() if _is_tensor(value)}
+    if not tensors:
+        raise ValueError(
+            f"The checkpoint holds no tensors. Received the entries: {[*content][:8]}. Pass the "
+            "network's state dict."
+        )
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): array for name, array in tensors.items()}
+    return tensors
+
+
+def _read_file(path: Path) -> Mapping:
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no checkpoint file {path}.")
+    readers = {
+        ".safetensors": _read_safetensors,
+        ".npz": _read_npz,
+        ".pth": _read_torch,
+        ".pt": _read_torch,
+        ".tar": _read_torch,
+    }
+    if path.suffix not in readers:
+        raise ValueError(f"A checkpoint is a file ending in {', '.join(readers)}. Received: {path}")
+    try:
+        return readers[path.suffix](path)
+    except ImportError:
+        raise
+    except Exception as error:  # each library raises its own
+        raise ValueError(f"{path} cannot be read as a checkpoint: {error}") from error
+
+
+def _read_safetensors(path: Path) -> Mapping:
+    from safetensors.numpy import load_file
+
+    return load_file(path)
+
+
+def _read_npz(path: Path) -> Mapping:
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+
+
+def _read_torch(path: Path) -> Mapping:
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            f"Reading {path.name} needs PyTorch: pip install 'keras-seg[torch]'. Or convert it to "
+            ".safetensors where PyTorch is installed."
+        ) from error
+    # weights_only: a pickle from the internet must not run code here
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    return _as_arrays(content, torch)
+
+
+def _as_arrays(value, torch):
+    """Tensors as arrays, all the way down; half and bfloat16 become float32."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu()
+        return (value.float() if value.is_floating_point() else value).numpy()
+    if isinstance(value, Mapping):
+        return {name: _as_arrays(entry, torch) for name, entry in value.items()}
+    return value
+
+
+def _unwrapped(content: Mapping) -> Mapping:
+    for wrapper in WRAPPERS:
+        if isinstance(content.get(wrapper), Mapping):
+            return _unwrapped(content[wrapper])
+    return content
+
+
+def _is_tensor(value) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "dtype")

@@ -1,0 +1,96 @@
+"""Checkpoints are read in every wrapping, and load strictly or not at all."""
+
+import numpy as np
+import pytest
+
+from keras_seg.checkpoints import convert, list_sources
+from keras_seg.checkpoints.reading import read
+from keras_seg.checkpoints.registry import source
+from tests.reference import read_golden, state_dict
+from tests.test_golden import CASES
+
+
+@pytest.fixture(scope="module")
+def state():
+    """A narrow U-Net in milesial's names."""
+    facts, _ = read_golden(next(path for path in CASES if path.stem == "unet_milesial"))
+    narrow = {
+        name: [max(1, size // 16) if size >= 64 else size for size in shape]
+        for name, shape in facts["manifest"].items()
+    }
+    return state_dict(narrow, seed=0)
+
+
+PIXELS = np.random.default_rng(0).uniform(0, 1, (1, 32, 32, 3)).astype("float32")
+
+
+class TestStrictness:
+    def test_leftover_missing_and_misshapen_tensors_are_listed(self, state):
+        wrong = dict(state) | {"extra.weight": np.zeros(3, "float32")}
+        del wrong["up2.up.bias"]
+        wrong["outc.conv.bias"] = np.zeros(7, "float32")
+        with pytest.raises(ValueError) as error:
+            convert(wrong, "milesial")
+        for part in ("extra.weight", "up2.up.bias", r"outc.conv.bias: (7,)"):
+            assert part in str(error.value)
+
+    def test_a_checkpoint_of_another_network_is_refused(self, state):
+        with pytest.raises(ValueError, match="has no tensor"):
+            convert({"layer1.weight": np.zeros(3)}, "milesial")
+
+    def test_unknown_source_or_option_is_answered_with_the_nearest(self, state):
+        with pytest.raises(ValueError, match="Did you mean 'milesial'"):
+            convert(state, "milesal")
+        with pytest.raises(ValueError, match="Did you mean 'upsampling'"):
+            convert(state, "milesial", upsample="bilinear")
+
+    def test_sources_have_one_meaning(self):
+        assert "milesial" in list_sources()
+        with pytest.raises(ValueError, match="registered already"):
+            source("milesial")(lambda shapes, input_shape, options: None)
+
+
+class TestReading:
+    @pytest.mark.parametrize("wrapper", ["state_dict", "model_state", "model"])
+    @pytest.mark.parametrize("prefix", ["", "module.", "model.", "module.model."])
+    def test_wrappers_and_prefixes_are_seen_through(self, state, wrapper, prefix):
+        wrapped = {wrapper: {prefix + name: array for name, array in state.items()}, "epoch": 3}
+        expected, found = convert(state, "milesial")(PIXELS), convert(wrapped, "milesial")(PIXELS)
+        np.testing.assert_array_equal(found, expected)
+
+    def test_files_give_what_mappings_give(self, state, tmp_path):
+        from safetensors.numpy import save_file
+
+        save_file(state, tmp_path / "weights.safetensors")
+        np.savez(tmp_path / "weights.npz", **state)
+        expected = convert(state, "milesial")(PIXELS)
+        for name in ("weights.safetensors", "weights.npz"):
+            np.testing.assert_array_equal(convert(tmp_path / name, "milesial")(PIXELS), expected)
+
+    def test_torch_files_are_read_without_running_their_code(self, state, tmp_path):
+        torch = pytest.importorskip("torch")
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in state.items()}
+        torch.save({"state_dict": tensors, "epoch": 1}, tmp_path / "weights.pth")
+        expected = convert(state, "milesial")(PIXELS)
+        np.testing.assert_array_equal(
+            convert(tmp_path / "weights.pth", "milesial")(PIXELS), expected
+        )
+
+    def test_torch_files_without_torch_say_what_to_do(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(__import__("sys").modules, "torch", None)
+        (tmp_path / "weights.pth").write_bytes(b"x")
+        with pytest.raises(ImportError, match=r"pip install 'keras-seg\[torch\]'"):
+            read(tmp_path / "weights.pth")
+
+    def test_files_that_are_none_are_refused(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match="no checkpoint file"):
+            read(tmp_path / "no.npz")
+        (tmp_path / "weights.bin").write_bytes(b"x")
+        with pytest.raises(ValueError, match="ending in .safetensors"):
+            read(tmp_path / "weights.bin")
+        for name in ("weights.npz", "weights.safetensors"):
+            (tmp_path / name).write_bytes(b"nothing")
+            with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
+                read(tmp_path / name)
+        with pytest.raises(ValueError, match="holds no tensors"):
+            read({"epoch": 3})
