@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import onnx
 import tf2onnx
 
@@ -37,6 +38,29 @@ def to_onnx(
             f"ONNX has no operator for {', '.join(foreign)}. Replace that layer, or export to "
             "TFLite."
         )
+    _resize_to_sizes(proto)
     onnx.helper.set_model_props(proto, {CARD_ENTRY: card.to_json()})
     onnx.checker.check_model(proto, full_check=True)
     return proto.SerializeToString()
+
+
+def _resize_to_sizes(proto: onnx.ModelProto) -> None:
+    """Lets every Resize by a broken factor say the size that it makes.
+
+    tf2onnx writes the factor, for which 32 bits are too few: 3 rows times 5/3 are 4 rows.
+    """
+    constants = {tensor.name: tensor for tensor in proto.graph.initializer}
+    for node in proto.graph.node:
+        if node.op_type != "Resize" or len(node.input) != 3 or node.input[2] not in constants:
+            continue
+        factors = onnx.numpy_helper.to_array(constants[node.input[2]])
+        if np.array_equal(factors, factors.round()):
+            continue
+        # anew for each, since those before had the wrong size
+        inferred = onnx.shape_inference.infer_shapes(proto).graph
+        (value,) = (v for v in inferred.value_info if v.name == node.input[0])
+        shape = [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
+        sizes = np.round(shape * factors.astype(np.float64)).astype(np.int64)
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(sizes, f"{node.name}_sizes"))
+        node.input[2] = ""
+        node.input.append(f"{node.name}_sizes")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from keras_seg.checkpoints import convert, list_sources
-from keras_seg.checkpoints.reading import read
 from keras_seg.checkpoints.registry import source
+from keras_seg.weights import read
 from tests.reference import read_golden, state_dict
 from tests.test_golden import CASES
 

@@ -274,6 +274,16 @@ class TestLayers:
         np.testing.assert_allclose(Resize(grid=grid)(x, like=like), expected, atol=1e-5)
         np.testing.assert_allclose(Resize(3, grid=grid)(x), _bilinear(x, (15, 21), grid), atol=1e-5)
 
+    @pytest.mark.parametrize("grid", ["half_pixel", "align_corners"])
+    @pytest.mark.parametrize(("before", "after"), [(8, 64), (17, 65), (9, 50), (5, 1)])
+    def test_bilinear_resize_takes_the_same_rows_under_xla(self, grid, before, after):
+        import tensorflow as tf
+
+        x = np.random.default_rng(0).normal(size=(1, before, before, 2)).astype("float32")
+        like = np.zeros((1, after, after, 1), "float32")
+        resize = tf.function(Resize(grid=grid), jit_compile=True)
+        np.testing.assert_allclose(resize(x, like=like), Resize(grid=grid)(x, like=like), atol=1e-5)
+
     def test_nearest_resize_repeats_pixels(self):
         x = np.arange(6, dtype="float32").reshape(1, 2, 3, 1)
         expected = x.repeat(2, 1).repeat(2, 2)

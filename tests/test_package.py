@@ -54,7 +54,7 @@ def test_rooms_import_only_from_floors_below(monkeypatch):
     floors = [
         {"version", "names", "lazy"},
         {"layers", "losses", "metrics", "data"},
-        {"card", "blocks"},
+        {"card", "blocks", "weights"},
         {"backbones"},
         {"models"},
         {"checkpoints"},

@@ -1,56 +1,28 @@
-"""The table of encoders and the one function that builds them."""
+"""The one function that builds every encoder."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+import inspect
+import re
+from collections.abc import Mapping
+from pathlib import Path
 
 import keras
+from keras import layers
 
-from keras_seg.backbones.dilation import dilate
+from keras_seg import weights as weight_files
+from keras_seg.backbones.applications import application_maps
+from keras_seg.backbones.table import CLASSIFIER, Application, Backbone, find
 from keras_seg.blocks import image_input
 from keras_seg.names import unknown_name
+from keras_seg.weights.loading import tensor_name
 
-
-@dataclass(frozen=True)
-class Backbone:
-    """One encoder of Keras Applications.
-
-    application: the function of keras.applications.
-    preprocessing: the normalisation that its ImageNet weights were trained with.
-    taps: layer that gives the map at strides 2, 4, 8, 16 and 32.
-    """
-
-    application: Callable[..., keras.Model]
-    preprocessing: str
-    taps: tuple[str, str, str, str, str]
-
-
-BACKBONES = {
-    "mobilenetv2": Backbone(
-        keras.applications.MobileNetV2,
-        preprocessing="symmetric",
-        taps=(
-            "block_1_expand_relu",
-            "block_3_expand_relu",
-            "block_6_expand_relu",
-            "block_13_expand_relu",
-            "out_relu",
-        ),
-    ),
-}
-
-
-def list_backbones() -> list[str]:
-    return sorted(BACKBONES)
-
-
-def find(name: str) -> Backbone:
-    """The table's row, or a ValueError that names the nearest backbone."""
-    if name not in BACKBONES:
-        raise ValueError(unknown_name("backbone", name, BACKBONES))
-    return BACKBONES[name]
+KERAS_FILES = (".h5", ".keras")
+REMEDY = (
+    "Connect to the internet once, or download the file elsewhere and pass its path as weights "
+    "(backbone_weights of a network), or pass None to train from random values (command line: "
+    "--model_options.backbone_weights null)."
+)
 
 
 def build(
@@ -58,55 +30,89 @@ def build(
     input_shape=(None, None, 3),
     *,
     output_stride: int = 32,
-    weights: str | None = None,
+    weights: str | Path | Mapping | None = None,
     preprocessing: str | None = None,
+    **options,
 ) -> keras.Model:
     """Builds an encoder as a flat functional model, so that a network can go on from its maps.
 
     Shapes: image (B, H, W, C) → {"stride_2": (B, H/2, W/2, ...), ..., "stride_32": ...}. With
     `output_stride` 8 or 16 the deeper maps keep that stride, dilated, under the names of the
-    strides that they have in the published network.
+    strides that they have in the published network. ConvNeXt has no map at stride 2.
 
     Args:
         name: one of `list_backbones()`.
         output_stride: 8, 16 or 32.
-        weights: None for random values, "imagenet", or a weights file of the application.
+        weights: None for random values, "imagenet", or the published ImageNet checkpoint as a file
+            or a mapping of tensor name → array: in the layout of timm and torchvision, for Keras
+            Applications an .h5 file or a mapping of its weights' paths. A first kernel for RGB is
+            made to fit images with other channels, see `keras_seg.weights.fit_first_kernel`.
         preprocessing: see `keras_seg.layers.Preprocessing`; None for images that are normalised.
+            What ImageNet weights were trained with is `find(name).preprocessing`.
+        options: arguments of the encoder's own function, as `alpha` or `multi_grid`.
 
-    Raises: ValueError for an unknown name, a stride or a channel count that the weights do not
-        fit; RuntimeError with the remedy if the ImageNet weights cannot be downloaded.
+    Raises: ValueError for an unknown name, option or stride, or weights that do not fit;
+        RuntimeError with the remedy if the ImageNet weights cannot be downloaded.
     """
-    backbone = find(name)
+    row = find(name)
     if output_stride not in (8, 16, 32):
         raise ValueError(f"output_stride must be 8, 16 or 32. Received: {output_stride}")
+    if isinstance(row, Application) and row.torch_twin and _is_torch_layout(weights):
+        row = find(row.torch_twin)
+    for option in options:
+        if option not in row.options:
+            raise ValueError(unknown_name(f"option of {name}", option, row.options))
     image, x = image_input(input_shape, preprocessing=preprocessing)
-    if weights == "imagenet" and image.shape[-1] != 3:
-        raise ValueError(
-            "The ImageNet weights of a backbone are for 3 channels (RGB). Received: input_shape "
-            f"with {image.shape[-1]} channels. Pass backbone_weights=None to train from random "
-            "values."
+    if isinstance(row, Backbone):
+        model = _own_network(name, row, image, x, output_stride, weights, options)
+    else:
+        model = application_maps(
+            image,
+            x,
+            row.application,
+            row.facts | options,
+            output_stride=output_stride,
+            weights=weights,
+            bgr=row.bgr,
         )
-    encoder = _application(name, backbone, x, weights)
-    encoder = dilate(keras.Model(image, encoder.output), output_stride)
-    taps = zip((2, 4, 8, 16, 32), backbone.taps, strict=True)
-    maps = {f"stride_{stride}": encoder.get_layer(tap).output for stride, tap in taps}
-    return keras.Model(encoder.input, maps, name=name)
+    return keras.Model(model.input, model.output, name=name)
 
 
-def _application(name, backbone, x, weights):
-    """Builds the application; turns a failed download into an error that says what to do."""
-    try:
-        with warnings.catch_warnings():
-            # Free sizes are meant; the weights of a network without its top fit every size.
-            warnings.filterwarnings("ignore", message="`input_shape` is undefined")
-            return backbone.application(include_top=False, weights=weights, input_tensor=x)
-    except Exception as error:
-        # Keras reports a failed download as a bare Exception ("URL fetch failure on ...").
-        if weights != "imagenet" or "URL fetch failure" not in str(error):
-            raise
-        raise RuntimeError(
-            f"The ImageNet weights of {name!r} could not be downloaded ({error}). Connect to the "
-            "internet once (Keras keeps the file in ~/.keras/models), or pass a downloaded file "
-            "as backbone_weights='path/to/file.h5', or train from random values with "
-            "backbone_weights=None (command line: --model_options.backbone_weights null)."
-        ) from error
+def _own_network(name, row: Backbone, image, x, output_stride, weights, options):
+    if "output_stride" in inspect.signature(row.maps).parameters:
+        options = options | {"output_stride": output_stride}
+    elif output_stride != 32:
+        raise ValueError(
+            f"{name} keeps a branch at stride 4 and cannot be dilated: output_stride must be 32. "
+            f"Received: {output_stride}"
+        )
+    maps = row.maps(x, **row.facts | options)
+    model = keras.Model(image, maps)
+    if weights is None:
+        return model
+    if isinstance(weights, str) and weights == "imagenet":
+        if row.imagenet is None:
+            raise ValueError(f"No ImageNet weights of {name} are published. Pass weights=None.")
+        weights = weight_files.download(row.imagenet, remedy=REMEDY)
+    _load(model, weight_files.read(weights))
+    return model
+
+
+def _load(model, tensors):
+    """Loads an ImageNet checkpoint strictly, without its classifier."""
+    ignored = re.compile("|".join((*CLASSIFIER, r"(^|\.)num_batches_tracked$")))
+    tensors = {name: array for name, array in tensors.items() if not ignored.search(name)}
+    first = next(layer for layer in model.layers if isinstance(layer, layers.Conv2D))
+    kernel, channels = tensor_name(first, first.kernel), model.input.shape[-1]
+    if kernel in tensors and tensors[kernel].shape[1] != channels:
+        tensors[kernel] = weight_files.fit_first_kernel(tensors[kernel], channels, axis=1)
+    weight_files.load_strictly(model, tensors)
+
+
+def _is_torch_layout(weights) -> bool:
+    """Whether weights are tensors in PyTorch's names rather than Keras' own."""
+    if isinstance(weights, Mapping):
+        return not any("/" in name for name in weights)
+    if weights is None or weights == "imagenet":
+        return False
+    return Path(weights).suffix not in KERAS_FILES

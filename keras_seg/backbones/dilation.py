@@ -1,6 +1,8 @@
-"""Dilated variants of networks that come with stride 32."""
+"""Dilated variants of networks that come with stride 32, and the maps inside any network."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import keras
 from keras import layers
@@ -8,35 +10,50 @@ from keras import layers
 from keras_seg.blocks import BATCH_NORM_MOMENTUM
 
 CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
+POOLINGS = (layers.MaxPooling2D, layers.AveragePooling2D)
 
 
-def dilate(model: keras.Model, output_stride: int) -> keras.Model:
+def dilate(model: keras.Model, output_stride: int, *, padded: Collection[str] = ()) -> keras.Model:
     """A copy of a functional model, weights included, whose maps stop shrinking at `output_stride`.
 
     Every stride beyond it becomes 1 and the convolutions behind it are dilated instead, so that
     each kernel sees the same pixels as before. A ZeroPadding2D before such a convolution becomes
-    symmetric, by the dilated radius. Batch norms get this package's momentum: MobileNetV2's own
-    0.999 would need thousands of steps before the averages mean anything.
+    symmetric, by the dilated radius. Poolings keep their window. Batch norms get this package's
+    momentum: MobileNetV2's own 0.999 would need thousands of steps before the averages mean
+    anything.
+
+    padded: names of convolutions without padding that get some, so that a map at stride s has the
+        size of the image over s.
     """
     strides = _strides(model)
 
-    def clone(layer):
+    def clone(layer, name=None):
+        """name: of the layer whose strides count, for layers inside a Sequential."""
+        before, after = strides[name or layer.name]
+        if isinstance(layer, keras.Sequential):
+            inner = [clone(one, layer.name) for one in layer.layers]
+            return keras.Sequential(inner, name=layer.name)
         config = layer.get_config()
+        # Strided convolutions above the target keep the dilation reached so far.
+        dilation = max(1, before // output_stride)
         if isinstance(layer, CONVOLUTIONS):
-            before, after = strides[layer.name]
-            # Strided convolutions above the target keep the dilation reached so far.
-            dilation = max(1, before // output_stride)
-            if after > output_stride:
+            if layer.name in padded:
+                config["padding"] = "same"
+            if after > before and after > output_stride:
                 config["strides"] = (1, 1)
+                # without its stride an even kernel would shrink the map by a row
+                if config["padding"] == "valid" and max(layer.kernel_size) % 2 == 0:
+                    config["padding"] = "same"
             if dilation > 1 and max(layer.kernel_size) > 1:
                 config["dilation_rate"] = (dilation, dilation)
+        elif isinstance(layer, POOLINGS) and after > before and after > output_stride:
+            config["strides"] = (1, 1)
         elif isinstance(layer, layers.BatchNormalization):
             config["momentum"] = BATCH_NORM_MOMENTUM
         elif isinstance(layer, layers.ZeroPadding2D):
-            (convolution,) = (node.operation for node in layer._outbound_nodes)
-            before, after = strides[convolution.name]
-            if after > output_stride:
-                radius = max(1, before // output_stride) * (max(convolution.kernel_size) // 2)
+            (follower,) = (node.operation for node in layer._outbound_nodes)
+            if isinstance(follower, CONVOLUTIONS) and strides[follower.name][1] > output_stride:
+                radius = dilation * (max(follower.kernel_size) // 2)
                 config["padding"] = ((radius, radius), (radius, radius))
         return type(layer).from_config(config)
 
@@ -45,17 +62,48 @@ def dilate(model: keras.Model, output_stride: int) -> keras.Model:
     return dilated
 
 
+def maps_by_stride(model: keras.Model) -> dict[int, keras.KerasTensor]:
+    """Stride → the last map that has it, before a layer strides on.
+
+    Found by the graph: the names that Keras invents for a layer change with the session.
+    """
+    strides = _strides(model)
+    places = {operation: i for i, operation in enumerate(model.operations)}
+    last = {}
+    for operation in model.operations:
+        before, after = strides[operation.name]
+        if after > before > 1:
+            source = _parent(operation)
+            while isinstance(source, layers.ZeroPadding2D):
+                source = _parent(source)
+            # a shortcut strides beside the main path: the later of the two is the last map
+            if before not in last or places[source] > places[last[before]]:
+                last[before] = source
+    maps = {stride: source.output for stride, source in last.items()}
+    (output,) = model.outputs
+    return maps | {strides[output._keras_history.operation.name][1]: output}
+
+
+def _parent(operation):
+    return operation._inbound_nodes[0].parent_nodes[0].operation
+
+
 def _strides(model: keras.Model) -> dict[str, tuple[int, int]]:
-    """Layer name → (input size / size before the layer, input size / size after it)."""
+    """Operation's name → (input size / size before it, input size / size after it)."""
     strides: dict[str, tuple[int, int]] = {}
-    for layer in model.layers:
+    for operation in model.operations:
         parents = [
             parent.operation.name
-            for node in layer._inbound_nodes
+            for node in operation._inbound_nodes
             for parent in node.parent_nodes
             if parent.operation.name in strides
         ]
         before = max((strides[name][1] for name in parents), default=1)
-        step = max(getattr(layer, "strides", None) or (1,))
-        strides[layer.name] = (before, before * step)
+        strides[operation.name] = (before, before * _stride(operation))
     return strides
+
+
+def _stride(operation) -> int:
+    if isinstance(operation, keras.Sequential):
+        return max((_stride(layer) for layer in operation.layers), default=1)
+    return max(getattr(operation, "strides", None) or (1,))

@@ -8,9 +8,8 @@ from pathlib import Path
 import keras
 
 from keras_seg.checkpoints import sources  # noqa: F401  (each of its modules registers sources)
-from keras_seg.checkpoints.loading import load_strictly
-from keras_seg.checkpoints.reading import read
 from keras_seg.checkpoints.registry import find
+from keras_seg.weights import load_strictly, read
 
 
 def convert(
@@ -22,8 +21,8 @@ def convert(
     the reference returns: raw scores, without softmax, at the resolution where it stops.
 
     Args:
-        checkpoint: tensor name → array, or a .safetensors, .npz, .pth or .pt file (the last two
-            need PyTorch, and run no code from the file).
+        checkpoint: tensor name → array, or a .safetensors, .npz, .h5, .pth or .pt file (the last
+            two need PyTorch, and run no code from the file).
         source: the public repository that the names come from, one of `list_sources()`.
         input_shape: (height, width, channels), None for a free height or width.
         options: arguments of the network's builder, for what shapes cannot tell.
@@ -31,9 +30,12 @@ def convert(
     Raises: ValueError for an unknown source or option, and for a checkpoint that does not fit,
         with the names of all tensors and weights that found no partner.
     """
-    spec = find(source)
+    published = read(checkpoint)
+    spec = find(source, published)
+    if spec.prepare:
+        published = spec.prepare(published)
     tensors = {}
-    for name, array in read(checkpoint).items():
+    for name, array in published.items():
         if spec.is_ignored(name):
             continue
         ours = spec.our_name(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -16,7 +16,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Source:
-    """How the checkpoints of one public repository become a model.
+    """How the checkpoints of one network of a public repository become a model.
 
     build: (shapes, input_shape, options) → the network that these tensors belong to, with the
         padding, epsilons, resize grid and concat order of the repository. It returns what the
@@ -25,12 +25,21 @@ class Source:
     rename: (pattern, replacement) pairs that turn the repository's tensor names into ours.
     ignore: patterns of tensors (in the repository's names) that belong to no weight of ours.
     adjust: tensor by tensor, for values that are stored in another form; (name, array) → array.
+    has: pattern of a tensor name (the repository's) that only checkpoints of this network have,
+        where the repository published several.
+    prepare: all tensors at once, before anything else, for a checkpoint that does not have
+        PyTorch's layout or names of its own; {name: array} → {name: array}.
     """
 
     build: Callable[[Shapes, tuple, dict], keras.Model]
     rename: Sequence[tuple[str, str]] = ()
     ignore: Sequence[str] = ()
     adjust: Callable | None = None
+    has: str | None = None
+    prepare: Callable[[dict], dict] | None = None
+
+    def fits(self, names: Iterable[str]) -> bool:
+        return self.has is None or any(re.search(self.has, name) for name in names)
 
     def our_name(self, name: str) -> str:
         for pattern, replacement in self.rename:
@@ -43,16 +52,20 @@ class Source:
         return any(re.search(pattern, name) for pattern in patterns)
 
 
-_SOURCES: dict[str, Source] = {}
+_SOURCES: dict[str, list[Source]] = {}
 
 
-def source(name: str, *, rename=(), ignore=(), adjust=None):
-    """Decorator that enters the build function of a source under the repository's name."""
+def source(name: str, *, rename=(), ignore=(), adjust=None, has=None, prepare=None):
+    """Decorator that enters the build function of a source under the repository's name.
+
+    A repository that published several networks has an entry for each, told apart by `has`.
+    """
 
     def enter(build):
-        if name in _SOURCES:
+        entries = _SOURCES.setdefault(name, [])
+        if any(entry.has is None or entry.has == has for entry in entries):
             raise ValueError(f"A source called {name!r} is registered already.")
-        _SOURCES[name] = Source(build, tuple(rename), tuple(ignore), adjust)
+        entries.append(Source(build, tuple(rename), tuple(ignore), adjust, has, prepare))
         return build
 
     return enter
@@ -63,8 +76,15 @@ def list_sources() -> list[str]:
     return sorted(_SOURCES)
 
 
-def find(name: str) -> Source:
-    """The source, or a ValueError that names the nearest."""
+def find(name: str, tensor_names: Iterable[str]) -> Source:
+    """The source that tensors of these names come from; ValueError for an unknown one."""
     if name not in _SOURCES:
         raise ValueError(unknown_name("source", name, _SOURCES))
-    return _SOURCES[name]
+    for entry in _SOURCES[name]:
+        if entry.fits(tensor_names):
+            return entry
+    marks = " or ".join(repr(entry.has) for entry in _SOURCES[name])
+    raise ValueError(
+        f"The checkpoint has no tensor like {marks}, which every one of source {name!r} has. "
+        f"It begins with: {[*tensor_names][:6]}."
+    )

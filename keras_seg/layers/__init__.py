@@ -1,7 +1,39 @@
 """Keras layers with state or a rule of their own, one idea a file."""
 
+from keras_seg.layers.attention import ChannelAttention, PositionAttention
+from keras_seg.layers.crop_or_pad import CropOrPad
+from keras_seg.layers.edge_padding import EdgePadding2D
+from keras_seg.layers.local_response_normalization import LocalResponseNormalization
+from keras_seg.layers.monte_carlo_dropout import MonteCarloDropout
+from keras_seg.layers.object_attention import ObjectAttention, ObjectRegions
+from keras_seg.layers.parity_planes import ParityPlanes
+from keras_seg.layers.part_windows import PartWindows
+from keras_seg.layers.pooling_indices import MaxPoolingWithIndices2D, MaxUnpooling2D
 from keras_seg.layers.preprocessing import Preprocessing
 from keras_seg.layers.resize import Resize
+from keras_seg.layers.scale_break import ScaleBreak
 from keras_seg.layers.size_guard import SizeGuard
+from keras_seg.layers.total_dropout import TotalDropout
+from keras_seg.layers.window import CutWindow, PasteWindow
 
-__all__ = ["Preprocessing", "Resize", "SizeGuard"]
+__all__ = [
+    "ChannelAttention",
+    "CropOrPad",
+    "CutWindow",
+    "EdgePadding2D",
+    "LocalResponseNormalization",
+    "MaxPoolingWithIndices2D",
+    "MaxUnpooling2D",
+    "MonteCarloDropout",
+    "ObjectAttention",
+    "ObjectRegions",
+    "ParityPlanes",
+    "PartWindows",
+    "PasteWindow",
+    "PositionAttention",
+    "Preprocessing",
+    "Resize",
+    "ScaleBreak",
+    "SizeGuard",
+    "TotalDropout",
+]

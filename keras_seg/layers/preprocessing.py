@@ -10,6 +10,7 @@ MODES = {
     "unit": (1 / 255, 0.0, 1.0),
     "symmetric": (1 / 127.5, 1.0, 1.0),
     "imagenet": (1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "caffe": (1.0, (123.68, 116.779, 103.939), 1.0),
 }
 
 
@@ -21,9 +22,10 @@ class Preprocessing(keras.layers.Layer):
 
     Args:
         mode: "unit" (0..1), "symmetric" (-1..1, as the mobile networks of Keras Applications
-            expect it) or "imagenet" (RGB mean and deviation of ImageNet; three channels).
+            expect it), "imagenet" (RGB mean and deviation of ImageNet; three channels) or "caffe"
+            (RGB mean alone, pixels unscaled; three channels).
 
-    Raises: ValueError for another mode, or for "imagenet" with other than three channels.
+    Raises: ValueError for another mode, or for one of three channels with another number.
     """
 
     def __init__(self, mode: str, **base_config):
@@ -37,9 +39,9 @@ class Preprocessing(keras.layers.Layer):
 
     def build(self, input_shape):
         channels = input_shape[-1]
-        if self.mode == "imagenet" and channels != 3:
+        if np.size(self.offset) == 3 and channels != 3:
             raise ValueError(
-                "preprocessing='imagenet' is defined for 3 channels (RGB). Received: "
+                f"preprocessing={self.mode!r} is defined for 3 channels (RGB). Received: "
                 f"{channels} channels. Use preprocessing='unit' for other images."
             )
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import keras
 import tensorflow as tf
+from keras import ops
+from tensorflow.python.framework.ops import get_default_graph
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
-GRIDS = ("half_pixel", "align_corners")
+GRIDS = ("half_pixel", "align_corners", "top_left")
 INTERPOLATIONS = ("bilinear", "nearest")
 
 
@@ -20,11 +23,14 @@ class Resize(keras.layers.Layer):
         scale: whole factor; None when the layer is called with `like`.
         grid: where the samples lie. "half_pixel": pixel centres at i + 0.5, as
             `align_corners=False` in PyTorch. "align_corners": the corner pixels of both maps
-            coincide, as `align_corners=True`.
+            coincide, as `align_corners=True`. "top_left": samples at i * H / H' from the corner, as
+            the mode "nearest" of PyTorch.
         interpolation: "bilinear" or "nearest".
 
     TensorFlow's raw operators are used because each becomes one TFLite operator, and because
-    `keras.ops.image.resize` cannot take a size that is known only when the graph runs.
+    `keras.ops.image.resize` cannot take a size that is known only when the graph runs. Where XLA
+    compiles, bilinear resizing is two products with interpolation matrices: XLA's own (TensorFlow
+    2.21) takes wrong rows at some sizes, such as 8 → 64 with aligned corners and 17 → 65 without.
 
     Raises: ValueError for another grid or interpolation, or without exactly one of scale and like.
     """
@@ -51,18 +57,23 @@ class Resize(keras.layers.Layer):
         size = self._target(x.shape, None if like is None else like.shape)[1:3]
         if None in size:
             size = tf.shape(x)[1:3] * self.scale if like is None else tf.shape(like)[1:3]
-        operator = {
+        if self.interpolation == "bilinear" and GraphOrParentsInXlaContext(get_default_graph()):
+            resized = _interpolated(x, (size[0], size[1]), self.grid)
+        else:
+            resized = self._operator()(
+                images=x,
+                size=size,
+                align_corners=self.grid == "align_corners",
+                half_pixel_centers=self.grid == "half_pixel",
+            )
+        resized.set_shape(self._target(x.shape, None if like is None else like.shape))
+        return tf.cast(resized, x.dtype)  # the bilinear operator always returns float32
+
+    def _operator(self):
+        return {
             "bilinear": tf.raw_ops.ResizeBilinear,
             "nearest": tf.raw_ops.ResizeNearestNeighbor,
         }[self.interpolation]
-        resized = operator(
-            images=x,
-            size=size,
-            align_corners=self.grid == "align_corners",
-            half_pixel_centers=self.grid == "half_pixel",
-        )
-        resized.set_shape(self._target(x.shape, None if like is None else like.shape))
-        return tf.cast(resized, x.dtype)  # the bilinear operator always returns float32
 
     def compute_output_shape(self, x_shape, like_shape=None):
         self._check(like_shape)
@@ -87,3 +98,27 @@ class Resize(keras.layers.Layer):
             return (x_shape[0], like_shape[1], like_shape[2], x_shape[3])
         height, width = (None if s is None else s * self.scale for s in x_shape[1:3])
         return (x_shape[0], height, width, x_shape[3])
+
+
+def _interpolated(x, size, grid: str):
+    """Bilinear resizing written out: (B, H, W, C) → (B, *size, C) in float32."""
+    rows, columns = (
+        _interpolation_matrix(before, after, grid)
+        for before, after in zip(ops.shape(x)[1:3], size, strict=True)
+    )
+    x = ops.einsum("nh,bhwc->bnwc", rows, ops.cast(x, "float32"))
+    return ops.einsum("mw,bnwc->bnmc", columns, x)
+
+
+def _interpolation_matrix(before, after, grid: str):
+    """(after, before) weights: 1 - distance to each source pixel, none beyond a distance of 1."""
+    pixels, count = (ops.cast(size, "float32") for size in (before, after))
+    target = ops.cast(ops.arange(after), "float32")
+    position = {
+        "half_pixel": (target + 0.5) * pixels / count - 0.5,
+        "align_corners": target * (pixels - 1) / ops.maximum(count - 1, 1),
+        "top_left": target * pixels / count,
+    }[grid]
+    position = ops.clip(position, 0, pixels - 1)[:, None]
+    distance = ops.abs(position - ops.cast(ops.arange(before), "float32"))
+    return ops.maximum(1 - distance, 0)

@@ -11,12 +11,18 @@ class SizeGuard(keras.layers.Layer):
 
     Free (None) heights and widths pass at build time and are checked when a real image comes.
 
+    Args:
+        multiple: sizes that pass are a multiple of it, in pixels, plus `offset`.
+        offset: what the size is more than a multiple, for networks without padding.
+        smallest: the smallest size that passes; None for `multiple + offset`.
+
     Raises: ValueError that names the two nearest sizes that work.
     """
 
-    def __init__(self, multiple: int, **base_config):
+    def __init__(self, multiple: int, offset: int = 0, smallest: int | None = None, **base_config):
         super().__init__(**base_config)
-        self.multiple = multiple
+        self.multiple, self.offset = multiple, offset
+        self.smallest = multiple + offset if smallest is None else smallest
 
     def call(self, x):
         self._check(x.shape)
@@ -27,19 +33,38 @@ class SizeGuard(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        return super().get_config() | {"multiple": self.multiple}
+        return super().get_config() | {
+            "multiple": self.multiple,
+            "offset": self.offset,
+            "smallest": self.smallest,
+        }
 
     def _check(self, shape):
         for axis, size in zip(("height", "width"), shape[1:3], strict=True):
-            if size is not None and (size % self.multiple or size == 0):
+            if size is None or (
+                size >= self.smallest and (size - self.offset) % self.multiple == 0
+            ):
+                continue
+            if self.multiple == 1:
                 raise ValueError(
-                    f"The {axis} of the image must be a multiple of {self.multiple} pixels. "
-                    f"Received: {size}. The nearest that work are "
-                    f"{' and '.join(map(str, nearest_sizes(size, self.multiple)))}."
+                    f"The {axis} of the image must be at least {self.smallest} pixels. "
+                    f"Received: {size}."
                 )
+            near = nearest_sizes(size, self.multiple, self.offset, self.smallest)
+            plus = f" plus {self.offset}" if self.offset else ""
+            raise ValueError(
+                f"The {axis} of the image must be a multiple of {self.multiple} pixels{plus}. "
+                f"Received: {size}. The nearest that work are {' and '.join(map(str, near))}."
+            )
 
 
-def nearest_sizes(size: int, multiple: int) -> tuple[int, ...]:
-    """The nearest positive multiples below and above `size` (one, if none lies below)."""
-    below = size // multiple * multiple
-    return (below, below + multiple) if below else (multiple,)
+def nearest_sizes(
+    size: int, multiple: int, offset: int = 0, smallest: int | None = None
+) -> tuple[int, ...]:
+    """The nearest sizes below and above `size` that are a multiple plus an offset.
+
+    From `smallest` on, which is `multiple + offset` if None; one size, if none lies below.
+    """
+    smallest = multiple + offset if smallest is None else smallest
+    below = (size - offset) // multiple * multiple + offset
+    return (below, below + multiple) if below >= smallest else (smallest,)

@@ -11,19 +11,49 @@ Every builder takes `input_shape` (height, width, channels; None for a free heig
 """
 
 from keras_seg.card import ModelCard
+from keras_seg.models.danet import danet
+from keras_seg.models.deconvnet import deconvnet
 from keras_seg.models.deeplabv3plus import deeplabv3plus
+from keras_seg.models.face_parser import face_parser
 from keras_seg.models.files import load, read_card, save
+from keras_seg.models.gridnet import gridnet
+from keras_seg.models.hrnet import hrnet
+from keras_seg.models.icnn import icnn
+from keras_seg.models.inference_form import for_inference
+from keras_seg.models.ocrnet import ocrnet
+from keras_seg.models.part_locator import part_locator
 from keras_seg.models.registry import build, find, list_models
+from keras_seg.models.resunet import resunet
+from keras_seg.models.resunetplusplus import resunetplusplus
+from keras_seg.models.segnet import segnet, segnet_basic
+from keras_seg.models.uncertainty import predict_with_uncertainty
 from keras_seg.models.unet import unet
+from keras_seg.models.unetplusplus import prune, unetplusplus
 
 __all__ = [
     "ModelCard",
     "build",
+    "danet",
+    "deconvnet",
     "deeplabv3plus",
+    "face_parser",
     "find",
+    "for_inference",
+    "gridnet",
+    "hrnet",
+    "icnn",
     "list_models",
     "load",
+    "ocrnet",
+    "part_locator",
+    "predict_with_uncertainty",
+    "prune",
     "read_card",
+    "resunet",
+    "resunetplusplus",
     "save",
+    "segnet",
+    "segnet_basic",
     "unet",
+    "unetplusplus",
 ]

@@ -3,15 +3,22 @@ Segmentation, MICCAI 2015, arXiv:1505.04597."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+
 import keras
 from keras import layers
 
-from keras_seg import blocks
-from keras_seg.layers import Resize
+from keras_seg import backbones, blocks
+from keras_seg.layers import CropOrPad
 from keras_seg.models.registry import register
 
 WIDTHS = (64, 128, 256, 512, 1024)
+BACKBONE_DECODER_WIDTHS = (256, 128, 64, 32, 16)
+PADDINGS = ("same", "valid")
 UPSAMPLINGS = ("transposed", "bilinear")
+BACKBONE_UPSAMPLINGS = ("nearest", "bilinear", "transposed")
+CONCATS = ("up_last", "up_first")
 
 
 @register(
@@ -26,79 +33,227 @@ def unet(
     num_classes: int = 21,
     *,
     widths: tuple[int, ...] = WIDTHS,
-    upsampling: str = "transposed",
-    preprocessing: str | None = "unit",
+    decoder_widths: tuple | None = None,
+    padding: str = "same",
+    upsampling: str | None = None,
+    resize_grid: str = "half_pixel",
+    concat: str = "up_last",
+    norm: bool | None = None,
+    use_bias: bool | None = None,
+    dropout: float | None = None,
+    head_kernel: int = 1,
+    any_size: bool = False,
+    backbone: str | keras.Model | None = None,
+    backbone_weights: str | None = "imagenet",
+    backbone_options: Mapping | None = None,
+    preprocessing: str | None = "backbone",
     activation: str | None = None,
     name: str = "unet",
 ) -> keras.Model:
-    """U-Net with same padding, so that the mask has the size of the image.
+    """U-Net with same padding, so that the mask has the size of the image; or the paper's own.
 
     Shapes: image (B, H, W, C) of pixels in 0..255, H and W multiples of 2^(len(widths) - 1), 16 by
-    default → logits (B, H, W, num_classes).
+    default, or any with a backbone → logits (B, H, W, num_classes). With padding="valid" H and W
+    are 16k + 60 from 188 on, and the logits are those of the image without 92 pixels on each side.
 
     Args:
         widths: channels of each resolution, the bridge last; as many resolutions as widths.
-        upsampling: "transposed" (2x2 convolutions, as the paper) or "bilinear" (half as many
-            channels below each step, so that the concatenated map has the same width).
+        decoder_widths: channels of each step up, deepest first, each as a number or as
+            (middle, last). None: those of the resolution, with upsampling="bilinear" half as many
+            below each step, so that both halves of the concatenated map have the same width.
+        padding: "same"; or "valid" for the paper's network: no padding, skips cropped, biases
+            instead of batch norm, dropout of 0.5.
+        upsampling: "transposed" (2x2 convolutions, as the paper), "bilinear", or with a backbone
+            also "nearest", which is its default.
+        resize_grid: of the up-sampling by resizing, see `keras_seg.layers.Resize`.
+        concat: "up_last" for [skip, up-sampled map], "up_first" for the other order.
+        norm, use_bias: batch norm after, and bias in, the 3x3 convolutions. None: one of the two,
+            norm with padding="same", bias with "valid".
+        dropout: rate at the end of the contracting path, after its two deepest resolutions.
+        head_kernel: size of the last convolution.
+        any_size: take sizes that are no multiple: pooling drops the odd row, and the up-sampled
+            map is padded with zeros to the size of its skip.
+        backbone: encoder, one of `keras_seg.backbones.list_backbones()`, or a model of your own
+            from an image to maps "stride_2", ..., "stride_32", which then decides the input shape,
+            the preprocessing and the weights; None for U-Net's own. The decoder has a fifth step,
+            to the size of the image. Steps to where the encoder has no map have no skip.
+        backbone_weights: "imagenet", a weights file, or None for random values.
+        backbone_options: arguments of the encoder's own function, such as {"width": 32} of a
+            ResNet.
+        preprocessing: "backbone" for what the encoder's ImageNet weights were trained with, "unit"
+            without a backbone.
 
-    Differs from the paper: padded convolutions, batch norm without convolution bias, no dropout.
-    Equal in structure and layer names to the PyTorch network of milesial/Pytorch-UNet.
-    Raises: ValueError for a size that is no multiple, or an unknown upsampling.
+    Differs from the paper: by default padded convolutions, batch norm without convolution bias,
+    no dropout; equal in structure and layer names to the PyTorch network of
+    milesial/Pytorch-UNet, with a backbone to that of segmentation_models.pytorch.
+    Raises: ValueError for a size that does not pass, or an unknown option.
     """
     blocks.check_classes(num_classes, activation)
-    _check(widths, upsampling)
-    image, x = blocks.image_input(
-        input_shape, preprocessing=preprocessing, size_multiple=2 ** (len(widths) - 1)
+    if upsampling is None:
+        upsampling = "transposed" if backbone is None else "nearest"
+    _check(widths, decoder_widths, padding, upsampling, concat, backbone)
+    norm = padding == "same" if norm is None else norm
+    dropout = (0.5 if padding == "valid" else 0.0) if dropout is None else dropout
+    conv = partial(
+        double_conv,
+        norm=norm,
+        use_bias=not norm if use_bias is None else use_bias,
+        padding=padding,
     )
 
-    # Contracting path. With bilinear up-sampling no convolution halves the channels on the way up,
-    # so the bridge has half its width already.
-    *down_widths, bridge_width = widths
-    if upsampling == "bilinear":
-        bridge_width //= 2
-    x = double_conv(x, down_widths[0], name="inc")
-    skips = [x]
-    for level, width in enumerate((*down_widths[1:], bridge_width), start=1):
-        x = layers.MaxPooling2D(name=f"down{level}.maxpool_conv.0")(x)
-        x = double_conv(x, width, name=f"down{level}.maxpool_conv.1")
-        skips.append(x)
+    if backbone is not None:
+        image, features = backbone_encoder(
+            backbone,
+            input_shape,
+            preprocessing,
+            weights=backbone_weights,
+            **backbone_options or {},
+        )
+        x = _dropout(features[-1], dropout, name="dropout")
+        skips = [None, *features[:-1]]  # nothing at the size of the image
+        decoder_widths = decoder_widths or BACKBONE_DECODER_WIDTHS
+    else:
+        if decoder_widths is None:
+            widths, decoder_widths = _own_widths(widths, upsampling)
+        image, x = blocks.image_input(
+            input_shape,
+            preprocessing="unit" if preprocessing == "backbone" else preprocessing,
+            **({} if any_size else _sizes(len(widths) - 1, padding)),
+        )
+        *skips, x = contracting_path(x, widths, conv, dropout=dropout)
 
-    # Expanding path.
-    skips.pop()
-    for step, width in enumerate(reversed(down_widths), start=1):
-        up_name = f"up{step}.up"
+    up = partial(
+        step_up,
+        conv=conv,
+        upsample=partial(blocks.upsample, method=upsampling, grid=resize_grid),
+        crop=padding == "valid",
+        pad=any_size and backbone is None,
+        concat=concat,
+    )
+    for step, width in enumerate(decoder_widths, start=1):
         skip = skips.pop()
-        if upsampling == "transposed":
-            x = layers.Conv2DTranspose(
-                width, 2, strides=2, kernel_initializer="he_normal", name=up_name
-            )(x)
-            middle = width
-        else:
-            x = Resize(2, name=up_name)(x)
-            middle = (x.shape[-1] + skip.shape[-1]) // 2
-            width = width // 2 if skips else width
-        x = layers.Concatenate(name=f"up{step}.concat")([skip, x])
-        x = double_conv(x, width, middle=middle, name=f"up{step}.conv")
+        # A backbone rounds sizes up: each step takes that of its skip, the last that of the image.
+        like = None if backbone is None else skip if skips else image
+        x = up(x, skip, width, like=like, name=f"up{step}")
 
-    x = blocks.classifier(x, num_classes, name="outc.conv")
+    x = blocks.classifier(x, num_classes, kernel=head_kernel, name="outc.conv")
     return keras.Model(image, blocks.output_scores(x, activation), name=name)
 
 
-def double_conv(x, width: int, *, middle: int | None = None, name: str):
+def contracting_path(x, widths, conv, *, dropout: float) -> list:
+    """Double convolutions with pooling between: (B, H, W, C) → the map of each resolution."""
+    maps = []
+    for level, width in enumerate(widths):
+        if level:
+            x = layers.MaxPooling2D(name=f"down{level}.maxpool_conv.0")(x)
+        x = conv(x, width, name=f"down{level}.maxpool_conv.1" if level else "inc")
+        if level >= len(widths) - 2:
+            x = _dropout(x, dropout, name=f"down{level}.dropout")
+        maps.append(x)
+    return maps
+
+
+def step_up(x, skip, width, *, conv, upsample, like, crop: bool, pad: bool, concat, name: str):
+    """One step of the expanding path: (B, H, W, C) → (B, 2H, 2W, width), with a skip or None.
+
+    Args:
+        width: channels, or (those after the first convolution, those after the second).
+        like: a tensor whose height and width the step takes; None to double them.
+        crop, pad: whether the skip is cropped to the size of the map, or the map padded to its.
+    """
+    middle, width = width if isinstance(width, (tuple, list)) else (width, width)
+    filters = width if skip is None else skip.shape[-1]
+    x = upsample(x, filters=filters, like=like, name=f"{name}.up")
+    if crop:
+        skip = CropOrPad(name=f"{name}.crop")(skip, like=x)
+    if pad:
+        x = CropOrPad(name=f"{name}.pad")(x, like=skip)
+    if skip is not None:
+        pair = [skip, x] if concat == "up_last" else [x, skip]
+        x = layers.Concatenate(name=f"{name}.concat")(pair)
+    return conv(x, width, middle=middle, name=f"{name}.conv")
+
+
+def double_conv(
+    x,
+    width: int,
+    *,
+    middle: int | None = None,
+    norm: bool = True,
+    use_bias: bool = False,
+    padding: str = "same",
+    name: str,
+):
     """Two 3x3 convolutions with batch norm and ReLU: (B, H, W, C) → (B, H, W, width)."""
-    block = f"{name}.double_conv"
-    x = blocks.conv_bn_act(x, middle or width, name=f"{block}.0", norm_name=f"{block}.1")
-    return blocks.conv_bn_act(x, width, name=f"{block}.3", norm_name=f"{block}.4")
-
-
-def _check(widths, upsampling):
-    if len(widths) < 2 or any(not isinstance(w, int) or w < 1 for w in widths):
-        raise ValueError(
-            f"widths must be two or more whole numbers, one a resolution. Received: {tuple(widths)}"
+    for filters, (conv, bn) in ((middle or width, (0, 1)), (width, (3, 4))):
+        x = blocks.conv_bn_act(
+            x,
+            filters,
+            use_bias=use_bias,
+            padding=padding,
+            name=f"{name}.double_conv.{conv}",
+            norm_name=f"{name}.double_conv.{bn}" if norm else None,
         )
-    if upsampling not in UPSAMPLINGS:
-        raise ValueError(f"upsampling must be one of {UPSAMPLINGS}. Received: {upsampling!r}")
-    if upsampling == "bilinear" and any(w % 2 for w in widths):
+    return x
+
+
+def backbone_encoder(backbone, input_shape, preprocessing: str | None, **options):
+    """(image, maps at strides 2, 4, 8, 16 and 32) of an encoder; `options` of `backbones.build`.
+
+    None for a map that the encoder does not have, as some start at stride 4.
+    """
+    if not isinstance(backbone, keras.Model):
+        if preprocessing == "backbone":
+            preprocessing = backbones.find(backbone).preprocessing
+        backbone = backbones.build(backbone, input_shape, preprocessing=preprocessing, **options)
+    return backbone.input, [backbone.output.get(f"stride_{stride}") for stride in (2, 4, 8, 16, 32)]
+
+
+def _dropout(x, rate: float, *, name: str):
+    return layers.Dropout(rate, name=name)(x) if rate else x
+
+
+def _own_widths(widths, upsampling):
+    """(widths, decoder widths): with bilinear up-sampling no convolution halves the channels on
+    the way up, so each step does, and the bridge has half its width already."""
+    *steps, bridge = widths
+    if upsampling == "transposed":
+        return widths, tuple(reversed(steps))
+    halves = [(width, width // 2) for width in steps[:0:-1]]
+    return (*steps, bridge // 2), (*halves, steps[0])
+
+
+def _sizes(depth: int, padding: str) -> dict:
+    """Sizes that come out even before each of `depth` poolings, as arguments of `image_input`."""
+    multiple = 2**depth
+    if padding == "same":
+        return {"size_multiple": multiple}
+    lost = 4 * (multiple - 1)  # pixels that the convolutions of one path take, at full size
+    deepest = lost // multiple + 1  # the smallest bridge of which the expanding path leaves any
+    return {
+        "size_multiple": multiple,
+        "size_offset": lost,
+        "smallest_size": (deepest + 4) * multiple + lost,
+    }
+
+
+def _check(widths, decoder_widths, padding, upsampling, concat, backbone):
+    blocks.check_widths(widths, 2)
+    blocks.check_choice("padding", padding, PADDINGS)
+    known = UPSAMPLINGS if backbone is None else BACKBONE_UPSAMPLINGS
+    blocks.check_choice("upsampling", upsampling, known)
+    blocks.check_choice("concat", concat, CONCATS)
+    if backbone is not None and (padding == "valid" or tuple(widths) != WIDTHS):
+        raise ValueError(
+            "A backbone has its own padding and widths. Received: a backbone with "
+            f"padding={padding!r}, widths={tuple(widths)}. Set decoder_widths."
+        )
+    steps = len(widths) - 1 if backbone is None else len(BACKBONE_DECODER_WIDTHS)
+    if decoder_widths is not None and len(decoder_widths) != steps:
+        raise ValueError(
+            f"decoder_widths must have {steps} entries, one a step up. Received: {decoder_widths}"
+        )
+    if upsampling == "bilinear" and decoder_widths is None and any(w % 2 for w in widths):
         raise ValueError(
             f"upsampling='bilinear' halves the widths, so they must be even. Received: {widths}"
         )

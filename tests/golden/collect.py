@@ -1,6 +1,6 @@
 """Makes the golden files of the tests from outputs of reference implementations.
 
-    python -m tests.golden.collect FOLDER CASE SOURCE [--option NAME=JSON ...] [--step N]
+    python -m tests.golden.collect FOLDER CASE SOURCE [--option NAME=JSON ...] [--step N] [--only NAME ...]
 
 FOLDER holds `CASE.manifest.json` (tensor name → shape) and `CASE.seed0.npz` or
 `CASE.seed0.tame.npz` (`input_shape`, `seed`, perhaps `norm_scale`, and the outputs that the
@@ -26,6 +26,7 @@ def main():
     parser.add_argument("source")
     parser.add_argument("--option", action="append", default=[], help="NAME=JSON")
     parser.add_argument("--step", type=int, default=1)
+    parser.add_argument("--only", nargs="+", help="names of the arrays to keep (default: all)")
     options = parser.parse_args()
     manifest = json.loads((options.folder / f"{options.case}.manifest.json").read_text())
     tame = options.folder / f"{options.case}.seed0.tame.npz"
@@ -39,7 +40,11 @@ def main():
         norm_scale=float(golden["norm_scale"]) if "norm_scale" in golden.files else 1.0,
         input_shape=golden["input_shape"].tolist(),
         options={k: json.loads(v) for k, _, v in (o.partition("=") for o in options.option)},
-        outputs={name: array for name, array in outputs.items() if array.ndim == 4},
+        outputs={
+            name: array
+            for name, array in outputs.items()
+            if array.ndim == 4 and (not options.only or name in options.only)
+        },
         step=options.step,
     )
 

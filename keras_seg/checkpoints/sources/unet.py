@@ -6,21 +6,173 @@ import keras
 
 from keras_seg import models
 from keras_seg.checkpoints.registry import Shapes, source
+from keras_seg.checkpoints.sources.facts import resnet_name
+
+DEPTH = 4
+"""Poolings of every U-Net here but smp's."""
+SMP_STEPS = 5
 
 
-@source("milesial", ignore=[r"^mask_values$"])
+@source(
+    "milesial",
+    # The names up to 2019, from whose time the weights with convolution bias are.
+    rename=[
+        (r"^inc\.conv\.conv\.", "inc.double_conv."),
+        (r"\.mpconv\.1\.conv\.", ".maxpool_conv.1.double_conv."),
+        (r"^(up\d)\.conv\.conv\.", r"\1.conv.double_conv."),
+    ],
+    ignore=[r"^mask_values$"],
+)
 def milesial(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     """milesial/Pytorch-UNet: transposed up-sampling, or bilinear where there is no `up1.up`."""
-    transposed = "up1.up.weight" in shapes
-    widths = [shapes["inc.double_conv.0.weight"][0]] + [
-        shapes[f"down{level}.maxpool_conv.1.double_conv.0.weight"][0] for level in range(1, 5)
-    ]
-    if not transposed:
-        widths[-1] *= 2
+    return _unet(shapes, input_shape, options, resize_grid="align_corners", any_size=True)
+
+
+@source(
+    "mateuszbuda",
+    rename=[
+        (r"^encoder1\.enc1", "inc.double_conv."),
+        *(
+            (rf"^encoder{i + 1}\.enc{i + 1}", f"down{i}.maxpool_conv.1.double_conv.")
+            for i in (1, 2, 3)
+        ),
+        (r"^bottleneck\.bottleneck", "down4.maxpool_conv.1.double_conv."),
+        *((rf"^upconv{5 - i}\.", f"up{i}.up.") for i in (1, 2, 3, 4)),
+        *((rf"^decoder{5 - i}\.dec{5 - i}", f"up{i}.conv.double_conv.") for i in (1, 2, 3, 4)),
+        (r"^conv\.", "outc.conv."),
+        (r"\.conv1\.", ".0."),
+        (r"\.norm1\.", ".1."),
+        (r"\.conv2\.", ".3."),
+        (r"\.norm2\.", ".4."),
+    ],
+)
+def mateuszbuda(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """mateuszbuda/brain-segmentation-pytorch; without the sigmoid that its forward ends in."""
+    return _unet(shapes, input_shape, options, concat="up_first")
+
+
+@source("4uiiurz1", has=r"^conv0_1\.")
+def nested_unet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """NestedUNet of 4uiiurz1/pytorch-nested-unet, whose layers ours are called after."""
+    deep_supervision = "final1.weight" in shapes
+    num_classes = shapes["final1.weight" if deep_supervision else "final.weight"][0]
     found = {
-        "widths": tuple(widths),
+        "widths": tuple(shapes[f"conv{i}_0.conv1.weight"][0] for i in range(DEPTH + 1)),
+        "upsampling": "bilinear",
+        "resize_grid": "align_corners",
+        "concat": "up_last",
+        "norm": True,
+        "use_bias": "conv0_0.conv1.bias" in shapes,
+        "deep_supervision": deep_supervision,
+        "preprocessing": None,
+    }
+    return models.build("unetplusplus", input_shape, num_classes, **found | options)
+
+
+@source(
+    "4uiiurz1",
+    has=r"^conv3_1\.",
+    rename=[
+        (r"^conv0_0\.", "inc.double_conv."),
+        (r"^conv([1-4])_0\.", r"down\1.maxpool_conv.1.double_conv."),
+        (r"^conv\d_([1-4])\.", r"up\1.conv.double_conv."),
+        (r"^final\.", "outc.conv."),
+        (r"\.conv1\.", ".0."),
+        (r"\.bn1\.", ".1."),
+        (r"\.conv2\.", ".3."),
+        (r"\.bn2\.", ".4."),
+    ],
+)
+def unet_of_nested_unet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """UNet of 4uiiurz1/pytorch-nested-unet."""
+    return _unet(shapes, input_shape, options, resize_grid="align_corners")
+
+
+@source(
+    "smp",
+    has=r"^decoder\.blocks\.0\.conv1\.0\.",
+    rename=[
+        (r"^encoder\.", ""),
+        *((rf"^decoder\.blocks\.{i}\.", f"up{i + 1}.conv.double_conv.") for i in range(SMP_STEPS)),
+        (r"\.double_conv\.conv1\.", ".double_conv."),
+        (r"\.double_conv\.conv2\.0", ".double_conv.3"),
+        (r"\.double_conv\.conv2\.1", ".double_conv.4"),
+        (r"^segmentation_head\.0\.", "outc.conv."),
+    ],
+)
+def smp_unet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """Unet of segmentation_models.pytorch on a ResNet."""
+    found = {
+        "decoder_widths": tuple(last for _, last in _decoder_widths(shapes, SMP_STEPS)),
+        "norm": "up1.conv.double_conv.1.weight" in shapes,
+        "use_bias": "up1.conv.double_conv.0.bias" in shapes,
+        "head_kernel": shapes["outc.conv.weight"][-1],
+    }
+    return _smp("unet", shapes, shapes["outc.conv.weight"][0], input_shape, found | options)
+
+
+@source(
+    "smp",
+    has=r"^decoder\.blocks\.x_0_0\.conv1\.0\.",
+    rename=[
+        (r"^encoder\.", ""),
+        # Its block x_d_l is the node of our row 3 - l and column l - d + 1; x_0_4 has no skips.
+        *(
+            (rf"^decoder\.blocks\.x_{d}_{step}\.", f"conv{3 - step}_{step - d + 1}.")
+            for step in range(4)
+            for d in range(step + 1)
+        ),
+        (r"^decoder\.blocks\.x_0_4\.", "up5."),
+        (r"^((conv\d_\d|up5)\.conv\d)\.0\.", r"\1."),
+        (r"^(conv\d_\d|up5)\.conv(\d)\.1\.", r"\1.bn\2."),
+        (r"^segmentation_head\.0\.", "final."),
+    ],
+)
+def smp_unetplusplus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """UnetPlusPlus of segmentation_models.pytorch on a ResNet."""
+    last_nodes = ("conv3_1", "conv2_2", "conv1_3", "conv0_4", "up5")
+    found = {
+        "decoder_widths": tuple(shapes[f"{node}.conv1.weight"][0] for node in last_nodes),
+        "norm": "up5.bn1.weight" in shapes,
+        "use_bias": "up5.conv1.bias" in shapes,
+        "head_kernel": shapes["final.weight"][-1],
+        "concat": "up_first_newest_first",
+    }
+    return _smp("unetplusplus", shapes, shapes["final.weight"][0], input_shape, found | options)
+
+
+def _smp(network, shapes, num_classes, input_shape, options):
+    facts = {
+        "backbone": resnet_name(shapes),
+        "backbone_weights": None,
+        "backbone_options": {"width": shapes["layer1.0.conv1.weight"][0]},
+        "preprocessing": None,
+        "upsampling": "nearest",
+        "resize_grid": "top_left",
+        "concat": "up_first",
+    }
+    return models.build(network, input_shape, num_classes, **facts | options)
+
+
+def _unet(shapes, input_shape, options, **facts):
+    """The U-Net of tensors in milesial's names; `facts` are what shapes cannot tell."""
+    transposed = "up1.up.weight" in shapes
+    first = ["inc", *(f"down{level}.maxpool_conv.1" for level in range(1, DEPTH + 1))]
+    found = {
+        "widths": tuple(shapes[f"{name}.double_conv.0.weight"][0] for name in first),
+        "decoder_widths": _decoder_widths(shapes, DEPTH),
         "upsampling": "transposed" if transposed else "bilinear",
+        "use_bias": "inc.double_conv.0.bias" in shapes,
+        "norm": "inc.double_conv.1.weight" in shapes,
         "preprocessing": None,
     }
     num_classes = shapes["outc.conv.weight"][0]
-    return models.build("unet", input_shape, num_classes, **found | options)
+    return models.build("unet", input_shape, num_classes, **found | facts | options)
+
+
+def _decoder_widths(shapes, steps):
+    """(middle, last) channels of every step up."""
+    return tuple(
+        tuple(shapes[f"up{step}.conv.double_conv.{i}.weight"][0] for i in (0, 3))
+        for step in range(1, steps + 1)
+    )

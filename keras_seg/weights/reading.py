@@ -14,7 +14,7 @@ PREFIXES = ("module.", "model.")
 
 
 def read(checkpoint: Mapping | str | Path) -> dict[str, np.ndarray]:
-    """Reads a checkpoint: a mapping, or a .safetensors, .npz, .pth or .pt file.
+    """Reads a checkpoint: a mapping, or a .safetensors, .npz, .pth, .pt or (from Keras) .h5 file.
 
     Wrappers are seen through, and prefixes that all names share are taken off.
 
@@ -44,6 +44,7 @@ def _read_file(path: Path) -> Mapping:
         ".pth": _read_torch,
         ".pt": _read_torch,
         ".tar": _read_torch,
+        ".h5": _read_h5,
     }
     if path.suffix not in readers:
         raise ValueError(f"A checkpoint is a file ending in {', '.join(readers)}. Received: {path}")
@@ -64,6 +65,21 @@ def _read_safetensors(path: Path) -> Mapping:
 def _read_npz(path: Path) -> Mapping:
     with np.load(path, allow_pickle=False) as file:
         return dict(file)
+
+
+def _read_h5(path: Path) -> Mapping:
+    """Weights of a model that Keras saved; those of its optimizer are left out."""
+    import h5py
+
+    arrays = {}
+
+    def collect(name, entry):
+        if isinstance(entry, h5py.Dataset) and not name.startswith("optimizer_weights"):
+            arrays[name] = entry[()]
+
+    with h5py.File(path) as file:
+        file.visititems(collect)
+    return arrays
 
 
 def _read_torch(path: Path) -> Mapping:

@@ -1,0 +1,168 @@
+"""The table of encoders."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import keras
+
+from keras_seg.backbones.hrnet import VARIANTS, hrnet_maps
+from keras_seg.backbones.mobilenetv2 import mobilenetv2_maps
+from keras_seg.backbones.resnet import resnet_maps
+from keras_seg.backbones.vgg import vgg_maps
+from keras_seg.backbones.xception import xception_maps
+from keras_seg.names import unknown_name
+from keras_seg.weights import HubFile
+
+CLASSIFIER = (r"^(fc|classifier|head|pre_logits|final_layer|incre_modules|downsamp_modules)\.",)
+"""Tensors of ImageNet checkpoints behind the last map, in all the networks here."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network of our own, in the layer names of PyTorch's libraries.
+
+    maps: (tensor, *, ...) → {"stride_2": ..., ...}.
+    facts: arguments of `maps` that make this row's network.
+    preprocessing: the normalisation that its ImageNet weights were trained with.
+    imagenet: these weights.
+    """
+
+    maps: Callable[..., dict]
+    facts: Mapping = field(default_factory=dict)
+    preprocessing: str = "imagenet"
+    imagenet: HubFile | None = None
+
+    @property
+    def options(self) -> list[str]:
+        taken = {"output_stride", "prefix"}
+        return [
+            parameter.name
+            for parameter in inspect.signature(self.maps).parameters.values()
+            if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in taken
+        ]
+
+
+@dataclass(frozen=True)
+class Application:
+    """A network of Keras Applications, which downloads its own ImageNet weights.
+
+    application: the function of keras.applications.
+    facts: its arguments that make this row's network.
+    options: its arguments that are left to the user.
+    preprocessing: the normalisation that its ImageNet weights were trained with.
+    bgr: whether these take blue first.
+    torch_twin: the row that weights in PyTorch's layout belong to.
+    """
+
+    application: Callable[..., keras.Model]
+    facts: Mapping = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+    preprocessing: str = "symmetric"
+    bgr: bool = False
+    torch_twin: str | None = None
+
+
+def _timm(name: str, licence: str) -> HubFile:
+    return HubFile(f"timm/{name}", licence)
+
+
+WITHOUT_PREPROCESSING = {"include_preprocessing": False}
+BACKBONES: dict[str, Backbone | Application] = {
+    **{
+        f"resnet{depth}": Backbone(
+            resnet_maps,
+            {"depth": depth},
+            imagenet=_timm(f"resnet{depth}.tv_in1k", "BSD-3-Clause"),
+        )
+        for depth in (18, 34, 50, 101, 152)
+    },
+    **{
+        f"resnet{depth}c": Backbone(
+            resnet_maps,
+            {"depth": depth, "deep_stem": "timm"},
+            imagenet=_timm(f"resnet{depth}c.gluon_in1k", "Apache-2.0"),
+        )
+        for depth in (50, 101, 152)
+    },
+    **{
+        f"vgg{depth}{norm}": Backbone(
+            vgg_maps,
+            {"depth": depth, "with_batch_norm": bool(norm)},
+            imagenet=_timm(f"vgg{depth}{norm}.tv_in1k", "BSD-3-Clause"),
+        )
+        for depth in (16, 19)
+        for norm in ("", "_bn")
+    },
+    **{
+        f"xception{depth}": Backbone(
+            xception_maps,
+            {"depth": depth},
+            preprocessing="symmetric",
+            imagenet=_timm(f"xception{depth}.tf_in1k", "Apache-2.0"),
+        )
+        for depth in (41, 65, 71)
+    },
+    **{
+        # nearest is how the ImageNet networks resize; timm leaves the v1 out of the first's name
+        f"hrnet_{variant}": Backbone(
+            hrnet_maps,
+            {"variant": variant, "resize": "nearest"},
+            imagenet=_timm(f"hrnet_{variant.removesuffix('_v1')}.ms_in1k", "MIT"),
+        )
+        for variant in VARIANTS
+    },
+    "mobilenetv2_timm": Backbone(
+        mobilenetv2_maps, imagenet=_timm("mobilenetv2_100.ra_in1k", "Apache-2.0")
+    ),
+    "mobilenetv2": Application(
+        keras.applications.MobileNetV2, options=("alpha",), torch_twin="mobilenetv2_timm"
+    ),
+    **{
+        f"mobilenetv3_{size}{suffix}": Application(
+            application,
+            WITHOUT_PREPROCESSING | {"minimalistic": bool(suffix)},
+            options=("alpha",),
+        )
+        for size, application in (
+            ("small", keras.applications.MobileNetV3Small),
+            ("large", keras.applications.MobileNetV3Large),
+        )
+        for suffix in ("", "_minimalistic")
+    },
+    **{
+        f"efficientnetv2_b{size}": Application(
+            getattr(keras.applications, f"EfficientNetV2B{size}"),
+            WITHOUT_PREPROCESSING,
+            preprocessing="imagenet",
+        )
+        for size in range(4)
+    },
+    "convnext_tiny": Application(
+        keras.applications.ConvNeXtTiny, WITHOUT_PREPROCESSING, preprocessing="imagenet"
+    ),
+    "keras_xception": Application(keras.applications.Xception),
+    **{
+        f"keras_resnet{depth}": Application(
+            getattr(keras.applications, f"ResNet{depth}"),
+            preprocessing="caffe",
+            bgr=True,
+            torch_twin=f"resnet{depth}",
+        )
+        for depth in (50, 101)
+    },
+}
+
+
+def list_backbones() -> list[str]:
+    """Names that `build` takes, sorted."""
+    return sorted(BACKBONES)
+
+
+def find(name: str) -> Backbone | Application:
+    """The table's row, or a ValueError that names the nearest backbone."""
+    if name not in BACKBONES:
+        raise ValueError(unknown_name("backbone", name, BACKBONES))
+    return BACKBONES[name]

@@ -1,0 +1,214 @@
+"""DeepLabV3+ in circulation: three heads, each on several encoders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import keras
+
+from keras_seg import models
+from keras_seg.backbones.mobilenetv2 import STAGES, STEM_CHANNELS, names_from_torchvision
+from keras_seg.checkpoints.registry import Shapes, source
+from keras_seg.checkpoints.sources.facts import resnet_name, with_grid
+from keras_seg.models.deeplabv3plus import LAYOUTS
+
+JFZHANG95_NAMES = [
+    (r"^backbone\.", ""),
+    (r"^aspp\.conv1\.", "aspp.project."),
+    (r"^aspp\.bn1\.", "aspp.project_bn."),
+    *((rf"^aspp\.aspp{i + 1}\.atrous_conv\.", f"aspp.conv{i}.") for i in range(4)),
+    *((rf"^aspp\.aspp{i + 1}\.bn\.", f"aspp.conv{i}_bn.") for i in range(4)),
+    (r"^aspp\.global_avg_pool\.1\.", "aspp.pool_conv."),
+    (r"^aspp\.global_avg_pool\.2\.", "aspp.pool_bn."),
+    (r"^decoder\.conv1\.", "decoder.low_level."),
+    (r"^decoder\.bn1\.", "decoder.low_level_bn."),
+    (r"^decoder\.last_conv\.0\.", "decoder.conv0."),
+    (r"^decoder\.last_conv\.1\.", "decoder.conv0_bn."),
+    (r"^decoder\.last_conv\.4\.", "decoder.conv1."),
+    (r"^decoder\.last_conv\.5\.", "decoder.conv1_bn."),
+    (r"^decoder\.last_conv\.8\.", "classifier."),
+]
+VAINF_NAMES = [
+    (r"^backbone\.(low|high)_level_features\.", "features."),
+    (r"^backbone\.", ""),
+    (r"^classifier\.project\.0\.", "decoder.low_level."),
+    (r"^classifier\.project\.1\.", "decoder.low_level_bn."),
+    (r"^classifier\.aspp\.project\.0\.", "aspp.project."),
+    (r"^classifier\.aspp\.project\.1\.", "aspp.project_bn."),
+    (r"^classifier\.aspp\.convs\.4\.1\.", "aspp.pool_conv."),
+    (r"^classifier\.aspp\.convs\.4\.2\.", "aspp.pool_bn."),
+    (r"^classifier\.aspp\.convs\.([0-3])\.0\.", r"aspp.conv\1."),
+    (r"^classifier\.aspp\.convs\.([0-3])\.1\.", r"aspp.conv\1_bn."),
+    (r"^classifier\.classifier\.0\.", "decoder.conv0."),
+    (r"^classifier\.classifier\.1\.", "decoder.conv0_bn."),
+    (r"^classifier\.classifier\.3\.", "classifier."),
+]
+SMP_NAMES = [
+    (r"^encoder\.", ""),
+    (r"^decoder\.aspp\.0\.convs\.0\.0\.", "aspp.conv0."),
+    (r"^decoder\.aspp\.0\.convs\.0\.1\.", "aspp.conv0_bn."),
+    (r"^decoder\.aspp\.0\.convs\.4\.1\.", "aspp.pool_conv."),
+    (r"^decoder\.aspp\.0\.convs\.4\.2\.", "aspp.pool_bn."),
+    (r"^decoder\.aspp\.0\.convs\.([123])\.0\.0\.", r"aspp.conv\1.depthwise."),
+    (r"^decoder\.aspp\.0\.convs\.([123])\.0\.1\.", r"aspp.conv\1.pointwise."),
+    (r"^decoder\.aspp\.0\.convs\.([123])\.0\.", r"aspp.conv\1."),
+    (r"^decoder\.aspp\.0\.convs\.([123])\.1\.", r"aspp.conv\1_bn."),
+    (r"^decoder\.aspp\.0\.project\.0\.", "aspp.project."),
+    (r"^decoder\.aspp\.0\.project\.1\.", "aspp.project_bn."),
+    (r"^decoder\.aspp\.1\.0\.", "aspp.refine.depthwise."),
+    (r"^decoder\.aspp\.1\.1\.", "aspp.refine.pointwise."),
+    (r"^decoder\.aspp\.2\.", "aspp.refine_bn."),
+    (r"^decoder\.block1\.0\.", "decoder.low_level."),
+    (r"^decoder\.block1\.1\.", "decoder.low_level_bn."),
+    (r"^decoder\.block2\.0\.0\.", "decoder.conv0.depthwise."),
+    (r"^decoder\.block2\.0\.1\.", "decoder.conv0.pointwise."),
+    (r"^decoder\.block2\.1\.", "decoder.conv0_bn."),
+    (r"^segmentation_head\.0\.", "classifier."),
+]
+SMP_RATES = (12, 24, 36)
+"""Of the pyramid, at every output stride."""
+
+
+def jfzhang95_xception_names() -> list[tuple[str, str]]:
+    """(pattern, replacement) pairs to the names of `keras_seg.backbones.xception`."""
+    units = {f"conv{i + 2}": f"blocks.20.stack.conv{i}" for i in (1, 2, 3)}
+    norms = {f"bn{i + 2}": f"{unit}.bn_pw" for i, unit in enumerate(units.values(), start=1)}
+    others = {f"conv{i + 1}": f"stem.{i}.conv" for i in (0, 1)}
+    others |= {f"bn{i + 1}": f"stem.{i}.bn" for i in (0, 1)}
+    for block in range(1, 21):
+        ours = f"blocks.{block - 1}"
+        others |= {f"block{block}.skip": f"{ours}.shortcut.conv"}
+        others |= {f"block{block}.skipbn": f"{ours}.shortcut.bn"}
+        # ReLUs have places in the list too; the first two blocks begin without one
+        for i, place in enumerate((0, 3, 6) if block < 3 else (1, 4, 7), start=1):
+            units[f"block{block}.rep.{place}"] = f"{ours}.stack.conv{i}"
+            norms[f"block{block}.rep.{place + 1}"] = f"{ours}.stack.conv{i}.bn_pw"
+    for theirs, unit in units.items():
+        others |= {f"{theirs}.conv1": f"{unit}.conv_dw", f"{theirs}.bn": f"{unit}.bn_dw"}
+        others |= {f"{theirs}.pointwise": f"{unit}.conv_pw"}
+    return [(rf"^{theirs}\.(?=\w+$)", f"{ours}.") for theirs, ours in (others | norms).items()]
+
+
+def jfzhang95_mobilenet_names() -> list[tuple[str, str]]:
+    """(pattern, replacement) pairs to torchvision's names: one list, without pairs in it."""
+    places = {0: "0.0", 1: "0.1", 3: "1.0", 4: "1.1", 6: "2", 7: "3"}
+    first = {0: "0.0", 1: "0.1", 3: "1", 4: "2"}
+    return [
+        (r"^(low|high)_level_features\.", "features."),
+        *(
+            (rf"^features\.1\.conv\.{i}\.(?=[a-z])", f"features.1.conv.{j}.")
+            for i, j in first.items()
+        ),
+        *(
+            (rf"^features\.((?!1\.)\d+)\.conv\.{i}\.(?=[a-z])", rf"features.\1.conv.{j}.")
+            for i, j in places.items()
+        ),
+    ]
+
+
+@source("jfzhang95", has=r"^backbone\.layer1\.", rename=JFZHANG95_NAMES)
+def jfzhang95(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """jfzhang95/pytorch-deeplab-xception on ResNet-101; scores at stride 4."""
+    options = {"layout": "jfzhang95", "multi_grid": (1, 2, 4)} | with_grid(
+        options, align_corners=True
+    )
+    return on_resnet(shapes, input_shape, options, first_block="own")
+
+
+@source(
+    "jfzhang95",
+    has=r"^backbone\.block20\.",
+    rename=[*JFZHANG95_NAMES, *jfzhang95_xception_names()],
+)
+def jfzhang95_xception(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """The same on an aligned Xception, whose batch norms have PyTorch's epsilon."""
+    found = {
+        "layout": "jfzhang95",
+        "backbone": "xception65",
+        "backbone_options": {"jfzhang95": True, "epsilon": 1e-5},
+    }
+    return deeplabv3plus(shapes, input_shape, found | with_grid(options, align_corners=True))
+
+
+@source(
+    "jfzhang95",
+    has=r"^backbone\.low_level_features\.",
+    rename=[*JFZHANG95_NAMES, *jfzhang95_mobilenet_names(), *names_from_torchvision()],
+    ignore=[r"^backbone\.features\."],  # the two halves once more
+)
+def jfzhang95_mobilenet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """The same on MobileNetV2, every stage of which has the dilation of the stage before."""
+    options = {"layout": "jfzhang95"} | with_grid(options, align_corners=True)
+    reached, dilations = 2, []
+    for *_, stride in STAGES:
+        dilations.append((max(1, reached // options.get("output_stride", 16)),) * 2)
+        reached *= stride
+    return on_mobilenet(shapes, input_shape, options, dilations=dilations)
+
+
+@source("vainf", has=r"^backbone\.layer1\.", rename=VAINF_NAMES)
+def vainf(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """VainF/DeepLabV3Plus-Pytorch on ResNets; scores at stride 4."""
+    options = {"layout": "vainf"} | with_grid(options, align_corners=False)
+    return on_resnet(shapes, input_shape, options, first_block="previous")
+
+
+@source(
+    "vainf",
+    has=r"^backbone\.low_level_features\.",
+    rename=[*VAINF_NAMES, *names_from_torchvision()],
+)
+def vainf_mobilenet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """The same on MobileNetV2, whose first convolution has no padding."""
+    options = {"layout": "vainf"} | with_grid(options, align_corners=False)
+    return on_mobilenet(shapes, input_shape, options, stem_padding="valid")
+
+
+@source("smp", has=r"^decoder\.block2\.0\.0\.", rename=[*SMP_NAMES, *names_from_torchvision()])
+def smp_deeplabv3plus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """DeepLabV3Plus of segmentation_models.pytorch on a ResNet or MobileNetV2."""
+    layout = LAYOUTS["smp"]
+    if "aspp.conv1.weight" in shapes:
+        layout = replace(layout, pyramid="full")
+    found = {"layout": layout, "aspp_rates": SMP_RATES, "upsample_logits": True}
+    options = found | with_grid(options, align_corners=True)
+    if "conv_stem.weight" not in shapes:
+        return on_resnet(shapes, input_shape, options, first_block="own")
+    encoder = {"alpha": _alpha(shapes), "first_block": "own"}
+    found = {"backbone": "mobilenetv2_timm", "backbone_options": encoder}
+    return deeplabv3plus(shapes, input_shape, found | options)
+
+
+def on_resnet(shapes: Shapes, input_shape, options: dict, *, first_block: str) -> keras.Model:
+    """DeepLabV3+ on the ResNet that these tensors belong to."""
+    encoder = {
+        "width": shapes["conv1.weight"][0],
+        "first_block": first_block,
+        "multi_grid": options.get("multi_grid"),
+    }
+    options = {name: value for name, value in options.items() if name != "multi_grid"}
+    found = {"backbone": resnet_name(shapes), "backbone_options": encoder}
+    return deeplabv3plus(shapes, input_shape, found | options)
+
+
+def on_mobilenet(shapes: Shapes, input_shape, options: dict, **encoder) -> keras.Model:
+    """DeepLabV3+ on a MobileNetV2 without its head, padded before each block."""
+    encoder |= {"alpha": _alpha(shapes), "with_head": False, "pad_first": True}
+    found = {"backbone": "mobilenetv2_timm", "backbone_options": encoder}
+    return deeplabv3plus(shapes, input_shape, found | options)
+
+
+def deeplabv3plus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """Pyramid and decoder of the widths that the tensors have, on an encoder."""
+    found = {
+        "backbone_weights": None,
+        "channels": shapes["aspp.project.weight"][0],
+        "preprocessing": None,
+        "upsample_logits": False,
+    }
+    num_classes = shapes["classifier.weight"][0]
+    return models.build("deeplabv3plus", input_shape, num_classes, **found | options)
+
+
+def _alpha(shapes):
+    return shapes["conv_stem.weight"][0] / STEM_CHANNELS

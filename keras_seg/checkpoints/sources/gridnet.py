@@ -1,0 +1,119 @@
+"""GridNets in circulation: the authors' for segmentation, and two that others made."""
+
+from __future__ import annotations
+
+import re
+
+import keras
+import numpy as np
+
+from keras_seg import models
+from keras_seg.checkpoints.registry import Shapes, source
+
+LATERAL = re.compile(r"lateral_(\d+)_(\d+)\.(?:f\.)?\d\.weight")
+OUR_INDEX = {0: 1, 1: 2, 2: 4, 3: 5}
+"""Place in a block without norm → in ours, which counts the norms."""
+
+
+def turn_transposed(tensors: dict) -> dict:
+    """Kernels of transposed convolutions of stride 1 → of the convolutions that compute the same.
+
+    The later lateral blocks of the way up, the second convolutions of `up` and both of `last` are
+    transposed there.
+    """
+    half = _half(tensors)
+
+    def is_turned(name):
+        if found := re.match(r"lateral_\d+_(\d+)\.[25]\.weight", name):
+            return int(found[1]) >= half
+        return re.match(r"(up_\d+_\d+\.5|last\.[03])\.weight", name)
+
+    return {
+        name: np.swapaxes(array, 0, 1)[:, :, ::-1, ::-1] if is_turned(name) else array
+        for name, array in tensors.items()
+    }
+
+
+@source("gridnet-fourure", prepare=turn_transposed)
+def fourure(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """Fourure/GridNet: batch norm, ReLU, transposed convolutions upwards."""
+    found = _grid(shapes) | {"preprocessing": None}
+    num_classes = shapes["last.3.weight"][0]
+    return models.build("gridnet", input_shape, num_classes, **found | options)
+
+
+def rename_niklaus(tensors: dict) -> dict:
+    """`<row>x<column> - <row>x<column>.netMain.<i>`: along a row, or to the one below or above."""
+
+    def ours(name):
+        if found := re.match(r"(\d+)x(\d+) - (\d+)x\d+\.netMain\.(\d)\.(.*)", name):
+            row, column, target, index = (int(number) for number in found.groups()[:4])
+            if target == row:
+                return f"lateral_{row}_{column}.{OUR_INDEX[index]}.{found[5]}"
+            if target > row:
+                return f"down_{row}_{column}.{OUR_INDEX[index]}.{found[5]}"
+            return f"up_{target}_{column}.{OUR_INDEX[index - 1]}.{found[5]}"
+        name = name.replace("netOutput.netShortcut.", "last.shortcut.")
+        return re.sub(r"^netOutput\.netMain\.(\d)", lambda m: f"last.{(0, 2, 3)[int(m[1])]}", name)
+
+    return {ours(name): array for name, array in tensors.items()}
+
+
+@source("gridnet-niklaus", prepare=rename_niklaus)
+def niklaus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """The grid of sniklaus/softmax-splatting: takes a list of feature maps, one for each row."""
+    found = _grid(shapes) | {"stem": "rows", "head": "shortcut"}
+    found |= {"norm": False, "upsampling": "bilinear"}
+    found["nonlinearity"] = _nonlinearity(shapes, "last.2.weight")
+    num_classes = shapes["last.3.weight"][0]
+    return models.build("gridnet", input_shape, num_classes, **found | options)
+
+
+def rename_daigo(tensors: dict) -> dict:
+    """`<block>.f.<i>`; its `up` blocks are counted from the first column of the way up."""
+    half = _half(tensors)
+
+    def ours(name):
+        name = re.sub(r"^lateral_init\.", "first.", name)
+        name = re.sub(r"^lateral_final\.", "last.", name)
+        name = re.sub(r"^(first|last)\.conv\.", r"\1.shortcut.", name)
+        if found := re.match(r"up_(\d+)_(\d+)\.f\.(\d)(.*)", name):
+            row, column, index = (int(number) for number in found.groups()[:3])
+            return f"up_{row}_{half + column}.{OUR_INDEX[index - 1]}{found[4]}"
+        return re.sub(r"\.f\.(\d)", lambda match: f".{OUR_INDEX[int(match[1])]}", name)
+
+    return {ours(name): array for name, array in tensors.items()}
+
+
+@source("gridnet-daigo0927", prepare=rename_daigo)
+def daigo0927(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """daigo0927/GridNet: one PReLU slope a layer, no norm, residual blocks at both ends."""
+    found = _grid(shapes) | {"stem": "residual", "head": "residual", "preprocessing": None}
+    found |= {"norm": False, "upsampling": "bilinear"}
+    found["nonlinearity"] = _nonlinearity(shapes, "first.4.weight")
+    num_classes = shapes["last.5.weight"][0]
+    return models.build("gridnet", input_shape, num_classes, **found | options)
+
+
+def _half(names) -> int:
+    """Columns of the way down: half of all, which are one more than there are lateral steps."""
+    steps = [int(match[2]) for name in names if (match := LATERAL.match(name))]
+    return (max(steps, default=0) + 2) // 2
+
+
+def _grid(shapes: Shapes) -> dict:
+    """Rows, columns and biases, from the lateral blocks."""
+    features = []
+    while (name := f"lateral_{len(features)}_0.5.weight") in shapes:
+        features.append(shapes[name][0])
+    if not features:
+        raise KeyError(name)
+    return {
+        "features": tuple(features),
+        "columns": 2 * _half(shapes),
+        "use_bias": "lateral_0_0.5.bias" in shapes,
+    }
+
+
+def _nonlinearity(shapes: Shapes, slopes: str) -> str:
+    return "prelu_shared" if shapes[slopes] == (1,) else "prelu"

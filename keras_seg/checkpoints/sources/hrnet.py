@@ -1,0 +1,141 @@
+"""HRNet and OCR in the authors' repositories."""
+
+from __future__ import annotations
+
+import re
+
+import keras
+import numpy as np
+
+from keras_seg import models
+from keras_seg.backbones.hrnet import variant_from_shapes
+from keras_seg.checkpoints.registry import Shapes, source
+from keras_seg.checkpoints.sources.facts import resnet_name, with_grid
+
+INPLACE_ABN_OFFSET = 1e-5
+"""InPlaceABN scales by |gamma| + this."""
+WRAPPED = {
+    # the authors save the network together with its loss
+    "rename": [(r"^model\.", "")],
+    "ignore": [r"^(loss|criterion)\b"],
+}
+OPENSEG_NAMES = [
+    (r"^backbone\.", ""),
+    (r"^dsn_head\.", "aux_head."),
+    (r"^conv_?3x3\.", "conv3x3_ocr."),
+    (r"^spatial_ocr_head\.", "ocr_distri_head."),
+    (r"^head\.", "cls_head."),
+    # norm and ReLU in one module (InPlaceABN) or in a sequence of two
+    (r"^(aux_head|conv3x3_ocr)\.1\.0\.", r"\1.1."),
+    (r"(\.f_\w+\.[13]|conv_bn_dropout\.1)\.(weight|bias|running_\w+)$", r"\1.0.\2"),
+    # without a dropout before it on HRNet
+    (r"^aux_head\.2\.", "aux_head.3."),
+]
+"""openseg.pytorch's names → those of HRNet-OCR, which our layers have."""
+
+
+def from_inplace_abn(tensors: dict) -> dict:
+    """The same network with plain batch norms: gamma becomes |gamma| + 1e-5."""
+    return {
+        name: np.abs(array) + np.float32(INPLACE_ABN_OFFSET)
+        if array.ndim == 1 and name.endswith(".weight")
+        else array
+        for name, array in tensors.items()
+    }
+
+
+def with_plain_norms(tensors: dict) -> dict:
+    """The authors' files of PyTorch 0.4 hold InPlaceABN norms, which count no batches."""
+    counted = any(name.endswith("num_batches_tracked") for name in tensors)
+    return tensors if counted else from_inplace_abn(tensors)
+
+
+def with_plain_stem(tensors: dict) -> dict:
+    """openseg's ResNets have one name for the deep stem and for the 7x7 convolution."""
+    first = tensors.get("backbone.resinit.conv1.weight")
+    if first is None or first.shape[-1] != 7:
+        return tensors
+    return {re.sub(r"^backbone\.resinit\.", "", name): array for name, array in tensors.items()}
+
+
+@source("hrnet", **WRAPPED, prepare=with_plain_norms)
+def hrnet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """HRNet/HRNet-Semantic-Segmentation, pytorch-v1.1; `align_corners=True` for other branches."""
+    variant = variant_from_shapes(shapes)
+    mixed = shapes["last_layer.0.weight"][1]
+    found = {
+        "backbone": variant,
+        "backbone_weights": None,
+        "head": "v1" if mixed == variant.width else "v2",
+        "preprocessing": None,
+        "upsample_logits": False,
+    }
+    num_classes = shapes["last_layer.3.weight"][0]
+    return models.build(
+        "hrnet", input_shape, num_classes, **found | with_grid(options, align_corners=False)
+    )
+
+
+@source("hrnet-ocr", **WRAPPED, prepare=with_plain_norms)
+def hrnet_ocr(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """HRNet/HRNet-Semantic-Segmentation, branch HRNet-OCR; its plain HRNets are read too."""
+    if "cls_head.weight" not in shapes:
+        return hrnet(shapes, input_shape, options)
+    found = {
+        "backbone": variant_from_shapes(shapes),
+        "backbone_weights": None,
+        **_ocr_head(shapes),
+    }
+    num_classes = shapes["cls_head.weight"][0]
+    return models.build(
+        "ocrnet", input_shape, num_classes, **found | with_grid(options, align_corners=True)
+    )
+
+
+@source(
+    "openseg",
+    has=r"^(dsn|aux)_head\.1\.0\.weight$",
+    rename=OPENSEG_NAMES,
+    prepare=with_plain_stem,
+)
+def openseg(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """openseg-group/openseg.pytorch: SpatialOCRNet on dilated ResNets, and HRNet_W48_OCR."""
+    found = {"backbone_weights": None, **_ocr_head(shapes)}
+    if "transition1.0.0.weight" in shapes:
+        found["backbone"] = variant_from_shapes(shapes)
+    else:
+        found |= {
+            "backbone": resnet_name(shapes),
+            "backbone_width": shapes["layer1.0.conv1.weight"][0],
+            "deep_stem": "openseg" if "resinit.conv1.weight" in shapes else None,
+            "ceil_pool": True,
+        }
+    num_classes = shapes["cls_head.weight"][0]
+    return models.build(
+        "ocrnet", input_shape, num_classes, **found | with_grid(options, align_corners=True)
+    )
+
+
+@source(
+    "openseg",
+    has=r"^(dsn|aux)_head\.1\.weight$",
+    rename=OPENSEG_NAMES,
+    prepare=lambda tensors: with_plain_stem(from_inplace_abn(tensors)),
+)
+def openseg_inplace_abn(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """The same of the master branch: norm and leaky ReLU of the heads are one module."""
+    return openseg(shapes, input_shape, {"negative_slope": 0.01} | options)
+
+
+def _ocr_head(shapes):
+    context = "ocr_distri_head.object_context_block"
+    return {
+        "auxiliary_head": True,
+        "auxiliary_channels": shapes["aux_head.0.weight"][0],
+        "auxiliary_kernel": shapes["aux_head.0.weight"][-1],
+        "mid_channels": shapes["conv3x3_ocr.0.weight"][0],
+        "key_channels": shapes[f"{context}.f_pixel.0.weight"][0],
+        "transform_bias": f"{context}.f_pixel.0.bias" in shapes,
+        "preprocessing": None,
+        "upsample_logits": False,
+    }

@@ -1,0 +1,196 @@
+"""Self-attention over positions and over channels, from the Dual Attention Network.
+
+Fu, Liu, Tian, Li, Bao, Fang, Lu: Dual Attention Network for Scene Segmentation, CVPR 2019,
+arXiv:1809.02983.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+
+class ScaledResidual(keras.layers.Layer):
+    """x + gamma * y, with one learned scale `gamma`: what both attentions end with.
+
+    Args:
+        initial_scale: value that gamma starts from; 0 makes the layer the identity at first.
+    """
+
+    def __init__(self, initial_scale: float = 0.0, **base_config):
+        super().__init__(**base_config)
+        self.initial_scale = initial_scale
+
+    def build(self, *input_shapes):
+        self.gamma = self.add_weight(
+            shape=(1,),
+            initializer=keras.initializers.Constant(self.initial_scale),
+            name="gamma",
+        )
+
+    def get_config(self):
+        return super().get_config() | {"initial_scale": self.initial_scale}
+
+    def _added(self, x, attended):
+        """x + gamma * attended, where `attended` is (B, H * W, C)."""
+        attended = ops.cast(ops.reshape(attended, ops.shape(x)), x.dtype)
+        return x + ops.cast(self.gamma, x.dtype) * attended
+
+
+@keras.saving.register_keras_serializable("keras_seg")
+class PositionAttention(ScaledResidual):
+    """Every position takes the values of all positions, weighed by how its query meets their keys.
+
+    Y = softmax(Q K^T) V over the N = H * W positions, without the usual 1 / sqrt(D); the result is
+    X + gamma * Y. Query, key and value are 1x1 convolutions outside of this layer.
+
+    Shapes: x (B, H, W, C), query (B, H, W, D), key (B, H, W, D), value (B, H, W, C) → (B, H, W, C).
+
+    Args:
+        query_chunk: while training, as many queries at a time are held against all keys, and their
+            scores are made again for the gradient: memory for query_chunk * N scores instead of
+            N * N and its gradient. Results and gradients are the same. None for all at once;
+            inference always does so, since exported files need one plain product.
+        initial_scale: value that gamma starts from.
+
+    Scores are sums of products that half precision cannot hold, so they are float32.
+    Raises: ValueError for a query_chunk that is no whole number from 1.
+    """
+
+    def __init__(
+        self, query_chunk: int | None = None, *, initial_scale: float = 0.0, **base_config
+    ):
+        super().__init__(initial_scale, **base_config)
+        if query_chunk is not None and (not isinstance(query_chunk, int) or query_chunk < 1):
+            raise ValueError(
+                f"query_chunk must be None or a whole number from 1. Received: {query_chunk!r}"
+            )
+        self.query_chunk = query_chunk
+
+    def call(self, x, query, key, value, training=False):
+        query, key, value = (_positions(tensor) for tensor in (query, key, value))
+        if training and self.query_chunk is not None:
+            attended = attention_in_chunks(query, key, value, self.query_chunk)
+        else:
+            attended = attention(query, key, value)
+        return self._added(x, attended)
+
+    def compute_output_shape(self, x_shape, query_shape, key_shape, value_shape):
+        return x_shape
+
+    def get_config(self):
+        return super().get_config() | {"query_chunk": self.query_chunk}
+
+
+@keras.saving.register_keras_serializable("keras_seg")
+class ChannelAttention(ScaledResidual):
+    """Every channel takes the values of all channels, most of those that resemble it least.
+
+    With X as (N, C) and G = X^T X: Y = X softmax(max(G) - G)^T, maximum and softmax over the last
+    axis; the result is X + gamma * Y. The paper writes softmax(G); its code, and the weights that
+    were trained with it, reverse the order.
+
+    Shapes: (B, H, W, C) → (B, H, W, C).
+
+    Args:
+        initial_scale: value that gamma starts from.
+
+    Scores are sums over all positions, which half precision cannot hold, so they are float32.
+    """
+
+    def call(self, x):
+        features = _positions(x)
+        scores = tf.matmul(features, features, transpose_a=True)
+        reversed_scores = ops.max(scores, axis=-1, keepdims=True) - scores
+        weights = ops.softmax(reversed_scores, axis=-1)
+        return self._added(x, tf.matmul(features, weights, transpose_b=True))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def attention(query, key, value):
+    """softmax(Q K^T) V: (B, M, D), (B, N, D), (B, N, C) → (B, M, C)."""
+    # tf.matmul can transpose inside the product, which keeps a TRANSPOSE out of exported files
+    return tf.matmul(ops.softmax(tf.matmul(query, key, transpose_b=True), axis=-1), value)
+
+
+def attention_in_chunks(query, key, value, chunk: int):
+    """`attention`, and its gradient, with the scores of `chunk` queries in memory at a time.
+
+    Shapes: (B, M, D), (B, N, D), (B, N, C) → (B, M, C).
+    """
+    count = ops.shape(query)[1]
+    chunk = min(chunk, count) if isinstance(count, int) else tf.minimum(chunk, count)
+
+    @tf.custom_gradient
+    def attended(query, key, value):
+        parts = tf.map_fn(
+            lambda part: attention(part, key, value),
+            _chunked(query, chunk),
+            fn_output_signature=value.dtype,
+            parallel_iterations=1,
+        )
+        result = _merged(parts, like=query)
+        return result, lambda upstream: _gradients(query, key, value, result, upstream, chunk)
+
+    return attended(query, key, value)
+
+
+def _gradients(query, key, value, result, upstream, chunk):
+    """Gradients of `attention` by query, key and value, for the gradient by its result.
+
+    With P = softmax(S): dP = dY V^T and dS = P * (dP - rowsum(dY * Y)), where rowsum(dY * Y) is
+    rowsum(dP * P) without the N columns.
+    """
+    inner = tf.reduce_sum(upstream * result, -1, keepdims=True)
+    parts = [_chunked(tensor, chunk) for tensor in (query, upstream, inner)]
+    steps = tf.shape(parts[0])[0]
+
+    def step(i, key_gradient, value_gradient, query_gradients):
+        queries, upstreams, inners = (part[i] for part in parts)
+        weights = tf.nn.softmax(tf.matmul(queries, key, transpose_b=True))
+        weight_gradient = tf.matmul(upstreams, value, transpose_b=True)
+        score_gradient = weights * (weight_gradient - inners)
+        return (
+            i + 1,
+            key_gradient + tf.matmul(score_gradient, queries, transpose_a=True),
+            value_gradient + tf.matmul(weights, upstreams, transpose_a=True),
+            query_gradients.write(i, tf.matmul(score_gradient, key)),
+        )
+
+    _, key_gradient, value_gradient, query_gradients = tf.while_loop(
+        lambda i, *_: i < steps,
+        step,
+        (
+            0,
+            tf.zeros_like(key),
+            tf.zeros_like(value),
+            tf.TensorArray(query.dtype, steps, element_shape=parts[0].shape[1:]),
+        ),
+        parallel_iterations=1,
+    )
+    return _merged(query_gradients.stack(), like=query), key_gradient, value_gradient
+
+
+def _positions(x):
+    """(B, H, W, C) → (B, H * W, C) in float32 at least."""
+    batch, height, width, channels = ops.shape(x)
+    x = ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+    return ops.reshape(x, (batch, height * width, channels))
+
+
+def _chunked(x, chunk):
+    """(B, M, D) → (ceil(M / chunk), B, chunk, D), the last filled up with zeros."""
+    batch, count, width = ops.shape(x)
+    steps = -(-count // chunk)
+    x = tf.pad(x, [(0, 0), (0, steps * chunk - count), (0, 0)])
+    return tf.transpose(tf.reshape(x, (batch, steps, chunk, width)), (1, 0, 2, 3))
+
+
+def _merged(parts, like):
+    """Undoes `_chunked`: (steps, B, chunk, D) → (B, M, D) with the M of `like` (B, M, ...)."""
+    steps, batch, chunk, width = ops.shape(parts)
+    x = tf.reshape(tf.transpose(parts, (1, 0, 2, 3)), (batch, steps * chunk, width))
+    return x[:, : ops.shape(like)[1]]

@@ -1,0 +1,150 @@
+"""Max pooling that remembers where each maximum stood, and unpooling to that place.
+
+Badrinarayanan, Kendall, Cipolla: SegNet, TPAMI 2017, arXiv:1511.00561, hands its decoder nothing
+but these places: 2 bits for a 2x2 window.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+from keras import KerasTensor
+
+from keras_seg.layers.pooling_windows import LARGEST, Windows, max_pool, scatter, unpool
+
+PADDINGS = ("same", "valid")
+
+
+@keras.saving.register_keras_serializable("keras_seg")
+class MaxPoolingWithIndices2D(keras.layers.Layer):
+    """Max pooling that also gives the place of each maximum inside its window.
+
+    Shapes: (B, H, W, C) → (B, h, w, C) maxima and (B, h, w, C) uint8 places. A place is
+    `row * pool_width + column` inside the window, 0..3 for 2x2; among equal values the first in
+    row-major order wins, as in PyTorch and Caffe.
+
+    Args:
+        pool_size, strides: int or (height, width); the strides are the pool size by default.
+        padding: "same" keeps every pixel: an odd last row is pooled by itself (Caffe's rule, and
+            `ceil_mode=True` of PyTorch at 2x2). "valid" leaves it out.
+
+    Backward, the gradient goes to the winner alone. Spelled in comparisons because neither TFLite
+    nor XLA has TensorFlow's operator for it.
+
+    Raises: ValueError for arguments that make no window, or one of more than 256 elements, and for
+        a map that is smaller than a "valid" window.
+    """
+
+    def __init__(self, pool_size=2, strides=None, padding: str = "same", **base_config):
+        super().__init__(**base_config)
+        self.windows = _windows(pool_size, strides, padding)
+
+    def call(self, x):
+        self._pooled(x.shape)
+        return max_pool(x, self.windows)
+
+    def compute_output_spec(self, x):
+        shape = self._pooled(x.shape)
+        return KerasTensor(shape, self.compute_dtype), KerasTensor(shape, "uint8")
+
+    def get_config(self):
+        return super().get_config() | _config(self.windows)
+
+    def _pooled(self, shape):
+        counts = [None if n is None else self.windows.pooled(a, n) for a, n in enumerate(shape[1:3])]
+        if any(count is not None and count < 1 for count in counts):
+            raise ValueError(
+                f"A window of {self.windows.size} does not fit in the map. Received: height and "
+                f"width {tuple(shape[1:3])}. Pass a larger map, or padding='same'."
+            )
+        return (shape[0], *counts, shape[3])
+
+
+@keras.saving.register_keras_serializable("keras_seg")
+class MaxUnpooling2D(keras.layers.Layer):
+    """Writes each value to its place in the window, and zero everywhere else.
+
+    Shapes: values and places (B, h, w, C), as two arguments or as a list → (B, H, W, C). H and W
+    are those of `like`, the map that was pooled. Without it they are h and w times the stride
+    ("same"), or the least that pools to h and w ("valid"), as for TensorFlow Addons' layer.
+
+    Args:
+        pool_size, strides, padding: as in the pooling.
+
+    Places are the uint8 ones of `MaxPoolingWithIndices2D`, or int32 or int64 positions
+    `(row * W + column) * C + channel` of `tf.nn.max_pool_with_argmax`, which TensorFlow Addons
+    takes. They count in the width of the map that was pooled, so an odd one needs `like`. Where
+    windows overlap, values at one place add up.
+
+    Raises: ValueError as the pooling does, and without places of such a type.
+    """
+
+    def __init__(self, pool_size=2, strides=None, padding: str = "same", **base_config):
+        super().__init__(**base_config)
+        self.windows = _windows(pool_size, strides, padding)
+
+    def call(self, values, places=None, like=None):
+        values, places = _pair(values, places)
+        size = self._target(values.shape, None if like is None else like.shape)
+        if None in size:
+            size = self._target(tf.shape(values), None if like is None else tf.shape(like))
+        if places.dtype == tf.uint8:
+            return unpool(values, places, size, self.windows)
+        return scatter(values, places, size)
+
+    def compute_output_spec(self, values, places=None, like=None):
+        values, _ = _pair(values, places)
+        size = self._target(values.shape, None if like is None else like.shape)
+        return KerasTensor((values.shape[0], *size, values.shape[3]), self.compute_dtype)
+
+    def get_config(self):
+        return super().get_config() | _config(self.windows)
+
+    def _target(self, shape, like_shape) -> tuple:
+        if like_shape is not None:
+            return like_shape[1], like_shape[2]
+        counts = enumerate((shape[1], shape[2]))
+        return tuple(None if n is None else self.windows.unpooled(axis, n) for axis, n in counts)
+
+
+def _windows(pool_size, strides, padding) -> Windows:
+    size = _two("pool_size", pool_size)
+    strides = size if strides is None else _two("strides", strides)
+    if not isinstance(padding, str) or padding.lower() not in PADDINGS:
+        raise ValueError(f"padding must be one of {PADDINGS}. Received: {padding!r}")
+    if size[0] * size[1] > LARGEST:
+        raise ValueError(
+            f"pool_size must have at most {LARGEST} elements, so that a place fits in a byte. "
+            f"Received: {size}"
+        )
+    return Windows(size, strides, padding.lower())
+
+
+def _config(windows: Windows) -> dict:
+    return {
+        "pool_size": windows.size,
+        "strides": windows.strides,
+        "padding": windows.padding,
+    }
+
+
+def _two(name: str, value) -> tuple[int, int]:
+    pair = (value, value) if isinstance(value, int) else value
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        pair = (0, 0)
+    if any(not isinstance(n, int) or n < 1 for n in pair):
+        raise ValueError(f"{name} must be a positive whole number or a pair. Received: {value!r}")
+    return tuple(pair)
+
+
+def _pair(values, places):
+    if places is None and isinstance(values, (tuple, list)) and len(values) == 2:
+        values, places = values
+    if places is None:
+        raise ValueError("MaxUnpooling2D is called with values and places. Received: no places.")
+    if keras.backend.standardize_dtype(places.dtype) not in ("uint8", "int32", "int64"):
+        raise ValueError(
+            "The places of MaxUnpooling2D must be the second output of MaxPoolingWithIndices2D "
+            f"(uint8) or positions (int32, int64). Received: {places.dtype}"
+        )
+    return values, places

@@ -1,0 +1,140 @@
+"""Windows of an image: cut out at a size of their own, and put back."""
+
+from __future__ import annotations
+
+import contextlib
+
+import keras
+import tensorflow as tf
+
+WHOLE_IMAGE = (((1, 0, 0), (0, 1, 0)),)
+
+
+class _Window(keras.layers.Layer):
+    """What cutting and pasting share: both resample along one axis after the other.
+
+    A window is a matrix (2, 3) that maps the patch's coordinates, -1 to 1 along (x, y) between the
+    outer edges, to those of the image. Only scale and shift are used, so each axis is a matrix
+    product with interpolation weights: two operators that every device has, where a general affine
+    sampling would need a gather for each pixel.
+    """
+
+    def __init__(self, *, mirrored: bool = False, **base_config):
+        super().__init__(**base_config)
+        self.mirrored = mirrored
+
+    def get_config(self):
+        return super().get_config() | {"mirrored": self.mirrored}
+
+    def _scale_and_shift(self, window, row: int):
+        """Along x (row 0) or y (row 1): (B, 1, 1) each."""
+        scale, shift = window[:, row, row], window[:, row, 2]
+        if self.mirrored and row == 0:
+            scale = -scale
+        return scale[:, None, None], shift[:, None, None]
+
+
+@keras.saving.register_keras_serializable("keras_seg")
+class CutWindow(_Window):
+    """Resamples the window of an image to a patch; what lies outside the image is zero.
+
+    Shapes: image (B, H, W, C), window (B, 2, 3), or none for the whole image →
+    (B, size, size, C).
+
+    Args:
+        size: height and width of the patch in pixels.
+        mirrored: turns the patch left to right, so that one network can serve both eyes.
+    """
+
+    def __init__(self, size: int, *, mirrored: bool = False, **base_config):
+        super().__init__(mirrored=mirrored, **base_config)
+        self.size = size
+
+    def call(self, image, window=None):
+        image = tf.cast(image, self.compute_dtype)
+        height, width = _size(image)
+        # constants are worked out at once: the TFLite converter folds these divisions wrongly
+        is_constant = window is None and None not in image.shape[1:3]
+        with tf.init_scope() if is_constant else contextlib.nullcontext():
+            window = tf.cast(WHOLE_IMAGE if window is None else window, self.compute_dtype)
+            rows = _interpolation(height, self.size, *self._scale_and_shift(window, 1))
+            columns = _interpolation(width, self.size, *self._scale_and_shift(window, 0))
+            if is_constant:
+                rows, columns = rows.numpy(), columns.numpy()
+        patch = _resampled(image, rows, columns)
+        patch.set_shape(self.compute_output_shape(image.shape))
+        return patch
+
+    def compute_output_shape(self, image_shape, window_shape=None):
+        return (image_shape[0], self.size, self.size, image_shape[3])
+
+    def get_config(self):
+        return super().get_config() | {"size": self.size}
+
+
+@keras.saving.register_keras_serializable("keras_seg")
+class PasteWindow(_Window):
+    """Puts a patch back where its window lies; everything outside the window has one value.
+
+    Shapes: patch (B, h, w, C), window (B, 2, 3), called with `like` of (B, H, W, ...) →
+    (B, H, W, C).
+
+    Args:
+        outside: value of the pixels that the patch does not show.
+        mirrored: as for `CutWindow`.
+    """
+
+    def __init__(self, outside: float = 0.0, *, mirrored: bool = False, **base_config):
+        super().__init__(mirrored=mirrored, **base_config)
+        self.outside = outside
+
+    def call(self, patch, window, like):
+        patch, window = (tf.cast(x, self.compute_dtype) for x in (patch, window))
+        scale_x, shift_x = self._scale_and_shift(window, 0)
+        scale_y, shift_y = self._scale_and_shift(window, 1)
+        height, width = _size(like)
+        inner_height, inner_width = _size(patch)
+        rows = _interpolation(inner_height, height, 1 / scale_y, -shift_y / scale_y)
+        columns = _interpolation(inner_width, width, 1 / scale_x, -shift_x / scale_x)
+        pasted = _resampled(patch - self.outside, rows, columns) + self.outside
+        pasted.set_shape(self.compute_output_shape(patch.shape, window.shape, like.shape))
+        return pasted
+
+    def compute_output_shape(self, patch_shape, window_shape, like_shape):
+        return (patch_shape[0], like_shape[1], like_shape[2], patch_shape[3])
+
+    def get_config(self):
+        return super().get_config() | {"outside": self.outside}
+
+
+def _size(x):
+    """Height and width, as numbers where they are known."""
+    sizes = tf.shape(x)
+    return [sizes[axis] if x.shape[axis] is None else x.shape[axis] for axis in (1, 2)]
+
+
+def _interpolation(source, target, scale, shift):
+    """Weights of the source's pixels in each of the target's: (B, target, source).
+
+    Linear where the target is finer, and a triangle as wide as a target's pixel where it is
+    coarser. Rows sum to 1, or to 0 outside.
+    """
+    dtype = scale.dtype
+    source_size, target_size = tf.cast(source, dtype), tf.cast(target, dtype)
+    position = (2 * tf.cast(tf.range(target), dtype)[None, :, None] + 1) / target_size - 1
+    position = ((scale * position + shift + 1) * source_size - 1) / 2
+    width = tf.maximum(tf.abs(scale) * source_size / target_size, 1.0)
+    distance = tf.abs(position - tf.cast(tf.range(source), dtype)[None, None, :])
+    weights = tf.nn.relu(1 - distance / width)
+    # between the border pixel's centre and the border, nothing but that pixel has a weight
+    inside = tf.cast((position > -0.5) & (position < source_size - 0.5), dtype)
+    return inside * weights / tf.maximum(tf.reduce_sum(weights, -1, keepdims=True), 1e-6)
+
+
+def _resampled(x, rows, columns):
+    """(B, H, W, C) by row weights (B, h, H) and column weights (B, w, W) → (B, h, w, C)."""
+    height, width = _size(x)
+    channels = x.shape[3]
+    x = tf.matmul(rows, tf.reshape(x, (-1, height, width * channels)))
+    x = tf.reshape(x, (-1, rows.shape[1] or tf.shape(rows)[1], width, channels))
+    return tf.matmul(columns[:, None], x)

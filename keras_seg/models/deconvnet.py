@@ -1,0 +1,110 @@
+"""DeconvNet. Noh, Hong, Han: Learning Deconvolution Network for Semantic Segmentation, ICCV 2015,
+arXiv:1505.04366."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import keras
+from keras import layers
+
+from keras_seg import blocks
+from keras_seg.backbones.vgg16_weights import check_vgg16, load_vgg16
+from keras_seg.layers import MaxPoolingWithIndices2D, MaxUnpooling2D
+from keras_seg.models.registry import register
+
+VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+FC_KERNEL = 7
+"""fc6 covers the whole map at stride 32 of the paper's 224-pixel image."""
+SMALLEST_SIZE = 224
+
+
+@register(
+    "deconvnet",
+    title="DeconvNet",
+    paper="arXiv:1505.04366",
+    tiny={"widths": ((4, 4), (4, 4), (8, 8, 8), (8, 8, 8), (8, 8, 8)), "fc": 0},
+)
+def deconvnet(
+    input_shape=(None, None, 3),
+    num_classes: int = 21,
+    *,
+    widths: tuple[tuple[int, ...], ...] = VGG16,
+    fc: int = 4096,
+    backbone_weights: str | None = None,
+    preprocessing: str | None = "unit",
+    activation: str | None = None,
+    name: str = "deconvnet",
+) -> keras.Model:
+    """DeconvNet: VGG16 with its fully connected layers, and the mirror image of all of it.
+
+    Shapes: image (B, H, W, C) of pixels in 0..255, H and W from 224 on, any with fc=0 → logits
+    (B, H, W, num_classes).
+
+    Args:
+        widths: channels of the convolutions of each encoder stage. The decoder has them in the
+            same order, but the last of a stage gives what the next unpooling needs.
+        fc: channels of fc6 and fc7, which hold 88 % of all parameters with the way back; 0 for
+            none of the three. The SegNet paper compares with 1024.
+        backbone_weights: weights of VGG16 for the encoder's 3x3 convolutions: "imagenet", a file
+            of `keras.applications.VGG16` without top, or None for random values.
+
+    Differs from the paper: one pass over the whole image (the authors merge 50 object proposals),
+    batch norm with epsilon 1e-5 and running averages, fc6 and fc7 start from random values.
+    Transposed 3x3 convolutions of stride 1 are written as the plain convolutions that they are.
+    Source: HyeonwooNoh/DeconvNet, whose layer names these are.
+    Raises: ValueError for images that are too small, unknown options, and VGG16 weights with other
+        widths or channels; RuntimeError if the weights cannot be downloaded.
+    """
+    blocks.check_classes(num_classes, activation)
+    _check(widths, fc)
+    image, x = blocks.image_input(
+        input_shape, preprocessing=preprocessing, smallest_size=SMALLEST_SIZE if fc else None
+    )
+    if backbone_weights is not None:
+        check_vgg16(widths, VGG16, image.shape[-1])
+    conv = partial(blocks.conv_bn_act, use_bias=True)
+
+    # Convolution network.
+    pooled = []  # of each stage: the map before pooling, and its places
+    for stage, stage_widths in enumerate(widths, start=1):
+        for i, width in enumerate(stage_widths, start=1):
+            x = conv(x, width, name=f"conv{stage}_{i}", norm_name=f"bn{stage}_{i}")
+        before, (x, places) = x, MaxPoolingWithIndices2D(2, name=f"pool{stage}")(x)
+        pooled.append((before, places))
+
+    if fc:
+        x = fully_connected(x, fc, conv)
+
+    # Deconvolution network.
+    for stage, stage_widths in reversed([*enumerate(widths, start=1)]):
+        before, places = pooled.pop()
+        x = MaxUnpooling2D(2, name=f"unpool{stage}")(x, places, like=before)
+        narrowed = (*stage_widths[:-1], widths[max(stage - 2, 0)][-1])
+        for i, width in enumerate(narrowed, start=1):
+            x = conv(x, width, name=f"deconv{stage}_{i}", norm_name=f"debn{stage}_{i}")
+
+    x = blocks.classifier(x, num_classes, name="seg-score-voc")
+    model = keras.Model(image, blocks.output_scores(x, activation), name=name)
+    if backbone_weights is not None:
+        load_vgg16(model, backbone_weights, preprocessing)
+    return model
+
+
+def fully_connected(x, fc: int, conv):
+    """fc6 and fc7 as convolutions, and the way back: (B, h, w, C) → (B, h, w, C)."""
+    channels = x.shape[-1]
+    x = conv(x, fc, kernel=FC_KERNEL, padding="valid", name="fc6", norm_name="bnfc6")
+    x = conv(x, fc, kernel=1, name="fc7", norm_name="bnfc7")
+    x = layers.Conv2DTranspose(
+        channels, FC_KERNEL, kernel_initializer="he_normal", name="fc6-deconv"
+    )(x)
+    x = blocks.batch_norm(x, name="fc6-deconv-bn")
+    return layers.ReLU(name="fc6-deconv-bn.act")(x)
+
+
+def _check(widths, fc):
+    for stage_widths in widths:
+        blocks.check_widths(stage_widths, at_least=1)
+    if not isinstance(fc, int) or fc < 0:
+        raise ValueError(f"fc must be a whole number of channels, 0 for none. Received: {fc!r}")

@@ -1,0 +1,153 @@
+"""Two-stage face parsing. Zhou, Hu, Zhang: Interlinked Convolutional Neural Networks for Face
+Parsing, ISNN 2015, arXiv:1806.02479; trained as a whole as in STN-iCNN, arXiv:2002.04831."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import keras
+from keras import layers
+
+from keras_seg import blocks
+from keras_seg.layers import CutWindow, PartWindows, PasteWindow, Resize
+from keras_seg.models.icnn import icnn
+
+
+@dataclass(frozen=True)
+class FacePart:
+    """One patch of the second stage.
+
+    net: the network that labels it; parts may share one.
+    labels: classes of the whole mask, in the order of the network's own classes 1, 2, ....
+    mirrored: the patch is turned left to right for the network, and its scores are turned back.
+    side: of the window around the part, in pixels of the image; None for the patch's own size.
+    """
+
+    net: str
+    labels: tuple[int, ...]
+    mirrored: bool = False
+    side: int | None = None
+
+
+HELEN_LABELS = (
+    "background",
+    *("left brow", "right brow", "left eye", "right eye"),
+    *("nose", "upper lip", "inner mouth", "lower lip"),
+)
+"""Classes of the mask: those of the Helen data set without skin and hair."""
+HELEN_PARTS = (
+    FacePart("brows", (1,)),
+    FacePart("brows", (2,), mirrored=True),
+    FacePart("eyes", (3,)),
+    FacePart("eyes", (4,), mirrored=True),
+    FacePart("nose", (5,)),
+    FacePart("mouth", (6, 7, 8)),
+)
+OUTSIDE = -20.0
+"""Log odds of a class against the background where no patch of its part lies."""
+
+
+def face_parser(
+    input_shape=(None, None, 3),
+    *,
+    parts: tuple[FacePart, ...] = HELEN_PARTS,
+    stage1: keras.Model | None = None,
+    nets: Mapping[str, keras.Model] | None = None,
+    locator: keras.Model | None = None,
+    form: str = "theano",
+    stage1_size: int = 64,
+    patch_size: int = 64,
+    auxiliary_head: bool = False,
+    activation: str | None = None,
+    name: str = "face_parser",
+) -> keras.Model:
+    """Labels a small whole face, cuts a patch around each part, labels the patches, joins them.
+
+    Shapes: image (B, H, W, C) of pixels in 0..255 that shows one face, any H and W → logits
+    (B, H, W, 1 + labels), whose argmax is the mask; with `auxiliary_head` a dict that also has
+    "stage1", the first stage's logits at the size of the image.
+
+    The whole is one differentiable network of operators that devices have. It can be trained part
+    by part, by passing trained networks, or as a whole. Log odds against the background are what
+    the patches give; a softmax over them is what independent judgements of the parts make together.
+
+    Args:
+        parts: the patches; together their labels are 1, 2, ..., each once.
+        stage1: network for the face at `stage1_size`, pixels → logits of all classes; None for an
+            `icnn` of the given form.
+        nets: networks for patches, by the names in `parts`; a missing one becomes an `icnn`.
+        locator: probabilities of stage 1 → windows (B, parts, 2, 3), such as `part_locator` with
+            `stage1_size=128`; None for a square window around each part's centre of mass.
+
+    Differs from the paper: the centre of mass in place of the box of the part, equal 64x64 patches
+    (80x80 for the mouth in the code), stage 1 sees the image smoothed to its size.
+    Raises: ValueError for parts or networks that do not fit together.
+    """
+    num_classes = _class_count(parts)
+    blocks.check_classes(num_classes, activation)
+    channels = blocks.check_input_shape(input_shape)[-1]
+    image = keras.Input(input_shape, name="image")
+
+    stage1 = _network("stage1", stage1, num_classes, (stage1_size, stage1_size, channels), form)
+    coarse = stage1(CutWindow(stage1_size, dtype="float32", name="face")(image))
+    probabilities = layers.Softmax(dtype="float32", name="probabilities")(coarse)
+    if locator is None:
+        labels, sides = [part.labels for part in parts], [part.side or patch_size for part in parts]
+        locator = PartWindows(labels, sides, dtype="float32", name="windows")
+        windows = locator(probabilities, like=image)
+    else:
+        windows = keras.Model(locator.inputs, locator.output, name="locator")(probabilities)
+
+    shape, networks, scores = (patch_size, patch_size, channels), {}, {}
+    for i, part in enumerate(parts):
+        if part.net not in networks:
+            given = (nets or {}).get(part.net)
+            networks[part.net] = _network(part.net, given, 1 + len(part.labels), shape, form)
+        log_odds = part_log_odds(image, windows[:, i], networks[part.net], part, f"part{i}")
+        for index, label in enumerate(part.labels):
+            scores[label] = log_odds[..., index : index + 1]
+    background = keras.ops.zeros_like(scores[1])
+    x = layers.Concatenate(name="joined")(
+        [background, *(scores[label] for label in range(1, num_classes))]
+    )
+    output = blocks.output_scores(x, activation)
+    if auxiliary_head:
+        output = {
+            "logits": output,
+            "stage1": Resize(dtype="float32", name="stage1_logits")(coarse, like=image),
+        }
+    return keras.Model(image, output, name=name)
+
+
+def part_log_odds(image, window, network: keras.Model, part: FacePart, name: str):
+    """Log odds of a part's labels against the background: (B, H, W, labels)."""
+    size = network.input_shape[1]
+    cut = CutWindow(size, mirrored=part.mirrored, dtype="float32", name=f"{name}_patch")
+    scores = network(cut(image, window))
+    paste = PasteWindow(OUTSIDE, mirrored=part.mirrored, dtype="float32", name=f"{name}_pasted")
+    return paste(scores[..., 1:] - scores[..., :1], window, like=image)
+
+
+def _network(name, given, num_classes: int, shape, form: str) -> keras.Model:
+    if given is None:
+        return icnn(shape, num_classes, form=form, name=name)
+    found, classes = given.input_shape[1:], given.output_shape[-1]
+    fits = all(size in (None, wanted) for size, wanted in zip(found, shape, strict=True))
+    if not fits or classes != num_classes:
+        raise ValueError(
+            f"The network for {name!r} must map {shape} to {num_classes} classes. Received: one "
+            f"that maps {found} to {classes}. Pass another, or change parts or sizes."
+        )
+    pixels = keras.Input(shape, name="pixels")
+    return keras.Model(pixels, given(pixels), name=name)
+
+
+def _class_count(parts) -> int:
+    labels = sorted(label for part in parts for label in part.labels)
+    if not labels or labels != list(range(1, len(labels) + 1)):
+        raise ValueError(
+            "The labels of all parts together must be 1, 2, ..., each once; 0 is the background. "
+            f"Received: {labels}"
+        )
+    return 1 + len(labels)

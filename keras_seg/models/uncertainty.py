@@ -1,0 +1,56 @@
+"""What a Bayesian network predicts, and how sure it is.
+
+Kendall, Badrinarayanan, Cipolla: Bayesian SegNet, BMVC 2017, arXiv:1511.02680.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from keras_seg.layers import MonteCarloDropout
+from keras_seg.models.inference_form import for_inference
+
+
+def predict_with_uncertainty(
+    model: keras.Model, images: np.ndarray, *, samples: int = 40, batch_size: int = 4
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of the class probabilities over networks drawn by dropout.
+
+    Shapes: images (B, H, W, C) as the model takes them → mean and variance, (B, H, W, num_classes)
+    float32 each. The mean is the prediction, the variance its uncertainty by class; Bayesian
+    SegNet's maps show the latter averaged over the classes.
+
+    Args:
+        model: a network with dropout that stays on, as `segnet(..., bayesian=True)`. Its logits go
+            through a softmax here, or with one class through a sigmoid.
+        samples: passes; the paper finds no gain beyond 40.
+        batch_size: images in memory at a time.
+
+    Raises: ValueError for a model without such dropout, or less than one sample.
+    """
+    if not any(isinstance(layer, MonteCarloDropout) for layer in model._flatten_layers()):
+        raise ValueError(
+            "predict_with_uncertainty needs dropout that stays on at inference. Received: "
+            f"{model.name!r}, which has none. Build it with bayesian=True."
+        )
+    if not isinstance(samples, int) or samples < 1:
+        raise ValueError(f"samples must be a whole number from 1. Received: {samples!r}")
+    model = for_inference(model)
+    # Welford's running moments: no sum of squares to cancel, no list of samples to keep.
+    mean = spread = 0.0
+    for count in range(1, samples + 1):
+        scores = model.predict(images, batch_size=batch_size, verbose=0)
+        found = _probabilities(scores, model).astype(np.float64)
+        difference = found - mean
+        mean = mean + difference / count
+        spread = spread + difference * (found - mean)
+    return mean.astype(np.float32), (spread / samples).astype(np.float32)
+
+
+def _probabilities(scores: np.ndarray, model: keras.Model) -> np.ndarray:
+    activation = getattr(model.output._keras_history.operation, "activation", None)
+    if activation in (keras.activations.softmax, keras.activations.sigmoid):
+        return scores
+    squash = keras.ops.sigmoid if scores.shape[-1] == 1 else keras.ops.softmax
+    return keras.ops.convert_to_numpy(squash(scores))

@@ -1,0 +1,47 @@
+"""Weights from the Hugging Face hub, kept in its own cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file of published weights.
+
+    repo: of the hub, "owner/name".
+    licence: of the weights, as its authors state it (an SPDX identifier).
+    """
+
+    repo: str
+    licence: str
+    file: str = "model.safetensors"
+
+    def __str__(self) -> str:
+        return f"https://huggingface.co/{self.repo}/{self.file}"
+
+
+def download(hub_file: HubFile, *, remedy: str) -> Path:
+    """The file on this machine, downloaded if the cache has it not.
+
+    Args:
+        remedy: what a user can do without this file; ends the message of an error.
+
+    Raises: ImportError without huggingface_hub; RuntimeError that says what was tried, if the file
+        is neither in the cache nor to be had.
+    """
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise ImportError(
+            f"The weights {hub_file} are downloaded with huggingface_hub: pip install "
+            f"'keras-seg[hub]'. {remedy}"
+        ) from error
+    try:
+        return Path(hf_hub_download(hub_file.repo, hub_file.file))
+    except Exception as error:  # the hub's library raises many kinds
+        raise RuntimeError(
+            f"The weights {hub_file} are not in the local cache and could not be downloaded "
+            f"({type(error).__name__}: {error}). {remedy}"
+        ) from error

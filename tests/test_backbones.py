@@ -1,0 +1,258 @@
+"""Every encoder: sizes, dilation, channels, and where its ImageNet weights come from."""
+
+import sys
+import types
+
+import keras
+import numpy as np
+import pytest
+
+from keras_seg import backbones
+from keras_seg.backbones.mobilenetv2 import names_from_torchvision
+from keras_seg.backbones.resnet import BLOCKS, DEEP_STEMS, resnet_maps, stage_dilations
+from keras_seg.backbones.table import Application
+from keras_seg.checkpoints import convert
+from keras_seg.weights import fit_first_kernel
+from keras_seg.weights.loading import tensor_name
+
+RNG = np.random.default_rng(0)
+NARROW = {"resnet": {"width": 8}, "vgg": {"width": 8}, "mobilenetv2": {"alpha": 0.35}}
+SMALL = ["resnet18", "vgg16_bn", "mobilenetv2_timm", "mobilenetv3_small_minimalistic"]
+
+
+def build(name, input_shape=(None, None, 3), **options):
+    narrow = next((NARROW[family] for family in NARROW if name.startswith(family)), {})
+    return backbones.build(name, input_shape, **narrow | options)
+
+
+def randomise(model, seed=0):
+    """Random norms too, so that nothing that a test compares is constant."""
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        shape = tuple(weight.shape)
+        if len(shape) > 1:
+            scale = np.sqrt(2 / np.prod(shape[:-1]))
+            weight.assign(scale * rng.standard_normal(shape))
+        elif "seed" not in weight.path:
+            weight.assign(rng.uniform(0.5, 1, shape))
+    return model
+
+
+def state_dict(model):
+    """The tensors of a model as PyTorch would store them, with a classifier."""
+    tensors = {}
+    for layer in model.layers:
+        for weight in layer.weights:
+            array = np.asarray(weight)
+            if array.ndim == 4:
+                depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+                array = array.transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1))
+            tensors[tensor_name(layer, weight)] = np.ascontiguousarray(array)
+            if "running_var" in tensor_name(layer, weight):
+                tensors[f"{layer.name}.num_batches_tracked"] = np.zeros((), "int64")
+    return tensors | {"fc.weight": np.zeros((10, 4), "float32"), "fc.bias": np.zeros(10, "float32")}
+
+
+def relative_difference(found, expected):
+    return np.abs(np.asarray(found) - expected).max() / np.abs(expected).max()
+
+
+class TestSizes:
+    @pytest.mark.parametrize("name", [*SMALL, "xception41", "hrnet_w18_small_v1", "keras_xception"])
+    def test_map_at_a_stride_has_the_size_of_the_image_over_it(self, name):
+        maps = build(name, (65, 98, 3)).output
+        assert [*maps] == [f"stride_{s}" for s in (2, 4, 8, 16, 32)]
+        for stride in (2, 4, 8, 16, 32):
+            size = (-(-65 // stride), -(-98 // stride))
+            floor = (65 // stride, 98 // stride)
+            assert maps[f"stride_{stride}"].shape[1:3] in (
+                (size, floor) if "vgg" in name else (size,)
+            )
+
+    def test_table_names_every_backbone_of_the_papers_and_of_edge_users(self):
+        names = set(backbones.list_backbones())
+        assert {f"resnet{depth}" for depth in BLOCKS} <= names
+        assert {"vgg16", "vgg19_bn", "xception65", "hrnet_w48", "mobilenetv3_large"} <= names
+        for name in names:
+            row = backbones.find(name)
+            assert isinstance(row, Application) or row.imagenet.licence
+
+    @pytest.mark.parametrize("stem", [None, *DEEP_STEMS])
+    def test_openseg_pooling_rounds_even_sizes_up(self, stem):
+        image = keras.Input((64, 97, 3))
+        maps = resnet_maps(image, 50, width=4, deep_stem=stem, ceil_pool=True, output_stride=8)
+        assert maps["stride_2"].shape[1:3] == (32, 49)
+        assert maps["stride_4"].shape[1:3] == (17, 25)
+        assert maps["stride_32"].shape[1:3] == (9, 13)
+
+
+class TestDilation:
+    @pytest.mark.parametrize("output_stride", [8, 16])
+    @pytest.mark.parametrize("name", SMALL)
+    def test_dilated_encoder_equals_the_strided_one_where_both_have_pixels(
+        self, name, output_stride
+    ):
+        if name == "vgg16_bn" and output_stride == 8:
+            pytest.skip("a second pooling without stride keeps its window")
+        image = RNG.uniform(-1, 1, (1, 224, 224, 3)).astype("float32")
+        strided = randomise(build(name))
+        dilated = build(name, output_stride=output_stride)
+        dilated.set_weights(strided.get_weights())
+        coarse, step = np.asarray(strided(image)["stride_32"]), 32 // output_stride
+        fine = np.asarray(dilated(image)["stride_32"])
+        # Keras Applications pads below and right, which moves the samples by a phase
+        phases = [fine[:, i::step, i::step][:, :7, :7] for i in (0, step - 1)]
+        best = min(
+            relative_difference(phase[:, 2:-2, 2:-2], coarse[:, 2:-2, 2:-2]) for phase in phases
+        )
+        assert best < 1e-5
+
+    def test_rules_of_the_published_networks(self):
+        danet = stage_dilations(50, 8)
+        assert danet[2:] == [(1, 2, 2, 2, 2, 2), (2, 4, 4)]
+        jfzhang95 = stage_dilations(50, 16, first_block="own", multi_grid=(1, 2, 4))
+        assert jfzhang95[2:] == [(1,) * 6, (2, 4, 8)]
+        assert stage_dilations(50, 8, first_block="own")[2:] == [(2,) * 6, (4, 4, 4)]
+        assert stage_dilations(18) == [(1, 1)] * 4
+
+    def test_wrong_rules_are_refused(self):
+        with pytest.raises(ValueError, match="one factor for each of the 2 blocks"):
+            build("resnet18", multi_grid=(1, 2, 4))
+        with pytest.raises(ValueError, match="first_block must be one of"):
+            build("resnet18", first_block="last")
+        with pytest.raises(ValueError, match="needs a dilation"):
+            build("resnet18", dilations=[(1, 1)] * 3)
+        with pytest.raises(ValueError, match="cannot be dilated"):
+            build("hrnet_w18_small_v1", output_stride=16)
+        with pytest.raises(ValueError, match="Did you mean 'multi_grid'"):
+            build("resnet18", multigrid=(1, 2))
+
+    def test_application_saves_and_loads_dilated(self, tmp_path):
+        model = build("mobilenetv3_small", (64, 64, 3), output_stride=8)
+        model.save(tmp_path / "m.keras")
+        loaded = keras.saving.load_model(tmp_path / "m.keras")
+        image = RNG.uniform(-1, 1, (1, 64, 64, 3)).astype("float32")
+        for stride, found in loaded(image).items():
+            np.testing.assert_array_equal(found, model(image)[stride])
+
+
+class TestWeights:
+    def test_checkpoint_without_its_classifier_gives_the_same_maps(self, tmp_path):
+        from safetensors.numpy import save_file
+
+        model = randomise(build("resnet18"))
+        save_file(state_dict(model), tmp_path / "model.safetensors")
+        image = RNG.uniform(-1, 1, (1, 64, 96, 3)).astype("float32")
+        for weights in (state_dict(model), tmp_path / "model.safetensors"):
+            found = build("resnet18", weights=weights)(image)
+            for stride, expected in model(image).items():
+                np.testing.assert_array_equal(found[stride], expected)
+
+    def test_checkpoint_of_another_network_is_refused(self):
+        tensors = state_dict(build("resnet18"))
+        with pytest.raises(ValueError, match="does not fit the model"):
+            build("resnet34", weights=tensors)
+
+    def test_keras_mobilenet_takes_pytorch_weights_as_its_twin(self):
+        model = randomise(build("mobilenetv2_timm"))
+        image = RNG.uniform(-1, 1, (1, 64, 96, 3)).astype("float32")
+        found = build("mobilenetv2", weights=state_dict(model))(image)
+        np.testing.assert_array_equal(found["stride_32"], model(image)["stride_32"])
+
+    def test_application_takes_a_mapping_of_its_paths(self):
+        model = randomise(build("mobilenetv3_small_minimalistic", alpha=0.75))
+        tensors = {weight.path: np.asarray(weight) for weight in model.weights}
+        image = RNG.uniform(-1, 1, (1, 64, 96, 3)).astype("float32")
+        options = {"alpha": 0.75, "output_stride": 32}
+        found = build("mobilenetv3_small_minimalistic", weights=tensors, **options)(image)
+        np.testing.assert_array_equal(found["stride_32"], model(image)["stride_32"])
+        with pytest.raises(ValueError, match="none of keras.applications.MobileNetV3Small"):
+            build("mobilenetv3_small_minimalistic", weights={"conv/kernel": np.zeros(3)})
+
+    @pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_minimalistic"])
+    def test_rgb_weights_fit_other_channels_such_that_grey_stays_grey(self, name):
+        rgb = randomise(build(name))
+        weights = (
+            state_dict(rgb)
+            if name == "resnet18"
+            else {weight.path: np.asarray(weight) for weight in rgb.weights}
+        )
+        grey = RNG.uniform(-1, 1, (1, 64, 64, 1)).astype("float32")
+        expected = rgb(np.repeat(grey, 3, -1))["stride_32"]
+        for channels in (1, 6):
+            other = build(name, (None, None, channels), weights=weights)
+            found = other(np.repeat(grey, channels, -1))["stride_32"]
+            assert relative_difference(found, expected) < 1e-4
+
+    def test_first_kernel_is_summed_or_taken_in_turn(self):
+        kernel = np.arange(6, dtype="float32").reshape(2, 3, 1, 1)
+        assert fit_first_kernel(kernel, 1, axis=1).ravel().tolist() == [3, 12]
+        five = fit_first_kernel(kernel, 5, axis=1)[1].ravel()
+        np.testing.assert_allclose(five, np.array([3, 4, 5, 3, 4]) * 3 / 5)
+
+    def test_imagenet_file_comes_from_the_hub(self, monkeypatch, tmp_path):
+        from safetensors.numpy import save_file
+
+        model = randomise(backbones.build("resnet18"))
+        save_file(state_dict(model), tmp_path / "model.safetensors")
+        asked = []
+
+        def hf_hub_download(repo, file):
+            asked.append((repo, file))
+            return str(tmp_path / file)
+
+        hub = types.SimpleNamespace(hf_hub_download=hf_hub_download)
+        monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+        image = RNG.uniform(-1, 1, (1, 32, 32, 3)).astype("float32")
+        found = backbones.build("resnet18", weights="imagenet")(image)
+        np.testing.assert_array_equal(found["stride_32"], model(image)["stride_32"])
+        assert asked == [("timm/resnet18.tv_in1k", "model.safetensors")]
+
+    def test_unreachable_hub_says_what_was_tried_and_what_to_do(self, monkeypatch):
+        def hf_hub_download(repo, file):
+            raise OSError("no route to host")
+
+        hub = types.SimpleNamespace(hf_hub_download=hf_hub_download)
+        monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+        message = (
+            r"huggingface.co/timm/resnet18.tv_in1k.*no route to host.*pass its path as weights"
+        )
+        with pytest.raises(RuntimeError, match=message):
+            build("resnet18", weights="imagenet")
+        monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+        with pytest.raises(ImportError, match=r"pip install 'keras-seg\[hub\]'"):
+            build("resnet18", weights="imagenet")
+
+
+class TestSources:
+    def test_torchvision_mobilenet_is_timms_under_other_names(self):
+        model = randomise(build("mobilenetv2_timm"))
+        image = RNG.uniform(-1, 1, (1, 64, 96, 3)).astype("float32")
+        ours = {name: array for name, array in state_dict(model).items() if "fc" not in name}
+        theirs = {_in_torchvision(name): array for name, array in ours.items()}
+        assert "features.1.conv.0.0.weight" in theirs and "features.18.1.bias" in theirs
+        found = convert(theirs, "torchvision", image.shape[1:])(image)
+        np.testing.assert_array_equal(found["features"], model(image)["stride_32"])
+
+    def test_resnet_of_any_depth_and_stem_is_recognised(self):
+        for name, deep_stem, source in [
+            ("resnet34", None, "torchvision"),
+            ("resnet50", "timm", "timm"),
+        ]:
+            tensors = state_dict(build(name, deep_stem=deep_stem))
+            assert convert(tensors, source, output_stride=8).name == name
+
+    def test_unknown_depths_are_refused(self):
+        tensors = state_dict(build("vgg16_bn"))
+        del tensors["features.40.weight"]
+        with pytest.raises(ValueError, match="No VGG of"):
+            convert(tensors, "timm")
+
+
+def _in_torchvision(name):
+    for pattern, ours in names_from_torchvision():
+        if name.startswith(ours):
+            return pattern.replace("^", "").replace("\\", "").replace("(?=[a-z])", "") + (
+                name.removeprefix(ours)
+            )
+    return name
