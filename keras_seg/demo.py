@@ -31,7 +31,7 @@ SHOWN = 4
 """Validation images in the picture."""
 
 
-def run_demo(output: Path, *, epochs: int = 20) -> bool:
+def run_demo(output: Path, *, epochs: int = 14) -> bool:
     """Trains a small U-Net on the built-in cells and takes it through the whole line.
 
     Writes the trained run, the exported files, `table.txt`, `results.json` and `demo.png` into
