@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_seg.data.dataset import Sample, SegmentationDataset
-from keras_seg.inference.prediction import resize_image, with_channels
+from keras_seg.data.resized import resize_image
+from keras_seg.inference.prediction import with_channels
 from keras_seg.names import IGNORE_CLASS
 
 COUNT = 32

@@ -196,7 +196,7 @@ def predict_verb(
     return REFUSED if failed else DONE
 
 
-def demo_verb(output: Path = Path("keras-seg-demo"), epochs: int = 20) -> int:
+def demo_verb(output: Path = Path("keras-seg-demo"), epochs: int = 14) -> int:
     """Train, evaluate, export and prove a small U-Net on the built-in cells.
 
     Args:

@@ -15,13 +15,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from keras_seg import inference, training
+from keras_seg import inference
 from keras_seg.data.augmentation import Augmentation
 from keras_seg.data.builtin import otsu_threshold_mask
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.images import colorize, overlay
 from keras_seg.export import GateError, export
 from keras_seg.inference.evaluation import confusion_of, iou_of
+from keras_seg.training.fit import open_data, train
 from keras_seg.training.recipe import Recipe
 
 EXPORTS = {"model.tflite": None, "model_int8.tflite": "int8", "model.onnx": None}
@@ -30,7 +31,7 @@ SHOWN = 4
 """Validation images in the picture."""
 
 
-def run_demo(output: Path, *, epochs: int = 20) -> bool:
+def run_demo(output: Path, *, epochs: int = 14) -> bool:
     """Trains a small U-Net on the built-in cells and takes it through the whole line.
 
     Writes the trained run, the exported files, `table.txt`, `results.json` and `demo.png` into
@@ -51,12 +52,12 @@ def run_demo(output: Path, *, epochs: int = 20) -> bool:
         overwrite=True,
     )
     console.rule("Training a small U-Net on the built-in cells")
-    result = training.train(recipe)
+    result = train(recipe)
     if result.interrupted or result.model_path is None:
         console.print("The demo was interrupted.")
         return False
 
-    train_set, val_set = (training.open_data(recipe, split) for split in ("train", "val"))
+    train_set, val_set = (open_data(recipe, split) for split in ("train", "val"))
     console.rule("Exporting, and comparing each file with the Keras model")
     refused = _export_all(console, output, recipe, train_set, val_set)
     files = ["model.keras", *(name for name in EXPORTS if name not in refused)]
@@ -69,7 +70,7 @@ def run_demo(output: Path, *, epochs: int = 20) -> bool:
     record = {name: evaluation.to_dict() for name, evaluation in evaluations.items()}
     (output / "results.json").write_text(json.dumps(record, indent=1) + "\n")
     _draw(output / "demo.png", val_set, output, files)
-    console.print(f"Everything lies in {output.resolve()}:")
+    console.print(f"Everything lies in {output.resolve()}:", soft_wrap=True)
     for name in (*files, "table.txt", "results.json", "demo.png", "log.csv", "overlays"):
         console.print(f"  {name}")
     console.print(f"The demo took {time.monotonic() - start:.0f} s.")

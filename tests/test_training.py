@@ -152,6 +152,17 @@ class TestErrors:
         with pytest.raises(ValueError, match="Did you mean 'unet'"):
             training.train(replace(recipe, model="unet2"))
 
+    @pytest.mark.parametrize("memory", [0, 2**30])
+    def test_damaged_files_are_named_whether_they_fit_in_memory_or_not(
+        self, recipe, memory, monkeypatch
+    ):
+        from keras_seg.data import cached
+
+        monkeypatch.setattr(cached.CachedDataset.__init__, "__kwdefaults__", {"max_bytes": memory})
+        (Path(recipe.data) / "images" / "train5.png").write_text("no image")
+        with pytest.raises(ValueError, match=r"train5\.png cannot be read"):
+            training.train(recipe)
+
     def test_crop_that_the_network_cannot_take(self, recipe, tmp_path):
         with pytest.raises(ValueError, match="height .*Received: 30.*28 and 32"):
             training.train(replace(recipe, crop=(30, 48)))

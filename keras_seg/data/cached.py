@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
+from rich.console import Console
+from rich.progress import track
+
 from keras_seg.data.dataset import Sample, SegmentationDataset
 
 GIBIBYTE = 2**30
@@ -12,11 +17,15 @@ class CachedDataset(SegmentationDataset):
 
     Reading and decoding happen once a sample instead of once an epoch. Samples must not be changed
     in place.
+
+    Attributes: `error`, the last exception that reading a sample raised, None if none did. A
+    `tf.data` pipeline reports it as text only.
     """
 
     def __init__(self, dataset: SegmentationDataset, *, max_bytes: int = 4 * GIBIBYTE):
         self._dataset, self._room = dataset, max_bytes
         self._samples: dict[int, Sample] = {}
+        self.error: Exception | None = None
         self.name, self.split = dataset.name, dataset.split
         self.classes, self.channels = dataset.classes, dataset.channels
 
@@ -26,9 +35,28 @@ class CachedDataset(SegmentationDataset):
     def __getitem__(self, index: int) -> Sample:
         sample = self._samples.get(index)
         if sample is None:
-            sample = self._dataset[index]
+            try:
+                sample = self._dataset[index]
+            except Exception as error:
+                self.error = error
+                raise
             size = sum(array.nbytes for array in sample[1:] if array is not None)
             if size <= self._room:
                 self._room -= size
                 self._samples[index] = sample
         return sample
+
+    def fill(self) -> None:
+        """Reads samples in order until one finds no room, so that unreadable ones are met early."""
+        console = Console(file=sys.stderr)
+        indices = track(
+            range(len(self)),
+            f"Reading {self.split}",
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        for index in indices:
+            self[index]
+            if index not in self._samples:
+                break

@@ -34,7 +34,9 @@ class ResizedDataset(SegmentationDataset):
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, C) uint8 → (height, width, C) uint8, bilinear."""
+    """(H, W, C) uint8 → (height, width, C) uint8; bilinear, averaging where the image shrinks."""
+    if image.shape[:2] == tuple(size):
+        return image
     height, width = size
     bands = [
         np.asarray(Image.fromarray(band).resize((width, height), Image.Resampling.BILINEAR))

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from keras_seg.card import ModelCard
+from keras_seg.data.resized import resize_image
 from keras_seg.inference.runner import Runner
 from keras_seg.inference.tiles import tiled_probabilities
 
@@ -117,17 +118,6 @@ def class_map(scores: np.ndarray, head: str) -> np.ndarray:
     if scores.shape[-1] == 1:
         return (scores[..., 0] > (0 if head == "logits" else 0.5)).astype(np.uint8)
     return scores.argmax(-1).astype(np.uint8)
-
-
-def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, C) uint8 → (*size, C) uint8; bilinear, averaging where the image shrinks."""
-    if image.shape[:2] == tuple(size):
-        return image
-    planes = [
-        np.asarray(Image.fromarray(image[..., c]).resize(size[::-1], Image.Resampling.BILINEAR))
-        for c in range(image.shape[2])
-    ]
-    return np.stack(planes, -1)
 
 
 def resize_scores(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from keras_seg import losses, models
 from keras_seg.data.cached import CachedDataset
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.open import open_dataset
 from keras_seg.data.pipeline import steps_per_epoch, training_pipeline, validation_pipeline
 from keras_seg.data.resized import ResizedDataset
@@ -51,6 +51,8 @@ def train(recipe: Recipe) -> TrainingResult:
     models.find(recipe.model)  # a wrong name is said before data are read
     train_set, val_set = open_data(recipe, "train"), open_data(recipe, "val")
     check_classes(recipe, train_set.classes)
+    for dataset in (train_set, val_set):
+        dataset.fill()  # damaged files are named now, not in the middle of an epoch
     model = build_model(recipe, len(train_set.classes))
     folder = run_folder.prepare(recipe)
 
@@ -90,6 +92,9 @@ def train(recipe: Recipe) -> TrainingResult:
         )
     except KeyboardInterrupt:
         interrupted = True
+    except tf.errors.OpError as failure:
+        # a sample that could not be read comes through the pipeline as text without its type
+        raise next(filter(None, (train_set.error, val_set.error)), failure) from None
     return TrainingResult(
         save_best.path if save_best.best_epoch else None,
         save_best.best,
@@ -99,7 +104,7 @@ def train(recipe: Recipe) -> TrainingResult:
     )
 
 
-def open_data(recipe: Recipe, split: str) -> SegmentationDataset:
+def open_data(recipe: Recipe, split: str) -> CachedDataset:
     """The data set of a recipe as the network sees it, kept in memory as far as it fits."""
     classes = None if recipe.classes is None else ClassTable(tuple(recipe.classes))
     dataset = open_dataset(recipe.data, split, classes=classes, channels=recipe.channels)
