@@ -209,10 +209,6 @@ class TestDeepLabV3Plus:
                 model.get_layer(name).get_weights()[0], source.get_layer(name).get_weights()[0]
             )
 
-    def test_imagenet_weights_need_three_channels(self):
-        with pytest.raises(ValueError, match="3 channels"):
-            models.deeplabv3plus((64, 64, 4), 2)
-
 
 class TestFiles:
     def test_card_travels_with_the_model(self, tmp_path, tiny_model, shapes):

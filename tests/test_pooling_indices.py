@@ -95,7 +95,7 @@ class TestAgainstPyTorch:
 
         run = MODES[mode](gradients, arrays["x"].shape[-1])
         dx, dvalues = run(tf.constant(arrays["x"]), tf.constant(arrays["decoder"]))
-        batch, height, width, channels = arrays["x"].shape
+        _, height, width, _ = arrays["x"].shape
         at = np.indices(arrays["indices"].shape)
         places = (at[0], *np.unravel_index(arrays["indices"], (height, width)), at[3])
         expected = np.zeros_like(arrays["x"])

@@ -51,7 +51,10 @@ class MaxPoolingWithIndices2D(keras.layers.Layer):
         return super().get_config() | _config(self.windows)
 
     def _pooled(self, shape):
-        counts = [None if n is None else self.windows.pooled(a, n) for a, n in enumerate(shape[1:3])]
+        counts = [
+            None if size is None else self.windows.pooled(axis, size)
+            for axis, size in enumerate(shape[1:3])
+        ]
         if any(count is not None and count < 1 for count in counts):
             raise ValueError(
                 f"A window of {self.windows.size} does not fit in the map. Received: height and "

@@ -24,6 +24,7 @@ SMALLEST_SIZE = 224
     title="DeconvNet",
     paper="arXiv:1505.04366",
     tiny={"widths": ((4, 4), (4, 4), (8, 8, 8), (8, 8, 8), (8, 8, 8)), "fc": 0},
+    int8_decibels=5.0,
 )
 def deconvnet(
     input_shape=(None, None, 3),

@@ -19,6 +19,9 @@ class Network:
     title, paper: as people call it, and where it was published.
     size_multiple: image height and width must be a multiple of this, in pixels.
     tiny: options that make a small version, which tests convert and train in seconds.
+    int8_decibels: signal-to-noise ratio that the logits of the tiny version keep in int8, at
+        least. Networks with pooling indices keep less, since values that become equal in int8
+        choose other winners. None: an operator has no int8 form, and the export says so.
     """
 
     build: Callable[..., keras.Model]
@@ -26,18 +29,27 @@ class Network:
     paper: str
     size_multiple: int = 1
     tiny: dict = field(default_factory=dict)
+    int8_decibels: float | None = 15.0
 
 
 _NETWORKS: dict[str, Network] = {}
 
 
-def register(name: str, *, title: str, paper: str, size_multiple: int = 1, tiny: dict):
+def register(
+    name: str,
+    *,
+    title: str,
+    paper: str,
+    size_multiple: int = 1,
+    tiny: dict,
+    int8_decibels: float | None = 15.0,
+):
     """Decorator that enters a builder under its name."""
 
     def enter(build):
         if name in _NETWORKS:
             raise ValueError(f"A network called {name!r} is registered already.")
-        _NETWORKS[name] = Network(build, title, paper, size_multiple, tiny)
+        _NETWORKS[name] = Network(build, title, paper, size_multiple, tiny, int8_decibels)
         return build
 
     return enter

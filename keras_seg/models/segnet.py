@@ -32,6 +32,7 @@ BAYESIAN_FROM = 3
     title="SegNet",
     paper="arXiv:1511.00561",
     tiny={"widths": ((4, 4), (4, 4), (8, 8, 8), (8, 8, 8), (8, 8, 8))},
+    int8_decibels=5.0,
 )
 def segnet(
     input_shape=(None, None, 3),
@@ -106,6 +107,7 @@ def segnet(
     title="SegNet-Basic",
     paper="arXiv:1511.00561",
     tiny={"widths": (8, 8, 8, 8), "kernel": 3},
+    int8_decibels=None,  # the squares of its input normalisation
 )
 def segnet_basic(
     input_shape=(None, None, 3),

@@ -22,16 +22,18 @@ GAP = 4
 class SaveBest(keras.callbacks.Callback):
     """Writes the model whenever its validation mIoU is the best so far.
 
-    Attributes: `best` (mIoU) and `best_epoch` (from 1), None and 0 before the first epoch ends.
+    Attributes: `epochs` that were completed, `best` (mIoU) and `best_epoch` (from 1); 0, None and
+    0 before the first epoch ends.
     """
 
     def __init__(self, path: Path, card: models.ModelCard):
         super().__init__()
         self.path, self.card = path, card
         self.best: float | None = None
-        self.best_epoch = 0
+        self.epochs = self.best_epoch = 0
 
     def on_epoch_end(self, epoch, logs=None):
+        self.epochs = epoch + 1
         miou = logs[MONITOR]
         if self.best is None or miou > self.best:
             models.save(self.model, self.path, self.card)

@@ -70,7 +70,7 @@ def train(recipe: Recipe) -> TrainingResult:
         image_size=recipe.resize,
     )
     save_best = SaveBest(folder / run_folder.MODEL_NAME, card)
-    history, interrupted = keras.callbacks.History(), False
+    interrupted = False
     try:
         model.fit(
             training_pipeline(
@@ -87,7 +87,7 @@ def train(recipe: Recipe) -> TrainingResult:
             validation_data=validation_pipeline(
                 val_set, batch_size=recipe.batch_size, size_multiple=card.size_multiple
             ),
-            callbacks=_callbacks(recipe, folder, val_set, save_best, history),
+            callbacks=_callbacks(recipe, folder, val_set, save_best),
             verbose=1 if sys.stdout.isatty() else 2,
         )
     except KeyboardInterrupt:
@@ -99,7 +99,7 @@ def train(recipe: Recipe) -> TrainingResult:
         save_best.path if save_best.best_epoch else None,
         save_best.best,
         save_best.best_epoch,
-        len(history.epoch),
+        save_best.epochs,
         interrupted,
     )
 
@@ -159,8 +159,8 @@ def make_optimizer(recipe: Recipe, total_steps: int) -> keras.optimizers.Optimiz
     return keras.optimizers.Adam(rate, weight_decay=decay)
 
 
-def _callbacks(recipe, folder, val_set, save_best, history):
-    callbacks = [save_best, history, keras.callbacks.CSVLogger(str(folder / run_folder.LOG_NAME))]
+def _callbacks(recipe, folder, val_set, save_best):
+    callbacks = [save_best, keras.callbacks.CSVLogger(str(folder / run_folder.LOG_NAME))]
     callbacks.append(keras.callbacks.TerminateOnNaN())
     if recipe.overlays:
         overlays = folder / "overlays"

@@ -1,6 +1,7 @@
 """Makes the golden files of the tests from outputs of reference implementations.
 
-    python -m tests.golden.collect FOLDER CASE SOURCE [--option NAME=JSON ...] [--step N] [--only NAME ...]
+    python -m tests.golden.collect FOLDER CASE SOURCE
+        [--option NAME=JSON ...] [--step N] [--only NAME ...]
 
 FOLDER holds `CASE.manifest.json` (tensor name → shape) and `CASE.seed0.npz` or
 `CASE.seed0.tame.npz` (`input_shape`, `seed`, perhaps `norm_scale`, and the outputs that the

@@ -34,7 +34,7 @@ def from_caffe(tensors: dict) -> dict:
 
 @source("segnet-caffe", has=r"^conv1_1\.", prepare=from_caffe)
 def segnet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """SegNet of alexgkendall/SegNet-Tutorial, for BGR images; `bayesian=True` for Bayesian SegNet."""
+    """SegNet of alexgkendall/SegNet-Tutorial, for BGR images; `bayesian=True` for the other."""
     return _segnet(shapes, input_shape, options, rounding="ceil")
 
 
