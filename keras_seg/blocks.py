@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import keras
+import numpy as np
 from keras import layers
 
 from keras_seg.layers import CropOrPad, Preprocessing, Resize, SizeGuard
@@ -266,6 +267,8 @@ def check_input_shape(input_shape) -> tuple[int | None, int | None, int]:
         height, width, channels = input_shape
     except (TypeError, ValueError):
         height = width = channels = None
+    if isinstance(channels, np.integer):  # shapes often come out of an array
+        height, width, channels = (None if n is None else int(n) for n in input_shape)
     sizes_are_right = all(s is None or (isinstance(s, int) and s > 0) for s in (height, width))
     if not sizes_are_right or not isinstance(channels, int) or channels < 1:
         raise ValueError(
