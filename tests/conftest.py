@@ -4,6 +4,8 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # one worker a core
 
 import json
 
@@ -16,6 +18,14 @@ from keras_seg.data import ClassTable, Sample, SegmentationDataset
 
 TINY_SIZE = (64, 96)
 TINY_CLASSES = ClassTable(("background", "square", "ring"))
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that look at one set of exported files run in one worker, which converts them once."""
+    for item in items:
+        exported = getattr(item, "callspec", None) and item.callspec.params.get("exported")
+        if exported:
+            item.add_marker(pytest.mark.xdist_group(exported))
 
 
 class Shapes(SegmentationDataset):
