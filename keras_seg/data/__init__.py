@@ -7,7 +7,9 @@ from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.folder import FolderDataset
 from keras_seg.data.open import open_dataset
+from keras_seg.data.readable import ReadableDataset
 from keras_seg.data.resized import ResizedDataset
+from keras_seg.data.weighted import WeightedDataset
 from keras_seg.lazy import lazy_names
 from keras_seg.names import IGNORE_CLASS
 
@@ -18,10 +20,13 @@ __all__ = [
     "CachedDataset",
     "ClassTable",
     "FolderDataset",
+    "ReadableDataset",
     "ResizedDataset",
     "Sample",
     "SegmentationDataset",
+    "WeightedDataset",
     "augment",
+    "cut_mix",
     "open_dataset",
     "training_pipeline",
     "validation_pipeline",
@@ -32,6 +37,7 @@ __getattr__, _ = lazy_names(
     __name__,
     {
         "augment": "keras_seg.data.augment",
+        "cut_mix": "keras_seg.data.cut_mix",
         "training_pipeline": "keras_seg.data.pipeline",
         "validation_pipeline": "keras_seg.data.pipeline",
     },
