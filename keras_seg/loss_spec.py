@@ -18,6 +18,7 @@ from keras_seg.names import unknown_name
 _EVERY_LOSS = ("from_logits", "ignore_class", "reduction")
 _OVERLAP = ("per_image", "classes", "smooth")
 LOSS_OPTIONS: dict[str, tuple[str, ...]] = {
+    "boundary": (*_EVERY_LOSS, "max_distance", "classes"),
     "cross_entropy": (*_EVERY_LOSS, "class_weights", "label_smoothing"),
     "dice": (*_EVERY_LOSS, *_OVERLAP),
     "focal": (*_EVERY_LOSS, "gamma", "class_weights"),

@@ -13,6 +13,7 @@ import keras
 
 from keras_seg.loss_spec import parse_loss
 from keras_seg.losses.base import SegmentationLoss
+from keras_seg.losses.boundary import Boundary
 from keras_seg.losses.cross_entropy import CrossEntropy, OhemCrossEntropy
 from keras_seg.losses.focal import Focal
 from keras_seg.losses.lovasz import LovaszHinge, LovaszSoftmax
@@ -21,6 +22,7 @@ from keras_seg.losses.weighted_sum import WeightedSum
 
 __all__ = [
     "LOSSES",
+    "Boundary",
     "CrossEntropy",
     "Dice",
     "Focal",
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 LOSSES: dict[str, type[SegmentationLoss]] = {
+    "boundary": Boundary,
     "cross_entropy": CrossEntropy,
     "dice": Dice,
     "focal": Focal,

@@ -94,19 +94,19 @@ class SegmentationLoss(keras.losses.Loss):
         divisor = weight if self.reduction == "mean_with_sample_weight" else counted
         return ops.divide_no_nan(total, sum_over_replicas(ops.sum(divisor)))
 
-    def mean_of_regions(self, values, pixels: Pixels):
-        """Reduces `values` (B,) of images, or () of the batch (equal on all replicas).
+    def mean_of_regions(self, values, pixels: Pixels, region: str):
+        """Reduces one value a `region`: "image" (B,), "replica" () or, of all replicas, "batch" ().
 
         A region weighs as much as its counted pixels do on average, and nothing without any.
         """
-        axes = tuple(range(len(values.shape), len(pixels.counted.shape)))
+        axes = tuple(range(1 if region == "image" else 0, len(pixels.counted.shape)))
         number, weight = ops.sum(pixels.counted, axes), ops.sum(pixels.weight, axes)
-        if not values.shape:
+        if region == "batch":
             number, weight = sum_over_replicas(number), sum_over_replicas(weight)
-        weight = ops.divide_no_nan(weight, number)
-        loss = self.mean(values, weight, ops.sign(number))
-        # The mean has divided by the number of replicas already.
-        return share_of_replica(loss) if self.reduction == "sum" and not values.shape else loss
+        loss = self.mean(values, ops.divide_no_nan(weight, number), ops.sign(number))
+        # Each replica has the sum of the whole batch; a mean has divided by their number already.
+        whole = region == "batch" and self.reduction == "sum"
+        return share_of_replica(loss) if whole else loss
 
     def get_config(self):
         return super().get_config() | {

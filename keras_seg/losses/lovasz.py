@@ -12,7 +12,6 @@ from keras import ops
 
 from keras_seg.losses.base import Pixels, SegmentationLoss
 from keras_seg.losses.classes import check_classes, chosen_classes
-from keras_seg.losses.replicas import share_of_replica
 from keras_seg.names import IGNORE_CLASS
 
 
@@ -47,14 +46,10 @@ class LovaszSoftmax(SegmentationLoss):
     def loss_of(self, pixels: Pixels):
         truth = ops.one_hot(pixels.ids, pixels.logits.shape[-1], dtype="float32")
         errors = ops.abs(truth - ops.softmax(pixels.logits))
-        per_class = lovasz_jaccard(
-            _classes_first(errors, self.per_image),
-            _classes_first(truth, self.per_image),
-            _regions(pixels.weight, self.per_image)[:, None, :],
-        )
-        true = _regions(pixels.weight, self.per_image)[..., None]
-        true = ops.sum(_classes_first(truth, self.per_image) * ops.swapaxes(true, 1, 2), -1)
-        chosen = chosen_classes(self.classes, true)
+        errors, truth = (_classes_first(x, self.per_image) for x in (errors, truth))
+        weight = _regions(pixels.weight, self.per_image)[:, None, :]
+        per_class = lovasz_jaccard(errors, truth, weight)
+        chosen = chosen_classes(self.classes, ops.sum(truth * weight, -1))
         values = ops.divide_no_nan(ops.sum(per_class * chosen, -1), ops.sum(chosen, -1))
         return mean_of_sorted(self, values, pixels)
 
@@ -129,9 +124,8 @@ def lovasz_jaccard(errors, truth, weight):
 def mean_of_sorted(loss: SegmentationLoss, values, pixels: Pixels):
     """Reduces (B,) values of images, or the (1,) value of this replica's batch."""
     if loss.per_image:
-        return loss.mean_of_regions(values, pixels)
-    number, weight = ops.sum(pixels.counted), ops.sum(pixels.weight)
-    return share_of_replica(values[0] * ops.divide_no_nan(weight, number))
+        return loss.mean_of_regions(values, pixels, "image")
+    return loss.mean_of_regions(values[0], pixels, "replica")
 
 
 def _regions(pixels, per_image: bool):

@@ -69,7 +69,8 @@ class Overlap(SegmentationLoss):
         )
         chosen = chosen_classes(self.classes, true)
         values = ops.sum(self._power(1 - quotient) * chosen, -1)
-        return self.mean_of_regions(ops.divide_no_nan(values, ops.sum(chosen, -1)), pixels)
+        values = ops.divide_no_nan(values, ops.sum(chosen, -1))
+        return self.mean_of_regions(values, pixels, "image" if self.per_image else "batch")
 
     def _power(self, values):
         if self.gamma == 1:
