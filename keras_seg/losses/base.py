@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_seg.labels import pixel_weights, read_labels
 from keras_seg.losses.replicas import share_of_replica, sum_over_replicas
 from keras_seg.names import IGNORE_CLASS
 
@@ -118,41 +119,19 @@ class SegmentationLoss(keras.losses.Loss):
 def read_pixels(y_true, y_pred, sample_weight, from_logits, ignore_class, name) -> Pixels:
     """Labels, scores and weights of any accepted form (`SegmentationLoss`) as `Pixels`."""
     logits = two_or_more_classes(y_pred, from_logits)
-    y_true = ops.convert_to_tensor(y_true)
     num_classes = logits.shape[-1]
-    truth = None
-    if len(y_true.shape) == len(logits.shape):
-        if y_true.shape[-1] == num_classes:
-            truth = ops.cast(y_true, "float32")
-        elif y_true.shape[-1] == 1:
-            y_true = ops.squeeze(y_true, -1)
-    _check_shapes(y_true, truth, y_pred, name)
-    if truth is None:
-        ids = ops.cast(y_true, "int32")
-        counted = ops.ones_like(ids, dtype="bool")
-    else:
-        ids = ops.cast(ops.argmax(truth, axis=-1), "int32")
-        counted = ops.sum(truth, -1) > 0
-    if ignore_class is not None:
-        counted = counted & (ids != ignore_class)
-    if sample_weight is None:
-        weight = ops.ones_like(ids, dtype="float32")
-    else:
-        weight = _pixel_weights(sample_weight, ids)
-        counted = counted & (weight != 0)
+    ids, truth, counted = read_labels(y_true, logits.shape, ignore_class, name)
+    weight = pixel_weights(sample_weight, ids)
+    counted = counted & (weight != 0)
     known = (ids >= 0) & (ids < num_classes)
     # No Python error can be raised from inside a compiled step; NaN is what training stops at.
     weight = ops.where(known, weight, float("nan"))
-    logits = ops.where(counted[..., None], logits, 0.0)
-    counted_float = ops.cast(counted, "float32")
-    if truth is not None:
-        truth = ops.where(counted[..., None], truth, 0.0)
     return Pixels(
-        logits,
-        ops.where(counted, ids, 0),
-        truth,
-        counted_float,
-        ops.where(counted, weight, 0.0),
+        logits=ops.where(counted[..., None], logits, 0.0),
+        ids=ops.where(counted, ids, 0),
+        truth=None if truth is None else ops.where(counted[..., None], truth, 0.0),
+        counted=ops.cast(counted, "float32"),
+        weight=ops.where(counted, weight, 0.0),
     )
 
 
@@ -193,33 +172,3 @@ def weights_of_classes(class_weights: tuple[float, ...], pixels: Pixels):
     if pixels.truth is not None:
         return ops.sum(pixels.truth * table, -1)
     return ops.take(table, pixels.ids)
-
-
-def _pixel_weights(sample_weight, ids):
-    """float32 weights of the shape of `ids`, from one number, or weights an image or a pixel."""
-    weight = ops.cast(ops.convert_to_tensor(sample_weight), "float32")
-    rank = len(ids.shape)
-    if len(weight.shape) == rank + 1 and weight.shape[-1] == 1:
-        weight = ops.squeeze(weight, -1)
-    if len(weight.shape) > rank:
-        raise ValueError(
-            f"Weights of shape {tuple(weight.shape)} do not belong to labels of shape "
-            f"{tuple(ids.shape)}. Give one number an image (B,) or a pixel (B, H, W)."
-        )
-    # (B,) must not be broadcast along the width.
-    weight = ops.reshape(weight, (*ops.shape(weight), *(1,) * (rank - len(weight.shape))))
-    return weight * ops.ones_like(ids, dtype="float32")
-
-
-def _check_shapes(y_true, truth, y_pred, name):
-    labels = tuple(y_true.shape) if truth is None else tuple(y_true.shape[:-1])
-    scores = tuple(y_pred.shape[:-1])
-    if len(labels) == len(scores) and all(
-        None in pair or pair[0] == pair[1] for pair in zip(labels, scores, strict=True)
-    ):
-        return
-    raise ValueError(
-        f"{name}: labels of shape {tuple(y_true.shape)} do not belong to scores of shape "
-        f"{tuple(y_pred.shape)}. Give integer masks of the height and width of the scores, or "
-        "one-hot labels with as many classes."
-    )
