@@ -1,0 +1,43 @@
+"""Euclidean distances to masks in operators that compile, for losses and metrics inside a step."""
+
+from __future__ import annotations
+
+from keras import ops
+
+
+def distance_to(mask, max_distance: int):
+    """(B, H, W, C) float32 distance in pixels of each pixel to the nearest True of its channel.
+
+    Equals `scipy.ndimage.distance_transform_edt(~mask)` channel by channel up to `max_distance`,
+    which is given for larger distances and for all of a channel without a True. Runs in eager,
+    graph and XLA, in time proportional to the largest distance.
+
+    Rows by steps of 1, 2, 4, ..; columns by the squares as sums of the odd numbers: Huang and
+    Mitchell, A Euclidean distance transform using grayscale morphology decomposition, 1994.
+    """
+    far = float(max_distance)
+    distance = ops.where(mask, 0.0, far)
+    reach = min(max_distance, mask.shape[2] or max_distance)
+    for step in (2**power for power in range(reach.bit_length())):
+        distance = ops.minimum(distance, _nearer_neighbour(distance, step, 2, far) + step)
+
+    def shorten(number, square, _):
+        near = _nearer_neighbour(square, 1, 1, far**2) + ops.cast(2 * number + 1, "float32")
+        near = ops.minimum(square, near)
+        return number + 1, near, ops.any(near < square)
+
+    square = ops.while_loop(
+        lambda number, _, changed: (number < max_distance) & changed,
+        shorten,
+        (0, distance * distance, True),
+    )[1]
+    return ops.sqrt(square)
+
+
+def _nearer_neighbour(values, step: int, axis: int, outside: float):
+    """The smaller of the values `step` pixels before and behind along `axis` (1 or 2)."""
+    pads = [(step, step) if number == axis else (0, 0) for number in range(4)]
+    padded = ops.pad(values, pads, constant_values=outside)
+    if axis == 1:
+        return ops.minimum(padded[:, : -2 * step], padded[:, 2 * step :])
+    return ops.minimum(padded[:, :, : -2 * step], padded[:, :, 2 * step :])

@@ -1,0 +1,30 @@
+"""Metrics on masks: from one confusion matrix that sums over batches and replicas, and on outlines.
+
+They take logits, probabilities or class ids, count no ignored pixel and leave absent classes out.
+Several of them at once are best had as `SegmentationMetrics`, which counts the matrix once.
+"""
+
+from keras_seg.metrics.boundary import BoundaryF1, boundary_f1
+from keras_seg.metrics.confusion import ConfusionMetric
+from keras_seg.metrics.scores import (
+    ClassIoU,
+    FrequencyWeightedIoU,
+    MeanClassAccuracy,
+    MeanDice,
+    MeanIoU,
+    PixelAccuracy,
+    SegmentationMetrics,
+)
+
+__all__ = [
+    "BoundaryF1",
+    "ClassIoU",
+    "ConfusionMetric",
+    "FrequencyWeightedIoU",
+    "MeanClassAccuracy",
+    "MeanDice",
+    "MeanIoU",
+    "PixelAccuracy",
+    "SegmentationMetrics",
+    "boundary_f1",
+]

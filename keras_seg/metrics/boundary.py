@@ -1,0 +1,172 @@
+"""Boundary F1, the BF score of the SegNet paper: how well the outlines lie.
+
+For each class of an image's mask: precision is the share of the predicted outline within a
+tolerance of the true outline, recall the share of the true outline within it of the predicted one,
+F1 = 2 P R / (P + R). The mean over the classes is the image's score, the mean over the images the
+data set's. Sources: Csurka et al., BMVC 2013; Badrinarayanan et al., arXiv:1511.00561, section 4.1.
+
+An outline here is the pixels of a class that have a neighbour of another class above, below, left
+or right; the edge of the image and ignored pixels make none. A class without an outline in the
+truth and in the prediction (it fills the image in both) is left out.
+"""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+from scipy.ndimage import distance_transform_edt
+
+from keras_seg.distances import distance_to
+from keras_seg.labels import read_labels
+from keras_seg.metrics.confusion import class_ids
+from keras_seg.names import IGNORE_CLASS
+
+TOLERANCE = 0.0075
+"""Of the image's diagonal, as in the SegNet paper."""
+
+
+def boundary_f1(
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    *,
+    ignore_class: int | None = IGNORE_CLASS,
+    tolerance: float = TOLERANCE,
+) -> float:
+    """Mean boundary F1 of class ids (H, W) or (B, H, W); NaN if no image has an outline.
+
+    Args:
+        truth, predicted: masks of the same shape.
+        ignore_class: mask value of the truth that does not count.
+        tolerance: as a share of the image's diagonal.
+
+    Raises: ValueError for other shapes.
+    """
+    truth, predicted = np.asarray(truth), np.asarray(predicted)
+    if truth.shape != predicted.shape or truth.ndim not in (2, 3):
+        raise ValueError(
+            "boundary_f1 needs two masks (H, W) or (B, H, W) of one shape. "
+            f"Received: {truth.shape} and {predicted.shape}"
+        )
+    if truth.ndim == 2:
+        truth, predicted = truth[None], predicted[None]
+    scores = []
+    for true_ids, ids in zip(truth, predicted, strict=True):
+        counted = (
+            np.ones(true_ids.shape, bool) if ignore_class is None else true_ids != ignore_class
+        )
+        reach = tolerance * math.hypot(*true_ids.shape)
+        found = [
+            _f1(_outline(true_ids == value, counted), _outline(ids == value, counted), reach)
+            for value in np.unique(true_ids[counted])
+        ]
+        found = [score for score in found if score is not None]
+        scores.extend([np.mean(found)] if found else [])
+    return float(np.mean(scores)) if scores else math.nan
+
+
+def _outline(mask, counted):
+    other = ~mask & counted
+    near = np.zeros_like(mask)
+    near[1:] |= other[:-1]
+    near[:-1] |= other[1:]
+    near[:, 1:] |= other[:, :-1]
+    near[:, :-1] |= other[:, 1:]
+    return near & mask & counted
+
+
+def _f1(true, found, reach):
+    if not true.any() and not found.any():
+        return None
+    if not true.any() or not found.any():
+        return 0.0
+    precision = (distance_transform_edt(~true)[found] <= reach).mean()
+    recall = (distance_transform_edt(~found)[true] <= reach).mean()
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+@keras.saving.register_keras_serializable("keras_seg")
+class BoundaryF1(keras.metrics.Metric):
+    """`boundary_f1` inside `fit` and `evaluate`: the mean over the images seen so far.
+
+    Takes what every metric here takes. Counts distances only as far as the tolerance goes, at most
+    64 pixels for images whose size is unknown when the step is traced.
+
+    Args:
+        num_classes: number of mask values; 1 and 2 are both a binary network.
+        tolerance: as a share of the image's diagonal.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        tolerance: float = TOLERANCE,
+        ignore_class: int | None = IGNORE_CLASS,
+        from_logits: bool = True,
+        name: str = "boundary_f1",
+        dtype=None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        self.num_classes, self.tolerance = max(2, num_classes), tolerance
+        self.ignore_class, self.from_logits = ignore_class, from_logits
+        self.total = self.add_weight(shape=(), initializer="zeros", name="total")
+        self.images = self.add_weight(shape=(), initializer="zeros", name="images")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Adds a batch; weights are not used, since an outline has no weight."""
+        predicted = class_ids(y_pred, self.num_classes, self.from_logits, self.name)
+        shape = (*predicted.shape, self.num_classes)
+        truth, _, counted = read_labels(y_true, shape, self.ignore_class, self.name)
+        scores, images = self._scores(truth, predicted, counted[..., None])
+        self.total.assign_add(ops.sum(scores))
+        self.images.assign_add(ops.sum(images))
+
+    def _scores(self, truth, predicted, counted):
+        """(B,) score of each image, and (B,) 1 where it has one."""
+        true = ops.one_hot(truth, self.num_classes, dtype="bool") & counted
+        found = ops.one_hot(predicted, self.num_classes, dtype="bool") & counted
+        present = ops.any(true, (1, 2))
+        true, found = outlines(true, counted), outlines(found, counted)
+        height, width = ops.shape(truth)[1], ops.shape(truth)[2]
+        diagonal = ops.sqrt(ops.cast(height * height + width * width, "float32"))
+        # float32 must not decide whether a pixel at exactly the tolerance is within
+        reach = self.tolerance * diagonal + 1e-4
+        steps = 64
+        if None not in truth.shape[1:]:
+            steps = math.floor(self.tolerance * math.hypot(*truth.shape[1:])) + 1
+        precision = _share(found, distance_to(true, steps) <= reach)
+        recall = _share(true, distance_to(found, steps) <= reach)
+        f1 = ops.divide_no_nan(2 * precision * recall, precision + recall)
+        outlined = ops.any(true, (1, 2)) | ops.any(found, (1, 2))
+        counts = ops.cast(present & outlined, "float32")
+        number = ops.sum(counts, -1)
+        return ops.divide_no_nan(ops.sum(f1 * counts, -1), number), ops.sign(number)
+
+    def result(self):
+        return ops.divide_no_nan(self.total, self.images)
+
+    def get_config(self):
+        return super().get_config() | {
+            "num_classes": self.num_classes,
+            "tolerance": self.tolerance,
+            "ignore_class": self.ignore_class,
+            "from_logits": self.from_logits,
+        }
+
+
+def outlines(masks, counted):
+    """(B, H, W, C) bool pixels of each mask with a counted neighbour outside of it."""
+    other = ops.logical_not(masks) & counted
+    padded = ops.pad(other, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=False)
+    near = padded[:, 2:, 1:-1] | padded[:, :-2, 1:-1] | padded[:, 1:-1, 2:] | padded[:, 1:-1, :-2]
+    return masks & near
+
+
+def _share(outline, within):
+    """(B, C) share of the outline's pixels that are within."""
+    axes = (1, 2)
+    hits = ops.sum(ops.cast(outline & within, "float32"), axes)
+    return ops.divide_no_nan(hits, ops.sum(ops.cast(outline, "float32"), axes))

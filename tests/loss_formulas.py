@@ -1,0 +1,102 @@
+"""The losses written down in NumPy, one pixel list at a time; every one takes
+(ids (B, H, W), probabilities (B, H, W, C), weight (B, H, W), 0 where a pixel does not count).
+"""
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
+
+def flat(ids, probabilities, weight):
+    kept = weight > 0
+    return ids[kept], probabilities[kept], weight[kept]
+
+
+def mean_of_pixels(values, weight):
+    return (values * weight).sum() / max((weight > 0).sum(), 1)
+
+
+def cross_entropy(ids, probabilities, weight, *, class_weights=None, smoothing=0.0):
+    ids, p, weight = flat(ids, probabilities, weight)
+    target = np.eye(p.shape[-1])[ids] * (1 - smoothing) + smoothing / p.shape[-1]
+    if class_weights is not None:
+        weight = weight * np.asarray(class_weights)[ids]
+    return (-(target * np.log(p)).sum(-1) * weight).sum() / len(ids)
+
+
+def ohem(ids, probabilities, weight, *, threshold=0.7, min_kept=1 / 16):
+    ids, p, weight = flat(ids, probabilities, weight)
+    p = np.take_along_axis(p, ids[:, None], -1)[:, 0]
+    number = int(np.ceil(min_kept * len(p))) if min_kept < 1 else min(min_kept, len(p))
+    last = np.sort(p)[number - 1] if number else -1
+    hard = (p < threshold) | (p <= last)
+    return mean_of_pixels(-np.log(p[hard]), weight[hard])
+
+
+def focal(ids, probabilities, weight, *, gamma=2.0, class_weights=None):
+    ids, p, weight = flat(ids, probabilities, weight)
+    p = np.take_along_axis(p, ids[:, None], -1)[:, 0]
+    if class_weights is not None:
+        weight = weight * np.asarray(class_weights)[ids]
+    return ((1 - p) ** gamma * -np.log(p) * weight).sum() / len(p)
+
+
+def tversky(ids, probabilities, weight, *, alpha=0.3, beta=0.7, gamma=1.0, smooth=0.0):
+    ids, p, w = flat(ids, probabilities, weight)
+    terms = []
+    for value in np.unique(ids):
+        t, q = ids == value, p[:, value]
+        true_positive = (w * q * t).sum()
+        false_positive, false_negative = (w * q * ~t).sum(), (w * (1 - q) * t).sum()
+        index = (true_positive + smooth) / (
+            true_positive + alpha * false_positive + beta * false_negative + smooth
+        )
+        terms.append((1 - index) ** gamma)
+    return np.mean(terms) * w.mean()
+
+
+def jaccard_of_errors(errors, truth, weight):
+    """Lovász extension by its definition: errors, largest first, times what each one adds."""
+    order = np.argsort(-errors, kind="stable")
+    total, before = 0.0, 0.0
+    wrong = np.zeros(len(errors), bool)
+    for index in order:
+        wrong[index] = True
+        union = (weight * (truth | wrong)).sum()
+        now = (weight * wrong).sum() / union if union else 0.0
+        total += errors[index] * (now - before)
+        before = now
+    return total
+
+
+def lovasz_softmax(ids, probabilities, weight):
+    ids, p, w = flat(ids, probabilities, weight)
+    terms = [
+        jaccard_of_errors(abs((ids == value) - p[:, value]), ids == value, w)
+        for value in np.unique(ids)
+    ]
+    return np.mean(terms) * w.mean()
+
+
+def lovasz_hinge(ids, probabilities, weight):
+    values = []
+    for image in zip(ids, probabilities, weight, strict=True):
+        truth, p, w = flat(*image)
+        z = np.log(p[:, 1]) - np.log(p[:, 0])
+        errors = np.maximum(1 - z * (2 * truth - 1), 0)
+        values.append(jaccard_of_errors(errors, truth == 1, w) * w.mean())
+    return np.mean(values)
+
+
+def boundary(ids, probabilities, weight, *, max_distance=64):
+    values = np.zeros(ids.shape)
+    for image, (labels, w) in enumerate(zip(ids, weight, strict=True)):
+        present = np.unique(labels[w > 0])
+        for value in present:
+            inside, outside = (labels == value) & (w > 0), (labels != value) & (w > 0)
+            if not outside.any():
+                continue
+            to_inside = np.minimum(distance_transform_edt(~inside), max_distance)
+            to_outside = np.minimum(distance_transform_edt(~outside), max_distance)
+            signed = np.where(inside, 1 - to_outside, to_inside)
+            values[image] += probabilities[image, ..., value] * signed / len(present)
+    return mean_of_pixels(values, weight)

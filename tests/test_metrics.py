@@ -1,0 +1,308 @@
+"""Metrics equal their formulas in NumPy and count no ignored pixel."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_seg import metrics
+from keras_seg.metrics import MeanIoU, SegmentationMetrics
+
+RNG = np.random.default_rng(0)
+LABELS = RNG.integers(0, 4, (2, 16, 16))
+LABELS[RNG.random(LABELS.shape) < 0.2] = 255
+LOGITS = RNG.normal(0, 3, (2, 16, 16, 5)).astype("float32")  # class 4 never occurs in the truth
+COUNTED = LABELS != 255
+ONE_SCORE = {
+    "mean_iou": metrics.MeanIoU,
+    "mean_dice": metrics.MeanDice,
+    "pixel_accuracy": metrics.PixelAccuracy,
+    "mean_class_accuracy": metrics.MeanClassAccuracy,
+    "frequency_weighted_iou": metrics.FrequencyWeightedIoU,
+}
+
+
+def softmax(logits):
+    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    return shifted / shifted.sum(-1, keepdims=True)
+
+
+def formulas(labels, predicted, num_classes, counted=None):
+    """Every score, pixel by pixel and class by class."""
+    counted = labels != 255 if counted is None else counted
+    truth, predicted = labels[counted], predicted[counted]
+    iou, dice, accuracy, weighted = [], [], [], 0
+    for value in range(num_classes):
+        t, p = truth == value, predicted == value
+        if (t | p).any():
+            iou.append((t & p).sum() / (t | p).sum())
+            dice.append(2 * (t & p).sum() / (t.sum() + p.sum()))
+            weighted += t.mean() * iou[-1]
+        if t.any():
+            accuracy.append((t & p).sum() / t.sum())
+    return {
+        "mean_iou": np.mean(iou),
+        "mean_dice": np.mean(dice),
+        "pixel_accuracy": (truth == predicted).mean(),
+        "mean_class_accuracy": np.mean(accuracy),
+        "frequency_weighted_iou": weighted,
+    }
+
+
+def random_case(seed):
+    """Blobs of classes, some absent from the truth, the prediction or both, and ignored pixels."""
+    rng = np.random.default_rng(seed)
+    num_classes = int(rng.integers(2, 8))
+    truth, predicted = (
+        rng.choice(rng.permutation(num_classes)[: rng.integers(1, num_classes + 1)], (2, 9, 7))
+        for _ in range(2)
+    )
+    truth = np.where(rng.random(truth.shape) < 0.3, 255, truth)
+    return num_classes, truth, np.where(rng.random(truth.shape) < 0.5, predicted, truth % 255)
+
+
+class TestScores:
+    @pytest.mark.parametrize("seed", range(12))
+    def test_every_score_is_its_formula(self, seed):
+        num_classes, truth, predicted = random_case(seed)
+        expected = formulas(truth, predicted, num_classes)
+        together = SegmentationMetrics(num_classes)
+        together.update_state(truth, predicted)
+        assert {k: float(v) for k, v in together.result().items()} == pytest.approx(expected)
+        for name, make in ONE_SCORE.items():
+            metric = make(num_classes)
+            metric.update_state(truth, predicted)
+            assert metric.name == name and float(metric.result()) == pytest.approx(expected[name])
+
+    def test_iou_of_each_class_is_nan_or_0_where_it_is_absent(self):
+        truth, predicted = np.array([[[0, 0, 1, 1]]]), np.array([[[0, 0, 1, 0]]])
+        each = SegmentationMetrics(3, scores=["mean_iou"], class_names=["a", "b", "c"], prefix="x_")
+        each.update_state(truth, predicted)
+        found = {name: float(value) for name, value in each.result().items()}
+        assert np.isnan(found.pop("x_iou_c"))
+        assert found == pytest.approx({"x_mean_iou": 7 / 12, "x_iou_a": 2 / 3, "x_iou_b": 1 / 2})
+        for number, iou in enumerate([2 / 3, 1 / 2, 0]):
+            one = metrics.ClassIoU(3, number)
+            one.update_state(truth, predicted)
+            assert float(one.result()) == pytest.approx(iou) and one.name == f"iou_{number}"
+
+    def test_per_class_values_are_nan_where_absent(self):
+        for make, expected in (
+            (metrics.MeanIoU, [2 / 3, 1 / 2, np.nan]),
+            (metrics.MeanDice, [4 / 5, 2 / 3, np.nan]),
+            (metrics.MeanClassAccuracy, [1, 1 / 2, np.nan]),
+        ):
+            metric = make(3)
+            metric.update_state(np.array([[[0, 0, 1, 1]]]), np.array([[[0, 0, 1, 0]]]))
+            np.testing.assert_allclose(metric.per_class(), expected, rtol=1e-6)
+
+    def test_in_fit_every_score_is_in_the_logs(self):
+        model = keras.Sequential([keras.Input((16, 16, 5)), keras.layers.Conv2D(5, 1)])
+        scores = SegmentationMetrics(5, class_names="abcde")
+        model.compile("sgd", "mse", metrics=[scores, MeanIoU(5, name="alone")])
+        data = (LOGITS, np.eye(256)[LABELS][..., :5])
+        logs = model.fit(*data, validation_data=data, verbose=0).history
+        for prefix in ("", "val_"):
+            names = {prefix + name for name in (*ONE_SCORE, *(f"iou_{c}" for c in "abcde"))}
+            assert names <= logs.keys()
+            assert logs[prefix + "mean_iou"] == logs[prefix + "alone"]
+        assert logs["val_mean_iou"] != logs["mean_iou"]
+
+    @pytest.mark.parametrize(
+        ("make", "message"),
+        [
+            (lambda: SegmentationMetrics(3, scores=["miou"]), "Did you mean 'mean_iou'"),
+            (lambda: SegmentationMetrics(3, class_names=["a"]), "1 class_names for 3 classes"),
+            (lambda: metrics.ClassIoU(3, 3), "class_id must be 0 to 2. Received: class_id=3"),
+        ],
+    )
+    def test_wrong_options_are_named(self, make, message):
+        with pytest.raises(ValueError, match=message):
+            make()
+
+    @pytest.mark.parametrize(
+        "metric",
+        [
+            *(make(3, ignore_class=7, from_logits=False) for make in ONE_SCORE.values()),
+            metrics.ClassIoU(3, 1, ignore_class=None),
+            SegmentationMetrics(3, scores=["mean_dice"], class_names=["a", "b", "c"], prefix="p_"),
+            metrics.BoundaryF1(3, tolerance=0.01, name="outline"),
+        ],
+        ids=lambda metric: metric.name,
+    )
+    def test_serialization_keeps_the_options(self, metric):
+        copy = keras.metrics.deserialize(keras.metrics.serialize(metric))
+        assert type(copy) is type(metric) and copy.get_config() == metric.get_config()
+
+
+class TestForms:
+    """Of labels and predictions."""
+
+    @pytest.mark.parametrize("make", [MeanIoU, metrics.BoundaryF1])
+    def test_labels_may_have_a_channel_or_be_one_hot_and_ids_may_be_scores(self, make):
+        expected = None
+        for labels in (LABELS, LABELS[..., None], np.eye(256)[LABELS][..., :5]):
+            for scores in (LOGITS, softmax(LOGITS), LOGITS.argmax(-1), LOGITS.astype("float16")):
+                metric = make(5)
+                metric.update_state(labels, scores)
+                expected = expected or float(metric.result())
+                assert float(metric.result()) == expected > 0
+
+    @pytest.mark.parametrize("make", [SegmentationMetrics, metrics.BoundaryF1])
+    def test_graph_and_xla_count_like_eager(self, make):
+        eager = make(5)
+        eager.update_state(LABELS, LOGITS)
+        spec = [tf.TensorSpec((None,) * 3, tf.int64), tf.TensorSpec((None, None, None, 5))]
+        compiled = (
+            lambda metric: tf.function(metric.update_state, jit_compile=True),
+            lambda metric: tf.function(metric.update_state, input_signature=spec),
+        )
+        for compile_ in compiled:
+            metric = make(5)
+            compile_(metric)(tf.constant(LABELS), tf.constant(LOGITS))
+            for found, expected in zip(metric.variables, eager.variables, strict=True):
+                np.testing.assert_array_equal(found, expected)
+
+    @pytest.mark.parametrize("make", [MeanIoU, metrics.BoundaryF1])
+    def test_sizes_and_channels_that_do_not_belong_together_are_named(self, make):
+        with pytest.raises(ValueError, match="4 classes got predictions with 5 channels"):
+            make(4).update_state(LABELS, LOGITS)
+        with pytest.raises(ValueError, match=r"\(2, 16, 16\) do not belong to scores .*\(2, 8, 8"):
+            make(5).update_state(LABELS, LOGITS[:, :8, :8])
+
+    def test_ids_outside_the_classes_do_not_count(self):
+        metric = MeanIoU(2)
+        metric.update_state(np.array([[0, 1, 1, 77, -1]]), np.array([[0, 1, 2, 0, 0]]))
+        np.testing.assert_array_equal(metric.confusion, np.eye(2))
+
+
+class TestMeanIoU:
+    @staticmethod
+    def expected(labels, predicted, num_classes):
+        counted = labels != 255
+        ious = []
+        for value in range(num_classes):
+            t, p = labels[counted] == value, predicted[counted] == value
+            ious.append((t & p).sum() / (t | p).sum() if (t | p).any() else np.nan)
+        return ious
+
+    def test_logits_and_ids_give_the_formula(self):
+        expected = self.expected(LABELS, LOGITS.argmax(-1), 5)
+        for prediction in (LOGITS, softmax(LOGITS), LOGITS.argmax(-1)):
+            metric = MeanIoU(5)
+            metric.update_state(LABELS, prediction)
+            np.testing.assert_allclose(metric.per_class(), expected, rtol=1e-6)
+            assert float(metric.result()) == pytest.approx(np.nanmean(expected))
+
+    def test_batches_sum_into_one_matrix(self):
+        whole, parts = MeanIoU(5), MeanIoU(5)
+        whole.update_state(LABELS, LOGITS)
+        for label, logit in zip(LABELS, LOGITS, strict=True):
+            parts.update_state(label[None], logit[None])
+        np.testing.assert_array_equal(whole.confusion, parts.confusion)
+        assert int(np.sum(whole.confusion)) == COUNTED.sum()
+
+    def test_absent_classes_are_left_out(self):
+        metric = MeanIoU(5)
+        labels = np.array([[[0, 0, 1, 1]]])
+        metric.update_state(labels, np.array([[[0, 0, 1, 0]]]))
+        np.testing.assert_allclose(metric.per_class()[:2], [2 / 3, 1 / 2])
+        assert np.isnan(metric.per_class()[2:]).all()
+        assert float(metric.result()) == pytest.approx((2 / 3 + 1 / 2) / 2)
+
+    def test_one_channel_is_thresholded(self):
+        labels = np.where(COUNTED, LABELS % 2, 255)
+        metric = MeanIoU(1)
+        metric.update_state(labels, LOGITS[..., :1])
+        expected = self.expected(labels, (LOGITS[..., 0] > 0).astype(int), 2)
+        np.testing.assert_allclose(metric.per_class(), expected, rtol=1e-6)
+
+    def test_pixels_of_weight_zero_do_not_count(self):
+        weighted, cut = MeanIoU(5), MeanIoU(5)
+        weighted.update_state(LABELS, LOGITS, sample_weight=np.array([1.0, 0.0]))
+        cut.update_state(LABELS[:1], LOGITS[:1])
+        np.testing.assert_array_equal(weighted.confusion, cut.confusion)
+
+    def test_counts_go_on_past_what_float32_can_hold(self):
+        metric = MeanIoU(2)
+        metric.confusion.assign(np.array([[2**24, 0], [0, 1]]))
+        metric.update_state(np.zeros((1, 1, 1), int), np.zeros((1, 1, 1), int))
+        assert int(metric.confusion[0, 0]) == 2**24 + 1
+
+    def test_empty_metric_is_zero(self):
+        assert float(MeanIoU(3).result()) == 0
+
+
+def outline(mask, counted):
+    """Pixels of a mask with a neighbour outside of it, one by one."""
+    found = []
+    for y, x in np.argwhere(mask & counted):
+        for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+            v, u = y + dy, x + dx
+            inside = 0 <= v < mask.shape[0] and 0 <= u < mask.shape[1]
+            if inside and counted[v, u] and not mask[v, u]:
+                found.append((y, x))
+                break
+    return np.array(found).reshape(-1, 2)
+
+
+def boundary_f1_of_image(truth, predicted, reach):
+    """By all pairs of pixels of the two outlines."""
+    counted, scores = truth != 255, []
+    for value in np.unique(truth[counted]):
+        true, found = outline(truth == value, counted), outline(predicted == value, counted)
+        if len(true) and len(found):
+            distance = np.hypot(*np.moveaxis(true[:, None] - found[None], -1, 0))
+            precision = (distance.min(0) <= reach).mean()
+            recall = (distance.min(1) <= reach).mean()
+            total = precision + recall
+            scores.append(2 * precision * recall / total if total else 0)
+        elif len(true) or len(found):
+            scores.append(0)
+    return np.mean(scores) if scores else np.nan
+
+
+class TestBoundaryF1:
+    @staticmethod
+    def masks(seed, size=(24, 32)):
+        rng = np.random.default_rng(seed)
+        rows, columns = np.mgrid[: size[0], : size[1]]
+        masks = np.zeros((2, 3, *size), int)
+        for value in (1, 2, 3):
+            for image in range(3):
+                y, x, radius = rng.integers(0, size[0]), rng.integers(0, size[1]), rng.uniform(3, 9)
+                for mask in masks[:, image]:
+                    wobble = rng.uniform(-2, 2, 2)
+                    mask[np.hypot(rows - y - wobble[0], columns - x - wobble[1]) < radius] = value
+        masks[0][rng.random(masks[0].shape) < 0.02] = 255
+        masks[0, 2] = 255 if seed == 1 else masks[0, 2]  # an image without truth
+        return masks
+
+    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("tolerance", [0.0075, 0.025, 0.06])
+    def test_is_its_formula_in_numpy_and_in_the_step(self, seed, tolerance):
+        truth, predicted = self.masks(seed)
+        reach = tolerance * 40  # the diagonal of 24x32
+        each = [boundary_f1_of_image(*pair, reach) for pair in zip(truth, predicted, strict=True)]
+        expected = np.nanmean(each)
+        assert metrics.boundary_f1(truth, predicted, tolerance=tolerance) == pytest.approx(expected)
+        metric = metrics.BoundaryF1(4, tolerance=tolerance)
+        for pair in zip(truth, predicted, strict=True):
+            metric.update_state(pair[0][None], pair[1][None])
+        assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
+
+    def test_a_shift_within_the_tolerance_costs_nothing(self):
+        truth = np.zeros((1, 300, 400), int)  # diagonal 500, so that 3.75 pixels are allowed
+        truth[:, 100:200, 100:200] = 1
+        shifted = {by: np.roll(truth, by, axis=2) for by in (0, 3, 4)}
+        scores = {by: metrics.boundary_f1(truth, mask) for by, mask in shifted.items()}
+        assert scores[0] == scores[3] == 1 > scores[4] > 0.5
+
+    def test_a_class_that_fills_the_image_has_no_outline(self):
+        full = np.zeros((8, 8), int)
+        assert np.isnan(metrics.boundary_f1(full, full))
+        assert metrics.boundary_f1(full, np.eye(8, dtype=int)) == 0
+
+    def test_masks_must_be_of_one_shape(self):
+        with pytest.raises(ValueError, match=r"Received: \(8, 8\) and \(8, 9\)"):
+            metrics.boundary_f1(np.zeros((8, 8)), np.zeros((8, 9)))
