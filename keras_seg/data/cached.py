@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
-from rich.console import Console
-from rich.progress import track
-
 from keras_seg.data.dataset import Sample, SegmentationDataset
+from keras_seg.data.progress import tracked
 
 GIBIBYTE = 2**30
 
@@ -48,15 +44,7 @@ class CachedDataset(SegmentationDataset):
 
     def fill(self) -> None:
         """Reads samples in order until one finds no room, so that unreadable ones are met early."""
-        console = Console(file=sys.stderr)
-        indices = track(
-            range(len(self)),
-            f"Reading {self.split}",
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-        )
-        for index in indices:
+        for index in tracked(range(len(self)), f"Reading {self.split}"):
             self[index]
             if index not in self._samples:
                 break
