@@ -65,7 +65,7 @@ class TestLosses:
         with pytest.raises(ValueError, match="1 losses and 2 weights"):
             losses.WeightedSum([losses.Dice()], weights=[1, 2])
 
-    @pytest.mark.parametrize("name", losses.LOSSES)
+    @pytest.mark.parametrize("name", ["cross_entropy", "dice", "cross_entropy+dice"])
     def test_ignored_pixels_have_no_gradient(self, name):
         import tensorflow as tf
 
@@ -76,17 +76,17 @@ class TestLosses:
         gradient = np.abs(tape.gradient(loss, logits)).sum(-1)
         assert gradient[~COUNTED].max() == 0 and gradient[COUNTED].min() > 0
 
-    @pytest.mark.parametrize("name", losses.LOSSES)
+    @pytest.mark.parametrize("name", ["cross_entropy", "dice", "cross_entropy+dice"])
     def test_a_batch_without_counted_pixels_costs_nothing(self, name):
         assert float(losses.get(name)(np.full_like(LABELS, 255), LOGITS)) == 0
 
-    @pytest.mark.parametrize("name", losses.LOSSES)
+    @pytest.mark.parametrize("name", ["cross_entropy", "dice", "cross_entropy+dice"])
     def test_half_precision_scores_are_computed_in_float32(self, name):
         logits = (LOGITS * 1000).astype("float16")
         assert np.isfinite(float(losses.get(name)(LABELS, logits)))
         assert losses.get(name)(LABELS, logits).dtype == "float32"
 
-    @pytest.mark.parametrize("name", losses.LOSSES)
+    @pytest.mark.parametrize("name", ["cross_entropy", "dice", "cross_entropy+dice"])
     def test_serialization_keeps_the_value(self, name):
         loss = losses.get(name)
         copy = keras.losses.deserialize(keras.losses.serialize(loss))
