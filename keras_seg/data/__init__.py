@@ -22,6 +22,7 @@ __all__ = [
     "Sample",
     "SegmentationDataset",
     "augment",
+    "cut_mix",
     "open_dataset",
     "training_pipeline",
     "validation_pipeline",
@@ -32,6 +33,7 @@ __getattr__, _ = lazy_names(
     __name__,
     {
         "augment": "keras_seg.data.augment",
+        "cut_mix": "keras_seg.data.cut_mix",
         "training_pipeline": "keras_seg.data.pipeline",
         "validation_pipeline": "keras_seg.data.pipeline",
     },

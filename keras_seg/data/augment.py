@@ -8,65 +8,104 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from keras_seg.data import warp
 from keras_seg.data.augmentation import Augmentation
+from keras_seg.data.mask_morphology import grow_or_shrink
+from keras_seg.data.recolor import recolor
 from keras_seg.names import IGNORE_CLASS
 
 
-def augment(image, mask, seed, crop: tuple[int, int], augmentation: Augmentation):
-    """Scales, crops, flips and recolours one sample.
+def augment(
+    image, mask, seed, crop: tuple[int, int], augmentation: Augmentation, weights=None
+) -> tuple:
+    """Scales, turns, bends, crops, flips and recolours one sample.
 
     Shapes: image (H, W, C) in 0..255, mask (H, W) integer → (crop height, crop width, C) float32
-    and (crop height, crop width) int32. Where the crop reaches beyond the image, the image is
-    black and the mask is 255.
+    and (crop height, crop width) of the mask's type. Where the crop reaches beyond the image, the
+    image is black and the mask is 255. Images are read bilinearly, masks by the nearest pixel.
+
+    `augmentation.cut_mix` needs a batch and is not drawn here, see `keras_seg.data.cut_mix`.
 
     Args:
         seed: (2,) int32; equal seeds give equal draws.
+        weights: (H, W) of any type, a weight or an instance of each pixel. Moves with the mask, 0
+            in new area, and is returned as a third value.
     """
-    seeds = iter(tf.unstack(tf.random.split(seed, 6)))
-    image, mask = _scaled_crop(image, mask, next(seeds), next(seeds), crop, augmentation.scale)
+    scale_seed, offset_seed, *flip_seeds, colour_seed, warp_seed, mask_seed = tf.unstack(
+        tf.random.split(seed, 7)
+    )
+    maps, fills = [mask], [IGNORE_CLASS]
+    if weights is not None:
+        maps, fills = [mask, weights], [IGNORE_CLASS, 0]
+    factor = _factor(scale_seed, augmentation.scale)
+    if augmentation.rotation or augmentation.elastic:
+        positions = _warped_positions(mask, offset_seed, warp_seed, crop, factor, augmentation)
+        channels = image.shape[-1]
+        image = tf.ensure_shape(warp.sample_image(image, positions), (*crop, channels))
+        maps = [warp.sample_map(m, positions, fill) for m, fill in zip(maps, fills, strict=True)]
+    else:
+        image, maps = _scaled_crop(image, maps, fills, offset_seed, crop, factor)
+    moved = [image, *maps]
     for axis, wanted in ((1, augmentation.flip_horizontal), (0, augmentation.flip_vertical)):
-        flip_seed = next(seeds)
         if wanted:
-            flip = tf.random.stateless_uniform((), flip_seed) < 0.5
-            image = tf.cond(flip, lambda i=image, a=axis: tf.reverse(i, [a]), lambda i=image: i)
-            mask = tf.cond(flip, lambda m=mask, a=axis: tf.reverse(m, [a]), lambda m=mask: m)
-    return _recolored(image, next(seeds), augmentation), mask
+            moved = _flipped(moved, axis, flip_seeds[1 - axis])
+    image, mask, *rest = moved
+    if augmentation.mask_morphology:
+        mask = grow_or_shrink(mask, mask_seed, augmentation.mask_morphology)
+    return recolor(image, colour_seed, augmentation), mask, *rest
 
 
-def _scaled_crop(image, mask, scale_seed, offset_seed, crop, scale):
+def _factor(seed, scale: tuple[float, float]):
+    """Log-uniform: halving is drawn as often as doubling."""
+    low, high = map(float, scale)
+    return tf.exp(tf.random.stateless_uniform((), seed, tf.math.log(low), tf.math.log(high) + 1e-6))
+
+
+def _scaled_crop(image, maps, fills, offset_seed, crop, factor):
     """Takes the window that fills the crop after magnification, and resizes it.
 
     Equal to scaling the whole image and cropping, at the cost of the crop alone.
     """
-    low, high = map(float, scale)
     channels = image.shape[-1]  # padding by amounts of the graph would forget it
-    # log-uniform: halving is drawn as often as doubling
-    factor = tf.exp(
-        tf.random.stateless_uniform((), scale_seed, tf.math.log(low), tf.math.log(high) + 1e-6)
-    )
+    size = tf.shape(maps[0])[:2]
     window = tf.cast(tf.round(tf.cast(crop, tf.float32) / factor), tf.int32)
     window = tf.maximum(window, 1)
-    missing = tf.maximum(window - tf.shape(mask)[:2], 0)
+    missing = tf.maximum(window - size, 0)
     before = missing // 2
     padding = tf.stack([before, missing - before], axis=1)
-    image = tf.pad(image, tf.concat([padding, [[0, 0]]], 0))
-    mask = tf.pad(mask, padding, constant_values=IGNORE_CLASS)
-
-    room = tf.cast(tf.shape(mask)[:2] - window + 1, tf.float32)
+    room = tf.cast(size + missing - window + 1, tf.float32)
     offset = tf.cast(tf.random.stateless_uniform((2,), offset_seed) * room, tf.int32)
+
+    image = tf.pad(image, tf.concat([padding, [[0, 0]]], 0))
     image = tf.slice(image, tf.concat([offset, [0]], 0), tf.concat([window, [channels]], 0))
-    mask = tf.slice(mask, offset, window)
     image = tf.image.resize(tf.cast(image, tf.float32), crop)
-    mask = tf.image.resize(mask[..., None], crop, method="nearest")[..., 0]
-    return tf.ensure_shape(image, (*crop, channels)), tf.ensure_shape(mask, crop)
+    moved = []
+    for values, fill in zip(maps, fills, strict=True):
+        padded = tf.pad(values, padding, constant_values=tf.cast(fill, values.dtype))
+        part = tf.slice(padded, offset, window)[..., None]
+        moved.append(tf.ensure_shape(tf.image.resize(part, crop, method="nearest")[..., 0], crop))
+    return tf.ensure_shape(image, (*crop, channels)), moved
 
 
-def _recolored(image, seed, augmentation: Augmentation):
-    draw = tf.random.stateless_uniform((3,), seed, -1.0, 1.0)
-    image = image + draw[0] * augmentation.brightness * 255
-    mean = tf.reduce_mean(image)
-    image = (image - mean) * (1 + draw[1] * augmentation.contrast) + mean
-    if image.shape[-1] == 3 and augmentation.saturation:
-        grey = tf.reduce_mean(image, axis=-1, keepdims=True)
-        image = grey + (image - grey) * (1 + draw[2] * augmentation.saturation)
-    return tf.clip_by_value(image, 0.0, 255.0)
+def _warped_positions(mask, offset_seed, warp_seed, crop, factor, augmentation: Augmentation):
+    """Scale, turn and bend as one map of positions, so that pixels are interpolated once."""
+    turn_seed, bend_seed = tf.unstack(tf.random.split(warp_seed, 2))
+    turn = float(augmentation.rotation)
+    displacement = None
+    if augmentation.elastic:
+        displacement = warp.elastic_displacement(
+            bend_seed, crop, deviation=augmentation.elastic, grid=augmentation.elastic_grid
+        )
+    return warp.crop_positions(
+        tf.shape(mask)[:2],
+        crop,
+        centre=tf.random.stateless_uniform((2,), offset_seed),
+        factor=factor,
+        degrees=tf.random.stateless_uniform((), turn_seed, -turn, turn),
+        displacement=displacement,
+    )
+
+
+def _flipped(moved: list, axis: int, seed) -> list:
+    flip = tf.random.stateless_uniform((), seed) < 0.5
+    return list(tf.cond(flip, lambda: [tf.reverse(m, [axis]) for m in moved], lambda: moved))

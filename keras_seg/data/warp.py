@@ -1,0 +1,80 @@
+"""Pixels of an image and of its maps at positions between the pixels, in TensorFlow operations."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+
+def sample_image(image, positions):
+    """Bilinear values of an image; black beyond its edge.
+
+    Shapes: image (H, W, C), positions (h, w, 2) as (row, column) where (0, 0) is the centre of the
+    first pixel → (h, w, C) float32.
+    """
+    size = tf.shape(image)[:2]
+    # A border of one black pixel stands for everything beyond the edge.
+    padded = tf.pad(image, ((1, 1), (1, 1), (0, 0)))
+    pixels = tf.reshape(padded, (-1, image.shape[-1]))
+    positions = tf.clip_by_value(positions, -1.0, tf.cast(size, tf.float32)) + 1.0
+    # The last row and column have no successor; their weight on it is 0.
+    corner = tf.minimum(tf.cast(positions, tf.int32), size)
+    part = positions - tf.cast(corner, tf.float32)
+    row, column = part[..., :1], part[..., 1:]
+    width = size[1] + 2
+    first = corner[..., 0] * width + corner[..., 1]
+
+    def at(offset):
+        return tf.cast(tf.gather(pixels, first + offset), tf.float32)
+
+    top = at(0) * (1 - column) + at(1) * column
+    bottom = at(width) * (1 - column) + at(width + 1) * column
+    return top * (1 - row) + bottom * row
+
+
+def sample_map(values, positions, fill):
+    """Values of the nearest pixel, `fill` beyond the edge; the type is kept.
+
+    Shapes: values (H, W), positions (h, w, 2) → (h, w).
+    """
+    size = tf.shape(values)
+    nearest = tf.cast(tf.floor(positions + 0.5), tf.int32)
+    nearest = tf.clip_by_value(nearest, -1, size) + 1
+    padded = tf.pad(values, ((1, 1), (1, 1)), constant_values=tf.cast(fill, values.dtype))
+    return tf.gather(tf.reshape(padded, (-1,)), nearest[..., 0] * (size[1] + 2) + nearest[..., 1])
+
+
+def crop_positions(size, crop: tuple[int, int], *, centre, factor, degrees, displacement=None):
+    """Where in an image of `size` the pixels of a crop lie.
+
+    Args:
+        size: (2,) height and width of the image, in pixels.
+        centre: (2,) in 0..1, where among the places at which the crop lies inside the image; where
+            the crop is larger than the image, the image lies in its middle.
+        factor: magnification.
+        degrees: turn of the content, clockwise.
+        displacement: (crop height, crop width, 2), pixels of the crop, added to each pixel.
+
+    Returns: (crop height, crop width, 2) float32.
+    """
+    window = tf.constant(crop, tf.float32) / factor
+    room = tf.cast(size, tf.float32) - window
+    # pixel i covers i - 0.5 .. i + 0.5
+    middle = tf.where(room > 0, room * centre, room / 2) + window / 2 - 0.5
+    rows = tf.range(crop[0], dtype=tf.float32) - (crop[0] - 1) / 2
+    columns = tf.range(crop[1], dtype=tf.float32) - (crop[1] - 1) / 2
+    offsets = tf.stack(tf.meshgrid(rows, columns, indexing="ij"), axis=-1)
+    if displacement is not None:
+        offsets += displacement
+    angle = degrees * (math.pi / 180)
+    sine, cosine = tf.sin(angle), tf.cos(angle)
+    row = cosine * offsets[..., 0] - sine * offsets[..., 1]
+    column = sine * offsets[..., 0] + cosine * offsets[..., 1]
+    return tf.stack([row, column], axis=-1) / factor + middle
+
+
+def elastic_displacement(seed, crop: tuple[int, int], *, deviation: float, grid: int):
+    """(crop height, crop width, 2) pixels: normal vectors on a grid, bicubic in between."""
+    vectors = tf.random.stateless_normal((grid, grid, 2), seed, stddev=deviation)
+    return tf.image.resize(vectors, crop, method="bicubic")
