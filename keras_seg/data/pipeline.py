@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import tensorflow as tf
 
 from keras_seg.data.augment import augment
 from keras_seg.data.augmentation import Augmentation
 from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.data.sampling import epoch_order
 from keras_seg.names import IGNORE_CLASS
 
 
@@ -19,22 +22,48 @@ def training_pipeline(
     epochs: int,
     augmentation: Augmentation | None = None,
     seed: int = 0,
+    steps: int | None = None,
+    start_step: int = 0,
+    shard: tuple[int, int] = (0, 1),
+    balance: bool = False,
 ) -> tf.data.Dataset:
     """Shuffled, augmented batches: images (B, crop, C) float32 in 0..255, masks (B, crop) int32.
 
-    Holds `epochs` x `steps_per_epoch(dataset, batch_size)` batches. The order is a function of
-    (seed, epoch) and each augmentation one of (seed, epoch, index).
+    Every batch is a function of its step, so that a training which goes on at `start_step` sees
+    what it would have seen: the order is one of (seed, epoch), each augmentation one of (seed,
+    epoch, place in the epoch).
+
+    Args:
+        batch_size: samples a step, of all shards together.
+        epochs: number of epochs after which the pipeline ends, counted from step 0.
+        steps: steps an epoch; None for `steps_per_epoch(dataset, batch_size)`.
+        start_step: steps that are left out at the beginning.
+        shard: (index, count): this pipeline holds one of `count` equal parts of each batch.
+        balance: see `keras_seg.data.sampling.epoch_order`.
+
+    Raises: ValueError if the batch cannot be shared out evenly.
     """
     augmentation = augmentation or Augmentation()
-    samples_per_epoch = steps_per_epoch(dataset, batch_size) * batch_size
+    steps = steps or steps_per_epoch(dataset, batch_size)
+    index, count = shard
+    if batch_size % count:
+        raise ValueError(
+            f"batch_size={batch_size} cannot be shared out evenly among {count} workers. Choose a "
+            f"multiple of {count}."
+        )
+    part = batch_size // count
     read = _reader(dataset)
 
+    @lru_cache(maxsize=1)
+    def order_of(epoch):
+        return epoch_order(dataset, seed, epoch, length=steps * batch_size, balance=balance)
+
     def order():
-        for epoch in range(epochs):
-            permutation = np.random.default_rng([seed, epoch]).permutation(len(dataset))
-            # A data set smaller than a batch is seen more than once in an epoch.
-            for position in range(samples_per_epoch):
-                yield epoch, permutation[position % len(dataset)], position
+        for step in range(start_step, epochs * steps):
+            epoch, step_in_epoch = divmod(step, steps)
+            first = step_in_epoch * batch_size + index * part
+            for position in range(first, first + part):
+                yield epoch, order_of(epoch)[position], position
 
     def load(epoch, index, position):
         image, mask = read(index)
@@ -45,9 +74,7 @@ def training_pipeline(
     drawn = tf.data.Dataset.from_generator(
         order, output_signature=(tf.TensorSpec((), tf.int64),) * 3
     )
-    batches = drawn.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(
-        batch_size, drop_remainder=True
-    )
+    batches = drawn.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(part, drop_remainder=True)
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
@@ -57,27 +84,57 @@ def steps_per_epoch(dataset: SegmentationDataset, batch_size: int) -> int:
 
 
 def validation_pipeline(
-    dataset: SegmentationDataset, *, batch_size: int, size_multiple: int = 1
+    dataset: SegmentationDataset,
+    *,
+    batch_size: int,
+    size_multiple: int = 1,
+    size_offset: int = 0,
+    smallest_size: int = 1,
+    full_batches: int | None = None,
 ) -> tf.data.Dataset:
     """Every image once, in order and whole; batches of images of one size, the rest one by one.
 
-    Images are padded below and to the right to a multiple of `size_multiple` pixels, masks with
-    255, so that padded pixels do not count.
+    Images are padded below and to the right to a multiple of `size_multiple` pixels plus
+    `size_offset`, at least `smallest_size`, masks with 255, so that padded pixels do not count.
+
+    Args:
+        full_batches: number of devices that each need an image of every batch: batches are filled
+            up with copies whose masks are 255 throughout. None to leave the last batch small.
     """
     read = _reader(dataset)
 
     def load(index):
         image, mask = read(index)
         size = tf.shape(mask)
-        missing = (-size) % size_multiple
+        missing = (size_offset - size) % size_multiple
+        missing = tf.maximum(missing, smallest_size - size)
         padding = tf.stack([tf.zeros_like(missing), missing], axis=1)
         image = tf.pad(tf.cast(image, tf.float32), tf.concat([padding, [[0, 0]]], 0))
         return image, tf.pad(mask, padding, constant_values=IGNORE_CLASS)
 
-    indices = tf.data.Dataset.range(len(dataset))
-    samples = indices.map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    def load_place(index, counts):
+        image, mask = load(index)
+        return image, tf.where(counts, mask, IGNORE_CLASS)
+
     one_size = len({dataset[i].mask.shape for i in range(len(dataset))}) == 1
-    return samples.batch(batch_size if one_size else 1).prefetch(tf.data.AUTOTUNE)
+    indices, counts, batch = _places(len(dataset), batch_size, one_size, full_batches)
+    samples = tf.data.Dataset.from_tensor_slices((indices, counts)).map(
+        load_place, num_parallel_calls=tf.data.AUTOTUNE
+    )
+    return samples.batch(batch).prefetch(tf.data.AUTOTUNE)
+
+
+def _places(length: int, batch_size: int, one_size: bool, devices: int | None):
+    """Sample of each place of the validation batches, whether it counts, and the batch's size."""
+    indices = np.arange(length)
+    if devices is None:
+        return indices, np.ones(length, bool), batch_size if one_size else 1
+    if not one_size:  # one image and copies of it, since a batch has one size
+        places = np.repeat(indices, devices)
+        return places, np.arange(len(places)) % devices == 0, devices
+    batch_size = -(-batch_size // devices) * devices
+    places = np.arange(-(-length // batch_size) * batch_size)
+    return places % length, places < length, batch_size
 
 
 def _reader(dataset: SegmentationDataset):

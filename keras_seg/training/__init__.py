@@ -1,12 +1,25 @@
-"""Training from a recipe with `model.fit`."""
+"""Training from a recipe with `model.fit`, and helpers for a bare `model.fit`."""
 
 from keras_seg.lazy import lazy_names
-from keras_seg.training.recipe import Recipe
+from keras_seg.training.recipe import OptimizerOptions, Recipe, ScheduleOptions
 
-__all__ = ["Recipe", "TrainingResult", "train"]
+__all__ = [
+    "OptimizerOptions",
+    "Recipe",
+    "ScheduleOptions",
+    "TrainingResult",
+    "output_losses",
+    "output_masks",
+    "train",
+]
 
 # The recipe is read by the command line before TensorFlow is needed.
 __getattr__, _ = lazy_names(
     __name__,
-    {"TrainingResult": "keras_seg.training.fit", "train": "keras_seg.training.fit"},
+    {
+        "TrainingResult": "keras_seg.training.fit",
+        "train": "keras_seg.training.fit",
+        "output_losses": "keras_seg.training.outputs",
+        "output_masks": "keras_seg.training.outputs",
+    },
 )

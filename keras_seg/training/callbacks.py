@@ -1,73 +1,149 @@
-"""What happens after each epoch."""
+"""What happens after each step and each epoch."""
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
-from PIL import Image
 
-from keras_seg import models
-from keras_seg.data.classes import ClassTable
-from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.images import colorize, overlay
-
-MONITOR = "val_mean_iou"
-GAP = 4
-"""Pixels between the pictures of an overlay sheet."""
+from keras_seg.metrics import MeanIoU
+from keras_seg.training.failures import Diverged
+from keras_seg.training.history import MONITOR, History
+from keras_seg.training.optimizers import averaged_weights
+from keras_seg.training.recipe import Recipe
+from keras_seg.training.saved_state import SavedState
 
 
-class SaveBest(keras.callbacks.Callback):
-    """Writes the model whenever its validation mIoU is the best so far.
+class Steps(keras.callbacks.Callback):
+    """Counts steps over all epochs and runs: checkpoints, NaN losses and Ctrl-C are its matter.
 
-    Attributes: `epochs` that were completed, `best` (mIoU) and `best_epoch` (from 1); 0, None and
-    0 before the first epoch ends.
+    Ctrl-C (and SIGTERM) ends the training after the step, or the validation, that is running, with
+    a checkpoint; a second one ends it at once.
+
+    Args:
+        epoch_steps: steps an epoch.
+        first_step: the step that the training goes on at.
+        every: steps between checkpoints.
     """
 
-    def __init__(self, path: Path, card: models.ModelCard):
+    def __init__(self, state: SavedState, *, epoch_steps: int, first_step: int, every: int):
         super().__init__()
-        self.path, self.card = path, card
-        self.best: float | None = None
-        self.epochs = self.best_epoch = 0
+        self.state, self.epoch_steps, self.every = state, epoch_steps, every
+        self.step = first_step
+        self.asked_to_stop = False
+        self._add_metrics = bool(first_step % epoch_steps)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        if self._add_metrics:  # those of the broken epoch's first part
+            self._add_metrics = False
+            self.state.add_metrics_of_broken_epoch()
+        if not np.isfinite(logs["loss"]):
+            raise Diverged(f"The loss is {float(logs['loss'])} at step {self.step}.")
+        if self.step % self.epoch_steps == 0:
+            return  # the epoch ends with its validation, and a checkpoint after it
+        if self.asked_to_stop:
+            self._stop()
+        if self.step % self.every == 0:
+            self.state.save(self.step)
 
     def on_epoch_end(self, epoch, logs=None):
-        self.epochs = epoch + 1
-        miou = logs[MONITOR]
-        if self.best is None or miou > self.best:
-            models.save(self.model, self.path, self.card)
-            self.best, self.best_epoch = miou, epoch + 1
+        self.state.save(self.step)
+        if self.asked_to_stop:
+            raise KeyboardInterrupt
+
+    def _stop(self):
+        self.state.save(self.step)
+        raise KeyboardInterrupt
+
+    def on_signal(self, number, frame):
+        if self.asked_to_stop:
+            raise KeyboardInterrupt
+        self.asked_to_stop = True
+        sys.stderr.write("\nStopping after this step; once more to stop at once.\n")
 
 
-class DrawOverlays(keras.callbacks.Callback):
-    """Draws fixed validation images as rows of image, truth and prediction, one PNG an epoch.
+class catching_signals:
+    """While in the block, SIGINT and SIGTERM are answered by `steps`."""
 
-    Files are written for epochs that `save_best` has found better than all before.
+    def __init__(self, steps: Steps):
+        self.steps, self.before = steps, {}
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self.before[number] = signal.signal(number, self.steps.on_signal)
+
+    def __exit__(self, *exception):
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+
+class Rows(keras.callbacks.Callback):
+    """Enters each epoch into the history, with the IoU of each class.
+
+    Args:
+        names: of the classes.
     """
 
-    def __init__(
-        self, folder: Path, dataset: SegmentationDataset, count: int, save_best: SaveBest, multiple
-    ):
+    def __init__(self, history: History, names: tuple[str, ...], metric: MeanIoU):
         super().__init__()
-        self.folder, self.save_best, self.multiple = folder, save_best, multiple
-        indices = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
-        self.samples = [dataset[int(i)] for i in sorted(set(indices.tolist()))]
-        self.classes = dataset.classes
+        self.history, self.names, self.metric = history, names, metric
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.save_best.best_epoch != epoch + 1 or not self.samples:
-            return
-        rows = [(sample.image, sample.mask, self._predict(sample.image)) for sample in self.samples]
-        self.folder.mkdir(exist_ok=True)
-        sheet(rows, self.classes).save(self.folder / f"epoch_{epoch + 1:03d}.png")
+        optimizer = self.model.optimizer
+        rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+        iou = [None if np.isnan(v) else round(float(v), 6) for v in self.metric.per_class()]
+        self.history.append(
+            {"epoch": epoch + 1}
+            | {name: float(value) for name, value in logs.items()}
+            | {"learning_rate": rate, "seconds": round(time.monotonic() - self.start, 3)}
+            | {"val_iou": dict(zip(self.names, iou, strict=False))}
+        )
 
-    def _predict(self, image):
-        height, width = image.shape[:2]
-        padding = ((0, -height % self.multiple), (0, -width % self.multiple), (0, 0))
-        scores = self.model(np.pad(image, padding)[None].astype("float32"), training=False)
-        scores = keras.ops.convert_to_numpy(scores)[0, :height, :width]
-        return scores[..., 0] > 0 if scores.shape[-1] == 1 else scores.argmax(-1)
+
+class PlateauRate(keras.callbacks.Callback):
+    """Multiplies the learning rate by `factor` at each plateau of the validation mIoU."""
+
+    def __init__(self, history: History, recipe: Recipe):
+        super().__init__()
+        self.history, self.recipe = history, recipe
+
+    def on_epoch_begin(self, epoch, logs=None):
+        options = self.recipe.schedule_options
+        falls = self.history.plateaus(options.patience)
+        factor = max(options.factor**falls, options.floor)
+        self.model.optimizer.learning_rate = self.recipe.learning_rate * factor
+
+
+class AverageWhileValidating(keras.callbacks.Callback):
+    """Validates with the average of the weights."""
+
+    def on_test_begin(self, logs=None):
+        self.swapped = averaged_weights(self.model)
+        self.swapped.__enter__()
+
+    def on_test_end(self, logs=None):
+        self.swapped.__exit__(None, None, None)
+
+
+class StopEarly(keras.callbacks.Callback):
+    """Ends the training after `patience` epochs without a better validation mIoU."""
+
+    def __init__(self, history: History, patience: int):
+        super().__init__()
+        self.history, self.patience = history, patience
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.history.epochs_without_progress >= self.patience:
+            self.model.stop_training = True
 
 
 class StopAfter(keras.callbacks.Callback):
@@ -75,36 +151,20 @@ class StopAfter(keras.callbacks.Callback):
 
     def __init__(self, minutes: float):
         super().__init__()
-        self.seconds = minutes * 60
-
-    def on_train_begin(self, logs=None):
-        self.start = time.monotonic()
+        self.seconds, self.start = minutes * 60, time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
         if time.monotonic() - self.start > self.seconds:
             self.model.stop_training = True
 
 
-def sheet(
-    rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]], classes: ClassTable
-) -> Image.Image:
-    """Rows of (image, truth, prediction) as one picture: image, truth, overlay of prediction."""
-    cells = [
-        (
-            np.broadcast_to(image, (*image.shape[:2], 3)),
-            colorize(truth, classes),
-            overlay(image, predicted, classes),
-        )
-        for image, truth, predicted in rows
-    ]
-    width = max(sum(cell.shape[1] + GAP for cell in row) for row in cells)
-    height = sum(row[0].shape[0] + GAP for row in cells)
-    canvas = Image.new("RGB", (width - GAP, height - GAP), "white")
-    top = 0
-    for row in cells:
-        left = 0
-        for cell in row:
-            canvas.paste(Image.fromarray(np.ascontiguousarray(cell)), (left, top))
-            left += cell.shape[1] + GAP
-        top += row[0].shape[0] + GAP
-    return canvas
+__all__ = [
+    "MONITOR",
+    "AverageWhileValidating",
+    "PlateauRate",
+    "Rows",
+    "Steps",
+    "StopAfter",
+    "StopEarly",
+    "catching_signals",
+]

@@ -11,14 +11,28 @@ import tensorflow as tf
 
 from keras_seg import losses, models
 from keras_seg.data.cached import CachedDataset
-from keras_seg.data.classes import ClassTable
-from keras_seg.data.open import open_dataset
 from keras_seg.data.pipeline import steps_per_epoch, training_pipeline, validation_pipeline
-from keras_seg.data.resized import ResizedDataset
-from keras_seg.metrics import MeanIoU
-from keras_seg.training import run_folder
-from keras_seg.training.callbacks import DrawOverlays, SaveBest, StopAfter
+from keras_seg.training import run_folder, strategies
+from keras_seg.training.callbacks import (
+    AverageWhileValidating,
+    PlateauRate,
+    Rows,
+    Steps,
+    StopAfter,
+    StopEarly,
+    catching_signals,
+)
+from keras_seg.training.failures import errors_explained
+from keras_seg.training.history import History
+from keras_seg.training.multi_worker import trainable_by_workers
+from keras_seg.training.network import backbone_layers, build_model, check_classes, open_data
+from keras_seg.training.optimizers import make_optimizer
+from keras_seg.training.outputs import at_image_size, output_losses, output_masks, size_rule
+from keras_seg.training.pictures import DrawOverlays, SaveBest, TensorBoard
 from keras_seg.training.recipe import Recipe
+from keras_seg.training.saved_state import SavedState, remove_unfinished
+
+__all__ = ["TrainingResult", "build_model", "check_classes", "open_data", "train"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +43,8 @@ class TrainingResult:
     best_miou, best_epoch: its validation mIoU (0..1) and epoch (from 1).
     epochs: completed epochs.
     interrupted: whether Ctrl-C ended it.
+    finished: whether nothing is left to train; otherwise the same recipe goes on.
+    new_steps: steps that this call has trained; 0 if the training was finished before.
     """
 
     model_path: Path | None
@@ -36,139 +52,229 @@ class TrainingResult:
     best_epoch: int
     epochs: int
     interrupted: bool
+    finished: bool
+    new_steps: int
 
 
 def train(recipe: Recipe) -> TrainingResult:
     """Trains as the recipe says; the best model by validation mIoU is kept in its output folder.
 
-    Writes `model.keras`, `recipe.yaml`, `log.csv` and `overlays/epoch_*.png`. Ctrl-C ends the
-    training and keeps what was saved.
+    Writes `model.keras`, `recipe.yaml`, `log.csv`, `log.jsonl`, `overlays/epoch_*.png`,
+    `tensorboard/` and `checkpoints/`. Called again with the same recipe it goes on from the last
+    checkpoint, as if it had never stopped. Ctrl-C ends it with a checkpoint.
 
     Raises: ValueError, FileNotFoundError, FileExistsError or PermissionError for a recipe, data
-        or an output folder that cannot work, before the first step.
+        or an output folder that cannot work, before the first step; Diverged if the loss
+        is no number; OSError if the disk is full. What was saved before stays.
     """
-    keras.utils.set_random_seed(recipe.seed)
+    strategy = strategies.make_strategy(recipe.strategy)
+    strategies.check_batch(recipe.batch_size, strategy)
     models.find(recipe.model)  # a wrong name is said before data are read
+    losses.get(recipe.loss)
+    if recipe.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(recipe.seed)
     train_set, val_set = open_data(recipe, "train"), open_data(recipe, "val")
     check_classes(recipe, train_set.classes)
     for dataset in (train_set, val_set):
         dataset.fill()  # damaged files are named now, not in the middle of an epoch
-    model = build_model(recipe, len(train_set.classes))
-    folder = run_folder.prepare(recipe)
+    run = _Run(recipe, strategy, train_set, val_set)
+    with errors_explained(recipe.output, run.state):
+        return run.fit()
 
-    steps = steps_per_epoch(train_set, recipe.batch_size)
-    model.compile(
-        optimizer=make_optimizer(recipe, steps * recipe.epochs),
-        loss=losses.get(recipe.loss),
-        metrics=[MeanIoU(len(train_set.classes))],
-        jit_compile=False,  # XLA's CPU convolutions are 1.6 times slower than TensorFlow's own
-    )
-    card = models.ModelCard(
-        train_set.classes,
-        network=recipe.model,
-        size_multiple=size_multiple(model),
-        image_size=recipe.resize,
-    )
-    save_best = SaveBest(folder / run_folder.MODEL_NAME, card)
-    interrupted = False
-    try:
-        model.fit(
-            training_pipeline(
-                train_set,
-                crop=recipe.crop,
-                batch_size=recipe.batch_size,
-                epochs=recipe.epochs,
-                augmentation=recipe.augmentation,
-                seed=recipe.seed,
-            ),
-            epochs=recipe.epochs,
-            steps_per_epoch=steps,
+
+class _Run:
+    """One call of `train`: network, optimizer and what was restored."""
+
+    def __init__(self, recipe: Recipe, strategy, train_set: CachedDataset, val_set: CachedDataset):
+        self.recipe, self.strategy = recipe, strategy
+        self.train_set, self.val_set = train_set, val_set
+        self.epoch_steps = recipe.steps_per_epoch or steps_per_epoch(train_set, recipe.batch_size)
+        self.num_classes = len(train_set.classes)
+        with strategies.scope(strategy):
+            self._build()
+        writes = strategies.is_chief(strategy)
+        self.folder = run_folder.prepare(recipe, writes=writes)
+        checkpoints = self.folder / run_folder.CHECKPOINTS
+        if writes:
+            remove_unfinished(checkpoints)
+        self.state = SavedState(checkpoints, self.model, writes=writes)
+        with strategies.scope(strategy):
+            self.first_step = self.state.restore()
+        done = self.first_step // self.epoch_steps
+        self.history = History(self.folder, epochs=done, writes=writes)
+        self.writes = writes
+
+    def _build(self):
+        recipe, several = self.recipe, strategies.replicas(self.strategy) > 1
+        tpu = isinstance(self.strategy, tf.distribute.TPUStrategy)
+        self.network = build_model(
+            recipe,
+            self.num_classes,
+            policy="mixed_bfloat16" if tpu and recipe.mixed_precision else None,
+            synchronized=recipe.sync_batch_norm and several,
+        )
+        self.model = at_image_size(self.network)
+        if strategies.is_multi_worker(self.strategy):
+            self.model = trainable_by_workers(self.model)
+        plain = set()
+        if recipe.optimizer_options.head_rate != 1:
+            layers = backbone_layers(self.network, recipe)
+            plain = {variable.path for layer in layers for variable in layer.weights}
+        arguments = output_losses(
+            self.model,
+            losses.get(recipe.loss),
+            auxiliary_weight=recipe.auxiliary_weight,
+            num_classes=self.num_classes,
+        )
+        metrics = arguments["metrics"]
+        (self.metric,) = metrics["logits"] if isinstance(metrics, dict) else metrics
+        self.model.compile(
+            make_optimizer(recipe, self.epoch_steps, backbone=plain),
+            jit_compile=strategies.jit_of(recipe.jit, self.strategy),
+            **arguments,
+        )
+        self.model.optimizer.build(self.model.trainable_variables)
+
+    def fit(self) -> TrainingResult:
+        if self._is_finished():
+            return self._result(interrupted=False)
+        if self.first_step:
+            sys.stderr.write(f"Going on after step {self.first_step} of {self._total()}.\n")
+        self.steps = Steps(
+            self.state,
+            epoch_steps=self.epoch_steps,
+            first_step=self.first_step,
+            every=self.recipe.checkpoint_steps,
+        )
+        callbacks, interrupted = self._callbacks(), False
+        try:
+            with catching_signals(self.steps):
+                # An epoch that was broken off has fewer steps than the others.
+                if self.first_step % self.epoch_steps:
+                    self._fit_epochs(callbacks, first=True)
+                if not self._is_finished() and not self.model.stop_training:
+                    self._fit_epochs(callbacks)
+        except KeyboardInterrupt:
+            interrupted = True
+        except tf.errors.OpError as failure:
+            # a sample that could not be read comes through the pipeline as text without its type
+            errors = (self.train_set.error, self.val_set.error)
+            raise next(filter(None, errors), failure) from None
+        return self._result(interrupted)
+
+    def _fit_epochs(self, callbacks, *, first: bool = False):
+        epoch, done = divmod(self.steps.step, self.epoch_steps)
+        self.model.fit(
+            self._training_data(self.steps.step),
+            initial_epoch=epoch,
+            epochs=epoch + 1 if first else self.recipe.epochs,
+            steps_per_epoch=self.epoch_steps - done,
             shuffle=False,  # the pipeline has its order already
-            validation_data=validation_pipeline(
-                val_set, batch_size=recipe.batch_size, size_multiple=card.size_multiple
-            ),
-            callbacks=_callbacks(recipe, folder, val_set, save_best),
-            verbose=1 if sys.stdout.isatty() else 2,
-        )
-    except KeyboardInterrupt:
-        interrupted = True
-    except tf.errors.OpError as failure:
-        # a sample that could not be read comes through the pipeline as text without its type
-        raise next(filter(None, (train_set.error, val_set.error)), failure) from None
-    return TrainingResult(
-        save_best.path if save_best.best_epoch else None,
-        save_best.best,
-        save_best.best_epoch,
-        save_best.epochs,
-        interrupted,
-    )
-
-
-def open_data(recipe: Recipe, split: str) -> CachedDataset:
-    """The data set of a recipe as the network sees it, kept in memory as far as it fits."""
-    classes = None if recipe.classes is None else ClassTable(tuple(recipe.classes))
-    dataset = open_dataset(recipe.data, split, classes=classes, channels=recipe.channels)
-    if recipe.resize is not None:
-        dataset = ResizedDataset(dataset, recipe.resize)
-    return CachedDataset(dataset)
-
-
-def check_classes(recipe: Recipe, classes: ClassTable) -> None:
-    """Raises ValueError if the recipe's num_classes contradicts the data's class table."""
-    if recipe.num_classes not in (None, len(classes)):
-        raise ValueError(
-            f"num_classes={recipe.num_classes} contradicts the data: {recipe.data} has "
-            f"{len(classes)} classes ({', '.join(classes.names)}). Leave num_classes out, or "
-            "correct classes.json."
+            validation_data=self._validation_data(),
+            callbacks=callbacks,
+            verbose=0 if not self.writes else 1 if sys.stdout.isatty() else 2,
         )
 
-
-def build_model(recipe: Recipe, num_classes: int) -> keras.Model:
-    """The recipe's network, free in height and width."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16" if recipe.mixed_precision else "float32")
-    try:
-        model = models.build(
-            recipe.model, (None, None, recipe.channels), num_classes, **recipe.model_options
-        )
-    finally:
-        keras.config.set_dtype_policy(policy)
-    model.compute_output_shape((None, *recipe.crop, recipe.channels))  # refuses a wrong crop
-    return model
-
-
-def size_multiple(model: keras.Model) -> int:
-    """The multiple that a model's images must have in height and width, in pixels."""
-    return next((layer.multiple for layer in model.layers if hasattr(layer, "multiple")), 1)
-
-
-def make_optimizer(recipe: Recipe, total_steps: int) -> keras.optimizers.Optimizer:
-    """The recipe's optimizer with its schedule over `total_steps`."""
-    rate = recipe.learning_rate
-    if recipe.schedule == "poly":
-        rate = keras.optimizers.schedules.PolynomialDecay(
-            rate, total_steps, end_learning_rate=0.0, power=0.9
-        )
-    elif recipe.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, total_steps)
-    decay = recipe.weight_decay or None
-    if recipe.optimizer == "sgd":
-        return keras.optimizers.SGD(rate, momentum=0.9, weight_decay=decay)
-    if recipe.optimizer == "adamw":
-        return keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
-    return keras.optimizers.Adam(rate, weight_decay=decay)
-
-
-def _callbacks(recipe, folder, val_set, save_best):
-    callbacks = [save_best, keras.callbacks.CSVLogger(str(folder / run_folder.LOG_NAME))]
-    callbacks.append(keras.callbacks.TerminateOnNaN())
-    if recipe.overlays:
-        overlays = folder / "overlays"
-        callbacks.append(
-            DrawOverlays(
-                overlays, val_set, recipe.overlays, save_best, save_best.card.size_multiple
+    def _training_data(self, start_step: int):
+        def pipeline(context=None):
+            shard = (0, 1)
+            if context is not None:
+                shard = context.input_pipeline_id, context.num_input_pipelines
+            batches = training_pipeline(
+                self.train_set,
+                crop=self.recipe.crop,
+                batch_size=self.recipe.batch_size,
+                epochs=self.recipe.epochs,
+                augmentation=self.recipe.augmentation,
+                seed=self.recipe.seed,
+                steps=self.epoch_steps,
+                start_step=start_step,
+                shard=shard,
+                balance=self.recipe.balance,
+            ).map(output_masks(self.model), num_parallel_calls=tf.data.AUTOTUNE)
+            if context is None:
+                return batches
+            # The rest of the way to one batch a device.
+            return batches.rebatch(
+                context.get_per_replica_batch_size(self.recipe.batch_size), drop_remainder=True
             )
+
+        if not strategies.is_multi_worker(self.strategy):
+            return pipeline()
+        return self.strategy.distribute_datasets_from_function(pipeline)
+
+    def _validation_data(self):
+        multiple, offset, smallest = size_rule(self.network)
+        several = strategies.replicas(self.strategy)
+        batches = validation_pipeline(
+            self.val_set,
+            batch_size=self.recipe.batch_size,
+            size_multiple=multiple,
+            size_offset=offset,
+            smallest_size=smallest,
+            full_batches=several if several > 1 else None,
+        ).map(output_masks(self.model), num_parallel_calls=tf.data.AUTOTUNE)
+        options = tf.data.Options()
+        options.experimental_distribute.auto_shard_policy = (
+            tf.data.experimental.AutoShardPolicy.DATA
         )
-    if recipe.max_minutes is not None:
-        callbacks.append(StopAfter(recipe.max_minutes))
-    return callbacks
+        return batches.with_options(options)
+
+    def _callbacks(self) -> list[keras.callbacks.Callback]:
+        recipe, history = self.recipe, self.history
+        callbacks = [Rows(history, self.train_set.classes.names, self.metric)]
+        if recipe.schedule == "plateau":
+            callbacks.append(PlateauRate(history, recipe))
+        if recipe.optimizer_options.ema is not None:
+            callbacks.append(AverageWhileValidating())
+        if self.writes:
+            callbacks += self._writers()
+        if recipe.early_stop is not None:
+            callbacks.append(StopEarly(history, recipe.early_stop))
+        if recipe.max_minutes is not None:
+            callbacks.append(StopAfter(recipe.max_minutes))
+        return [*callbacks, self.steps]  # the checkpoint of an epoch comes last
+
+    def _writers(self):
+        card = models.ModelCard(
+            self.train_set.classes,
+            network=self.recipe.model,
+            size_multiple=size_rule(self.network)[0],
+            image_size=self.recipe.resize,
+        )
+        path = self.folder / run_folder.MODEL_NAME
+        writers = [SaveBest(path, self.network, card, self.history)]
+        overlays = None
+        if self.recipe.overlays:
+            overlays = DrawOverlays(
+                self.folder / run_folder.OVERLAYS,
+                self.val_set,
+                self.recipe.overlays,
+                self.network,
+                self.history,
+            )
+            writers.append(overlays)
+        tensorboard = TensorBoard(self.folder / run_folder.TENSORBOARD, self.history, overlays)
+        return [*writers, tensorboard]
+
+    def _total(self) -> int:
+        return self.recipe.epochs * self.epoch_steps
+
+    def _is_finished(self) -> bool:
+        patience = self.recipe.early_stop
+        waited = self.history.epochs_without_progress
+        stopped = patience is not None and bool(self.history.rows) and waited >= patience
+        return stopped or self.state.step >= self._total()
+
+    def _result(self, interrupted: bool) -> TrainingResult:
+        best, best_epoch = self.history.best
+        return TrainingResult(
+            self.folder / run_folder.MODEL_NAME if best_epoch else None,
+            best,
+            best_epoch,
+            len(self.history.rows),
+            interrupted,
+            self._is_finished(),
+            self.state.step - self.first_step,
+        )

@@ -2,18 +2,85 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
 from keras_seg.data.augmentation import Augmentation
 from keras_seg.names import unknown_name
+from keras_seg.training.records import from_record, to_record
 
-OPTIMIZERS = ("adam", "adamw", "sgd")
-SCHEDULES = ("poly", "cosine", "constant")
-LOSSES = ("cross_entropy", "dice", "cross_entropy+dice")
+OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "nadam", "adadelta")
+SCHEDULES = ("poly", "cosine", "constant", "step", "plateau")
+FREEZES = ("none", "norms", "backbone")
+STRATEGIES = ("auto", "none", "mirrored", "multiworker", "tpu")
 RECIPE_NAME = "recipe.yaml"
+
+
+@dataclass(frozen=True)
+class OptimizerOptions:
+    """How the optimizer moves, beside its name, learning rate and weight decay.
+
+    momentum: of sgd and rmsprop.
+    nesterov: whether sgd looks ahead.
+    decay_all: weight decay also on batch norm and biases, which are left alone otherwise.
+    clip_norm: gradients are scaled down to this global norm; None for no limit.
+    ema: momentum of an exponential moving average of the weights, which then is what is validated
+        and saved; None for none.
+    head_rate: factor of the learning rate for the layers outside of the backbone.
+    """
+
+    momentum: float = 0.9
+    nesterov: bool = False
+    decay_all: bool = False
+    clip_norm: float | None = None
+    ema: float | None = None
+    head_rate: float = 1.0
+
+    def __post_init__(self):
+        for what in ("momentum", "ema"):
+            value = getattr(self, what)
+            if value is not None and not 0 <= value < 1:
+                raise ValueError(
+                    f"optimizer_options.{what} must lie in 0..1 (1 excluded). Received: {value}"
+                )
+        for what in ("clip_norm", "head_rate"):
+            value = getattr(self, what)
+            if value is not None and value <= 0:
+                raise ValueError(f"optimizer_options.{what} must be positive. Received: {value}")
+
+
+@dataclass(frozen=True)
+class ScheduleOptions:
+    """How the learning rate falls.
+
+    warmup_epochs: epochs in which it rises from 0, of any schedule.
+    power: of poly.
+    step_epochs: epochs after which step multiplies it by `factor`; one number repeats.
+    factor: of step and plateau.
+    patience: epochs without a better validation mIoU after which plateau multiplies it.
+    floor: the smallest share of the first rate.
+    """
+
+    warmup_epochs: float = 0.0
+    power: float = 0.9
+    step_epochs: tuple[float, ...] = ()
+    factor: float = 0.1
+    patience: int = 5
+    floor: float = 0.0
+
+    def __post_init__(self):
+        if self.warmup_epochs < 0 or any(epoch <= 0 for epoch in self.step_epochs):
+            raise ValueError(
+                "schedule_options.warmup_epochs must be 0 or more and step_epochs positive. "
+                f"Received: {self.warmup_epochs} and {self.step_epochs}"
+            )
+        if not 0 < self.factor < 1 or self.patience < 1 or not 0 <= self.floor < 1:
+            raise ValueError(
+                "schedule_options: factor must lie between 0 and 1, patience be at least 1, and "
+                f"floor lie in 0..1. Received: {self.factor}, {self.patience} and {self.floor}"
+            )
 
 
 @dataclass(frozen=True)
@@ -23,33 +90,50 @@ class Recipe:
     Args:
         data: folder with images and masks, or "builtin:cells", "builtin:streets",
             "builtin:faces".
-        output: folder for the trained model, log and pictures.
+        output: folder for the trained model, log, pictures and checkpoints.
         model: name of the network, see `keras_seg.models.list_models()`.
         model_options: keyword arguments of the network's builder.
+        initial_weights: model.keras of the same network that training starts from.
         num_classes: checked against the data's class table; None takes the table's.
         classes: class names, for a folder without classes.json.
         channels: of the images that the network takes: 3 (RGB) or 1 (grey).
         resize: (height, width) in pixels that every image is resized to before anything else.
         crop: (height, width) in pixels of the training crops.
-        batch_size: crops a step.
+        batch_size: crops a step, of all devices together.
         epochs: passes over the training images.
-        max_minutes: training ends after this time, at the end of an epoch; None for no limit.
-        loss: "cross_entropy", "dice" or "cross_entropy+dice".
-        optimizer: "adam", "adamw" or "sgd" (momentum 0.9).
-        learning_rate: at the first step.
-        schedule: "poly" (power 0.9), "cosine" or "constant" over all steps.
-        weight_decay: decoupled for adamw; 0 for none.
+        steps_per_epoch: steps that count as an epoch; None for one pass over the images.
+        max_minutes: training pauses after this time, at the end of an epoch; None for no limit.
+        early_stop: epochs without a better validation mIoU after which training ends; None never.
+        loss: "cross_entropy", "dice", a sum such as "cross_entropy+dice", or what else
+            `keras_seg.losses.get` takes.
+        auxiliary_weight: of the losses of auxiliary heads.
+        optimizer: "adam", "adamw", "sgd", "rmsprop", "nadam" or "adadelta".
+        learning_rate: at the first step, or after warm-up.
+        schedule: "poly", "cosine", "constant" or "step" over all steps, or "plateau".
+        weight_decay: decoupled for adamw, added to the gradient for the others; 0 for none.
+        optimizer_options: momentum, clipping, average of weights, rate of the head.
+        schedule_options: warm-up, and how the rate falls.
+        freeze: "norms" keeps the backbone's batch norms as they are, "backbone" all its weights.
+        balance: draw images so that rare classes come more often.
+        border_weights: weigh pixels by U-Net's map of borders between instances.
         augmentation: what is drawn for each crop.
-        mixed_precision: computes in float16 where that is safe.
+        mixed_precision: computes in float16 (bfloat16 on TPU) where that is safe.
+        jit: compile the step with XLA.
+        strategy: "auto", "none", "mirrored" (all local devices), "multiworker" (TF_CONFIG) or
+            "tpu".
+        sync_batch_norm: batch norm over all devices rather than each by itself.
+        checkpoint_steps: steps between checkpoints that an interrupted training goes on from.
         overlays: number of validation images that are drawn after each better epoch.
         seed: of initial values, order and augmentation.
-        overwrite: whether a run that lies in `output` already may be replaced.
+        deterministic: the same bits in every run on the same machine; slower.
+        overwrite: whether a run that lies in `output` already is removed first.
     """
 
     data: str
     output: str
     model: str = "unet"
     model_options: dict = field(default_factory=dict)
+    initial_weights: str | None = None
     num_classes: int | None = None
     classes: list[str] | None = None
     channels: int = 3
@@ -57,62 +141,78 @@ class Recipe:
     crop: tuple[int, int] = (256, 256)
     batch_size: int = 8
     epochs: int = 50
+    steps_per_epoch: int | None = None
     max_minutes: float | None = None
-    loss: str = "cross_entropy+dice"
+    early_stop: int | None = None
+    loss: str | dict | list = "cross_entropy+dice"
+    auxiliary_weight: float = 0.4
     optimizer: str = "adam"
     learning_rate: float = 1e-3
     schedule: str = "poly"
     weight_decay: float = 0.0
+    optimizer_options: OptimizerOptions = field(default_factory=OptimizerOptions)
+    schedule_options: ScheduleOptions = field(default_factory=ScheduleOptions)
+    freeze: str = "none"
+    balance: bool = False
+    border_weights: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
     mixed_precision: bool = False
+    jit: bool = False
+    strategy: str = "auto"
+    sync_batch_norm: bool = True
+    checkpoint_steps: int = 500
     overlays: int = 4
     seed: int = 0
+    deterministic: bool = False
     overwrite: bool = False
 
     def __post_init__(self):
-        for what, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("loss", LOSSES)):
+        for what, known in (
+            ("optimizer", OPTIMIZERS),
+            ("schedule", SCHEDULES),
+            ("freeze", FREEZES),
+            ("strategy", STRATEGIES),
+        ):
             if getattr(self, what) not in known:
                 raise ValueError(unknown_name(what, getattr(self, what), known))
-        for what in ("batch_size", "epochs", "learning_rate"):
-            if getattr(self, what) <= 0:
-                raise ValueError(f"{what} must be positive. Received: {getattr(self, what)}")
+        for what in (
+            *("batch_size", "epochs", "learning_rate", "checkpoint_steps"),
+            *("steps_per_epoch", "early_stop", "max_minutes"),
+        ):
+            value = getattr(self, what)
+            if value is not None and value <= 0:
+                raise ValueError(f"{what} must be positive. Received: {value}")
+        for what in ("weight_decay", "auxiliary_weight", "seed", "overlays"):
+            if getattr(self, what) < 0:
+                raise ValueError(f"{what} must not be negative. Received: {getattr(self, what)}")
+        if self.schedule == "step" and not self.schedule_options.step_epochs:
+            raise ValueError(
+                'schedule "step" needs schedule_options.step_epochs, such as [20]. Received: none'
+            )
         for what in ("crop", "resize"):
             size = getattr(self, what)
-            if size is not None and min(size) < 1:
+            if size is not None and (len(size) != 2 or min(size) < 1):
                 raise ValueError(f"{what} must be (height, width) in pixels. Received: {size}")
 
     def to_yaml(self) -> str:
-        record = asdict(self)
-        for what in ("crop", "resize"):
-            record[what] = record[what] and list(record[what])
-        record["augmentation"]["scale"] = list(record["augmentation"]["scale"])
-        return yaml.safe_dump(_plain(record), sort_keys=False)
+        return yaml.safe_dump(to_record(self), sort_keys=False)
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Recipe:
         """Reads what `to_yaml` wrote; ValueError for unknown keys, with the nearest known one."""
+        record = read_yaml(path)
+        try:
+            return from_record(record, cls)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+
+def read_yaml(path: str | Path) -> dict:
+    """The entries of a recipe file; ValueError if it holds none."""
+    try:
         record = yaml.safe_load(Path(path).read_text())
-        if not isinstance(record, dict):
-            raise ValueError(f"{path} is no recipe: it holds no keys.")
-        known = cls.__dataclass_fields__
-        for key in record:
-            if key not in known:
-                raise ValueError(f"{path}: {unknown_name('recipe entry', key, known)}")
-        for what in ("crop", "resize"):
-            if record.get(what):
-                record[what] = tuple(record[what])
-        if "augmentation" in record:
-            options = dict(record["augmentation"])
-            if "scale" in options:
-                options["scale"] = tuple(options["scale"])
-            record["augmentation"] = Augmentation(**options)
-        return cls(**record)
-
-
-def _plain(value):
-    """Tuples as lists, all the way down: YAML's safe writer knows no tuples."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return value
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no recipe: it is no YAML file. {error}") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"{path} is no recipe: it holds no keys.")
+    return record

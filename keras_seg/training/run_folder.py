@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.open import open_dataset
 from keras_seg.training.recipe import RECIPE_NAME, Recipe
+from keras_seg.training.records import differences, to_record
 
 MODEL_NAME = "model.keras"
-LOG_NAME = "log.csv"
+CHECKPOINTS = "checkpoints"
+OVERLAYS = "overlays"
+TENSORBOARD = "tensorboard"
+MADE = (MODEL_NAME, RECIPE_NAME, "log.csv", "log.jsonl", CHECKPOINTS, OVERLAYS, TENSORBOARD)
+"""What a training leaves, and `overwrite` removes."""
+FREE = {"output", "overwrite", "max_minutes", "checkpoint_steps", "overlays", "strategy"}
+"""Entries that may change when a training goes on, since no trained value depends on them."""
 
 
-def prepare(recipe: Recipe) -> Path:
+def prepare(recipe: Recipe, *, writes: bool = True) -> Path:
     """Makes the folder and writes the recipe as resolved; refuses before any work is done.
 
-    Raises: FileExistsError if a trained model lies there and may not be replaced;
+    A run of the same recipe is left as it is, so that it goes on.
+
+    Raises: FileExistsError if a run of another recipe lies there and may not be replaced;
         NotADirectoryError or PermissionError if nothing can be written there.
     """
     folder = Path(recipe.output)
@@ -33,14 +43,49 @@ def prepare(recipe: Recipe) -> Path:
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(f"output {folder} cannot be written to. Choose another --output.")
-    model = folder / MODEL_NAME
-    if model.exists() and not recipe.overwrite:
-        raise FileExistsError(
-            f"{model} exists: a training was saved there. Choose another --output, or pass "
-            "--overwrite true to replace it."
-        )
-    (folder / RECIPE_NAME).write_text(recipe.to_yaml())
+    if recipe.overwrite:
+        if writes:
+            _clear(folder)
+    else:
+        _check_same(recipe, folder)
+    if writes:
+        for part in folder.glob(f".{Path(MODEL_NAME).stem}-*"):  # of a process that was killed
+            shutil.rmtree(part, ignore_errors=True)
+        path = folder / RECIPE_NAME
+        part = path.with_name(f".{RECIPE_NAME}.part")
+        part.write_text(recipe.to_yaml())
+        part.replace(path)
     return folder
+
+
+def _check_same(recipe: Recipe, folder: Path) -> None:
+    path = folder / RECIPE_NAME
+    trained = [folder / name for name in (MODEL_NAME, CHECKPOINTS) if (folder / name).exists()]
+    if not trained:
+        return
+    remedy = "Choose another --output, or pass --overwrite true to replace it."
+    if not path.exists():
+        raise FileExistsError(f"{trained[0]} exists, and no recipe beside it. {remedy}")
+    other = Recipe.from_yaml(path)
+    changed = {
+        key: values
+        for key, values in differences(to_record(other), to_record(recipe)).items()
+        if key not in FREE
+    }
+    if changed:
+        listed = "; ".join(f"{k}: {was!r} there, {now!r} here" for k, (was, now) in changed.items())
+        raise FileExistsError(
+            f"{trained[0]} exists: a training of another recipe lies there ({listed}). {remedy}"
+        )
+
+
+def _clear(folder: Path) -> None:
+    for name in MADE:
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def recipe_beside(model_path: str | Path) -> Recipe | None:

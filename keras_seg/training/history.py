@@ -1,0 +1,84 @@
+"""The metrics of each completed epoch, as CSV and as JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+
+MONITOR = "val_mean_iou"
+CSV_NAME, JSON_NAME = "log.csv", "log.jsonl"
+
+
+class History:
+    """The rows of `log.jsonl` and `log.csv`; both are rewritten as wholes, and never half-written.
+
+    Everything that depends on the past (the best epoch, early stop, the plateau of the learning
+    rate) is computed from the rows, so that an interrupted training needs no other memory of it.
+
+    Args:
+        folder: of the run.
+        epochs: rows of later epochs are dropped: they will be trained again.
+    """
+
+    def __init__(self, folder: Path, *, epochs: int = 0, writes: bool = True):
+        self.folder, self.writes = Path(folder), writes
+        path = self.folder / JSON_NAME
+        lines = path.read_text().splitlines() if epochs and path.exists() else []
+        self.rows: list[dict] = [json.loads(line) for line in lines][:epochs]
+        self._write()
+
+    def append(self, row: dict) -> None:
+        self.rows.append(row)
+        self._write()
+
+    @property
+    def scores(self) -> list[float]:
+        """Validation mIoU of each epoch."""
+        return [row[MONITOR] for row in self.rows]
+
+    @property
+    def best(self) -> tuple[float | None, int]:
+        """(mIoU, epoch from 1) of the first best epoch; (None, 0) before any."""
+        if not self.rows:
+            return None, 0
+        best = max(self.scores)
+        return best, self.scores.index(best) + 1
+
+    @property
+    def epochs_without_progress(self) -> int:
+        return len(self.rows) - self.best[1]
+
+    def plateaus(self, patience: int) -> int:
+        """How often `patience` epochs in a row brought no better validation mIoU."""
+        best, waited, count = -math.inf, 0, 0
+        for score in self.scores:
+            waited = 0 if score > best else waited + 1
+            best = max(best, score)
+            if waited == patience:
+                waited, count = 0, count + 1
+        return count
+
+    def _write(self) -> None:
+        if not self.writes:
+            return
+        text = "".join(f"{json.dumps(row)}\n" for row in self.rows)
+        _replace(self.folder / JSON_NAME, text)
+        table = io.StringIO()
+        flat = [{k: v for k, v in row.items() if not isinstance(v, dict)} for row in self.rows]
+        if flat:
+            writer = csv.DictWriter(table, flat[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(flat)
+        _replace(self.folder / CSV_NAME, table.getvalue())
+
+
+def _replace(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

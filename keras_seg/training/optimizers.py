@@ -1,0 +1,160 @@
+"""Optimizers and learning-rate schedules of a recipe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+from contextlib import contextmanager
+
+import keras
+from keras import ops
+
+from keras_seg.training.recipe import Recipe
+
+
+class PerVariableRules:
+    """Mixed into an optimizer: a learning-rate factor and a weight decay for each variable.
+
+    The decay is added to the gradient, as the papers do; Keras' own `weight_decay` is decoupled
+    from it, which for SGD with momentum 0.9 is ten times weaker. The average of the weights stays
+    beside them: Keras would put it in their place whenever a `fit` ends.
+
+    rules: variable → (factor of the learning rate, decay).
+    """
+
+    def __init__(self, *args, rules: Callable[[keras.Variable], tuple[float, float]], **options):
+        super().__init__(*args, **options)
+        self._rules_of, self._rules = rules, []
+
+    def build(self, variables):
+        self._rules = [self._rules_of(variable) for variable in variables]
+        super().build(variables)
+
+    def update_step(self, gradient, variable, learning_rate):
+        factor, decay = self._rules[self._get_variable_index(variable)]
+        if decay:
+            gradient = gradient + ops.cast(variable, gradient.dtype) * decay
+        super().update_step(gradient, variable, learning_rate * factor)
+
+    def finalize_variable_values(self, var_list):
+        """Leaves the weights as they are."""
+
+
+_KERAS = keras.optimizers
+CLASSES = {
+    name: type(f"Recipe{base.__name__}", (PerVariableRules, base), {})
+    for name, base in {
+        "sgd": _KERAS.SGD,
+        "adam": _KERAS.Adam,
+        "adamw": _KERAS.AdamW,
+        "rmsprop": _KERAS.RMSprop,
+        "nadam": _KERAS.Nadam,
+        "adadelta": _KERAS.Adadelta,
+    }.items()
+}
+
+
+def make_optimizer(
+    recipe: Recipe, steps_per_epoch: int, *, backbone: Collection[str] = ()
+) -> keras.optimizers.Optimizer:
+    """The recipe's optimizer with its schedule.
+
+    Args:
+        backbone: paths of the variables that keep the plain rate when the head's has a factor.
+    """
+    options = recipe.optimizer_options
+    coupled = 0.0 if recipe.optimizer == "adamw" else recipe.weight_decay
+
+    def rules(variable):
+        decay = coupled if options.decay_all or decays(variable) else 0.0
+        return 1.0 if variable.path in backbone else options.head_rate, decay
+
+    arguments = {
+        "learning_rate": make_schedule(recipe, steps_per_epoch),
+        "global_clipnorm": options.clip_norm,
+        "rules": rules,
+    }
+    if options.ema is not None:
+        arguments |= {"use_ema": True, "ema_momentum": options.ema}
+    if recipe.optimizer in ("sgd", "rmsprop"):
+        arguments["momentum"] = options.momentum
+    if recipe.optimizer == "sgd":
+        arguments["nesterov"] = options.nesterov
+    if recipe.optimizer == "adamw":
+        arguments["weight_decay"] = recipe.weight_decay
+    optimizer = CLASSES[recipe.optimizer](**arguments)
+    if recipe.optimizer == "adamw" and not options.decay_all:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "alpha"])
+    return optimizer
+
+
+def decays(variable: keras.Variable) -> bool:
+    """Whether weight decay is for this variable: kernels yes, batch norm, biases, slopes no."""
+    return len(variable.shape) > 1 and not variable.path.endswith(("alpha", "bias"))
+
+
+def make_schedule(recipe: Recipe, steps_per_epoch: int):
+    """The learning rate, as a number if it never falls by the step."""
+    plain = recipe.schedule in ("constant", "plateau")
+    if plain and not recipe.schedule_options.warmup_epochs:
+        return recipe.learning_rate
+    return RecipeSchedule(recipe, steps_per_epoch)
+
+
+class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """rate * min(1, (step + 1) / warm-up) * fall(step after the warm-up / steps after it)."""
+
+    def __init__(self, recipe: Recipe, steps_per_epoch: int):
+        super().__init__()
+        self.recipe, self.steps_per_epoch = recipe, steps_per_epoch
+        options = recipe.schedule_options
+        self.warmup = round(options.warmup_epochs * steps_per_epoch)
+        self.falling = max(1, recipe.epochs * steps_per_epoch - self.warmup)
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        share = ops.clip((step - self.warmup) / self.falling, 0.0, 1.0)
+        factor = ops.maximum(self._fall(share, step), self.recipe.schedule_options.floor)
+        if self.warmup:
+            factor = factor * ops.minimum((step + 1) / self.warmup, 1.0)
+        return self.recipe.learning_rate * factor
+
+    def _fall(self, share, step):
+        options = self.recipe.schedule_options
+        if self.recipe.schedule == "poly":
+            return ops.power(1 - share, options.power)
+        if self.recipe.schedule == "cosine":
+            return (1 + ops.cos(math.pi * share)) / 2
+        if self.recipe.schedule == "step":
+            return ops.power(options.factor, self._falls_before(step))
+        return ops.ones_like(share)
+
+    def _falls_before(self, step):
+        epoch = step / self.steps_per_epoch
+        edges = self.recipe.schedule_options.step_epochs
+        if len(edges) == 1:
+            return ops.floor(epoch / edges[0] + 1e-6)
+        return sum(ops.cast(epoch >= edge - 1e-6, "float32") for edge in edges)
+
+    def get_config(self):
+        return {"recipe": self.recipe, "steps_per_epoch": self.steps_per_epoch}
+
+
+@contextmanager
+def averaged_weights(model: keras.Model):
+    """The model with the average of its weights in their place, if its optimizer keeps one."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if not optimizer.use_ema:
+        yield
+        return
+    pairs = list(
+        zip(model.trainable_variables, optimizer._model_variables_moving_average, strict=True)
+    )
+    kept = [ops.convert_to_numpy(variable) for variable, _ in pairs]
+    for variable, average in pairs:
+        variable.assign(ops.convert_to_numpy(average))
+    try:
+        yield
+    finally:
+        for (variable, _), value in zip(pairs, kept, strict=True):
+            variable.assign(value)

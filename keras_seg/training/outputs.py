@@ -1,0 +1,134 @@
+"""Losses, metrics and masks for networks with one output, several, or one of another size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from keras_seg import losses
+from keras_seg.layers import Resize
+from keras_seg.metrics import MeanIoU
+
+MAIN = "logits"
+
+
+def output_losses(
+    model: keras.Model, loss, *, auxiliary_weight: float = 0.4, num_classes: int | None = None
+) -> dict:
+    """Arguments of `model.compile` for a network of this package, whatever its outputs.
+
+        model = models.ocrnet((None, None, 3), 19, auxiliary_head=True)
+        model.compile("adam", **output_losses(model, "cross_entropy", num_classes=19))
+        model.fit(batches.map(output_masks(model)))
+
+    Each output has the loss: "logits" with weight 1, auxiliary heads with `auxiliary_weight`. With
+    deep supervision "logits" is one of the heads under a second name; then every head has the loss,
+    with equal weights of sum 1.
+
+    Args:
+        loss: what `keras_seg.losses.get` takes, or a loss.
+        num_classes: adds `MeanIoU` of "logits"; None for no metric.
+    """
+    if not isinstance(loss, keras.losses.Loss):
+        loss = losses.get(loss)
+    metrics = [] if num_classes is None else [MeanIoU(num_classes)]
+    if not isinstance(model.output, dict):
+        return {"loss": loss, "metrics": metrics}
+    weights = output_weights(model, auxiliary_weight)
+    return {
+        "loss": {key: loss if key in weights else None for key in model.output},
+        "loss_weights": {key: weights.get(key, 0.0) for key in model.output},
+        "metrics": {MAIN: metrics},
+    }
+
+
+def output_weights(model: keras.Model, auxiliary_weight: float) -> dict[str, float]:
+    """Weight of the loss of each output that has one."""
+    twins = [k for k, v in model.output.items() if k != MAIN and v is model.output[MAIN]]
+    heads = [key for key in model.output if key != MAIN]
+    if twins:
+        return {key: 1 / len(heads) for key in heads}
+    return {MAIN: 1.0} | dict.fromkeys(heads, auxiliary_weight)
+
+
+def output_masks(model: keras.Model) -> Callable:
+    """A function for `tf.data.Dataset.map`: (image, mask[, weights]) → masks of each output.
+
+    Masks and weights of networks without padding lose the border that their outputs lack.
+    """
+    top, left = output_margin(model)
+
+    def inner(pixels):
+        height, width = tf.shape(pixels)[1], tf.shape(pixels)[2]
+        cut = pixels[:, top : height - top, left : width - left]
+        if None not in pixels.shape[1:3]:
+            _, rows, columns = pixels.shape[:3]
+            cut.set_shape((None, rows - 2 * top, columns - 2 * left))
+        return cut
+
+    def for_outputs(image, *pixels):
+        if top or left:
+            pixels = [inner(each) for each in pixels]
+        if isinstance(model.output, dict):
+            mask, *weights = pixels
+            # Keras takes one map of weights for all outputs, or one for each.
+            pixels = [dict.fromkeys(model.output, mask), *weights]
+        return image, *pixels
+
+    return for_outputs
+
+
+def output_margin(model: keras.Model) -> tuple[int, int]:
+    """(rows, columns) that the outputs lack on each side of the image, for unpadded networks."""
+    if not size_rule(model)[1]:
+        return 0, 0
+    size = _probe_size(model)
+    shapes = model.compute_output_shape((1, *size, model.input.shape[-1]))
+    main = shapes[MAIN] if isinstance(shapes, dict) else shapes
+    return tuple((s - o) // 2 for s, o in zip(size, main[1:3], strict=True))
+
+
+def at_image_size(model: keras.Model) -> keras.Model:
+    """The model with outputs of lower resolution resized to its image; shares all weights.
+
+    Papers take the loss at the size of the image, wherever the network ends.
+    """
+    size, channels = _probe_size(model), model.input.shape[-1]
+    if output_margin(model) != (0, 0):
+        return model
+    shapes = model.compute_output_shape((1, *size, channels))
+    if not isinstance(model.output, dict):
+        if tuple(shapes[1:3]) == size:
+            return model
+        return keras.Model(model.input, _resized(model.output, model.input, MAIN), name=model.name)
+    outputs = {
+        key: value if tuple(shapes[key][1:3]) == size else _resized(value, model.input, key)
+        for key, value in model.output.items()
+    }
+    if all(outputs[key] is value for key, value in model.output.items()):
+        return model
+    return keras.Model(model.input, outputs, name=model.name)
+
+
+def _resized(output, image, key: str):
+    return Resize(dtype="float32", name=f"{key}_at_image_size")(output, like=image)
+
+
+def _probe_size(model: keras.Model) -> tuple[int, int]:
+    """A size that the model takes."""
+    fixed = model.input.shape[1:3]
+    if None not in fixed:
+        return tuple(fixed)
+    multiple, offset, smallest = size_rule(model)
+    side = offset + multiple * max(1, -(-(max(smallest, 128) - offset) // multiple))
+    return side, side
+
+
+def size_rule(model: keras.Model) -> tuple[int, int, int]:
+    """(multiple, offset, smallest) in pixels: the heights and widths that a model takes."""
+    for layer in model.layers:
+        if hasattr(layer, "multiple"):
+            return layer.multiple, layer.offset, layer.smallest
+    return 1, 0, 1

@@ -1,0 +1,131 @@
+"""The best model of a run and pictures of what it does, for people and for TensorBoard."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from keras_seg import models
+from keras_seg.data.classes import ClassTable
+from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.data.images import colorize, overlay
+from keras_seg.training.history import History
+from keras_seg.training.optimizers import averaged_weights
+from keras_seg.training.outputs import output_margin, size_rule
+
+_Summary = tf.compat.v1.Summary
+GAP = 4
+"""Pixels between the pictures of an overlay sheet."""
+
+
+class SaveBest(keras.callbacks.Callback):
+    """Writes the network whenever its validation mIoU is the best so far."""
+
+    def __init__(self, path: Path, network: keras.Model, card: models.ModelCard, history: History):
+        super().__init__()
+        self.path, self.network, self.card, self.history = path, network, card, history
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.history.best[1] == epoch + 1:
+            with averaged_weights(self.model):
+                models.save(self.network, self.path, self.card)
+
+
+class DrawOverlays(keras.callbacks.Callback):
+    """Draws fixed validation images as rows of image, truth and prediction, one PNG an epoch.
+
+    Files are written for epochs that are better than all before.
+
+    Attributes: `sheet`, the last one, None before the first.
+    """
+
+    def __init__(
+        self, folder: Path, dataset: SegmentationDataset, count: int, network, history: History
+    ):
+        super().__init__()
+        self.folder, self.history, self.classes = folder, history, dataset.classes
+        self.network, self.rule, self.margin = network, size_rule(network), output_margin(network)
+        indices = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
+        self.samples = [dataset[int(i)] for i in sorted(set(indices.tolist()))]
+        self.sheet: Image.Image | None = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.sheet = None
+        if self.history.best[1] != epoch + 1 or not self.samples:
+            return
+        with averaged_weights(self.model):
+            rows = [(s.image, s.mask, self._predict(s.image)) for s in self.samples]
+        self.folder.mkdir(exist_ok=True)
+        self.sheet = sheet(rows, self.classes)
+        self.sheet.save(self.folder / f"epoch_{epoch + 1:03d}.png")
+
+    def _predict(self, image):
+        multiple, offset, smallest = self.rule
+        height, width = image.shape[:2]
+        padding = [
+            (m, m + max((offset - n - 2 * m) % multiple, smallest - n - 2 * m))
+            for n, m in zip((height, width), self.margin, strict=True)
+        ]
+        padded = np.pad(image, (*padding, (0, 0)), mode="symmetric")
+        scores = self.network(padded[None].astype("float32"), training=False)
+        if isinstance(scores, dict):
+            scores = scores["logits"]
+        scores = keras.ops.convert_to_numpy(scores)[0, :height, :width]
+        return scores[..., 0] > 0 if scores.shape[-1] == 1 else scores.argmax(-1)
+
+
+class TensorBoard(keras.callbacks.Callback):
+    """Scalars of each epoch and the overlays, by TensorFlow's own writer."""
+
+    def __init__(self, folder: Path, history: History, overlays: DrawOverlays | None):
+        super().__init__()
+        self.history, self.overlays = history, overlays
+        self.writer = tf.summary.create_file_writer(str(folder))
+
+    def on_epoch_end(self, epoch, logs=None):
+        row, values = self.history.rows[-1], []
+        scalars = {name: value for name, value in row.items() if isinstance(value, float)}
+        scalars |= {f"val_iou/{n}": v for n, v in row["val_iou"].items() if v is not None}
+        for name, value in scalars.items():
+            values.append(_Summary.Value(tag=name, simple_value=value))
+        if self.overlays is not None and self.overlays.sheet is not None:
+            png = io.BytesIO()
+            self.overlays.sheet.save(png, "PNG")
+            image = _Summary.Image(encoded_image_string=png.getvalue(), colorspace=3)
+            image.width, image.height = self.overlays.sheet.size
+            values.append(_Summary.Value(tag="image, truth, prediction", image=image))
+        with self.writer.as_default():
+            # tf.summary.scalar and .image would need the package tensorboard
+            record = _Summary(value=values).SerializeToString()
+            tf.summary.experimental.write_raw_pb(record, step=epoch + 1)
+        self.writer.flush()
+
+
+def sheet(
+    rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]], classes: ClassTable
+) -> Image.Image:
+    """Rows of (image, truth, prediction) as one picture: image, truth, overlay of prediction."""
+    cells = [
+        (
+            np.broadcast_to(image, (*image.shape[:2], 3)),
+            colorize(truth, classes),
+            overlay(image, predicted, classes),
+        )
+        for image, truth, predicted in rows
+    ]
+    width = max(sum(cell.shape[1] + GAP for cell in row) for row in cells)
+    height = sum(row[0].shape[0] + GAP for row in cells)
+    canvas = Image.new("RGB", (width - GAP, height - GAP), "white")
+    top = 0
+    for row in cells:
+        left = 0
+        for cell in row:
+            canvas.paste(Image.fromarray(np.ascontiguousarray(cell)), (left, top))
+            left += cell.shape[1] + GAP
+        top += row[0].shape[0] + GAP
+    return canvas

@@ -1,0 +1,153 @@
+"""Checkpoints that an interrupted training goes on from, to the bit.
+
+A checkpoint is a folder `step_<number>`: the variables of model and optimizer, among them the
+states of all random generators, as one `tf.train.Checkpoint`; the sums of the metrics of the
+broken epoch; and a checksum of each file. Folders get their name when they are complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_seg.training.failures import Diverged
+
+KEPT = 2
+"""Checkpoints that stay: if the last is damaged, the one before it is used."""
+PREFIX = "step_"
+UNFINISHED = ".unfinished_"
+METRICS = "metrics.npz"
+FACTS = "facts.json"
+
+
+class SavedState:
+    """The checkpoints of one training.
+
+    Args:
+        folder: where they lie.
+        model: compiled model whose optimizer is built.
+        writes: False for workers that are not the chief: they take part in saving, as the reading
+            of distributed variables needs all, but leave nothing behind.
+    """
+
+    def __init__(self, folder: Path, model: keras.Model, *, writes: bool = True):
+        self.folder, self.model, self.writes = Path(folder), model, writes
+        state = {id(v): v for v in (*model.variables, *model.optimizer.variables)}
+        metrics = {id(v) for v in model.metrics_variables}
+        self._variables = [v.value for key, v in state.items() if key not in metrics]
+        self._checkpoint = tf.train.Checkpoint(variables=self._variables)
+        self.step = 0
+        """Step of the last checkpoint that was saved or restored."""
+
+    def save(self, step: int) -> None:
+        """Writes a checkpoint that is either complete or not there.
+
+        Raises: Diverged if a weight is not finite; the older checkpoints stay.
+        """
+        self._check_finite(step)
+        part = self.folder / f"{UNFINISHED}{PREFIX}{step:09d}_{os.getpid()}"
+        try:
+            part.mkdir(parents=True, exist_ok=True)
+            self._checkpoint.write(str(part / "state"))
+            sums = [keras.ops.convert_to_numpy(v) for v in self.model.metrics_variables]
+            np.savez(part / METRICS, *sums)
+            facts = {"step": step, "sha256": {p.name: _digest(p) for p in part.iterdir()}}
+            (part / FACTS).write_text(json.dumps(facts))
+            if self.writes:
+                _flush(part)
+                final = self.folder / f"{PREFIX}{step:09d}"
+                shutil.rmtree(final, ignore_errors=True)
+                part.rename(final)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        self.step = step
+        if self.writes:
+            for old in saved_steps(self.folder)[KEPT:]:
+                _remove(old)
+
+    def restore(self) -> int:
+        """Takes the newest checkpoint that is whole; returns its step, 0 if there is none.
+
+        Raises: ValueError if there are checkpoints and none is whole.
+        """
+        folders = saved_steps(self.folder)
+        for folder in folders:
+            try:
+                facts = _checked_facts(folder)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                sys.stderr.write(
+                    f"The checkpoint {folder} is damaged ({error}); trying the one before it.\n"
+                )
+                continue
+            reader = self._checkpoint.read(str(folder / "state"))
+            reader.assert_existing_objects_matched().expect_partial()
+            with np.load(folder / METRICS) as archive:
+                self.metrics = [archive[name] for name in archive.files]
+            self.step = facts["step"]
+            return self.step
+        if folders:
+            raise ValueError(
+                f"None of the checkpoints in {self.folder} can be read. Pass --overwrite true to "
+                "train anew."
+            )
+        return 0
+
+    def add_metrics_of_broken_epoch(self) -> None:
+        """Adds what the metrics had counted when the checkpoint was written to what they count now.
+
+        All of them are sums. They are only built by the first step, therefore afterwards.
+        """
+        for variable, before in zip(self.model.metrics_variables, self.metrics, strict=True):
+            variable.assign(variable + before)
+
+    def _check_finite(self, step: int) -> None:
+        for variable in self.model.trainable_variables:
+            if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
+                raise Diverged(f"{variable.path} is not finite after step {step}.")
+
+
+def saved_steps(folder: Path) -> list[Path]:
+    """The checkpoint folders, the newest first."""
+    return sorted(Path(folder).glob(f"{PREFIX}*"), reverse=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what a killed process left half-written."""
+    for part in Path(folder).glob(f"{UNFINISHED}*"):
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _checked_facts(folder: Path) -> dict:
+    """The facts of a checkpoint whose files are all as they were written; errors otherwise."""
+    facts = json.loads((folder / FACTS).read_text())
+    for name, digest in facts["sha256"].items():
+        if _digest(folder / name) != digest:
+            raise ValueError(f"{name} is not what was written")
+    return facts
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _remove(folder: Path) -> None:
+    """Takes the name away first, so that no half-removed folder counts as a checkpoint."""
+    doomed = folder.with_name(f"{UNFINISHED}{folder.name}_old")
+    folder.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _flush(folder: Path) -> None:
+    """Files reach the disk before the name does, also when the power fails."""
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())

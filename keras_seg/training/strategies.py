@@ -1,0 +1,107 @@
+"""Where a training runs: one device, all local ones, several machines, a TPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import nullcontext
+
+import tensorflow as tf
+
+
+def make_strategy(name: str) -> tf.distribute.Strategy | None:
+    """The strategy of a recipe; None for one device without any.
+
+    "auto" takes several workers if TF_CONFIG names them, else a TPU, else all GPUs if there are
+    several. Workers must ask for it before anything else has used TensorFlow.
+
+    Raises: ValueError if what was asked for is not there.
+    """
+    workers = workers_of_environment()
+    if name == "multiworker" and not workers:
+        raise ValueError(
+            'strategy "multiworker" needs TF_CONFIG, such as {"cluster": {"worker": ["host1:2222", '
+            '"host2:2222"]}, "task": {"type": "worker", "index": 0}}, in the environment of each '
+            "worker. Received: none."
+        )
+    if name == "multiworker" or (name == "auto" and len(workers) > 1):
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "tpu" or (name == "auto" and os.environ.get("TPU_NAME")):
+        return _tpu_strategy()
+    if name == "mirrored":
+        devices = _local_devices()
+        return tf.distribute.MirroredStrategy(devices)
+    if name == "auto" and len(tf.config.list_logical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return None
+
+
+def workers_of_environment() -> list[str]:
+    """Addresses of the workers that TF_CONFIG names.
+
+    Raises: ValueError if TF_CONFIG is no JSON.
+    """
+    text = os.environ.get("TF_CONFIG") or "{}"
+    try:
+        return json.loads(text).get("cluster", {}).get("worker", [])
+    except ValueError as error:
+        raise ValueError(f"TF_CONFIG is no JSON: {error}. Received: {text[:200]}") from error
+
+
+def replicas(strategy: tf.distribute.Strategy | None) -> int:
+    return 1 if strategy is None else strategy.num_replicas_in_sync
+
+
+def is_chief(strategy: tf.distribute.Strategy | None) -> bool:
+    """Whether this process writes the files of the run."""
+    if not is_multi_worker(strategy):
+        return True
+    resolver = strategy.cluster_resolver
+    return resolver.task_type in (None, "chief") or (
+        resolver.task_id == 0 and "chief" not in resolver.cluster_spec().jobs
+    )
+
+
+def is_multi_worker(strategy: tf.distribute.Strategy | None) -> bool:
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and bool(
+        strategy.extended._in_multi_worker_mode()
+    )
+
+
+def scope(strategy: tf.distribute.Strategy | None):
+    return nullcontext() if strategy is None else strategy.scope()
+
+
+def check_batch(batch_size: int, strategy: tf.distribute.Strategy | None) -> None:
+    """Raises ValueError if a batch cannot be shared out evenly: no device may be left without."""
+    count = replicas(strategy)
+    if batch_size % count:
+        raise ValueError(
+            f"batch_size={batch_size} cannot be shared out evenly among {count} devices. It counts "
+            f"the crops of all devices together: choose a multiple of {count}."
+        )
+
+
+def jit_of(wanted: bool, strategy: tf.distribute.Strategy | None) -> bool:
+    """XLA only on one device: with several, variables of other devices cannot be reached."""
+    if wanted and replicas(strategy) > 1 and not isinstance(strategy, tf.distribute.TPUStrategy):
+        sys.stderr.write("jit is switched off: XLA does not train on several devices here.\n")
+        return False
+    return wanted
+
+
+def _local_devices() -> list[str]:
+    gpus = tf.config.list_logical_devices("GPU")
+    return [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
+
+
+def _tpu_strategy() -> tf.distribute.Strategy:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
+    except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
+        raise ValueError(
+            f'strategy "tpu" found no TPU: {str(error).splitlines()[0]}. Set TPU_NAME, or choose '
+            "another --strategy."
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)
