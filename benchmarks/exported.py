@@ -10,13 +10,11 @@ meets all alike. Writes `exported.json` and `exported.md`.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.common import RESULTS, machine, machine_line, markdown_table, versions, write
 from keras_seg import inference
 from keras_seg.export.command import export_run
 from keras_seg.inference.keras_runner import KerasRunner
@@ -39,24 +37,15 @@ PACKAGES = ("keras-seg", "tensorflow", "keras", "ai-edge-litert", "onnxruntime",
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path, help="folders that keras-seg train wrote")
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
     record = {
-        "machine": {
-            "processor": _processor(),
-            "cores": os.cpu_count(),
-            "python": platform.python_version(),
-            "threads": options.threads,
-        },
-        "versions": {package: version(package) for package in PACKAGES},
+        "machine": machine(options.threads),
+        "versions": versions(PACKAGES),
         "runs": {run.name: measure(run, options.threads) for run in options.runs},
     }
-    (options.output / "exported.json").write_text(json.dumps(record, indent=1) + "\n")
-    text = markdown(record)
-    (options.output / "exported.md").write_text(text)
-    print(text)
+    write(options.output / "exported.json", record, markdown(record))
 
 
 def measure(run: Path, threads: int) -> list[dict]:
@@ -95,40 +84,30 @@ def measure(run: Path, threads: int) -> list[dict]:
 
 
 def markdown(record: dict) -> str:
-    machine = record["machine"]
-    lines = [
-        f"{machine['processor']}, {machine['threads']} threads, "
-        + ", ".join(f"{package} {number}" for package, number in record["versions"].items())
-        + ". Latency of the network alone, one image at a time, median / 90th percentile.",
-        "",
+    parts = [
+        machine_line(record)
+        + " Latency of the network alone, one image at a time, median / 90th percentile.\n"
     ]
+    header = ("file", "mIoU %", "same class as Keras %", "size MB", "latency ms", "x Keras")
     for name, rows in record["runs"].items():
         height, width, _ = rows[0]["input_shape"]
-        keras_latency = rows[0]["latency_ms_median"]
-        lines += [
-            f"## {name}: {rows[0]['model']}, {height}x{width}, {rows[0]['images']} images",
-            "",
-            "| file | mIoU % | same class as Keras % | size MB | latency ms | x Keras |",
-            "| --- | --- | --- | --- | --- | --- |",
-        ]
-        for row in rows:
-            agreement = "" if row["agreement"] is None else f"{100 * row['agreement']:.2f}"
-            median, p90 = row["latency_ms_median"], row["latency_ms_p90"]
-            lines.append(
-                f"| {row['file']} | {100 * row['miou']:.2f} | {agreement} "
-                f"| {row['size_bytes'] / 1e6:.2f} | {median:.1f} / {p90:.1f} "
-                f"| {keras_latency / median:.2f} |"
-            )
-        lines.append("")
-    return "\n".join(lines)
+        parts.append(
+            f"## {name}: {rows[0]['model']}, {height}x{width}, {rows[0]['images']} images\n"
+        )
+        parts.append(markdown_table(header, [cells(row, rows[0]) for row in rows]))
+    return "\n".join(parts)
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+def cells(row: dict, keras_row: dict) -> list[str]:
+    median, p90 = row["latency_ms_median"], row["latency_ms_p90"]
+    return [
+        row["file"],
+        f"{100 * row['miou']:.2f}",
+        "" if row["agreement"] is None else f"{100 * row['agreement']:.2f}",
+        f"{row['size_bytes'] / 1e6:.2f}",
+        f"{median:.1f} / {p90:.1f}",
+        f"{keras_row['latency_ms_median'] / median:.2f}",
+    ]
 
 
 if __name__ == "__main__":

@@ -37,14 +37,14 @@ def addons_case(case):
     }
 
 
-def pool_and_unpool(padding, pool_size=2, strides=2, dtype=None):
+def pool_and_unpool(padding, pool_size=2, strides=2, dtype=None, training=False):
     """Function (x, values) → (maxima, places, unpooled values)."""
     pool = MaxPoolingWithIndices2D(pool_size, strides, padding, dtype=dtype)
     unpool = MaxUnpooling2D(pool_size, strides, padding, dtype=dtype)
 
     def both(x, values):
         maxima, places = pool(x)
-        return maxima, places, unpool(values, places, like=x)
+        return maxima, places, unpool(values, places, like=x, training=training)
 
     return both
 
@@ -63,12 +63,13 @@ MODES = {
 
 
 class TestAgainstPyTorch:
+    @pytest.mark.parametrize("training", [False, True])
     @pytest.mark.parametrize("mode", MODES)
     @pytest.mark.parametrize("case", TILES)
-    def test_maxima_places_and_unpooled_map_are_bit_equal(self, case, mode):
+    def test_maxima_places_and_unpooled_map_are_bit_equal(self, case, mode, training):
         arrays = torch_case(case)
         padding = "same" if META[case]["ceil_mode"] else "valid"
-        run = MODES[mode](pool_and_unpool(padding), arrays["x"].shape[-1])
+        run = MODES[mode](pool_and_unpool(padding, training=training), arrays["x"].shape[-1])
         maxima, places, unpooled = run(tf.constant(arrays["x"]), tf.constant(arrays["decoder"]))
         np.testing.assert_array_equal(maxima, arrays["pooled"])
         np.testing.assert_array_equal(places, arrays["code"])
@@ -155,18 +156,57 @@ def _at(positions, shape):
     return mask.reshape(shape)
 
 
+GENERAL = [(3, 2), (2, 1), ((3, 2), (2, 3)), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize("mode", ["eager", "free size", "XLA"])
 @pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize(("size", "strides"), [(3, 2), (2, 1), ((3, 2), (2, 3)), (2, 3)])
-def test_general_windows_equal_those_of_tensorflow(size, strides, padding):
-    x = np.random.default_rng(0).integers(0, 4, (2, 9, 8, 3)).astype("float32")
-    values = MaxPoolingWithIndices2D(size, strides, padding)(x)[0] + 1
-    maxima, _, unpooled = pool_and_unpool(padding, size, strides)(tf.constant(x), values)
-    expected, positions = tf.nn.max_pool_with_argmax(
-        x, size, strides, padding.upper(), include_batch_in_index=False
-    )
-    np.testing.assert_array_equal(maxima, expected)
-    scattered = MaxUnpooling2D(size, strides, padding)(values, positions, like=x)
-    np.testing.assert_array_equal(unpooled, scattered)
+@pytest.mark.parametrize(("size", "strides"), GENERAL)
+class TestGeneralWindows:
+    """Whole numbers, so that many are equal and sums of those that overlap are exact."""
+
+    X = np.random.default_rng(0).integers(0, 4, (2, 10, 8, 3)).astype("float32")
+
+    def expected(self, size, strides, padding):
+        """Maxima, and for each the position in the flat map of its image."""
+        return tf.nn.max_pool_with_argmax(
+            self.X, size, strides, padding.upper(), include_batch_in_index=False
+        )
+
+    @pytest.mark.parametrize("training", [False, True])
+    def test_maxima_and_unpooled_map_equal_tensorflows(
+        self, size, strides, padding, mode, training
+    ):
+        maxima, positions = self.expected(size, strides, padding)
+        both = pool_and_unpool(padding, size, strides, training=training)
+        found, _, unpooled = MODES[mode](both, 3)(tf.constant(self.X), maxima + 1)
+        np.testing.assert_array_equal(found, maxima)
+        scattered = np.zeros((2, self.X[0].size), "float32")
+        for image, at, values in zip(scattered, positions, maxima + 1, strict=True):
+            np.add.at(image, np.ravel(at), np.ravel(values))
+        np.testing.assert_array_equal(unpooled, scattered.reshape(self.X.shape))
+
+    def test_gradients_go_to_the_winner_and_come_from_it(self, size, strides, padding, mode):
+        maxima, positions = self.expected(size, strides, padding)
+        both = pool_and_unpool(padding, size, strides)
+        rng = np.random.default_rng(1)
+        upstream = rng.integers(-4, 5, maxima.shape).astype("float32")
+        upstream_map = rng.integers(-4, 5, self.X.shape).astype("float32")
+
+        def gradients(x, values):
+            with tf.GradientTape() as tape:
+                tape.watch([x, values])
+                maxima, _, unpooled = both(x, values)
+            return tape.gradient((maxima, unpooled), [x, values], (upstream, upstream_map))
+
+        dx, dvalues = MODES[mode](gradients, 3)(tf.constant(self.X), maxima)
+        expected = np.zeros((2, self.X[0].size), "float32")
+        for image, at, values in zip(expected, positions, upstream, strict=True):
+            np.add.at(image, np.ravel(at), np.ravel(values))
+        np.testing.assert_array_equal(dx, expected.reshape(self.X.shape))
+        flat = upstream_map.reshape(2, -1)
+        picked = [image[at] for image, at in zip(flat, np.asarray(positions), strict=True)]
+        np.testing.assert_array_equal(dvalues, picked)
 
 
 class TestLayers:

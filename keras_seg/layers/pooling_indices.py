@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras import KerasTensor
 
 from keras_seg.layers.pooling_windows import LARGEST, Windows, max_pool, scatter, unpool
+from keras_seg.layers.xla import compiled_by_xla
 
 PADDINGS = ("same", "valid")
 
@@ -86,16 +87,17 @@ class MaxUnpooling2D(keras.layers.Layer):
         super().__init__(**base_config)
         self.windows = _windows(pool_size, strides, padding)
 
-    def call(self, values, places=None, like=None):
+    def call(self, values, places=None, like=None, training=False):
         values, places = _pair(values, places)
         size = self._target(values.shape, None if like is None else like.shape)
         if None in size:
             size = self._target(tf.shape(values), None if like is None else tf.shape(like))
         if places.dtype == tf.uint8:
-            return unpool(values, places, size, self.windows)
+            for_export = not training and not compiled_by_xla()
+            return unpool(values, places, size, self.windows, for_export=for_export)
         return scatter(values, places, size)
 
-    def compute_output_spec(self, values, places=None, like=None):
+    def compute_output_spec(self, values, places=None, like=None, training=False):
         values, _ = _pair(values, places)
         size = self._target(values.shape, None if like is None else like.shape)
         return KerasTensor((values.shape[0], *size, values.shape[3]), self.compute_dtype)

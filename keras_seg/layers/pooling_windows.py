@@ -2,12 +2,16 @@
 
 `split` and `join` are each other's adjoint, and so are picking by place and unpooling: the
 gradients below say just that. All that they keep are the places, a byte a window.
+
+What TensorFlow runs fastest is not what TFLite does, so that unpooling has two spellings with the
+same result. Gradients are never exported, and may use operators and types that TFLite lacks.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
 LARGEST = 256
@@ -36,8 +40,8 @@ class Windows:
 
     def split(self, x) -> list:
         """(B, H, W, C) → for each element of the windows, row by row, its map (B, h, w, C)."""
-        if self._are_2x2_tiles():
-            return tf.split(tf.nn.space_to_depth(self._even(x), 2), 4, axis=-1)
+        if self.are_2x2_tiles():
+            return tf.split(tf.nn.space_to_depth(self.even(x), 2), 4, axis=-1)
         size = _size(x)
         spans = [(self.pooled(a, size[a]) - 1) * self.strides[a] + 1 for a in (0, 1)]
         x = tf.pad(x, ((0, 0), *self._borders(size), (0, 0)), constant_values=x.dtype.min)
@@ -49,20 +53,29 @@ class Windows:
 
     def join(self, maps: list, size):
         """Maps of the elements → (B, *size, C); what several of them write to a pixel adds up."""
-        if self._are_2x2_tiles():
+        if self.are_2x2_tiles():
             return _fit(tf.nn.depth_to_space(tf.concat(maps, axis=-1), 2), size)
         total = 0
         for element, x in enumerate(maps):
             shifts = zip(divmod(element, self.size[1]), self.size, strict=True)
             pads = [(shift, length - shift) for shift, length in shifts]
             total += tf.pad(_spread(x, self.strides), ((0, 0), *pads, (0, 0)))
-        (top, _), (left, _) = self._borders(size)
-        return _fit(total[:, top:, left:], size)
+        return self.without_borders(total, size)
 
-    def _are_2x2_tiles(self) -> bool:
+    def without_borders(self, x, size):
+        """What windows from the first to the last cover → (B, *size, C), the map in it."""
+        if self.padding == "same" and not self.are_2x2_tiles():  # these have none before the map
+            (top, _), (left, _) = self._borders(size)
+            x = x[:, top:, left:]
+        return _fit(x, size)
+
+    def are_tiles(self) -> bool:
+        return self.size == self.strides
+
+    def are_2x2_tiles(self) -> bool:
         return self.size == self.strides == (2, 2)
 
-    def _even(self, x):
+    def even(self, x):
         """Repeats an odd last row or column, or drops it: a copy never comes first among equals."""
         for axis in (1, 2):
             length = _size(x)[axis - 1]
@@ -95,40 +108,87 @@ def max_pool(x, windows: Windows):
     @tf.custom_gradient
     def pooled(x):
         size = _size(x)
-        first, *others = windows.split(x)
-        best, place = first, None
-        for element, other in enumerate(others, start=1):
-            better = other > best
-            moved = tf.cast(better, tf.int32) * element  # later elements have larger numbers
-            place = moved if place is None else tf.maximum(place, moved)
-            best = tf.maximum(best, other)
-        # TFLite computes with int32 and keeps uint8
-        place = tf.zeros_like(best, tf.uint8) if place is None else tf.cast(place, tf.uint8)
+        maps = windows.split(x)
+        best, place = (_best_of_4 if windows.are_2x2_tiles() else _best)(maps)
+        place = tf.cast(place, tf.uint8)  # TFLite computes with int32 and keeps uint8
         return (best, place), lambda upstream, _: unpool(upstream, place, size, windows)
 
     return pooled(x)
 
 
-def unpool(values, places, size, windows: Windows):
-    """Values and uint8 places (B, h, w, C) → (B, *size, C) with each value at its place."""
+def _best_of_4(maps):
+    """Winners of the rows, then of both: a comparison less wide than `_best`'s, and no product."""
+    a, b, c, d = maps
+    upper, lower = tf.maximum(a, b), tf.maximum(c, d)
+    in_upper, in_lower = tf.cast(b > a, tf.int32), tf.cast(d > c, tf.int32) + 2
+    return tf.maximum(upper, lower), tf.where(lower > upper, in_lower, in_upper)
+
+
+def _best(maps):
+    best, *others = maps
+    place = tf.zeros_like(best, tf.int32)
+    for element, other in enumerate(others, start=1):
+        moved = tf.cast(other > best, tf.int32) * element  # later elements have larger numbers
+        place = tf.maximum(place, moved)
+        best = tf.maximum(best, other)
+    return best, place
+
+
+def unpool(values, places, size, windows: Windows, *, for_export: bool = False):
+    """Values and uint8 places (B, h, w, C) → (B, *size, C) with each value at its place.
+
+    for_export: the spelling for TFLite, where a broadcast of five axes takes ten times as long. In
+    TensorFlow it takes half of the other's time, compiled by XLA a quarter.
+    """
+    place = _by_broadcast if windows.are_tiles() and not for_export else _by_element
 
     @tf.custom_gradient
     def placed(values):
-        number = tf.cast(places, tf.int32)
-        zero = tf.zeros((), values.dtype)
-        elements = range(windows.size[0] * windows.size[1])
-        maps = [tf.where(tf.equal(number, element), values, zero) for element in elements]
-        return windows.join(maps, size), lambda upstream: pick(upstream, places, windows)
+        result = place(values, places, size, windows)
+        return result, lambda upstream: pick(upstream, places, windows)
 
     return placed(values)
 
 
+def _by_element(values, places, size, windows: Windows):
+    number = tf.cast(places, tf.int32)
+    zero = tf.zeros((), values.dtype)
+    elements = range(windows.size[0] * windows.size[1])
+    maps = [tf.where(tf.equal(number, element), values, zero) for element in elements]
+    return windows.join(maps, size)
+
+
+def _by_broadcast(values, places, size, windows: Windows):
+    """(B h, 1, w, 1, C) against the numbers of a window's elements, (1, rows, 1, columns, 1)."""
+    (height, width), channels = _size(values), values.shape[3]
+    rows, columns = windows.size
+    number = np.arange(rows * columns, dtype="uint8").reshape(1, rows, 1, columns, 1)
+    values, places = (tf.reshape(x, (-1, 1, width, 1, channels)) for x in (values, places))
+    x = tf.where(tf.equal(places, number), values, tf.zeros((), values.dtype))
+    x = tf.reshape(x, (-1, height * rows, width * columns, channels))
+    return windows.without_borders(x, size)
+
+
 def pick(x, places, windows: Windows):
     """(B, H, W, C) → (B, h, w, C): of each window the element that `places` names."""
+    if windows.are_2x2_tiles():
+        return _pick_of_4(windows.even(x), places)
     picked, *others = windows.split(x)
     for element, other in enumerate(others, start=1):
         picked = tf.where(tf.equal(places, tf.constant(element, places.dtype)), other, picked)
     return picked
+
+
+def _pick_of_4(x, places):
+    """Rows first, which lie in one piece each: half of the map is left after one selection."""
+    (_, width), channels = _size(places), places.shape[3]
+    is_lower = places > np.uint8(1)
+    is_right = tf.equal(places, np.uint8(1)) | tf.equal(places, np.uint8(3))
+    is_lower = tf.concat([is_lower, is_lower], axis=-1)
+    upper, lower = tf.split(tf.reshape(x, (-1, 2, width * 2 * channels)), 2, axis=1)
+    upper, lower = (tf.reshape(rows, tf.shape(is_lower)) for rows in (upper, lower))
+    left, right = tf.split(tf.where(is_lower, lower, upper), 2, axis=-1)
+    return tf.where(is_right, right, left)
 
 
 def scatter(values, positions, size):

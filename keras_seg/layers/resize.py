@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 from keras import ops
-from tensorflow.python.framework.ops import get_default_graph
-from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+
+from keras_seg.layers.xla import compiled_by_xla
 
 GRIDS = ("half_pixel", "align_corners", "top_left")
 INTERPOLATIONS = ("bilinear", "nearest")
@@ -57,7 +57,7 @@ class Resize(keras.layers.Layer):
         size = self._target(x.shape, None if like is None else like.shape)[1:3]
         if None in size:
             size = tf.shape(x)[1:3] * self.scale if like is None else tf.shape(like)[1:3]
-        if self.interpolation == "bilinear" and GraphOrParentsInXlaContext(get_default_graph()):
+        if self.interpolation == "bilinear" and compiled_by_xla():
             resized = _interpolated(x, (size[0], size[1]), self.grid)
         else:
             resized = self._operator()(

@@ -1,0 +1,56 @@
+"""Another environment that is measured beside this one: a process that answers questions."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+ANSWER = "peer-answer:"
+"""What a line of the peer's standard output begins with if it is an answer, and no library's."""
+
+
+class Peer:
+    """A script under another interpreter, asked by a line of JSON, answering by one.
+
+    The process stays up between questions, so that its runs can alternate with runs of this
+    process. The script reads `{"do": name, ...}` and prints `peer-answer:{...}`; an answer with
+    the key "error" is raised here.
+
+    Raises: RuntimeError if the process ends or reports an error, with what it said.
+    """
+
+    def __init__(self, python: str | Path, script: Path, arguments: Sequence[str] = ()):
+        self.name = script.stem
+        self._process = subprocess.Popen(
+            [str(python), str(script), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def ask(self, do: str, **details) -> dict:
+        try:
+            self._process.stdin.write(json.dumps({"do": do} | details) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the process has ended, which the missing answer tells
+        for line in self._process.stdout:
+            if line.startswith(ANSWER):
+                answer = json.loads(line.removeprefix(ANSWER))
+                if "error" in answer:
+                    raise RuntimeError(f"{self.name} failed at {do}: {answer['error']}")
+                return answer
+        raise RuntimeError(f"{self.name} ended with code {self._process.wait()} at {do}.")
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
