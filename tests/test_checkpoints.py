@@ -51,7 +51,7 @@ class TestStrictness:
 
 
 class TestReading:
-    @pytest.mark.parametrize("wrapper", ["state_dict", "model_state", "model"])
+    @pytest.mark.parametrize("wrapper", ["state_dict", "model_state", "model", "net"])
     @pytest.mark.parametrize("prefix", ["", "module.", "model.", "module.model."])
     def test_wrappers_and_prefixes_are_seen_through(self, state, wrapper, prefix):
         wrapped = {wrapper: {prefix + name: array for name, array in state.items()}, "epoch": 3}
@@ -75,6 +75,28 @@ class TestReading:
         np.testing.assert_array_equal(
             convert(tmp_path / "weights.pth", "milesial")(PIXELS), expected
         )
+
+    def test_trainable_tensors_of_torch_are_taken_as_they_are(self):
+        class Parameter:
+            """As torch.nn.Parameter: no array as long as it is trainable, or on a GPU."""
+
+            shape, dtype = (3,), "torch.bfloat16"
+
+            def detach(self):
+                return self
+
+            cpu = detach
+
+            def is_floating_point(self):
+                return True
+
+            def float(self):
+                return np.ones(3, "float32")
+
+            def __array__(self, *_):
+                raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+
+        np.testing.assert_array_equal(read({"layer.bias": Parameter()})["layer.bias"], np.ones(3))
 
     def test_torch_files_without_torch_say_what_to_do(self, tmp_path, monkeypatch):
         monkeypatch.setitem(__import__("sys").modules, "torch", None)

@@ -83,6 +83,9 @@ class TestOptions:
             ({"concat": "skip"}, "concat must be one of"),
             ({"upsampling": "bilinear", "widths": (3, 5)}, "must be even"),
             ({"decoder_widths": (8, 8)}, "decoder_widths must have 4 entries"),
+            ({"centre": True}, "centre=True needs a backbone"),
+            (BACKBONE | {"decoder_widths": (8, 8)}, "or 3 or 4 for an encoder"),
+            (BACKBONE | {"decoder_widths": (8,) * 6}, "decoder_widths must have 5 entries"),
             ({"backbone": "resnet18", "padding": "valid"}, "A backbone has its own"),
             ({"backbone": "resnet18", "widths": NARROW}, "A backbone has its own"),
             ({"backbone": "resnet17"}, "Did you mean 'resnet1"),
@@ -122,6 +125,31 @@ class TestBackbone:
     def test_pixels_are_normalised_as_for_imagenet(self):
         assert models.unet((64, 64, 3), 2, **BACKBONE).get_layer("preprocessing").mode == "imagenet"
         assert models.unet((64, 64, 3), 2, widths=NARROW).get_layer("preprocessing").mode == "unit"
+
+    @pytest.mark.parametrize("network", ["unet", "unetplusplus"])
+    @pytest.mark.parametrize("steps", [3, 4])
+    def test_fewer_steps_up_cut_the_encoder_off(self, network, steps):
+        options = BACKBONE | {"decoder_widths": (8, 4, 4, 4)[:steps]}
+        model = models.build(network, (None, None, 3), 2, **options)
+        assert model(PIXELS[:, :75, :109]).shape == (1, 75, 109, 2)
+        names = [layer.name for layer in model.layers]
+        stages = {int(name[5]) for name in names if name.startswith("layer")}
+        assert max(stages) == steps - 1
+
+    @pytest.mark.parametrize(
+        "network", ["unet", pytest.param("unetplusplus", marks=pytest.mark.slow)]
+    )
+    def test_convnext_which_begins_at_stride_4_makes_unets(self, network):
+        options = BACKBONE | {"backbone": "convnext_tiny", "backbone_options": None}
+        model = models.build(network, (64, 96, 3), 2, **options)
+        assert model.output.shape == (None, 64, 96, 2)
+        assert np.isfinite(model(PIXELS[:, :64, :96])).all()
+
+    def test_a_centre_stands_between_encoder_and_decoder(self):
+        model = models.unet((64, 96, 3), 2, centre=True, **BACKBONE)
+        first = model.get_layer("centre.double_conv.0")
+        assert first.kernel.shape[2:] == (32, 32)
+        assert first.input is model.get_layer("layer4.1.act").output
 
     def test_steps_without_a_map_of_the_encoder_have_no_skip(self):
         image = x = keras.Input((None, None, 3))

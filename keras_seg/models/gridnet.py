@@ -69,10 +69,12 @@ def gridnet(
         use_bias: whether convolutions have a bias.
         upsampling: "transposed" (3x3, stride 2) or "bilinear" before the block.
         stem: "plain" (two convolutions), "residual" (a lateral block whose shortcut is a 3x3
-            convolution) or "rows": no stem, the network takes a list of feature maps, one a row
-            (`input_shape` then is a list of shapes too, or the shape of the first).
+            convolution where the width changes) or "rows": no stem, the network takes a list of
+            feature maps, one a row (`input_shape` then is a list of shapes too, or the shape of
+            the first).
         head: "plain" (two convolutions), "residual" as for the stem, or "shortcut"
-            (convolution, activation, convolution beside a 1x1 convolution).
+            (convolution, activation, convolution beside a 1x1 convolution, which is left out if
+            the row has as many channels as there are classes).
         dropout: probability that a lateral block is skipped in a training step, by TotalDropout.
 
     Differs from the paper: 3x3 convolutions where the code has transposed ones of stride 1, which
@@ -162,9 +164,7 @@ def last(x, num_classes: int, style: Style, head: str):
     y = norm_act(y, style, "last.1", "last.2")
     y = conv(y, num_classes, style, name="last.3")
     if head == "shortcut":
-        return layers.Add(name="last.add")(
-            [y, conv(x, num_classes, style, kernel=1, name="last.shortcut")]
-        )
+        return layers.Add(name="last.add")([y, projected(x, num_classes, style, 1, name="last")])
     return blocks.batch_norm(y, name="last.4") if style.norm else y
 
 
@@ -183,8 +183,15 @@ def up(x, like, width: int, style: Style, *, name: str):
 
 
 def residual_block(x, width: int, style: Style, *, name: str):
-    shortcut = conv(x, width, style, name=f"{name}.shortcut")
+    shortcut = projected(x, width, style, 3, name=name)
     return layers.Add(name=f"{name}.add")([block(x, width, style, name=name), shortcut])
+
+
+def projected(x, width: int, style: Style, kernel: int, *, name: str):
+    """The shortcut past a block: convolved where the width changes, else as it is."""
+    if x.shape[-1] == width:
+        return x
+    return conv(x, width, style, kernel=kernel, name=f"{name}.shortcut")
 
 
 def block(x, width: int, style: Style, *, stride: int = 1, upward: bool = False, name: str):

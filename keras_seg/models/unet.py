@@ -41,6 +41,7 @@ def unet(
     norm: bool | None = None,
     use_bias: bool | None = None,
     dropout: float | None = None,
+    centre: bool = False,
     head_kernel: int = 1,
     any_size: bool = False,
     backbone: str | keras.Model | None = None,
@@ -60,7 +61,8 @@ def unet(
         widths: channels of each resolution, the bridge last; as many resolutions as widths.
         decoder_widths: channels of each step up, deepest first, each as a number or as
             (middle, last). None: those of the resolution, with upsampling="bilinear" half as many
-            below each step, so that both halves of the concatenated map have the same width.
+            below each step, so that both halves of the concatenated map have the same width. With
+            a backbone five; n of them take the encoder no deeper than to stride 2^n.
         padding: "same"; or "valid" for the paper's network: no padding, skips cropped, biases
             instead of batch norm, dropout of 0.5.
         upsampling: "transposed" (2x2 convolutions, as the paper), "bilinear", or with a backbone
@@ -70,6 +72,8 @@ def unet(
         norm, use_bias: batch norm after, and bias in, the 3x3 convolutions. None: one of the two,
             norm with padding="same", bias with "valid".
         dropout: rate at the end of the contracting path, after its two deepest resolutions.
+        centre: with a backbone, two more convolutions between encoder and decoder, as
+            segmentation_models.pytorch has them behind a VGG.
         head_kernel: size of the last convolution.
         any_size: take sizes that are no multiple: pooling drops the odd row, and the up-sampled
             map is padded with zeros to the size of its skip.
@@ -91,7 +95,7 @@ def unet(
     blocks.check_classes(num_classes, activation)
     if upsampling is None:
         upsampling = "transposed" if backbone is None else "nearest"
-    _check(widths, decoder_widths, padding, upsampling, concat, backbone)
+    _check(widths, decoder_widths, padding, upsampling, concat, backbone, centre)
     norm = padding == "same" if norm is None else norm
     dropout = (0.5 if padding == "valid" else 0.0) if dropout is None else dropout
     conv = partial(
@@ -109,9 +113,12 @@ def unet(
             weights=backbone_weights,
             **backbone_options or {},
         )
-        x = _dropout(features[-1], dropout, name="dropout")
-        skips = [None, *features[:-1]]  # nothing at the size of the image
         decoder_widths = decoder_widths or BACKBONE_DECODER_WIDTHS
+        *skips, x = features[: len(decoder_widths)]
+        skips.insert(0, None)  # nothing at the size of the image
+        if centre:
+            x = conv(x, x.shape[-1], name="centre")
+        x = _dropout(x, dropout, name="dropout")
     else:
         if decoder_widths is None:
             widths, decoder_widths = _own_widths(widths, upsampling)
@@ -209,6 +216,16 @@ def backbone_encoder(backbone, input_shape, preprocessing: str | None, **options
     return backbone.input, [backbone.output.get(f"stride_{stride}") for stride in (2, 4, 8, 16, 32)]
 
 
+def check_decoder_widths(decoder_widths):
+    """Raises: ValueError for fewer steps up than three, or more than an encoder has maps."""
+    most = len(BACKBONE_DECODER_WIDTHS)
+    if not 3 <= len(decoder_widths) <= most:
+        raise ValueError(
+            f"decoder_widths must have {most} entries, one a step up, or 3 or 4 for an encoder "
+            f"that is cut off. Received: {decoder_widths}"
+        )
+
+
 def _dropout(x, rate: float, *, name: str):
     return layers.Dropout(rate, name=name)(x) if rate else x
 
@@ -237,7 +254,7 @@ def _sizes(depth: int, padding: str) -> dict:
     }
 
 
-def _check(widths, decoder_widths, padding, upsampling, concat, backbone):
+def _check(widths, decoder_widths, padding, upsampling, concat, backbone, centre):
     blocks.check_widths(widths, 2)
     blocks.check_choice("padding", padding, PADDINGS)
     known = UPSAMPLINGS if backbone is None else BACKBONE_UPSAMPLINGS
@@ -248,10 +265,14 @@ def _check(widths, decoder_widths, padding, upsampling, concat, backbone):
             "A backbone has its own padding and widths. Received: a backbone with "
             f"padding={padding!r}, widths={tuple(widths)}. Set decoder_widths."
         )
-    steps = len(widths) - 1 if backbone is None else len(BACKBONE_DECODER_WIDTHS)
-    if decoder_widths is not None and len(decoder_widths) != steps:
+    if backbone is not None:
+        check_decoder_widths(decoder_widths or BACKBONE_DECODER_WIDTHS)
+    elif centre:
+        raise ValueError("centre=True needs a backbone. Received: none. Set widths instead.")
+    elif decoder_widths is not None and len(decoder_widths) != len(widths) - 1:
         raise ValueError(
-            f"decoder_widths must have {steps} entries, one a step up. Received: {decoder_widths}"
+            f"decoder_widths must have {len(widths) - 1} entries, one a step up. Received: "
+            f"{decoder_widths}"
         )
     if upsampling == "bilinear" and decoder_widths is None and any(w % 2 for w in widths):
         raise ValueError(

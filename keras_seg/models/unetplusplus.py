@@ -13,7 +13,7 @@ from keras import layers
 from keras_seg import blocks
 from keras_seg.models.inference_form import changed_copy
 from keras_seg.models.registry import register
-from keras_seg.models.unet import BACKBONE_DECODER_WIDTHS, backbone_encoder
+from keras_seg.models.unet import BACKBONE_DECODER_WIDTHS, backbone_encoder, check_decoder_widths
 
 WIDTHS = (32, 64, 128, 256, 512)
 UPSAMPLINGS = ("transposed", "bilinear", "nearest")
@@ -79,7 +79,8 @@ def unetplusplus(
             ResNet.
         decoder_widths: with a backbone, channels of the last node of each row, deepest first, and
             of the step to the size of the image, or of two where the encoder begins at stride
-            4. Other nodes have those of the encoder's row.
+            4. Other nodes have those of the encoder's row. n of them take the encoder no deeper
+            than to stride 2^n.
         preprocessing: "backbone" for what the encoder's ImageNet weights were trained with, "unit"
             without a backbone.
 
@@ -110,7 +111,7 @@ def unetplusplus(
             weights=backbone_weights,
             **backbone_options or {},
         )
-        column = [x for x in column if x is not None]
+        column = [x for x in column[: len(decoder_widths)] if x is not None]
         widths = [x.shape[-1] for x in column]
         last_widths = decoder_widths
     else:
@@ -225,8 +226,4 @@ def _check(widths, decoder_widths, upsampling, concat, backbone, deep_supervisio
             "A backbone has its own widths, and no deep supervision. Received: a backbone with "
             f"widths={tuple(widths)}, deep_supervision={deep_supervision}. Set decoder_widths."
         )
-    if len(decoder_widths) != len(BACKBONE_DECODER_WIDTHS):
-        raise ValueError(
-            f"decoder_widths must have {len(BACKBONE_DECODER_WIDTHS)} entries, four rows deepest "
-            f"first and the last step. Received: {decoder_widths}"
-        )
+    check_decoder_widths(decoder_widths)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
+WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model", "net", "network")
 """Entries under which training scripts keep the network's own tensors."""
 PREFIXES = ("module.", "model.")
 """What data-parallel and loss wrappers put before every name."""
@@ -23,7 +23,7 @@ def read(checkpoint: Mapping | str | Path) -> dict[str, np.ndarray]:
     """
     content = checkpoint if isinstance(checkpoint, Mapping) else _read_file(Path(checkpoint))
     content = _unwrapped(content)
-    tensors = {str(name): np.asarray(value) for name, value in content.items() if _is_tensor(value)}
+    tensors = {str(name): _as_array(value) for name, value in content.items() if _is_tensor(value)}
     if not tensors:
         raise ValueError(
             f"The checkpoint holds no tensors. Received the entries: {[*content][:8]}. Pass the "
@@ -91,18 +91,15 @@ def _read_torch(path: Path) -> Mapping:
             ".safetensors where PyTorch is installed."
         ) from error
     # weights_only: a pickle from the internet must not run code here
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    return _as_arrays(content, torch)
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _as_arrays(value, torch):
-    """Tensors as arrays, all the way down; half and bfloat16 become float32."""
-    if isinstance(value, torch.Tensor):
+def _as_array(value) -> np.ndarray:
+    """A tensor of any framework as an array; PyTorch's half and bfloat16 become float32."""
+    if hasattr(value, "detach"):  # PyTorch's, which may be trainable or on a GPU
         value = value.detach().cpu()
-        return (value.float() if value.is_floating_point() else value).numpy()
-    if isinstance(value, Mapping):
-        return {name: _as_arrays(entry, torch) for name, entry in value.items()}
-    return value
+        value = value.float() if value.is_floating_point() else value
+    return np.asarray(value)
 
 
 def _unwrapped(content: Mapping) -> Mapping:

@@ -12,19 +12,21 @@ from keras_seg.checkpoints.registry import Shapes
 def resnet_name(shapes: Shapes) -> str:
     """ "resnet50" for tensors `layer1.0.conv1.weight`, .... of its shapes.
 
+    Of an encoder that was cut off it is the shallowest ResNet that begins so.
     Raises: ValueError if no ResNet has as many blocks.
     """
     counts = tuple(
         len({name.split(".")[1] for name in shapes if name.startswith(f"layer{stage}.")})
         for stage in (1, 2, 3, 4)
+        if f"layer{stage}.0.conv1.weight" in shapes
     )
     bottleneck = "layer1.0.conv3.weight" in shapes
     for depth, blocks in BLOCKS.items():
         # 34 and 50 have as many blocks, of two or three convolutions
-        if blocks == counts and bottleneck == (depth >= BOTTLENECK_FROM):
+        if counts and blocks[: len(counts)] == counts and bottleneck == (depth >= BOTTLENECK_FROM):
             return f"resnet{depth}"
     raise ValueError(
-        f"No ResNet has {counts} blocks in its four stages. Received tensors of another encoder."
+        f"No ResNet has {counts} blocks in its stages. Received tensors of another encoder."
     )
 
 

@@ -21,7 +21,7 @@ def timm(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     Returns a dict: "features", the last map before timm's pooling (not for HRNet, which has four
     last maps), and the maps "stride_2" to "stride_32".
     """
-    name, found = _network(shapes)
+    name, found = encoder_of(shapes)
     model = backbones.build(name, input_shape, preprocessing=None, **found | options)
     if name.startswith("hrnet"):
         return model
@@ -39,7 +39,7 @@ def torchvision(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     return timm(shapes, input_shape, options)
 
 
-def _network(shapes: Shapes) -> tuple[str, dict]:
+def encoder_of(shapes: Shapes) -> tuple[str, dict]:
     """(name, options) of the encoder that tensors of these shapes belong to."""
     if "transition1.0.0.weight" in shapes:
         variant = variant_from_shapes(shapes)

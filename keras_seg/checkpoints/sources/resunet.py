@@ -68,6 +68,7 @@ def rishikksh20_resunetplusplus(shapes: Shapes, input_shape, options: dict) -> k
 
 @source(
     "nikhilroxtomar",
+    has=r"^c11\.",
     rename=[
         (r"^c11\.", "input_layer.0."),
         (r"^br1\.bn\.", "input_layer.1."),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import keras
 
 from keras_seg import models
+from keras_seg.backbones.mobilenetv2 import names_from_torchvision
 from keras_seg.checkpoints.registry import Shapes, source
-from keras_seg.checkpoints.sources.facts import resnet_name
+from keras_seg.checkpoints.sources.imagenet import encoder_of
 
 DEPTH = 4
 """Poolings of every U-Net here but smp's."""
-SMP_STEPS = 5
+SMP_STEPS = (5, 4, 3)
+"""Steps up of smp's, `encoder_depth` there; with four or three the deeper stages are not run."""
+SMP_BLOCK = re.compile(r"decoder\.blocks\.(?:x_0_)?(\d+)\.conv1\.0\.weight")
 
 
 @source(
@@ -89,11 +94,47 @@ def unet_of_nested_unet(shapes: Shapes, input_shape, options: dict) -> keras.Mod
 
 
 @source(
+    "nikhilroxtomar",
+    has=r"^e1\.conv\.",
+    rename=[
+        (r"^e1\.conv\.", "inc.double_conv."),
+        *((rf"^e{i + 1}\.conv\.", f"down{i}.maxpool_conv.1.double_conv.") for i in (1, 2, 3)),
+        (r"^b\.", "down4.maxpool_conv.1.double_conv."),
+        (r"^d(\d)\.up\.", r"up\1.up."),
+        (r"^d(\d)\.conv\.", r"up\1.conv.double_conv."),
+        (r"^outputs\.", "outc.conv."),
+        (r"\.conv1\.", ".0."),
+        (r"\.bn1\.", ".1."),
+        (r"\.conv2\.", ".3."),
+        (r"\.bn2\.", ".4."),
+    ],
+)
+def nikhilroxtomar(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """Semantic-Segmentation-Architecture, PyTorch/unet.py."""
+    return _unet(shapes, input_shape, options, concat="up_first")
+
+
+def without_unused_stages(tensors: dict) -> dict:
+    """Takes out the stages of a ResNet that smp keeps but does not run: those below the decoder."""
+    steps = 1 + max(int(match[1]) for name in tensors if (match := SMP_BLOCK.match(name)))
+
+    def is_run(name):
+        stage = re.match(r"encoder\.layer(\d)\.", name)
+        return stage is None or int(stage[1]) < steps  # layer1 is behind the second step down
+
+    return {name: array for name, array in tensors.items() if is_run(name)}
+
+
+@source(
     "smp",
     has=r"^decoder\.blocks\.0\.conv1\.0\.",
+    prepare=without_unused_stages,
     rename=[
         (r"^encoder\.", ""),
-        *((rf"^decoder\.blocks\.{i}\.", f"up{i + 1}.conv.double_conv.") for i in range(SMP_STEPS)),
+        *names_from_torchvision(),
+        *((rf"^decoder\.blocks\.{i}\.", f"up{i + 1}.conv.double_conv.") for i in range(5)),
+        (r"^decoder\.center\.0\.", "centre.double_conv.conv1."),
+        (r"^decoder\.center\.1\.", "centre.double_conv.conv2."),
         (r"\.double_conv\.conv1\.", ".double_conv."),
         (r"\.double_conv\.conv2\.0", ".double_conv.3"),
         (r"\.double_conv\.conv2\.1", ".double_conv.4"),
@@ -101,9 +142,11 @@ def unet_of_nested_unet(shapes: Shapes, input_shape, options: dict) -> keras.Mod
     ],
 )
 def smp_unet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """Unet of segmentation_models.pytorch on a ResNet."""
+    """Unet of segmentation_models.pytorch on a ResNet, VGG or MobileNetV2."""
+    steps = sum(f"up{step}.conv.double_conv.0.weight" in shapes for step in range(1, 6))
     found = {
-        "decoder_widths": tuple(last for _, last in _decoder_widths(shapes, SMP_STEPS)),
+        "decoder_widths": tuple(last for _, last in _decoder_widths(shapes, steps)),
+        "centre": "centre.double_conv.0.weight" in shapes,
         "norm": "up1.conv.double_conv.1.weight" in shapes,
         "use_bias": "up1.conv.double_conv.0.bias" in shapes,
         "head_kernel": shapes["outc.conv.weight"][-1],
@@ -111,41 +154,55 @@ def smp_unet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     return _smp("unet", shapes, shapes["outc.conv.weight"][0], input_shape, found | options)
 
 
-@source(
-    "smp",
-    has=r"^decoder\.blocks\.x_0_0\.conv1\.0\.",
-    rename=[
-        (r"^encoder\.", ""),
-        # Its block x_d_l is the node of our row 3 - l and column l - d + 1; x_0_4 has no skips.
-        *(
-            (rf"^decoder\.blocks\.x_{d}_{step}\.", f"conv{3 - step}_{step - d + 1}.")
-            for step in range(4)
-            for d in range(step + 1)
-        ),
-        (r"^decoder\.blocks\.x_0_4\.", "up5."),
-        (r"^((conv\d_\d|up5)\.conv\d)\.0\.", r"\1."),
-        (r"^(conv\d_\d|up5)\.conv(\d)\.1\.", r"\1.bn\2."),
-        (r"^segmentation_head\.0\.", "final."),
-    ],
-)
 def smp_unetplusplus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """UnetPlusPlus of segmentation_models.pytorch on a ResNet."""
-    last_nodes = ("conv3_1", "conv2_2", "conv1_3", "conv0_4", "up5")
+    """UnetPlusPlus of segmentation_models.pytorch on a ResNet, VGG or MobileNetV2."""
+    steps = next(step for step in SMP_STEPS if f"up{step}.conv1.weight" in shapes)
+    last_nodes = [f"conv{row}_{steps - 1 - row}" for row in range(steps - 2, -1, -1)]
     found = {
-        "decoder_widths": tuple(shapes[f"{node}.conv1.weight"][0] for node in last_nodes),
-        "norm": "up5.bn1.weight" in shapes,
-        "use_bias": "up5.conv1.bias" in shapes,
+        "decoder_widths": tuple(
+            shapes[f"{node}.conv1.weight"][0] for node in (*last_nodes, f"up{steps}")
+        ),
+        "norm": f"up{steps}.bn1.weight" in shapes,
+        "use_bias": f"up{steps}.conv1.bias" in shapes,
         "head_kernel": shapes["final.weight"][-1],
         "concat": "up_first_newest_first",
     }
     return _smp("unetplusplus", shapes, shapes["final.weight"][0], input_shape, found | options)
 
 
+def smp_unetplusplus_names(steps: int) -> list[tuple[str, str]]:
+    """Its block x_d_l is a node of the row l + 1 steps above the deepest; the last has no skip."""
+    return [
+        (r"^encoder\.", ""),
+        *names_from_torchvision(),
+        *(
+            (rf"^decoder\.blocks\.x_{d}_{step}\.", f"conv{steps - 2 - step}_{step - d + 1}.")
+            for step in range(steps - 1)
+            for d in range(step + 1)
+        ),
+        (rf"^decoder\.blocks\.x_0_{steps - 1}\.", f"up{steps}."),
+        (r"^((conv\d_\d|up\d)\.conv\d)\.0\.", r"\1."),
+        (r"^(conv\d_\d|up\d)\.conv(\d)\.1\.", r"\1.bn\2."),
+        (r"^segmentation_head\.0\.", "final."),
+    ]
+
+
+for _steps in SMP_STEPS:  # the deepest first: its names are those of the others, and more
+    source(
+        "smp",
+        has=rf"^decoder\.blocks\.x_0_{_steps - 1}\.conv1\.0\.",
+        prepare=without_unused_stages,
+        rename=smp_unetplusplus_names(_steps),
+        ignore=[r"^decoder\.center\."],  # made for a VGG, but never run
+    )(smp_unetplusplus)
+
+
 def _smp(network, shapes, num_classes, input_shape, options):
+    backbone, backbone_options = encoder_of(shapes)
     facts = {
-        "backbone": resnet_name(shapes),
+        "backbone": backbone,
         "backbone_weights": None,
-        "backbone_options": {"width": shapes["layer1.0.conv1.weight"][0]},
+        "backbone_options": backbone_options,
         "preprocessing": None,
         "upsampling": "nearest",
         "resize_grid": "top_left",
