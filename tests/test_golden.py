@@ -12,10 +12,19 @@ ENCODER_OUTPUTS = ("features", "stride_32")
 """What ImageNet networks are compared by: the last map before the pooling, or HRNet's branches."""
 ONLY_OUTPUT = {"stn_selectnet": "theta"}
 """Networks that give something else than scores."""
-CASES = sorted((Path(__file__).parent / "golden").glob("*.npz"))
+SLOW = {
+    "deeplabv3plus_drn54_jfzhang95",
+    "deeplabv3plus_xception65_jfzhang95",
+    "deeplabv3plus_xception_vainf",
+}
+"""Large networks whose sources have smaller ones among the cases too."""
+CASES = [
+    pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else [])
+    for path in sorted((Path(__file__).parent / "golden").glob("*.npz"))
+]
 
 
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CASES)
 def test_converted_network_equals_its_reference(path):
     facts, expected = read_golden(path)
     state = state_dict(facts["manifest"], facts["seed"], facts["norm_scale"])

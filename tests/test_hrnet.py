@@ -45,7 +45,14 @@ def trainable_parameters(build):
 
 @pytest.mark.parametrize(
     ("backbone", "parameters"),
-    [("hrnet_w18_small_v1", 1_540_819), ("hrnet_w48", 65_859_379)],
+    [
+        ("hrnet_w18_small_v1", 1_540_819),
+        ("hrnet_w48", 65_859_379),
+        pytest.param("hrnet_w18_small_v2", 3_939_579, marks=pytest.mark.slow),
+        pytest.param("hrnet_w18", 9_641_119, marks=pytest.mark.slow),
+        pytest.param("hrnet_w32", 29_546_515, marks=pytest.mark.slow),
+        pytest.param("hrnet_w64", 116_640_339, marks=pytest.mark.slow),
+    ],
 )
 def test_published_networks_have_the_published_parameters(backbone, parameters):
     options = {"backbone": backbone, "backbone_weights": None}

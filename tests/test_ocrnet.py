@@ -27,16 +27,30 @@ def small_ocrnet(input_shape=(None, None, 3), num_classes=3, **options):
     return models.ocrnet(input_shape, num_classes, **small | options)
 
 
+OPENSEG = {"backbone": "resnet101", "deep_stem": "openseg", "transform_bias": True}
+PYRAMID = {"pyramid_rates": (12, 24, 36), "mid_channels": 256, "key_channels": 128}
+
+
 @pytest.mark.parametrize(
     ("options", "parameters"),
     [
         ({"backbone": "hrnet_w18_small_v1"}, 3_842_278),
-        # SpatialOCRNet of openseg.pytorch
-        ({"backbone": "resnet101", "deep_stem": "openseg", "transform_bias": True}, 57_988_838),
+        # SpatialOCRNet, ASPOCRNet and HRNet_W48_OCR of openseg.pytorch
+        (OPENSEG, 57_988_838),
+        pytest.param(
+            OPENSEG | PYRAMID | {"auxiliary_channels": 512}, 67_256_166, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            {"auxiliary_kernel": 3, "transform_bias": True}, 74_522_182, marks=pytest.mark.slow
+        ),
+        pytest.param({"backbone": "hrnet_w18_small_v2"}, 6_379_278, marks=pytest.mark.slow),
+        pytest.param({"backbone": "hrnet_w18"}, 12_080_818, marks=pytest.mark.slow),
+        pytest.param({"backbone": "hrnet_w32"}, 32_953_894, marks=pytest.mark.slow),
+        pytest.param({"backbone": "hrnet_w48"}, 70_372_678, marks=pytest.mark.slow),
     ],
 )
 def test_published_networks_have_the_published_parameters(options, parameters):
-    options["backbone_weights"] = None
+    options = options | {"backbone_weights": None}
     assert trainable_parameters(lambda: models.ocrnet((None, None, 3), 19, **options)) == parameters
 
 
@@ -117,6 +131,48 @@ class TestOutputs:
         assert rates == [(2, 2), (8, 8), (16, 16)]
         with pytest.raises(ValueError, match="multi_grid needs a factor for each of the 3"):
             small_ocrnet(backbone="resnet50", multi_grid=(1, 2))
+
+
+class TestPyramid:
+    """ASP-OCR: the context beside dilated convolutions of the encoder's map."""
+
+    def test_it_takes_the_place_of_the_features_beside_the_context(self):
+        model = small_ocrnet(pyramid_rates=(2, 4, 6))
+        concat = model.get_layer("ocr_distri_head.concat")
+        assert [x._keras_history.operation.name for x in concat.input] == [
+            "ocr_distri_head.object_context_block.f_up.1.0.act",
+            *(f"asp_ocr_head.conv{i}.1.act" for i in (2, 3, 4, 5)),
+        ]
+        rates = [model.get_layer(f"asp_ocr_head.conv{i}.0").dilation_rate for i in (2, 3, 4, 5)]
+        assert rates == [(1, 1), (2, 2), (4, 4), (6, 6)]
+        assert model(IMAGE).shape == (1, 56, 72, 3)
+
+    def test_on_hrnet_scores_of_openseg_have_no_bias(self):
+        reference = small_ocrnet(
+            auxiliary_head=True,
+            auxiliary_channels=24,
+            auxiliary_kernel=3,
+            transform_bias=True,
+            pyramid_rates=(24, 48, 72),
+            upsample_logits=False,
+        )
+        tensors = {k: v for k, v in checkpoint(reference).items() if "num_batches" not in k}
+        theirs = openseg_names(tensors, on_resnet=False, inplace_abn=False)
+        for part, name in (
+            ("backbone.asp_ocr_head.", "asp_ocr_head."),
+            ("conv3x3.", "asp_ocr_head.context."),
+            ("ocr_distri_head.object", "asp_ocr_head.context.2.object"),
+            ("ocr_distri_head.conv", "asp_ocr_head.conv"),
+        ):
+            theirs = {k.replace(part, name): v for k, v in theirs.items()}
+        found = checkpoints.convert(
+            {k: v for k, v in theirs.items() if k not in ("cls_head.bias", "aux_head.2.bias")},
+            "openseg",
+        )
+        unbiased = {name: np.zeros(3, "float32") for name in ("cls_head.bias", "aux_head.3.bias")}
+        load_strictly(reference, tensors | unbiased)
+        for key, scores in reference(IMAGE).items():
+            np.testing.assert_array_equal(found(IMAGE)[key], scores)
 
 
 def openseg_names(tensors, *, on_resnet, inplace_abn):

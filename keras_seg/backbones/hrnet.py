@@ -65,9 +65,19 @@ def hrnet_branches(
 
 
 def hrnet_maps(
-    x, variant: str | HRNetVariant, *, resize: str = "half_pixel", prefix: str = ""
+    x,
+    variant: str | HRNetVariant,
+    *,
+    resize: str = "half_pixel",
+    first_relu: bool = True,
+    prefix: str = "",
 ) -> dict:
-    """As `hrnet_branches`, by stride, with the first convolution as "stride_2"."""
+    """As `hrnet_branches`, by stride, with the first convolution as "stride_2".
+
+    Args:
+        first_relu: False leaves out the one between the first two convolutions (DeepLabV3+ of
+            VainF).
+    """
     if resize not in RESIZES:
         raise ValueError(f"resize must be one of {RESIZES}. Received: {resize!r}")
     if isinstance(variant, str):
@@ -75,7 +85,14 @@ def hrnet_maps(
             raise ValueError(unknown_name("HRNet", variant, VARIANTS))
         variant = VARIANTS[variant]
 
-    x = half = _conv(x, 64, stride=2, name=f"{prefix}conv1", norm_name=f"{prefix}bn1")
+    x = half = _conv(
+        x,
+        64,
+        stride=2,
+        activation="relu" if first_relu else None,
+        name=f"{prefix}conv1",
+        norm_name=f"{prefix}bn1",
+    )
     x = _conv(x, 64, stride=2, name=f"{prefix}conv2", norm_name=f"{prefix}bn2")
     for i in range(variant.stem_blocks):
         x = bottleneck(x, variant.stem_width, name=f"{prefix}layer1.{i}")

@@ -43,6 +43,7 @@ def ocrnet(
     transform_bias: bool = False,
     negative_slope: float = 0.0,
     dropout: float = 0.05,
+    pyramid_rates: tuple[int, ...] | None = None,
     output_stride: int = 8,
     multi_grid: tuple[int, ...] | None = None,
     deep_stem: str | None = None,
@@ -72,6 +73,9 @@ def ocrnet(
         transform_bias: whether the 1x1 convolutions of the attention have a bias.
         negative_slope: of the ReLUs behind the encoder; 0.01 in networks of InPlaceABN.
         dropout: share of channels dropped before the scores.
+        pyramid_rates: dilations of 3x3 convolutions of the encoder's map which, with a 1x1
+            convolution of it, take the place of the features beside the context (ASP-OCR: 12, 24,
+            36 at stride 8, with `mid_channels` 256, `key_channels` 128 and `dropout` 0.1).
         backbone_width, output_stride, deep_stem, ceil_pool: of a ResNet, see
             `keras_seg.backbones.resnet.resnet_maps`.
         multi_grid: factors on the dilations of the blocks of a ResNet's last stage.
@@ -80,7 +84,8 @@ def ocrnet(
     Differs from the paper: as in the authors' code, the products of queries and keys are divided
     by sqrt(key_channels), and the 3x3 convolution keeps a bias; logits at the size of the image.
     Equal in structure to HRNet/HRNet-Semantic-Segmentation, branch HRNet-OCR, whose layer names
-    it has, and with other options to the SpatialOCRNet and HRNet_W48_OCR of openseg.pytorch.
+    it has, and with other options to the SpatialOCRNet, ASPOCRNet and HRNet_W48_OCR of
+    openseg.pytorch.
     Raises: ValueError for unknown options; RuntimeError if weights cannot be downloaded.
     """
     blocks.check_classes(num_classes, activation)
@@ -105,6 +110,7 @@ def ocrnet(
     )
 
     # Object region representations: one vector a class.
+    encoded = x
     x = transform(
         x, mid_channels, kernel=3, use_bias=True, name="conv3x3_ocr.0", norm_name="conv3x3_ocr.1"
     )
@@ -113,7 +119,10 @@ def ocrnet(
     # Object-contextual representations: what a pixel hears from the objects, and itself.
     transform = partial(transform, use_bias=transform_bias)
     context = object_context(x, objects, key_channels, transform=transform)
-    x = layers.Concatenate(name="ocr_distri_head.concat")([context, x])
+    beside = [x]
+    if pyramid_rates:
+        beside = pyramid(encoded, mid_channels, pyramid_rates, transform=transform)
+    x = layers.Concatenate(name="ocr_distri_head.concat")([context, *beside])
     mixed = "ocr_distri_head.conv_bn_dropout"
     x = transform(x, mid_channels, name=f"{mixed}.0", norm_name=f"{mixed}.1.0")
     x = layers.SpatialDropout2D(dropout, name=f"{mixed}.2")(x)
@@ -176,12 +185,32 @@ def object_context(pixels, objects, key_channels: int, *, transform):
     return stack(context, "f_up", pixels.shape[-1])
 
 
-def _transform(x, filters, *, kernel=1, use_bias, negative_slope, name, norm_name):
+def pyramid(x, channels: int, rates: tuple[int, ...], *, transform) -> list:
+    """A 1x1 convolution and one 3x3 for each dilation: (B, H, W, C) → [(B, H, W, channels), ...].
+
+    Layer names are those of openseg.pytorch, which counts them from 2, after the context.
+    """
+    convolutions = [(1, 1), *((3, rate) for rate in rates)]
+    return [
+        transform(
+            x,
+            channels,
+            kernel=kernel,
+            dilation=rate,
+            name=f"asp_ocr_head.conv{i}.0",
+            norm_name=f"asp_ocr_head.conv{i}.1",
+        )
+        for i, (kernel, rate) in enumerate(convolutions, start=2)
+    ]
+
+
+def _transform(x, filters, *, kernel=1, dilation=1, use_bias, negative_slope, name, norm_name):
     """Convolution, batch norm and (leaky) ReLU: (B, H, W, C) → (B, H, W, filters)."""
     x = blocks.conv_bn_act(
         x,
         filters,
         kernel=kernel,
+        dilation=dilation,
         use_bias=use_bias,
         activation=None,
         name=name,

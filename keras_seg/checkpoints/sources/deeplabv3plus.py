@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import keras
 
-from keras_seg import models
+from keras_seg import blocks, models
+from keras_seg.backbones.drn import drn_maps
+from keras_seg.backbones.hrnet import hrnet_maps, variant_from_shapes
 from keras_seg.backbones.mobilenetv2 import STAGES, STEM_CHANNELS, names_from_torchvision
+from keras_seg.backbones.vainf_xception import vainf_xception_maps
 from keras_seg.checkpoints.registry import Shapes, source
 from keras_seg.checkpoints.sources.facts import resnet_name, with_grid
 from keras_seg.models.deeplabv3plus import LAYOUTS
+from keras_seg.models.hrnet import concat_branches
 
 JFZHANG95_NAMES = [
     (r"^backbone\.", ""),
@@ -42,6 +48,9 @@ VAINF_NAMES = [
     (r"^classifier\.classifier\.0\.", "decoder.conv0."),
     (r"^classifier\.classifier\.1\.", "decoder.conv0_bn."),
     (r"^classifier\.classifier\.3\.", "classifier."),
+    # after the repository's `convert_to_separable_conv`
+    (r"^(aspp\.conv[123]|decoder\.conv0)\.body\.0\.", r"\1.depthwise."),
+    (r"^(aspp\.conv[123]|decoder\.conv0)\.body\.1\.", r"\1.pointwise."),
 ]
 SMP_NAMES = [
     (r"^encoder\.", ""),
@@ -106,7 +115,7 @@ def jfzhang95_mobilenet_names() -> list[tuple[str, str]]:
     ]
 
 
-@source("jfzhang95", has=r"^backbone\.layer1\.", rename=JFZHANG95_NAMES)
+@source("jfzhang95", has=r"^backbone\.layer1\.0\.conv1\.", rename=JFZHANG95_NAMES)
 def jfzhang95(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     """jfzhang95/pytorch-deeplab-xception on ResNet-101; scores at stride 4."""
     options = {"layout": "jfzhang95", "multi_grid": (1, 2, 4)} | with_grid(
@@ -146,11 +155,51 @@ def jfzhang95_mobilenet(shapes: Shapes, input_shape, options: dict) -> keras.Mod
     return on_mobilenet(shapes, input_shape, options, dilations=dilations)
 
 
+@source("jfzhang95", has=r"^backbone\.layer0\.", rename=JFZHANG95_NAMES)
+def jfzhang95_drn(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """The same on DRN-D-54, whose output stride is always 8."""
+    found = {"layout": "jfzhang95", "output_stride": 8}
+    options = found | with_grid(options, align_corners=True)
+    return on_maps(shapes, input_shape, options, drn_maps)
+
+
+@source(
+    "vainf",
+    has=r"^backbone\.transition1\.",
+    rename=[
+        *VAINF_NAMES,
+        # every new branch has its place in the list of all, as in the authors' code
+        *((rf"^transition{i}\.(?=\d\.\w+$)", rf"transition{i}.{i}.0.") for i in (2, 3)),
+    ],
+)
+def vainf_hrnet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """VainF/DeepLabV3Plus-Pytorch on an HRNet: all four branches, and the first stage below."""
+    variant = variant_from_shapes(shapes)
+
+    def maps(x):
+        branches = hrnet_maps(x, variant, resize="nearest", first_relu=False)
+        branches = [branches[f"stride_{stride}"] for stride in (4, 8, 16, 32)]
+        stem = keras.Model(x, branches).get_layer(f"layer1.{variant.stem_blocks - 1}.act").output
+        return {"stride_4": stem, "stride_32": concat_branches(branches, "half_pixel")}
+
+    # that of the pyramid's rates, though the encoder's is 4
+    options = {"output_stride": 8} | options
+    return on_maps(shapes, input_shape, vainf_options(shapes, options), maps)
+
+
 @source("vainf", has=r"^backbone\.layer1\.", rename=VAINF_NAMES)
 def vainf(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     """VainF/DeepLabV3Plus-Pytorch on ResNets; scores at stride 4."""
-    options = {"layout": "vainf"} | with_grid(options, align_corners=False)
+    options = vainf_options(shapes, options)
     return on_resnet(shapes, input_shape, options, first_block="previous")
+
+
+@source("vainf", has=r"^backbone\.block12\.", rename=VAINF_NAMES)
+def vainf_xception(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+    """The same on the original Xception, which gives no map the size that its stride promises."""
+    options = {"output_stride": 16} | vainf_options(shapes, options)
+    maps = partial(vainf_xception_maps, output_stride=options["output_stride"])
+    return on_maps(shapes, input_shape, options, maps)
 
 
 @source(
@@ -160,7 +209,7 @@ def vainf(shapes: Shapes, input_shape, options: dict) -> keras.Model:
 )
 def vainf_mobilenet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     """The same on MobileNetV2, whose first convolution has no padding."""
-    options = {"layout": "vainf"} | with_grid(options, align_corners=False)
+    options = vainf_options(shapes, options)
     return on_mobilenet(shapes, input_shape, options, stem_padding="valid")
 
 
@@ -177,6 +226,14 @@ def smp_deeplabv3plus(shapes: Shapes, input_shape, options: dict) -> keras.Model
     encoder = {"alpha": _alpha(shapes), "first_block": "own"}
     found = {"backbone": "mobilenetv2_timm", "backbone_options": encoder}
     return deeplabv3plus(shapes, input_shape, found | options)
+
+
+def vainf_options(shapes: Shapes, options: dict) -> dict:
+    """The options of all networks of VainF, whose 3x3 convolutions may be separable ones."""
+    layout = LAYOUTS["vainf"]
+    if "aspp.conv1.pointwise.weight" in shapes:
+        layout = replace(layout, pyramid="plain_separable", decoder="plain_separable")
+    return {"layout": layout} | with_grid(options, align_corners=False)
 
 
 def on_resnet(shapes: Shapes, input_shape, options: dict, *, first_block: str) -> keras.Model:
@@ -196,6 +253,12 @@ def on_mobilenet(shapes: Shapes, input_shape, options: dict, **encoder) -> keras
     encoder |= {"alpha": _alpha(shapes), "with_head": False, "pad_first": True}
     found = {"backbone": "mobilenetv2_timm", "backbone_options": encoder}
     return deeplabv3plus(shapes, input_shape, found | options)
+
+
+def on_maps(shapes: Shapes, input_shape, options: dict, maps: Callable) -> keras.Model:
+    """DeepLabV3+ on what a function makes of the normalised image, {"stride_4": ..., ...}."""
+    image, x = blocks.image_input(input_shape, preprocessing=None)
+    return deeplabv3plus(shapes, input_shape, {"backbone": keras.Model(image, maps(x))} | options)
 
 
 def deeplabv3plus(shapes: Shapes, input_shape, options: dict) -> keras.Model:

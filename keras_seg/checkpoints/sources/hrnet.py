@@ -21,6 +21,10 @@ WRAPPED = {
 }
 OPENSEG_NAMES = [
     (r"^backbone\.", ""),
+    # ASPOCRNet: the same parts within a pyramid
+    (r"^asp_ocr_head\.context\.([01])\.", r"conv3x3_ocr.\1."),
+    (r"^asp_ocr_head\.(context\.2\.)?(?=object_context_block|conv_bn_dropout)", "ocr_distri_head."),
+    (r"^(asp_ocr_head\.conv\d\.1)\.0\.", r"\1."),
     (r"^dsn_head\.", "aux_head."),
     (r"^conv_?3x3\.", "conv3x3_ocr."),
     (r"^spatial_ocr_head\.", "ocr_distri_head."),
@@ -50,8 +54,15 @@ def with_plain_norms(tensors: dict) -> dict:
     return tensors if counted else from_inplace_abn(tensors)
 
 
-def with_plain_stem(tensors: dict) -> dict:
-    """openseg's ResNets have one name for the deep stem and for the 7x7 convolution."""
+def openseg_tensors(tensors: dict) -> dict:
+    """A bias of zeros for scores without one (ASP-OCR on HRNet), and the names of a plain stem.
+
+    openseg's ResNets have one name for the deep stem and for the 7x7 convolution.
+    """
+    for scores in ("cls_head", "aux_head.2"):
+        if f"{scores}.weight" in tensors and f"{scores}.bias" not in tensors:
+            zeros = np.zeros(len(tensors[f"{scores}.weight"]), "float32")
+            tensors = tensors | {f"{scores}.bias": zeros}
     first = tensors.get("backbone.resinit.conv1.weight")
     if first is None or first.shape[-1] != 7:
         return tensors
@@ -96,12 +107,15 @@ def hrnet_ocr(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     "openseg",
     has=r"^(dsn|aux)_head\.1\.0\.weight$",
     rename=OPENSEG_NAMES,
-    prepare=with_plain_stem,
+    prepare=openseg_tensors,
 )
 def openseg(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """openseg-group/openseg.pytorch: SpatialOCRNet on dilated ResNets, and HRNet_W48_OCR."""
+    """openseg-group/openseg.pytorch: OCR and ASP-OCR on dilated ResNets and on HRNet-W48."""
     found = {"backbone_weights": None, **_ocr_head(shapes)}
-    if "transition1.0.0.weight" in shapes:
+    on_hrnet = "transition1.0.0.weight" in shapes
+    if "asp_ocr_head.conv2.0.weight" in shapes:
+        found |= {"pyramid_rates": (24, 48, 72) if on_hrnet else (12, 24, 36), "dropout": 0.1}
+    if on_hrnet:
         found["backbone"] = variant_from_shapes(shapes)
     else:
         found |= {
@@ -120,7 +134,7 @@ def openseg(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     "openseg",
     has=r"^(dsn|aux)_head\.1\.weight$",
     rename=OPENSEG_NAMES,
-    prepare=lambda tensors: with_plain_stem(from_inplace_abn(tensors)),
+    prepare=lambda tensors: openseg_tensors(from_inplace_abn(tensors)),
 )
 def openseg_inplace_abn(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     """The same of the master branch: norm and leaky ReLU of the heads are one module."""
