@@ -86,10 +86,17 @@ def _own_network(name, row: Backbone, image, x, output_stride, weights, options)
             f"{name} keeps a branch at stride 4 and cannot be dilated: output_stride must be 32. "
             f"Received: {output_stride}"
         )
-    maps = row.maps(x, **row.facts | options)
-    model = keras.Model(image, maps)
+    tensors = _tensors(name, row, weights)
+    model = keras.Model(image, row.maps(x, **row.facts | options))
+    if tensors is not None:
+        _load(model, tensors, row.classifier)
+    return model
+
+
+def _tensors(name, row: Backbone, weights) -> dict | None:
+    """The tensors of a checkpoint; "imagenet" is the one that the table names."""
     if weights is None:
-        return model
+        return None
     if isinstance(weights, str) and weights == "imagenet":
         if row.imagenet is None:
             raise ValueError(
@@ -98,8 +105,7 @@ def _own_network(name, row: Backbone, image, x, output_stride, weights, options)
                 "xception_timm), or train from random values with weights=None."
             )
         weights = weight_files.download(row.imagenet, remedy=REMEDY)
-    _load(model, weight_files.read(weights), row.classifier)
-    return model
+    return weight_files.read(weights)
 
 
 def _load(model, tensors, classifier):
