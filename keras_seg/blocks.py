@@ -120,10 +120,11 @@ def depthwise_conv2d(
     """Depthwise convolution without bias, padded as `conv2d` pads; (B, H/s, W/s, C)."""
     if stride > 1 and padding == "same":
         x = layers.ZeroPadding2D(dilation * (kernel // 2), name=f"{name}.pad")(x)
+        padding = "valid"
     return layers.DepthwiseConv2D(
         kernel,
         strides=stride,
-        padding="valid" if stride > 1 else padding,
+        padding=padding.removeprefix("keras_"),
         dilation_rate=dilation,
         use_bias=False,
         depthwise_initializer="he_normal",

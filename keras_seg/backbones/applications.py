@@ -55,6 +55,11 @@ def application_maps(
 def _values(application, arguments, weights) -> list[np.ndarray]:
     """The weights of the application for RGB, in its order."""
     if not isinstance(weights, Mapping):
+        if weights != "imagenet" and not Path(weights).is_file():
+            raise FileNotFoundError(
+                f"There is no weights file {str(weights)!r}. Pass the .h5 file of "
+                f"keras.applications.{application.__name__} without its top, or 'imagenet'."
+            )
         return _call(application, arguments, weights, input_shape=(None, None, 3)).get_weights()
     model = _call(application, arguments, None, input_shape=(None, None, 3))
     paths = [weight.path for weight in model.weights]

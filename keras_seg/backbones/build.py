@@ -12,7 +12,7 @@ from keras import layers
 
 from keras_seg import weights as weight_files
 from keras_seg.backbones.applications import application_maps
-from keras_seg.backbones.table import CLASSIFIER, Application, Backbone, find
+from keras_seg.backbones.table import Application, Backbone, find
 from keras_seg.blocks import image_input
 from keras_seg.names import unknown_name
 from keras_seg.weights.loading import tensor_name
@@ -86,21 +86,31 @@ def _own_network(name, row: Backbone, image, x, output_stride, weights, options)
             f"{name} keeps a branch at stride 4 and cannot be dilated: output_stride must be 32. "
             f"Received: {output_stride}"
         )
-    maps = row.maps(x, **row.facts | options)
-    model = keras.Model(image, maps)
-    if weights is None:
-        return model
-    if isinstance(weights, str) and weights == "imagenet":
-        if row.imagenet is None:
-            raise ValueError(f"No ImageNet weights of {name} are published. Pass weights=None.")
-        weights = weight_files.download(row.imagenet, remedy=REMEDY)
-    _load(model, weight_files.read(weights))
+    tensors = _tensors(name, row, weights)
+    model = keras.Model(image, row.maps(x, **row.facts | options))
+    if tensors is not None:
+        _load(model, tensors, row.classifier)
     return model
 
 
-def _load(model, tensors):
+def _tensors(name, row: Backbone, weights) -> dict | None:
+    """The tensors of a checkpoint; "imagenet" is the one that the table names."""
+    if weights is None:
+        return None
+    if isinstance(weights, str) and weights == "imagenet":
+        if row.imagenet is None:
+            raise ValueError(
+                f"The hub has no ImageNet weights of {name}. Pass a file in its layout as weights, "
+                "take the network of the same weights in Keras' layout (keras_xception for "
+                "xception_timm), or train from random values with weights=None."
+            )
+        weights = weight_files.download(row.imagenet, remedy=REMEDY)
+    return weight_files.read(weights)
+
+
+def _load(model, tensors, classifier):
     """Loads an ImageNet checkpoint strictly, without its classifier."""
-    ignored = re.compile("|".join((*CLASSIFIER, r"(^|\.)num_batches_tracked$")))
+    ignored = re.compile("|".join((*classifier, r"(^|\.)num_batches_tracked$")))
     tensors = {name: array for name, array in tensors.items() if not ignored.search(name)}
     first = next(layer for layer in model.layers if isinstance(layer, layers.Conv2D))
     kernel, channels = tensor_name(first, first.kernel), model.input.shape[-1]

@@ -11,9 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from keras import layers
-
-from keras_seg import blocks
+from keras_seg.backbones.mobile_blocks import Rules, Stage, conv_norm_act, stage_maps
 from keras_seg.blocks import BATCH_NORM_EPSILON
 
 STAGES = (
@@ -27,12 +25,15 @@ STAGES = (
     (6, 320, 1, 1),
 )
 STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
+RELU6 = "relu6"
 
 
 def mobilenetv2_maps(
     x,
     *,
     alpha: float = 1.0,
+    counts: Sequence[int] | None = None,
+    scaled_ends: bool = True,
     output_stride: int = 32,
     first_block: str = "previous",
     dilations: Sequence[tuple[int, int]] | None = None,
@@ -51,6 +52,10 @@ def mobilenetv2_maps(
 
     Args:
         alpha: factor on all channels; the head's are never fewer than 1280.
+        counts: bottlenecks of the seven stages, None for those of the paper (timm's deeper
+            110d and 120d have others).
+        scaled_ends: whether alpha counts for the first convolution and for the head (not in
+            110d and 120d).
         first_block: dilation of the first block of a stage that lost its stride, "previous" or
             "own", see `keras_seg.backbones.resnet.stage_dilations`.
         dilations: (first block, other blocks) of each of the seven stages; None for what
@@ -62,114 +67,46 @@ def mobilenetv2_maps(
         with_head: False ends with the last bottleneck (320 channels), as some networks do.
         prefix: put before every layer name.
 
-    Raises: ValueError for another stride or rule.
+    Raises: ValueError for another stride or rule, or not seven counts.
     """
-    if output_stride not in (8, 16, 32):
-        raise ValueError(f"output_stride must be 8, 16 or 32. Received: {output_stride}")
-    if first_block not in ("previous", "own"):
-        raise ValueError(f"first_block must be 'previous' or 'own'. Received: {first_block!r}")
-    x = _conv_bn(
+    counts = counts or [count for _, _, count, _ in STAGES]
+    if len(counts) != len(STAGES):
+        raise ValueError(f"counts must be one a stage, {len(STAGES)} in all. Received: {counts}")
+    rules = Rules(alpha=alpha, epsilon=epsilon, pad_first=pad_first)
+    x = conv_norm_act(
         x,
-        round_channels(STEM_CHANNELS * alpha),
-        kernel=3,
+        rules.channels(STEM_CHANNELS) if scaled_ends else STEM_CHANNELS,
+        rules,
         stride=2,
         padding=stem_padding,
-        epsilon=epsilon,
+        activation=RELU6,
         name=f"{prefix}conv_stem",
         norm_name=f"{prefix}bn1",
     )
-    maps, reached = {}, 2
-    for stage, (expansion, channels, count, stage_stride) in enumerate(STAGES):
-        for i in range(count):
-            stride = stage_stride if i == 0 else 1
-            after = reached * stride
-            if dilations is None:
-                sampled = reached if first_block == "previous" else after
-                dilation = max(1, sampled // output_stride)
-            else:
-                dilation = dilations[stage][min(i, 1)]
-            x = _inverted_residual(
-                x,
-                round_channels(channels * alpha),
-                expansion=expansion,
-                stride=stride if after <= output_stride else 1,
-                dilation=dilation,
-                pad_first=pad_first,
-                epsilon=epsilon,
-                name=f"{prefix}blocks.{stage}.{i}",
-            )
-            reached = after
-        maps[f"stride_{reached}"] = x
+    maps = stage_maps(
+        x,
+        [
+            Stage(channels, stride, (expansion,) * count, activation=RELU6)
+            for (expansion, channels, _, stride), count in zip(STAGES, counts, strict=True)
+        ],
+        rules,
+        output_stride=output_stride,
+        first_block=first_block,
+        dilations=dilations,
+        prefix=prefix,
+    )
     if with_head:
-        head = max(HEAD_CHANNELS, round_channels(HEAD_CHANNELS * alpha))
-        maps["stride_32"] = _conv_bn(
-            x, head, epsilon=epsilon, name=f"{prefix}conv_head", norm_name=f"{prefix}bn2"
+        widened = rules.channels(HEAD_CHANNELS) if scaled_ends else HEAD_CHANNELS
+        maps["stride_32"] = conv_norm_act(
+            maps["stride_32"],
+            max(HEAD_CHANNELS, widened),
+            rules,
+            kernel=1,
+            activation=RELU6,
+            name=f"{prefix}conv_head",
+            norm_name=f"{prefix}bn2",
         )
     return maps
-
-
-def round_channels(channels: float, divisor: int = 8) -> int:
-    """The nearest multiple of the divisor, and the next if that took away more than a tenth."""
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * channels else rounded
-
-
-def _inverted_residual(x, filters, *, expansion, stride, dilation, pad_first, epsilon, name):
-    """1x1 that widens, depthwise 3x3, 1x1 without activation that narrows; sum where it fits."""
-    shortcut, wide = x, x.shape[-1] * expansion
-    if pad_first:
-        x = layers.ZeroPadding2D(dilation, name=f"{name}.pad")(x)
-    # Without expansion the first convolution is left out, which moves all names by one.
-    names = ["conv_pw", "conv_dw", "conv_pwl"] if expansion > 1 else ["conv_dw", "conv_pw"]
-    norms = iter(f"{name}.bn{i}" for i in range(1, 4))
-    if expansion > 1:
-        x = _conv_bn(x, wide, epsilon=epsilon, name=f"{name}.conv_pw", norm_name=next(norms))
-    norm_name = next(norms)
-    x = blocks.depthwise_conv2d(
-        x,
-        stride=stride,
-        dilation=dilation,
-        padding="valid" if pad_first else "same",
-        name=f"{name}.conv_dw",
-    )
-    x = blocks.batch_norm(x, name=norm_name, epsilon=epsilon)
-    x = layers.Activation("relu6", name=f"{norm_name}.act")(x)
-    x = _conv_bn(
-        x,
-        filters,
-        activation=None,
-        epsilon=epsilon,
-        name=f"{name}.{names[-1]}",
-        norm_name=next(norms),
-    )
-    if stride == 1 and shortcut.shape[-1] == filters:
-        x = layers.Add(name=f"{name}.add")([x, shortcut])
-    return x
-
-
-def _conv_bn(
-    x,
-    filters,
-    *,
-    kernel=1,
-    stride=1,
-    padding="same",
-    activation="relu6",
-    epsilon,
-    name,
-    norm_name,
-):
-    return blocks.conv_bn_act(
-        x,
-        filters,
-        kernel=kernel,
-        stride=stride,
-        padding=padding,
-        activation=activation,
-        epsilon=epsilon,
-        name=name,
-        norm_name=norm_name,
-    )
 
 
 def names_from_torchvision() -> list[tuple[str, str]]:

@@ -8,8 +8,12 @@ from dataclasses import dataclass, field
 
 import keras
 
+from keras_seg.backbones.convnext import convnext_maps
+from keras_seg.backbones.efficientnetv2 import FACTORS, efficientnetv2_maps
 from keras_seg.backbones.hrnet import VARIANTS, hrnet_maps
 from keras_seg.backbones.mobilenetv2 import mobilenetv2_maps
+from keras_seg.backbones.mobilenetv3 import mobilenetv3_maps
+from keras_seg.backbones.original_xception import original_xception_maps
 from keras_seg.backbones.resnet import resnet_maps
 from keras_seg.backbones.vgg import vgg_maps
 from keras_seg.backbones.xception import xception_maps
@@ -18,6 +22,8 @@ from keras_seg.weights import HubFile
 
 CLASSIFIER = (r"^(fc|classifier|head|pre_logits|final_layer|incre_modules|downsamp_modules)\.",)
 """Tensors of ImageNet checkpoints behind the last map, in all the networks here."""
+MOBILENETV3_CLASSIFIER = (*CLASSIFIER, r"^conv_head\.")
+"""MobileNetV3 has a convolution behind the pooling; elsewhere one of this name makes the map."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +34,14 @@ class Backbone:
     facts: arguments of `maps` that make this row's network.
     preprocessing: the normalisation that its ImageNet weights were trained with.
     imagenet: these weights.
+    classifier: patterns of the checkpoint's tensors that are behind the last map.
     """
 
     maps: Callable[..., dict]
     facts: Mapping = field(default_factory=dict)
     preprocessing: str = "imagenet"
     imagenet: HubFile | None = None
+    classifier: tuple[str, ...] = CLASSIFIER
 
     @property
     def options(self) -> list[str]:
@@ -54,7 +62,7 @@ class Application:
     options: its arguments that are left to the user.
     preprocessing: the normalisation that its ImageNet weights were trained with.
     bgr: whether these take blue first.
-    torch_twin: the row that weights in PyTorch's layout belong to.
+    torch_twin: the row of our own that computes the same with weights in PyTorch's layout.
     """
 
     application: Callable[..., keras.Model]
@@ -117,6 +125,41 @@ BACKBONES: dict[str, Backbone | Application] = {
     "mobilenetv2_timm": Backbone(
         mobilenetv2_maps, imagenet=_timm("mobilenetv2_100.ra_in1k", "Apache-2.0")
     ),
+    **{
+        f"mobilenetv3_{size}_timm": Backbone(
+            mobilenetv3_maps,
+            {"size": size},
+            imagenet=_timm(f"mobilenetv3_{size}_100.{recipe}", "Apache-2.0"),
+            classifier=MOBILENETV3_CLASSIFIER,
+        )
+        for size, recipe in (("small", "lamb_in1k"), ("large", "ra_in1k"))
+    },
+    **{
+        f"tf_mobilenetv3_{size}{suffix}_timm": Backbone(
+            mobilenetv3_maps,
+            {"size": size, "minimalistic": bool(suffix), "tensorflow": True},
+            preprocessing="symmetric",
+            imagenet=_timm(
+                f"tf_mobilenetv3_{size}{suffix.removesuffix('istic')}_100.in1k", "Apache-2.0"
+            ),
+            classifier=MOBILENETV3_CLASSIFIER,
+        )
+        for size in ("small", "large")
+        for suffix in ("", "_minimalistic")
+    },
+    **{
+        f"tf_efficientnetv2_{variant}_timm": Backbone(
+            efficientnetv2_maps,
+            {"variant": variant},
+            imagenet=_timm(f"tf_efficientnetv2_{variant}.in1k", "Apache-2.0"),
+        )
+        for variant in FACTORS
+    },
+    "convnext_tiny_timm": Backbone(
+        convnext_maps, imagenet=_timm("convnext_tiny.fb_in1k", "Apache-2.0")
+    ),
+    # timm's legacy_xception is on no hub; its tensors were published as a .pth file only
+    "xception_timm": Backbone(original_xception_maps, preprocessing="symmetric"),
     "mobilenetv2": Application(
         keras.applications.MobileNetV2, options=("alpha",), torch_twin="mobilenetv2_timm"
     ),
@@ -125,6 +168,7 @@ BACKBONES: dict[str, Backbone | Application] = {
             application,
             WITHOUT_PREPROCESSING | {"minimalistic": bool(suffix)},
             options=("alpha",),
+            torch_twin=f"tf_mobilenetv3_{size}{suffix}_timm",
         )
         for size, application in (
             ("small", keras.applications.MobileNetV3Small),
@@ -137,13 +181,17 @@ BACKBONES: dict[str, Backbone | Application] = {
             getattr(keras.applications, f"EfficientNetV2B{size}"),
             WITHOUT_PREPROCESSING,
             preprocessing="imagenet",
+            torch_twin=f"tf_efficientnetv2_b{size}_timm",
         )
         for size in range(4)
     },
     "convnext_tiny": Application(
-        keras.applications.ConvNeXtTiny, WITHOUT_PREPROCESSING, preprocessing="imagenet"
+        keras.applications.ConvNeXtTiny,
+        WITHOUT_PREPROCESSING,
+        preprocessing="imagenet",
+        torch_twin="convnext_tiny_timm",
     ),
-    "keras_xception": Application(keras.applications.Xception),
+    "keras_xception": Application(keras.applications.Xception, torch_twin="xception_timm"),
     **{
         f"keras_resnet{depth}": Application(
             getattr(keras.applications, f"ResNet{depth}"),

@@ -3,6 +3,7 @@
 from keras_seg.layers.attention import ChannelAttention, PositionAttention
 from keras_seg.layers.crop_or_pad import CropOrPad
 from keras_seg.layers.edge_padding import EdgePadding2D
+from keras_seg.layers.layer_scale import LayerScale
 from keras_seg.layers.local_response_normalization import LocalResponseNormalization
 from keras_seg.layers.monte_carlo_dropout import MonteCarloDropout
 from keras_seg.layers.object_attention import ObjectAttention, ObjectRegions
@@ -21,6 +22,7 @@ __all__ = [
     "CropOrPad",
     "CutWindow",
     "EdgePadding2D",
+    "LayerScale",
     "LocalResponseNormalization",
     "MaxPoolingWithIndices2D",
     "MaxUnpooling2D",

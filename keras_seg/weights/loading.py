@@ -11,12 +11,13 @@ from keras import layers
 LISTED = 12
 """Names that an error lists before it counts the rest."""
 
-BATCH_NORM_TENSORS = {
+NORM_TENSORS = {
     "gamma": "weight",
     "beta": "bias",
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
+NORMS = (layers.BatchNormalization, layers.LayerNormalization)
 AXES = {
     # layer class: axes of PyTorch's kernel in Keras' order
     layers.Conv2DTranspose: (2, 3, 1, 0),  # in, out, h, w → h, w, out, in
@@ -68,8 +69,8 @@ def load_strictly(model: keras.Model, tensors: Mapping[str, np.ndarray]) -> None
 def tensor_name(layer: keras.Layer, weight: keras.Variable) -> str:
     """The name of a weight's tensor in a PyTorch state dict."""
     leaf = weight.name
-    if isinstance(layer, layers.BatchNormalization):
-        leaf = BATCH_NORM_TENSORS[leaf]
+    if isinstance(layer, NORMS):
+        leaf = NORM_TENSORS[leaf]
     elif isinstance(layer, layers.PReLU) or leaf == "kernel":
         leaf = "weight"
     return f"{layer.name}.{leaf}"
@@ -77,6 +78,8 @@ def tensor_name(layer: keras.Layer, weight: keras.Variable) -> str:
 
 def as_keras(layer: keras.Layer, weight: keras.Variable, tensor: np.ndarray) -> np.ndarray:
     """A tensor in the layout of the weight that takes it."""
+    if isinstance(layer, layers.Conv2D) and tensor.ndim == 2:
+        tensor = tensor[:, :, None, None]  # a linear layer on every pixel
     if tensor.ndim > 1:
         for kind, axes in AXES.items():
             if isinstance(layer, kind) and tensor.ndim == len(axes):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import keras
 
 from keras_seg import backbones
+from keras_seg.backbones import efficientnetv2, mobilenetv2, mobilenetv3
 from keras_seg.backbones.hrnet import VARIANTS, variant_from_shapes
-from keras_seg.backbones.mobilenetv2 import STAGES, names_from_torchvision
-from keras_seg.backbones.table import CLASSIFIER
+from keras_seg.backbones.mobilenetv2 import names_from_torchvision
+from keras_seg.backbones.table import CLASSIFIER, MOBILENETV3_CLASSIFIER
 from keras_seg.backbones.vgg import CONVOLUTIONS
 from keras_seg.backbones.xception import ENTRY_FLOWS, MIDDLE_BLOCKS
 from keras_seg.checkpoints.registry import Shapes, source
@@ -15,6 +18,7 @@ from keras_seg.checkpoints.sources.facts import resnet_name
 
 
 @source("timm", ignore=CLASSIFIER)
+@source("timm", has=r"^conv_head\.bias$", ignore=MOBILENETV3_CLASSIFIER)
 def timm(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     """The encoders of timm that `keras_seg.backbones` has, as their weights' names tell.
 
@@ -48,8 +52,14 @@ def encoder_of(shapes: Shapes) -> tuple[str, dict]:
                 return f"hrnet_{name}", {}
         raise ValueError(f"No HRNet of {[*VARIANTS]} has these sizes. Received: {variant}")
     if "conv_stem.weight" in shapes:
-        widest = STAGES[-1][1]
-        return "mobilenetv2_timm", {"alpha": shapes["blocks.6.0.conv_pwl.weight"][0] / widest}
+        return _mobile_network(shapes)
+    if "stages.0.blocks.0.gamma" in shapes:
+        return "convnext_tiny_timm", {
+            "depths": [_count(shapes, rf"stages\.{i}\.blocks") for i in range(4)],
+            "widths": [shapes[f"stages.{i}.blocks.0.gamma"][0] for i in range(4)],
+        }
+    if "block1.rep.0.conv1.weight" in shapes:
+        return "xception_timm", {"stem_padding": "valid"}
     if "stem.0.conv.weight" in shapes:
         return _xception_name(shapes), {}
     if "features.0.weight" in shapes:
@@ -59,8 +69,36 @@ def encoder_of(shapes: Shapes) -> tuple[str, dict]:
     return resnet_name(shapes), {"deep_stem": deep_stem, "width": width}
 
 
+def _mobile_network(shapes):
+    if "blocks.1.0.conv_exp.weight" in shapes:
+        depth = _count(shapes, r"blocks\.5")
+        for variant in efficientnetv2.FACTORS:
+            if efficientnetv2.block_counts(variant)[-1] == depth:
+                return f"tf_efficientnetv2_{variant}_timm", {}
+        raise ValueError(f"No EfficientNetV2 of B0 to B3 has {depth} blocks in its last stage.")
+    for size, stages in mobilenetv3.STAGES.items():
+        if f"blocks.{len(stages)}.0.conv.weight" in shapes:
+            last = f"blocks.{len(stages) - 1}.0"
+            alpha = shapes[f"{last}.conv_pwl.weight"][0] / stages[-1].channels
+            # the minimalistic ones come from TensorFlow; of the others timm has both kinds
+            if f"{last}.se.conv_reduce.weight" in shapes:
+                return f"mobilenetv3_{size}_timm", {"alpha": alpha}
+            return f"tf_mobilenetv3_{size}_minimalistic_timm", {"alpha": alpha}
+    counts = [_count(shapes, rf"blocks\.{i}") for i in range(len(mobilenetv2.STAGES))]
+    stem = shapes["conv_stem.weight"][0]
+    alpha = shapes["blocks.6.0.conv_pwl.weight"][0] / mobilenetv2.STAGES[-1][1]
+    scaled = alpha == 1 or stem != mobilenetv2.STEM_CHANNELS
+    return "mobilenetv2_timm", {"alpha": alpha, "counts": counts, "scaled_ends": scaled}
+
+
+def _count(shapes, path):
+    """How many numbers follow a path in the names of tensors."""
+    found = (re.match(rf"{path}\.(\d+)\.", name) for name in shapes)
+    return len({match[1] for match in found if match})
+
+
 def _xception_name(shapes):
-    count = len({name.split(".")[1] for name in shapes if name.startswith("blocks.")})
+    count = _count(shapes, "blocks")
     for depth, entry in ENTRY_FLOWS.items():
         if len(entry) + MIDDLE_BLOCKS[depth] + 2 == count:
             return f"xception{depth}"

@@ -1,0 +1,100 @@
+"""EfficientNetV2. Tan, Le: EfficientNetV2: Smaller Models and Faster Training, ICML 2021,
+arXiv:2104.00298; its small variants B0 to B3, as the authors' code has them.
+
+Layer names are those of timm (`blocks.1.0.conv_exp`).
+"""
+
+from __future__ import annotations
+
+import math
+
+from keras_seg import blocks
+from keras_seg.backbones.mobile_blocks import (
+    BATCH_NORM_EPSILON,
+    TENSORFLOW_EPSILON,
+    Rules,
+    Stage,
+    conv_norm_act,
+    stage_maps,
+)
+
+STAGES = (
+    Stage(16, 1, (1,), kind="plain"),
+    Stage(32, 2, (4,) * 2, kind="fused"),
+    Stage(48, 2, (4,) * 2, kind="fused"),
+    Stage(96, 2, (4,) * 3, squeezed=True),
+    Stage(112, 1, (6,) * 5, squeezed=True),
+    Stage(192, 2, (6,) * 8, squeezed=True),
+)
+FACTORS = {"b0": (1.0, 1.0), "b1": (1.0, 1.1), "b2": (1.1, 1.2), "b3": (1.2, 1.4)}
+"""On the channels and on the numbers of blocks."""
+STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
+SWISH = "silu"
+
+
+def efficientnetv2_maps(
+    x,
+    variant: str,
+    *,
+    tensorflow: bool = True,
+    output_stride: int = 32,
+    first_block: str = "previous",
+    prefix: str = "",
+) -> dict:
+    """EfficientNetV2 of a variant on a tensor.
+
+    Shapes, of B0: (B, H, W, C) → {"stride_2": (B, H/2, W/2, 16), "stride_4": 32, "stride_8": 48,
+    "stride_16": 112, "stride_32": 1280}: the last block of each stride, and after the last one the
+    1x1 convolution that widens it. With `output_stride` 8 or 16 the deeper maps keep that stride
+    under these names.
+
+    Args:
+        variant: "b0" to "b3".
+        tensorflow: for weights that were trained in TensorFlow, which the published ones are:
+            strided convolutions padded as TensorFlow pads, and batch norms with epsilon 1e-3.
+        first_block: see `keras_seg.backbones.resnet.stage_dilations`.
+        prefix: put before every layer name.
+
+    Raises: ValueError for another variant, stride or rule.
+    """
+    blocks.check_choice("variant", variant, FACTORS)
+    rules = Rules(
+        alpha=FACTORS[variant][0],
+        most_removed=1.0,
+        padding="keras_same" if tensorflow else "same",
+        epsilon=TENSORFLOW_EPSILON if tensorflow else BATCH_NORM_EPSILON,
+        squeeze_input=True,
+        squeeze_activation=SWISH,
+        gate="sigmoid",
+    )
+    stages = [
+        stage._replace(expansions=stage.expansions[:1] * count, activation=SWISH)
+        for stage, count in zip(STAGES, block_counts(variant), strict=True)
+    ]
+    x = conv_norm_act(
+        x,
+        rules.channels(STEM_CHANNELS),
+        rules,
+        stride=2,
+        activation=SWISH,
+        name=f"{prefix}conv_stem",
+        norm_name=f"{prefix}bn1",
+    )
+    maps = stage_maps(
+        x, stages, rules, output_stride=output_stride, first_block=first_block, prefix=prefix
+    )
+    maps["stride_32"] = conv_norm_act(
+        maps["stride_32"],
+        rules.channels(HEAD_CHANNELS),
+        rules,
+        kernel=1,
+        activation=SWISH,
+        name=f"{prefix}conv_head",
+        norm_name=f"{prefix}bn2",
+    )
+    return maps
+
+
+def block_counts(variant: str) -> tuple[int, ...]:
+    """Blocks of the six stages of a variant."""
+    return tuple(math.ceil(len(stage.expansions) * FACTORS[variant][1]) for stage in STAGES)

@@ -1,0 +1,134 @@
+"""Xception as first published. Chollet: Xception: Deep Learning with Depthwise Separable
+Convolutions, CVPR 2017, arXiv:1610.02357, figure 5.
+
+Layer names are those of timm's `legacy_xception` (`block3.rep.1.pointwise`).
+"""
+
+from __future__ import annotations
+
+from keras import layers
+
+from keras_seg import blocks
+from keras_seg.blocks import BATCH_NORM_EPSILON
+from keras_seg.layers import EdgePadding2D
+
+BLOCKS = (
+    # (channels of its separable convolutions, whether the block strides)
+    ((128, 128), True),
+    ((256, 256), True),
+    ((728, 728), True),
+    *[((728, 728, 728), False)] * 8,
+    ((728, 1024), True),
+)
+EXIT_FLOW = (1536, 2048)
+
+
+def original_xception_maps(
+    x,
+    *,
+    output_stride: int = 32,
+    stem_padding: str = "same",
+    epsilon: float = BATCH_NORM_EPSILON,
+    prefix: str = "",
+) -> dict:
+    """Xception on a tensor.
+
+    Shapes: (B, H, W, C) → {"stride_2": (B, H/2, W/2, 64), "stride_4": 128, "stride_8": 256,
+    "stride_16": 728, "stride_32": 2048}: the last block of each stride. With `output_stride` 8 or
+    16 the deeper maps keep that stride under these names; poolings keep their window, so that 8 is
+    not quite the published network.
+
+    Args:
+        stem_padding: "valid" for the first two convolutions as published, whose maps are a few
+            pixels short of the image over the stride.
+        prefix: put before every layer name.
+
+    Raises: ValueError for another stride or padding.
+    """
+    blocks.check_choice("output_stride", output_stride, (8, 16, 32))
+    blocks.check_choice("stem_padding", stem_padding, ("same", "valid"))
+    for i, (filters, stride) in enumerate(((32, 2), (64, 1)), start=1):
+        x = blocks.conv_bn_act(
+            x,
+            filters,
+            stride=stride,
+            padding=stem_padding,
+            epsilon=epsilon,
+            name=f"{prefix}conv{i}",
+            norm_name=f"{prefix}bn{i}",
+        )
+    maps, reached = {"stride_2": x}, 2
+    for i, (widths, strides) in enumerate(BLOCKS, start=1):
+        after = 2 * reached if strides else reached
+        x = _block(
+            x,
+            widths,
+            starts_with_relu=i > 1,
+            pooled=strides,
+            stride=2 if strides and after <= output_stride else 1,
+            dilation=max(1, reached // output_stride),
+            epsilon=epsilon,
+            name=f"{prefix}block{i}",
+        )
+        reached = after
+        maps[f"stride_{reached}"] = x
+    for i, filters in enumerate(EXIT_FLOW, start=3):
+        x = _separable_conv(
+            x,
+            filters,
+            dilation=max(1, reached // output_stride),
+            epsilon=epsilon,
+            name=f"{prefix}conv{i}",
+            norm_name=f"{prefix}bn{i}",
+        )
+        x = layers.ReLU(name=f"{prefix}act{i}")(x)
+    return maps | {"stride_32": x}
+
+
+def _block(x, widths, *, starts_with_relu, pooled, stride, dilation, epsilon, name):
+    """ReLU and separable convolution in turn, perhaps a 3x3 pooling, beside a shortcut."""
+    shortcut = x
+    if pooled:
+        shortcut = blocks.conv_bn_act(
+            x,
+            widths[-1],
+            kernel=1,
+            stride=stride,
+            activation=None,
+            epsilon=epsilon,
+            name=f"{name}.skip",
+            norm_name=f"{name}.skipbn",
+        )
+    place = 0
+    for i, width in enumerate(widths):
+        if i > 0 or starts_with_relu:
+            x = layers.ReLU(name=f"{name}.rep.{place}")(x)
+            place += 1
+        x = _separable_conv(
+            x,
+            width,
+            dilation=dilation,
+            epsilon=epsilon,
+            name=f"{name}.rep.{place}",
+            norm_name=f"{name}.rep.{place + 1}",
+        )
+        place += 2
+    if pooled:
+        # as a padding with minus infinity: the maps before have negative values
+        x = EdgePadding2D(name=f"{name}.rep.{place}.pad")(x)
+        x = layers.MaxPooling2D(3, stride, name=f"{name}.rep.{place}")(x)
+    return layers.Add(name=f"{name}.add")([x, shortcut])
+
+
+def _separable_conv(x, filters, *, dilation, epsilon, name, norm_name):
+    """Depthwise and pointwise convolution with one batch norm behind both."""
+    x = blocks.depthwise_conv2d(x, dilation=dilation, name=f"{name}.conv1")
+    return blocks.conv_bn_act(
+        x,
+        filters,
+        kernel=1,
+        activation=None,
+        epsilon=epsilon,
+        name=f"{name}.pointwise",
+        norm_name=norm_name,
+    )
