@@ -16,7 +16,7 @@ from keras_seg.training.recipe import Recipe
 from keras_seg.version import __version__
 
 DONE, REFUSED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
-EXPECTED_ERRORS = (ValueError, OSError, RuntimeError)
+EXPECTED_ERRORS = (ValueError, OSError, RuntimeError, ImportError)  # the last: extras
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -57,10 +57,11 @@ def make_parser() -> jsonargparse.ArgumentParser:
     for name, function in VERBS.items():
         summary = function.__doc__.splitlines()[0]
         verb_parser = jsonargparse.ArgumentParser(description=summary)
-        lists = {"images"} if name == "predict" else set()
-        verb_parser.add_function_arguments(function, as_positional=True, skip=lists)
-        for argument in lists:
-            verb_parser.add_argument(argument, nargs="+", type=Path, help="image files")
+        explicit = EXPLICIT.get(name, {})
+        skipped = {argument.lstrip("-") for argument in explicit}
+        verb_parser.add_function_arguments(function, as_positional=True, skip=skipped)
+        for argument, options in explicit.items():
+            verb_parser.add_argument(argument, **options)
         verbs.add_subcommand(name, verb_parser, help=summary.rstrip(".").lower())
     return parser
 
@@ -138,6 +139,34 @@ def export_verb(
     return DONE
 
 
+def convert_verb(
+    file: Path,
+    source: str,
+    output: Path,
+    input_shape: list[int | None] = (None, None, 3),  # as the builders' own default
+    options: dict | None = None,
+    classes: list[str] | None = None,
+) -> int:
+    """Turn a published checkpoint into a .keras file.
+
+    Args:
+        file: the checkpoint: .pth, .pt, .safetensors, .npz or .h5.
+        source: public repository that the checkpoint comes from.
+        output: .keras file to write.
+        input_shape: height, width and channels of the image, null for a free size.
+        options: arguments of the network's builder, such as `--options.preprocessing imagenet`;
+            by default images are expected as the repository normalises them.
+        classes: a name for each mask value; numbered by default.
+    """
+    from keras_seg.checkpoints.command import convert_file, summary
+
+    model = convert_file(
+        file, source, output, input_shape=tuple(input_shape), options=options, classes=classes
+    )
+    Console().print(f"{summary(model)}\nsaved as    {output}", highlight=False)
+    return DONE
+
+
 def evaluate_verb(
     file: Path,
     data: str | None = None,
@@ -211,11 +240,20 @@ def demo_verb(output: Path = Path("keras-seg-demo"), epochs: int = 14) -> int:
 # Functions are not called like rooms of the package, because jsonargparse looks a function up under
 # every shorter path that its name could have, which would load those rooms for `--help`.
 VERBS = {
+    "convert": convert_verb,
     "export": export_verb,
     "evaluate": evaluate_verb,
     "predict": predict_verb,
     "demo": demo_verb,
 }
+EXPLICIT = {
+    "convert": {
+        "--source": {"type": str, "required": True, "help": "repository it comes from"},
+        "--output": {"type": Path, "required": True, "help": ".keras file to write"},
+    },
+    "predict": {"images": {"nargs": "+", "type": Path, "help": "image files"}},
+}
+"""Arguments that signatures cannot tell: lists of positions, and options without a default."""
 
 
 def _complain(text: str) -> None:

@@ -130,7 +130,9 @@ class TestErrors:
 
 
 class TestStart:
-    @pytest.mark.parametrize("arguments", ["--help", "train --help", "export --help"])
+    @pytest.mark.parametrize(
+        "arguments", ["--help", "train --help", "convert --help", "export --help"]
+    )
     def test_help_does_not_import_tensorflow(self, arguments):
         code = (
             "import sys; from keras_seg.cli import main\n"

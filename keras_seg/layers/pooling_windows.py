@@ -210,8 +210,10 @@ def _spread(x, strides):
     """Puts zeros behind each pixel: (B, h, w, C) → (B, h * stride, w * stride, C)."""
     (height, width), channels = _size(x), x.shape[3]
     rows, columns = strides
-    x = tf.reshape(x, (-1, height, 1, width, 1, channels))
-    x = tf.pad(x, ((0, 0), (0, 0), (0, rows - 1), (0, 0), (0, columns - 1), (0, 0)))
+    # one axis after the other, because TFLite pads no more than five axes
+    x = tf.pad(x, ((0, 0), (0, 0), (0, 0), (0, (columns - 1) * channels)))
+    x = tf.reshape(x, (-1, height, 1, width * columns * channels))
+    x = tf.pad(x, ((0, 0), (0, 0), (0, rows - 1), (0, 0)))
     return tf.reshape(x, (-1, height * rows, width * columns, channels))
 
 

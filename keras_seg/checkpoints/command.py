@@ -1,0 +1,71 @@
+"""What `keras-seg convert` does: a checkpoint file in, a .keras file with its card out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+
+from keras_seg.card import ModelCard
+from keras_seg.checkpoints.convert import convert
+from keras_seg.data.classes import ClassTable
+from keras_seg.models import files
+from keras_seg.models.registry import list_models
+
+
+def convert_file(
+    checkpoint: Path,
+    source: str,
+    output: Path,
+    *,
+    input_shape=(None, None, 3),
+    options: dict | None = None,
+    classes: tuple[str, ...] | None = None,
+) -> keras.Model:
+    """Converts a checkpoint and saves the model with its class names.
+
+    Args:
+        checkpoint, source, input_shape, options: as for `convert`.
+        output: .keras file; its folder is made. Nothing is left there if anything fails.
+        classes: a name for each value of the mask; numbered by default.
+
+    Raises: ValueError as `convert` does, for another suffix and for a wrong number of names.
+    """
+    if output.suffix != ".keras":  # before minutes of conversion
+        raise ValueError(f"--output must be a file ending in .keras. Received: {output}")
+    model = convert(checkpoint, source, input_shape, **(options or {}))
+    card = ModelCard(
+        class_table(model, classes),
+        network=model.name if model.name in list_models() else None,
+        size_multiple=next((x.multiple for x in model.layers if hasattr(x, "multiple")), 1),
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    files.save(model, output, card)
+    return model
+
+
+def class_table(model: keras.Model, names) -> ClassTable:
+    """A table that fits the scores: one channel is what a sigmoid makes two classes of."""
+    scores = next(iter(model.output.values())) if isinstance(model.output, dict) else model.output
+    count = max(scores.shape[-1], 2)
+    if names is None:
+        return ClassTable.numbered(count)
+    if len(names) != count:
+        raise ValueError(f"The checkpoint has {count} classes. Received {len(names)}: {names}")
+    return ClassTable(tuple(names))
+
+
+def summary(model: keras.Model) -> str:
+    """What was built: network, parameters, what goes in and out."""
+    outputs = model.output if isinstance(model.output, dict) else {"logits": model.output}
+    parameters = sum(int(weight.shape.num_elements()) for weight in model.trainable_weights)
+    lines = [
+        f"network     {model.name}, {parameters:,} trainable parameters",
+        f"image       {_size(model.inputs[0].shape)}",
+        *(f"{name:<11} {_size(output.shape)}" for name, output in outputs.items()),
+    ]
+    return "\n".join(lines)
+
+
+def _size(shape) -> str:
+    return " x ".join("free" if size is None else str(size) for size in shape[1:])
