@@ -20,6 +20,7 @@ from keras_seg.models.gridnet import gridnet
 from keras_seg.models.hrnet import hrnet
 from keras_seg.models.icnn import icnn
 from keras_seg.models.inference_form import for_inference
+from keras_seg.models.multiply_adds import multiply_adds, multiply_adds_by_layer
 from keras_seg.models.ocrnet import ocrnet
 from keras_seg.models.part_locator import part_locator
 from keras_seg.models.registry import build, find, list_models
@@ -44,6 +45,8 @@ __all__ = [
     "icnn",
     "list_models",
     "load",
+    "multiply_adds",
+    "multiply_adds_by_layer",
     "ocrnet",
     "part_locator",
     "predict_with_uncertainty",
