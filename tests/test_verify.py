@@ -7,10 +7,12 @@ import pytest
 from PIL import Image
 
 from keras_seg.cli import main
+from keras_seg.data import ClassTable
 from keras_seg.data.fingerprint import SampleFacts, suggest
+from keras_seg.data.images import palette_picture
 from keras_seg.data.verify import verify_dataset
 from keras_seg.data.verify_report import NAMED, to_dict
-from tests.conftest import TINY_SIZE
+from tests.conftest import TINY_CLASSES, TINY_SIZE
 
 
 def cut_short(folder):
@@ -115,6 +117,15 @@ def test_unknown_and_absent_classes_and_turned_images_are_warned_of(shapes_folde
     assert "square" in found["absent class", "val"]
     assert "train6.png" in found["orientation", "train"]
     assert not report.errors
+
+
+def test_palettes_that_contradict_the_class_table_are_warned_of(shapes_folder):
+    swapped = ClassTable(TINY_CLASSES.names, TINY_CLASSES.colors[::-1])
+    for table, found in ((TINY_CLASSES, []), (swapped, ["palette"])):
+        path = shapes_folder / "masks" / "train0.png"
+        palette_picture(np.array(Image.open(path)), table).save(path)
+        report = verify_dataset(shapes_folder)
+        assert [problem.kind for problem in report.warnings] == found and not report.errors
 
 
 def test_many_faults_of_one_kind_are_counted(shapes_folder, capsys):

@@ -7,14 +7,17 @@ import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from keras_seg.data.arrays import ARRAY_SUFFIX
 from keras_seg.data.classes import ClassFile, ClassTable, checked_range, read_class_file
 from keras_seg.data.images import read_mask
-from keras_seg.data.pairs import Pair, PairedDataset
+from keras_seg.data.pairs import Pair, PairedDataset, ValueMap
 from keras_seg.names import IGNORE_CLASS
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ARRAY_SUFFIX)
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".webp", *MASK_SUFFIXES)
+JPEG_MASKS = " Masks are not read from JPEG files, whose compression changes class indices."
 SPLITS = ("train", "val")
 VALIDATION_SHARE = 0.2
 """Share of the images that validates when the folder names no split."""
@@ -23,7 +26,8 @@ VALIDATION_SHARE = 0.2
 class FolderDataset(PairedDataset):
     """`images/X.jpg` with `masks/X.png`, whose pixel values are class indices.
 
-    Masks are grey or palette files of class indices, or RGB files of the table's colours. A folder
+    Masks are grey or palette files of class indices (or of the "values" that `classes.json` lists
+    for the classes), or RGB files of the table's colours. A folder
     `instances/` beside them may hold X.png or X.tif with a number for each object, 0 for none.
 
     The split comes from the first of these that exists: the sub-folders `train/` and `val/` (each
@@ -81,10 +85,19 @@ class FolderDataset(PairedDataset):
         )
 
     def _read(self, path: Path):
-        mask = read_mask(path, self.classes, self._file.ignored_colors)
-        for value in self._file.ignored:
-            mask[mask == value] = IGNORE_CLASS
+        mask = self._read_mask(path)
         return (mask, read_mask(self._instances[path.stem])) if self._instances else mask
+
+    def _read_mask(self, path: Path) -> np.ndarray:
+        file = self._file
+        if file.values:
+            numbers = {value: number for number, value in enumerate(file.values)}
+            unknown = dict.fromkeys((*file.ignored, IGNORE_CLASS), IGNORE_CLASS)
+            return ValueMap(unknown | numbers)(read_mask(path), path)
+        mask = read_mask(path, self.classes, file.ignored_colors)
+        for value in file.ignored:
+            mask[mask == value] = IGNORE_CLASS
+        return mask
 
 
 @dataclass(frozen=True)
@@ -112,6 +125,7 @@ class FolderScan:
                     f"{len(missing)} of {len(self.stems)} samples in {self.folder} have no {kind}, "
                     f"for example {missing[:3]}. Every image needs a mask of the same stem: "
                     "images/X.jpg and masks/X.png."
+                    + (JPEG_MASKS if kind == "mask" and self._has_jpeg_masks() else "")
                 )
         unused = sorted(set(self.masks) - set(self.images))
         if unused:
@@ -120,6 +134,9 @@ class FolderScan:
                 "Add the images or remove the masks."
             )
         return found
+
+    def _has_jpeg_masks(self) -> bool:
+        return any((self.folder / "masks").glob("*.jp*g"))
 
     def pairs(self, *, strict: bool = True) -> list[Pair]:
         """The samples; ValueError if there are none, FileNotFoundError for the first problem.
@@ -206,7 +223,7 @@ def _stems_of_split(root: Path, split: str, stems: list[str]) -> list[str]:
 
 
 def _numbered_classes(root: Path, *, strict: bool) -> ClassTable:
-    largest = 0
+    largest, present = 0, set()
     for _, mask_path in scan_folder(root, "train").pairs(strict=strict):
         try:
             mask = read_mask(mask_path)
@@ -214,10 +231,17 @@ def _numbered_classes(root: Path, *, strict: bool) -> ClassTable:
             if strict:
                 raise
             continue
+        present.update(np.unique(mask).tolist())
         largest = max(largest, int(mask[mask != IGNORE_CLASS].max(initial=0)))
     if largest >= IGNORE_CLASS:
         raise ValueError(
             f"The masks of {root} hold values up to {largest}, and there is no classes.json. Masks "
             "hold class indices from 0; if these hold colours or instance numbers, convert them."
+        )
+    if present == {0, IGNORE_CLASS}:
+        raise ValueError(
+            f"The masks of {root} hold 0 and {IGNORE_CLASS} alone, and {IGNORE_CLASS} means "
+            'unknown unless classes.json says otherwise. If it is an object, write {"names": '
+            '["background", "object"], "values": [0, 255]} to classes.json.'
         )
     return ClassTable.numbered(max(2, largest + 1))

@@ -16,7 +16,7 @@ from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.fingerprint import SampleFacts, Suggestion, sample_facts, suggest
 from keras_seg.data.folder import FolderDataset, scan_folder
-from keras_seg.data.images import orientation
+from keras_seg.data.images import orientation, used_palette
 from keras_seg.data.open import open_dataset
 from keras_seg.data.pairs import SizesDiffer, ValuesOutside
 from keras_seg.data.progress import tracked
@@ -25,6 +25,8 @@ from keras_seg.data.readable import UNREADABLE
 SPLITS = ("train", "val")
 MEASURED = 200
 """Objects are measured in so many training images, spread evenly."""
+PALETTES = 20
+"""So many masks of a split have their palettes compared with the class table."""
 MOSTLY_UNKNOWN = 0.5
 
 
@@ -85,6 +87,7 @@ def verify_dataset(
             else:
                 report.errors.append(outcome)
         report.warnings += _orientation_warnings(dataset, split)
+        report.warnings += _palette_warnings(dataset, split)
     _compare_splits(report)
     _look_at_classes(report)
     if report.facts.get("train"):
@@ -139,6 +142,24 @@ def _orientation_warnings(dataset: SegmentationDataset, split: str) -> list[Prob
         "They are read upright; look whether their masks were drawn on the upright picture."
     )
     return [Problem("orientation", split, message)]
+
+
+def _palette_warnings(dataset: SegmentationDataset, split: str) -> list[Problem]:
+    """Palette masks whose colours belong to other classes than their indices."""
+    if not isinstance(dataset, FolderDataset):
+        return []
+    number_of = {color: number for number, color in enumerate(dataset.classes.colors)}
+    for pair in dataset.pairs[:PALETTES]:
+        colors = used_palette(pair.mask)
+        wrong = [i for i, color in colors.items() if number_of.get(color, i) != i]
+        if wrong and wrong[0] < len(dataset.classes):
+            message = (
+                f"{pair.mask} shows the value {wrong[0]} in the colour of class "
+                f"{number_of[colors[wrong[0]]]} of the class table. Values count, not palettes; if "
+                "the colours are right, convert the masks to RGB."
+            )
+            return [Problem("palette", split, message)]
+    return []
 
 
 def _compare_splits(report: DatasetReport) -> None:
