@@ -109,6 +109,7 @@ class TestManyChannels:
     def test_tiffs_of_many_channels_and_bits_are_read(self, tmp_path, dtype):
         tifffile = pytest.importorskip("tifffile")
         array = RNG.integers(0, 256, (7, 9, 5)).astype(dtype)
+        array[0, 0, :2] = 0, 255
         tifffile.imwrite(tmp_path / "a.tif", array, photometric="minisblack")
         pages = np.moveaxis(array, -1, 0)
         tifffile.imwrite(tmp_path / "b.tif", pages, photometric="minisblack")
@@ -178,6 +179,50 @@ class TestColourMasks:
         self.recolour(shapes_folder, [*TINY_CLASSES.colors, (9, 8, 7)])
         with pytest.raises(ValueError, match=r"1 colours .* for example \[\(9, 8, 7\)\]"):
             FolderDataset(shapes_folder)[0]
+
+
+class TestValues:
+    def binary(self, folder):
+        for path in (folder / "masks").iterdir():
+            mask = np.array(Image.open(path))
+            Image.fromarray(np.where(mask == 1, 255, 0).astype(np.uint8)).save(path)
+
+    def test_masks_of_0_and_255_are_not_taken_for_unknown(self, shapes_folder):
+        self.binary(shapes_folder)
+        (shapes_folder / "classes.json").unlink()
+        with pytest.raises(ValueError, match='0 and 255 alone.*"values": .0, 255.'):
+            FolderDataset(shapes_folder)
+
+    def test_values_say_which_class_a_mask_value_means(self, shapes_folder):
+        truths = [sample.mask == 1 for sample in FolderDataset(shapes_folder)]
+        self.binary(shapes_folder)
+        text = '{"names": ["background", "square"], "values": [0, 255]}'
+        (shapes_folder / "classes.json").write_text(text)
+        for sample, truth in zip(FolderDataset(shapes_folder), truths, strict=True):
+            np.testing.assert_array_equal(sample.mask, truth)
+
+    def test_values_that_are_not_listed_are_unknown_or_refused(self, shapes_folder):
+        table = {"names": ["square", "background"], "values": [1, 0], "ignore": 2}
+        (shapes_folder / "classes.json").write_text(json.dumps(table))
+        assert set(np.unique(FolderDataset(shapes_folder)[0].mask)) == {0, 1, 255}
+        del table["ignore"]
+        (shapes_folder / "classes.json").write_text(json.dumps(table))
+        with pytest.raises(ValueError, match=r"train0.png holds values .* have: \[2\]"):
+            FolderDataset(shapes_folder)[0]
+
+    @pytest.mark.parametrize("values", ["[0]", "[0, 0]", "[-1, 0]", '"ab"'])
+    def test_values_that_make_no_sense_are_refused(self, shapes_folder, values):
+        text = '{"names": ["a", "b"], "values": ' + values + "}"
+        (shapes_folder / "classes.json").write_text(text)
+        with pytest.raises(ValueError, match=r"classes\.json is no class table"):
+            FolderDataset(shapes_folder)
+
+    def test_jpeg_masks_are_refused_with_the_reason(self, shapes_folder):
+        path = shapes_folder / "masks" / "train0.png"
+        Image.open(path).save(path.with_suffix(".jpg"))
+        path.unlink()
+        with pytest.raises(FileNotFoundError, match="no mask.*'train0'.*not read from JPEG"):
+            FolderDataset(shapes_folder)
 
 
 class TestInstances:

@@ -47,8 +47,6 @@ def to_bytes(pixels: np.ndarray, value_range: tuple[float, float] | None, path: 
         image in a 16-bit file would silently come out nearly black.
     """
     if value_range is None:
-        if pixels.dtype == np.uint8:
-            return pixels
         low, high = pixels.min(initial=0), pixels.max(initial=0)
         raise ValueError(
             f"{path} has pixels of type {pixels.dtype} from {low} to {high}, and images of 8 bits "

@@ -68,12 +68,14 @@ class ClassFile:
     ignored: mask values that mean "unknown", besides 255.
     ignored_colors: colours of RGB masks that mean it.
     value_range: (black, white) of images with more than 8 bits; None where all have 8.
+    values: the mask value of each class, where they are not 0, 1, 2, ...
     """
 
     classes: ClassTable
     ignored: tuple[int, ...] = ()
     ignored_colors: tuple[tuple[int, int, int], ...] = ()
     value_range: tuple[float, float] | None = None
+    values: tuple[int, ...] = ()
 
 
 def read_class_file(path: Path) -> ClassFile:
@@ -81,7 +83,7 @@ def read_class_file(path: Path) -> ClassFile:
 
     `palette` is taken for `colors` (longer palettes are cut to the classes) and `void_index` for
     `ignore`, whose entries are mask values or colours. "range": [black, white] is for images of
-    more than 8 bits.
+    more than 8 bits, "values": [0, 255] for masks whose values are no class indices.
 
     Raises: ValueError that names the file and the entry that is wrong.
     """
@@ -96,6 +98,7 @@ def read_class_file(path: Path) -> ClassFile:
             tuple(int(entry) for entry in ignore if not isinstance(entry, list)),
             tuple(tuple(map(int, entry)) for entry in ignore if isinstance(entry, list)),
             checked_range(content.get("range")),
+            _checked_values(content.get("values", ()), names),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
@@ -114,6 +117,16 @@ def checked_range(value_range) -> tuple[float, float] | None:
             f"A range is [black, white], the smaller value first. Received: {list(value_range)}"
         )
     return low, high
+
+
+def _checked_values(values, names) -> tuple[int, ...]:
+    values = tuple(int(value) for value in values)
+    if values and (len(values) != len(names) or len(set(values)) < len(values) or min(values) < 0):
+        raise ValueError(
+            f'"values" needs one value of at least 0 for each of the {len(names)} classes, all '
+            f"different. Received: {list(values)}"
+        )
+    return values
 
 
 def _distinct_color(index: int) -> tuple[int, int, int]:

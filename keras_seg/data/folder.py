@@ -7,14 +7,17 @@ import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from keras_seg.data.arrays import ARRAY_SUFFIX
 from keras_seg.data.classes import ClassFile, ClassTable, checked_range, read_class_file
 from keras_seg.data.images import read_mask
-from keras_seg.data.pairs import Pair, PairedDataset
+from keras_seg.data.pairs import Pair, PairedDataset, ValueMap
 from keras_seg.names import IGNORE_CLASS
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ARRAY_SUFFIX)
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".webp", *MASK_SUFFIXES)
+JPEG_MASKS = " Masks are not read from JPEG files, whose compression changes class indices."
 SPLITS = ("train", "val")
 VALIDATION_SHARE = 0.2
 """Share of the images that validates when the folder names no split."""
@@ -23,7 +26,8 @@ VALIDATION_SHARE = 0.2
 class FolderDataset(PairedDataset):
     """`images/X.jpg` with `masks/X.png`, whose pixel values are class indices.
 
-    Masks are grey or palette files of class indices, or RGB files of the table's colours. A folder
+    Masks are grey or palette files of class indices (or of the "values" that `classes.json` lists
+    for the classes), or RGB files of the table's colours. A folder
     `instances/` beside them may hold X.png or X.tif with a number for each object, 0 for none.
 
     The split comes from the first of these that exists: the sub-folders `train/` and `val/` (each
@@ -40,6 +44,8 @@ class FolderDataset(PairedDataset):
             channels of .npy and TIFF files.
         value_range: (black, white) of images with more than 8 bits, in place of "range" in
             `classes.json`.
+        strict: whether an image without a mask, or a mask without an image, is an error; if not,
+            it is left out. `keras_seg.data.verify` looks at such folders.
 
     Raises: FileNotFoundError for missing folders or masks; ValueError for a wrong split file or
         class table, and, when a sample is read, for unreadable files, sizes that differ, mask
@@ -54,6 +60,7 @@ class FolderDataset(PairedDataset):
         classes: ClassTable | None = None,
         channels: int = 3,
         value_range: tuple[float, float] | None = None,
+        strict: bool = True,
     ):
         self.root = Path(root)
         if split not in SPLITS:
@@ -64,8 +71,8 @@ class FolderDataset(PairedDataset):
                 "a built-in data set such as builtin:cells."
             )
         scan = scan_folder(self.root, split)
-        pairs = scan.pairs()
-        self._file = _class_file(self.root, classes)
+        pairs = scan.pairs(strict=strict)
+        self._file = _class_file(self.root, classes, strict=strict)
         self._instances = _instances_beside(scan)
         super().__init__(
             pairs,
@@ -78,10 +85,19 @@ class FolderDataset(PairedDataset):
         )
 
     def _read(self, path: Path):
-        mask = read_mask(path, self.classes, self._file.ignored_colors)
-        for value in self._file.ignored:
-            mask[mask == value] = IGNORE_CLASS
+        mask = self._read_mask(path)
         return (mask, read_mask(self._instances[path.stem])) if self._instances else mask
+
+    def _read_mask(self, path: Path) -> np.ndarray:
+        file = self._file
+        if file.values:
+            numbers = {value: number for number, value in enumerate(file.values)}
+            unknown = dict.fromkeys((*file.ignored, IGNORE_CLASS), IGNORE_CLASS)
+            return ValueMap(unknown | numbers)(read_mask(path), path)
+        mask = read_mask(path, self.classes, file.ignored_colors)
+        for value in file.ignored:
+            mask[mask == value] = IGNORE_CLASS
+        return mask
 
 
 @dataclass(frozen=True)
@@ -109,6 +125,7 @@ class FolderScan:
                     f"{len(missing)} of {len(self.stems)} samples in {self.folder} have no {kind}, "
                     f"for example {missing[:3]}. Every image needs a mask of the same stem: "
                     "images/X.jpg and masks/X.png."
+                    + (JPEG_MASKS if kind == "mask" and self._has_jpeg_masks() else "")
                 )
         unused = sorted(set(self.masks) - set(self.images))
         if unused:
@@ -118,16 +135,23 @@ class FolderScan:
             )
         return found
 
-    def pairs(self) -> list[Pair]:
-        """The samples; FileNotFoundError for the first problem, ValueError for an empty split."""
-        for problem in self.problems():
+    def _has_jpeg_masks(self) -> bool:
+        return any((self.folder / "masks").glob("*.jp*g"))
+
+    def pairs(self, *, strict: bool = True) -> list[Pair]:
+        """The samples; ValueError if there are none, FileNotFoundError for the first problem.
+
+        Without `strict` files that have no partner are left out.
+        """
+        for problem in self.problems() if strict else ():
             raise FileNotFoundError(problem)
-        if not self.stems:
+        stems = [stem for stem in self.stems if stem in self.images and stem in self.masks]
+        if not stems:
             raise ValueError(
                 f"The split {self.split!r} of {self.root} is empty. Add images, or name other "
                 "stems."
             )
-        return [Pair(self.images[stem], self.masks[stem]) for stem in self.stems]
+        return [Pair(self.images[stem], self.masks[stem]) for stem in stems]
 
 
 def scan_folder(root: Path, split: str) -> FolderScan:
@@ -137,11 +161,6 @@ def scan_folder(root: Path, split: str) -> FolderScan:
     masks = _by_stem(folder / "masks", MASK_SUFFIXES)
     stems = _stems_of_split(folder, split, sorted(images)) if folder == root else sorted(images)
     return FolderScan(root, folder, split, images, masks, stems)
-
-
-def find_pairs(root: Path, split: str) -> list[Pair]:
-    """(image, mask) paths of a split, sorted by stem. Errors as FolderDataset's."""
-    return scan_folder(root, split).pairs()
 
 
 def _instances_beside(scan: FolderScan) -> dict[str, Path]:
@@ -158,10 +177,10 @@ def _instances_beside(scan: FolderScan) -> dict[str, Path]:
     return files
 
 
-def _class_file(root: Path, classes: ClassTable | None) -> ClassFile:
+def _class_file(root: Path, classes: ClassTable | None, *, strict: bool) -> ClassFile:
     path = root / "classes.json"
     if not path.exists():
-        return ClassFile(classes or _numbered_classes(root))
+        return ClassFile(classes or _numbered_classes(root, strict=strict))
     stated = read_class_file(path)
     return stated if classes is None else replace(stated, classes=classes)
 
@@ -203,14 +222,26 @@ def _stems_of_split(root: Path, split: str, stems: list[str]) -> list[str]:
     return sorted(shuffled[:held_out] if split == "val" else shuffled[held_out:])
 
 
-def _numbered_classes(root: Path) -> ClassTable:
-    largest = 0
-    for _, mask_path in find_pairs(root, "train"):
-        mask = read_mask(mask_path)
+def _numbered_classes(root: Path, *, strict: bool) -> ClassTable:
+    largest, present = 0, set()
+    for _, mask_path in scan_folder(root, "train").pairs(strict=strict):
+        try:
+            mask = read_mask(mask_path)
+        except ValueError:
+            if strict:
+                raise
+            continue
+        present.update(np.unique(mask).tolist())
         largest = max(largest, int(mask[mask != IGNORE_CLASS].max(initial=0)))
     if largest >= IGNORE_CLASS:
         raise ValueError(
             f"The masks of {root} hold values up to {largest}, and there is no classes.json. Masks "
             "hold class indices from 0; if these hold colours or instance numbers, convert them."
+        )
+    if present == {0, IGNORE_CLASS}:
+        raise ValueError(
+            f"The masks of {root} hold 0 and {IGNORE_CLASS} alone, and {IGNORE_CLASS} means "
+            'unknown unless classes.json says otherwise. If it is an object, write {"names": '
+            '["background", "object"], "values": [0, 255]} to classes.json.'
         )
     return ClassTable.numbered(max(2, largest + 1))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -23,11 +25,13 @@ def class_histogram(dataset: SegmentationDataset) -> np.ndarray:
     """(samples, classes) int64 pixels; read once for each data set object, then remembered."""
     counted = _COUNTED.get(dataset)
     if counted is None or len(counted) != len(dataset):
-        rows = [
-            count_classes(dataset[index].mask, len(dataset.classes))
-            for index in tracked(range(len(dataset)), f"Counting classes of {dataset.split}")
-        ]
-        counted = np.stack(rows)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            rows = pool.map(
+                lambda index: count_classes(dataset[index].mask, len(dataset.classes)),
+                range(len(dataset)),
+            )
+            title = f"Counting classes of {dataset.split}"
+            counted = np.stack(list(tracked(rows, title, total=len(dataset))))
         counted.flags.writeable = False
         _COUNTED[dataset] = counted
     return counted

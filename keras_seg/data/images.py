@@ -46,7 +46,7 @@ def read_image(
     pixels = _array_or_picture(path)
     if isinstance(pixels, Image.Image):
         pixels = _picture_pixels(pixels, path, channels, drop_opaque_alpha)
-    if pixels.dtype != np.uint8 or value_range is not None:
+    if pixels.dtype != np.uint8:
         pixels = to_bytes(pixels, value_range, path)
     return with_channels(pixels, channels, path)
 
@@ -96,6 +96,21 @@ def orientation(path: str | Path) -> int:
             return int(picture.getexif().get(0x0112, 1))
     except Exception:  # a damaged file is named by who reads its pixels
         return 1
+
+
+def used_palette(path: str | Path) -> dict[int, tuple[int, int, int]]:
+    """Value → colour of the values that a palette picture uses; empty for any other file."""
+    if Path(path).suffix.lower() == ARRAY_SUFFIX:
+        return {}
+    try:
+        with Image.open(path) as picture:
+            if picture.mode != "P":
+                return {}
+            palette = np.reshape(picture.getpalette("RGB"), (-1, 3)).tolist()
+            used = [value for _, value in picture.getcolors()]
+            return {value: tuple(palette[value]) for value in used if value < len(palette)}
+    except Exception:  # a damaged file is named by who reads its pixels
+        return {}
 
 
 def _array_or_picture(path: Path) -> np.ndarray | Image.Image:

@@ -36,6 +36,12 @@ def change_by(mask, steps):
 
 
 def _largest_of_neighbours(values):
-    """The largest of the 3x3 pixels around each; float32 holds class numbers exactly."""
-    pooled = tf.nn.max_pool2d(tf.cast(values, tf.float32)[None, ..., None], 3, 1, "SAME")
-    return tf.cast(pooled[0, ..., 0], values.dtype)
+    """The largest of the 3x3 pixels around each, of values of at least 0.
+
+    By shifts: the CPU's pooling takes ten times as long on a single channel.
+    """
+    for axis in (0, 1):
+        padded = tf.pad(values, [[int(axis == 0)] * 2, [int(axis == 1)] * 2])
+        before, after = (padded[:-2], padded[2:]) if axis == 0 else (padded[:, :-2], padded[:, 2:])
+        values = tf.maximum(tf.maximum(before, after), values)
+    return values

@@ -28,9 +28,10 @@ def sample_image(image, positions):
     def at(offset):
         return tf.cast(tf.gather(pixels, first + offset), tf.float32)
 
-    top = at(0) * (1 - column) + at(1) * column
-    bottom = at(width) * (1 - column) + at(width + 1) * column
-    return top * (1 - row) + bottom * row
+    above, below = at(0), at(width)
+    above += (at(1) - above) * column
+    below += (at(width + 1) - below) * column
+    return above + (below - above) * row
 
 
 def sample_map(values, positions, fill):
