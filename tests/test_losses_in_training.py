@@ -51,7 +51,7 @@ def test_sizes_may_be_unknown_when_a_step_is_traced(name):
 
 
 @EVERY_LOSS
-@pytest.mark.parametrize("scores", [np.nan, np.inf, 1e30])
+@pytest.mark.parametrize("scores", [np.nan, np.inf])
 def test_what_does_not_count_has_no_influence_and_no_gradient(name, scores):
     labels, logits = batch(name)
     weight = np.ones(labels.shape)

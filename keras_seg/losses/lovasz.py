@@ -108,11 +108,11 @@ def lovasz_jaccard(errors, truth, weight):
 
     A pixel of weight 0 changes neither intersection nor union wherever it is sorted.
     """
-    weight = weight * ops.ones_like(errors)
     order = ops.stop_gradient(ops.argsort(-errors, axis=-1))
     errors = ops.take_along_axis(errors, order, axis=-1)
-    weight = ops.take_along_axis(weight, order, axis=-1)
-    inside = weight * ops.take_along_axis(truth, order, axis=-1)
+    # the weight above 0 inside and below 0 outside, since gathering costs a third of the time
+    signed = ops.take_along_axis(weight * (2 * truth - 1), order, axis=-1)
+    weight, inside = ops.abs(signed), ops.relu(signed)
     size = ops.sum(inside, -1, keepdims=True)
     intersection = size - ops.cumsum(inside, -1)
     union = size + ops.cumsum(weight - inside, -1)
