@@ -60,11 +60,28 @@ class ClassTable:
         return cls(tuple(table["names"]), tuple(map(tuple, table.get("colors") or ())))
 
 
-def read_class_file(path: Path) -> tuple[ClassTable, tuple[int, ...]]:
+@dataclass(frozen=True)
+class ClassFile:
+    """What `classes.json` says of a folder of images and masks.
+
+    classes: the table.
+    ignored: mask values that mean "unknown", besides 255.
+    ignored_colors: colours of RGB masks that mean it.
+    value_range: (black, white) of images with more than 8 bits; None where all have 8.
+    """
+
+    classes: ClassTable
+    ignored: tuple[int, ...] = ()
+    ignored_colors: tuple[tuple[int, int, int], ...] = ()
+    value_range: tuple[float, float] | None = None
+
+
+def read_class_file(path: Path) -> ClassFile:
     """Reads `classes.json`: {"names": [...], "colors": [[r, g, b], ...], "ignore": value or list}.
 
     `palette` is taken for `colors` (longer palettes are cut to the classes) and `void_index` for
-    `ignore`. Returns the table and the mask values that mean "ignore", besides 255.
+    `ignore`, whose entries are mask values or colours. "range": [black, white] is for images of
+    more than 8 bits.
 
     Raises: ValueError that names the file and the entry that is wrong.
     """
@@ -73,13 +90,30 @@ def read_class_file(path: Path) -> tuple[ClassTable, tuple[int, ...]]:
         names = content["names"]
         colors = content.get("colors", content.get("palette", ()))[: len(names)]
         ignore = content.get("ignore", content.get("void_index", ()))
-        ignored = (ignore,) if isinstance(ignore, int) else tuple(int(value) for value in ignore)
-        return ClassTable(tuple(names), tuple(map(tuple, colors))), ignored
+        ignore = [ignore] if isinstance(ignore, int) else list(ignore)
+        return ClassFile(
+            ClassTable(tuple(names), tuple(map(tuple, colors))),
+            tuple(int(entry) for entry in ignore if not isinstance(entry, list)),
+            tuple(tuple(map(int, entry)) for entry in ignore if isinstance(entry, list)),
+            checked_range(content.get("range")),
+        )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
             f'{path} is no class table: {error!r}. It must look like {{"names": ["road", "car"], '
             '"colors": [[128, 64, 128], [0, 0, 142]], "ignore": 255}'
         ) from error
+
+
+def checked_range(value_range) -> tuple[float, float] | None:
+    """(black, white) as two numbers; ValueError unless white is the larger one."""
+    if value_range is None:
+        return None
+    low, high = map(float, value_range)
+    if not low < high:
+        raise ValueError(
+            f"A range is [black, white], the smaller value first. Received: {list(value_range)}"
+        )
+    return low, high
 
 
 def _distinct_color(index: int) -> tuple[int, int, int]:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from keras_seg.data.classes import ClassTable, read_class_file
-from keras_seg.data.dataset import Sample, SegmentationDataset
-from keras_seg.data.images import read_image, read_mask
+from keras_seg.data.arrays import ARRAY_SUFFIX
+from keras_seg.data.classes import ClassFile, ClassTable, checked_range, read_class_file
+from keras_seg.data.images import read_mask
+from keras_seg.data.pairs import Pair, PairedDataset
 from keras_seg.names import IGNORE_CLASS
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
-MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
+MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ARRAY_SUFFIX)
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".webp", *MASK_SUFFIXES)
 SPLITS = ("train", "val")
 VALIDATION_SHARE = 0.2
 """Share of the images that validates when the folder names no split."""
 
 
-class FolderDataset(SegmentationDataset):
+class FolderDataset(PairedDataset):
     """`images/X.jpg` with `masks/X.png`, whose pixel values are class indices.
+
+    Masks are grey or palette files of class indices, or RGB files of the table's colours. A folder
+    `instances/` beside them may hold X.png or X.tif with a number for each object, 0 for none.
 
     The split comes from the first of these that exists: the sub-folders `train/` and `val/` (each
     with `images/` and `masks/`); `splits.json` ({"train": [stems], "val": [stems]}); `train.txt`
@@ -33,7 +36,10 @@ class FolderDataset(SegmentationDataset):
     Args:
         root: the folder.
         split: "train" or "val".
-        channels: 3 (grey images are repeated) or 1 (colour images become grey).
+        channels: 3 (grey images are repeated), 1 (colour images become grey), or the number of
+            channels of .npy and TIFF files.
+        value_range: (black, white) of images with more than 8 bits, in place of "range" in
+            `classes.json`.
 
     Raises: FileNotFoundError for missing folders or masks; ValueError for a wrong split file or
         class table, and, when a sample is read, for unreadable files, sizes that differ, mask
@@ -47,83 +53,117 @@ class FolderDataset(SegmentationDataset):
         *,
         classes: ClassTable | None = None,
         channels: int = 3,
+        value_range: tuple[float, float] | None = None,
     ):
-        self.root, self.split, self.channels = Path(root), split, channels
-        self.name = self.root.name
+        self.root = Path(root)
         if split not in SPLITS:
             raise ValueError(f"split must be one of {SPLITS}. Received: {split!r}")
-        if channels not in (1, 3):
-            raise ValueError(f"channels must be 1 (grey) or 3 (RGB). Received: {channels}")
         if not self.root.is_dir():
             raise FileNotFoundError(
                 f"There is no data folder {self.root}. Pass a folder with images/ and masks/, or "
                 "a built-in data set such as builtin:cells."
             )
-        self.pairs = find_pairs(self.root, split)
-        self._ignored: tuple[int, ...] = ()
-        class_file = self.root / "classes.json"
-        if class_file.exists():
-            self.classes, self._ignored = read_class_file(class_file)
-        if classes is not None:
-            self.classes = classes
-        elif not class_file.exists():
-            self.classes = _numbered_classes(self.root)
+        scan = scan_folder(self.root, split)
+        pairs = scan.pairs()
+        self._file = _class_file(self.root, classes)
+        self._instances = _instances_beside(scan)
+        super().__init__(
+            pairs,
+            self._read,
+            name=self.root.name,
+            split=split,
+            classes=self._file.classes,
+            channels=channels,
+            value_range=checked_range(value_range) or self._file.value_range,
+        )
 
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, index: int) -> Sample:
-        image_path, mask_path = self.pairs[index]
-        image, mask = read_image(image_path, self.channels), self._read_mask(mask_path)
-        if image.shape[:2] != mask.shape:
-            raise ValueError(
-                f"An image and its mask differ in size: {image_path} is {_size(image)}, "
-                f"{mask_path} is {_size(mask)} (width x height). Export the mask again from the "
-                "image that it belongs to."
-            )
-        return Sample(image_path.stem, image, mask)
-
-    def _read_mask(self, path: Path) -> np.ndarray:
-        mask = read_mask(path)
-        for value in self._ignored:
+    def _read(self, path: Path):
+        mask = read_mask(path, self.classes, self._file.ignored_colors)
+        for value in self._file.ignored:
             mask[mask == value] = IGNORE_CLASS
-        counted = mask[mask != IGNORE_CLASS]
-        if counted.size and counted.max() >= len(self.classes):
-            wrong = sorted(int(v) for v in np.unique(counted) if v >= len(self.classes))
-            raise ValueError(
-                f"{path} holds values outside the class table: {wrong[:8]}. The table has the "
-                f"{len(self.classes)} classes 0..{len(self.classes) - 1} ({_names(self.classes)})"
-                f", and {IGNORE_CLASS} means unknown. Correct the mask, or add the classes, or "
-                'list the values under "ignore" in classes.json.'
+        return (mask, read_mask(self._instances[path.stem])) if self._instances else mask
+
+
+@dataclass(frozen=True)
+class FolderScan:
+    """The files of one split of a folder, paired or not.
+
+    images, masks: all files of the folder by stem.
+    stems: of the samples of the split, sorted.
+    """
+
+    root: Path
+    folder: Path
+    split: str
+    images: dict[str, Path]
+    masks: dict[str, Path]
+    stems: list[str]
+
+    def problems(self) -> list[str]:
+        """What keeps files from being paired, each with its cure; empty where nothing does."""
+        found = []
+        for kind, files in (("image", self.images), ("mask", self.masks)):
+            missing = [stem for stem in self.stems if stem not in files]
+            if missing:
+                found.append(
+                    f"{len(missing)} of {len(self.stems)} samples in {self.folder} have no {kind}, "
+                    f"for example {missing[:3]}. Every image needs a mask of the same stem: "
+                    "images/X.jpg and masks/X.png."
+                )
+        unused = sorted(set(self.masks) - set(self.images))
+        if unused:
+            found.append(
+                f"{len(unused)} masks in {self.folder} have no image, for example {unused[:3]}. "
+                "Add the images or remove the masks."
             )
-        return mask
+        return found
+
+    def pairs(self) -> list[Pair]:
+        """The samples; FileNotFoundError for the first problem, ValueError for an empty split."""
+        for problem in self.problems():
+            raise FileNotFoundError(problem)
+        if not self.stems:
+            raise ValueError(
+                f"The split {self.split!r} of {self.root} is empty. Add images, or name other "
+                "stems."
+            )
+        return [Pair(self.images[stem], self.masks[stem]) for stem in self.stems]
 
 
-def find_pairs(root: Path, split: str) -> list[tuple[Path, Path]]:
-    """(image, mask) paths of a split, sorted by stem. Errors as FolderDataset's."""
+def scan_folder(root: Path, split: str) -> FolderScan:
+    """Lists a split. Errors as FolderDataset's, but for files without a partner."""
     folder = root / split if (root / "train").is_dir() else root
     images = _by_stem(folder / "images", IMAGE_SUFFIXES)
     masks = _by_stem(folder / "masks", MASK_SUFFIXES)
     stems = _stems_of_split(folder, split, sorted(images)) if folder == root else sorted(images)
-    for kind, files in (("image", images), ("mask", masks)):
-        missing = [stem for stem in stems if stem not in files]
-        if missing:
-            raise FileNotFoundError(
-                f"{len(missing)} of {len(stems)} samples in {folder} have no {kind}, for example "
-                f"{missing[:3]}. Every image needs a mask of the same stem: images/X.jpg and "
-                "masks/X.png."
-            )
-    unused = sorted(set(masks) - set(images))
-    if unused:
+    return FolderScan(root, folder, split, images, masks, stems)
+
+
+def find_pairs(root: Path, split: str) -> list[Pair]:
+    """(image, mask) paths of a split, sorted by stem. Errors as FolderDataset's."""
+    return scan_folder(root, split).pairs()
+
+
+def _instances_beside(scan: FolderScan) -> dict[str, Path]:
+    folder = scan.folder / "instances"
+    if not folder.is_dir():
+        return {}
+    files = _by_stem(folder, MASK_SUFFIXES)
+    missing = [stem for stem in scan.stems if stem not in files]
+    if missing:
         raise FileNotFoundError(
-            f"{len(unused)} masks in {folder} have no image, for example {unused[:3]}. Add the "
-            "images or remove the masks."
+            f"{len(missing)} of {len(scan.stems)} samples have no file in {folder}, for example "
+            f"{missing[:3]}. Add them, or rename the folder."
         )
-    if not stems:
-        raise ValueError(
-            f"The split {split!r} of {root} is empty. Add images, or name other stems."
-        )
-    return [(images[stem], masks[stem]) for stem in stems]
+    return files
+
+
+def _class_file(root: Path, classes: ClassTable | None) -> ClassFile:
+    path = root / "classes.json"
+    if not path.exists():
+        return ClassFile(classes or _numbered_classes(root))
+    stated = read_class_file(path)
+    return stated if classes is None else replace(stated, classes=classes)
 
 
 def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
@@ -174,11 +214,3 @@ def _numbered_classes(root: Path) -> ClassTable:
             "hold class indices from 0; if these hold colours or instance numbers, convert them."
         )
     return ClassTable.numbered(max(2, largest + 1))
-
-
-def _size(pixels: np.ndarray) -> str:
-    return f"{pixels.shape[1]}x{pixels.shape[0]}"
-
-
-def _names(classes: ClassTable) -> str:
-    return ", ".join(classes.names[:12]) + (", ..." if len(classes) > 12 else "")

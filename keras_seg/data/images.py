@@ -2,64 +2,169 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from keras_seg.data.arrays import (
+    ARRAY_SUFFIX,
+    TIFF_SUFFIXES,
+    read_array,
+    to_bytes,
+    with_channels,
+)
 from keras_seg.data.classes import ClassTable
 from keras_seg.names import IGNORE_CLASS
 
+PICTURE_MODES = ("1", "L", "P", "RGB", "YCbCr", "CMYK")
+DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
-def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
+
+def read_image(
+    path: str | Path,
+    channels: int = 3,
+    *,
+    value_range: tuple[float, float] | None = None,
+    drop_opaque_alpha: bool = False,
+) -> np.ndarray:
     """Reads a picture as (H, W, channels) uint8; grey and RGB become one another as needed.
 
-    Raises: FileNotFoundError; ValueError for an unreadable file, for transparency, or for more
-        than 8 bits a channel.
+    Pictures are turned upright as their EXIF orientation says. TIFF files of several pages or of
+    deep colour need tifffile; .npy files hold (H, W), (H, W, channels) or (channels, H, W).
+
+    Args:
+        channels: any number; other than 1 and 3 it must be that of the file.
+        value_range: (black, white) of images with other than 8 bits; they are mapped to 0..255.
+        drop_opaque_alpha: whether an alpha channel that is 255 everywhere is left out.
+
+    Raises: FileNotFoundError; ValueError for an unreadable file, for transparency, for another
+        number of channels, or for more than 8 bits a channel without `value_range`.
     """
-    with _open(path) as picture:
-        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-            raise ValueError(
-                f"{path} has transparency ({picture.mode}, {len(picture.getbands())} channels), "
-                f"and the network takes {channels}. Flatten it first, for example with Pillow: "
-                "Image.open(path).convert('RGB').save(path)."
-            )
-        if picture.mode not in ("1", "L", "P", "RGB", "YCbCr", "CMYK"):
-            raise ValueError(
-                f"{path} has pixels of mode {picture.mode!r}, and images of 8 bits a channel are "
-                "read. Convert it to 8-bit grey or RGB."
-            )
-        try:
-            pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
-        except OSError as error:
-            raise ValueError(f"{path} is cut short or damaged: {error}.") from error
-    return pixels.reshape(*pixels.shape[:2], channels)
+    path = Path(path)
+    pixels = _array_or_picture(path)
+    if isinstance(pixels, Image.Image):
+        pixels = _picture_pixels(pixels, path, channels, drop_opaque_alpha)
+    if pixels.dtype != np.uint8 or value_range is not None:
+        pixels = to_bytes(pixels, value_range, path)
+    return with_channels(pixels, channels, path)
 
 
-def read_mask(path: str | Path) -> np.ndarray:
-    """Reads a mask as (H, W) int32; palette files give their indices.
+def read_mask(
+    path: str | Path,
+    classes: ClassTable | None = None,
+    ignored_colors: Sequence[tuple[int, int, int]] = (),
+) -> np.ndarray:
+    """Reads a mask as (H, W) int32; palette files give their indices, EXIF turns them upright.
 
-    Raises: FileNotFoundError; ValueError for an unreadable file or one with colours.
+    Args:
+        classes: its colours say which class a colour of an RGB mask means.
+        ignored_colors: colours that mean 255.
+
+    Raises: FileNotFoundError; ValueError for an unreadable file, or for colours that `classes`
+        does not have.
     """
-    with _open(path) as picture:
-        if picture.mode not in ("1", "L", "P", "I", "I;16"):
+    path = Path(path)
+    picture = _array_or_picture(path)
+    if isinstance(picture, Image.Image):
+        mode = picture.mode
+        if mode in ("RGB", "RGBA"):
+            return _classes_of_colors(_loaded(picture, path, "RGB"), classes, ignored_colors, path)
+        if mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
             raise ValueError(
-                f"{path} is a colour picture (mode {picture.mode!r}); a mask holds one class "
-                "index a pixel. Save it as an 8-bit grey or palette PNG."
+                f"{path} is a colour picture (mode {mode!r}); a mask holds one class index a "
+                "pixel. Save it as an 8-bit grey or palette PNG."
             )
-        try:
-            return np.array(picture, dtype=np.int32)
-        except OSError as error:
-            raise ValueError(f"{path} is cut short or damaged: {error}.") from error
+        picture = _loaded(picture, path)
+    if picture.ndim != 2 or not (
+        np.issubdtype(picture.dtype, np.integer) or picture.dtype == np.bool_
+    ):
+        raise ValueError(
+            f"{path} holds an array of shape {picture.shape} and type {picture.dtype}; a mask is "
+            "(height, width) of whole numbers."
+        )
+    return picture.astype(np.int32)
 
 
-def _open(path) -> Image.Image:
+def orientation(path: str | Path) -> int:
+    """The EXIF orientation of a picture file: 1 is upright, 5 to 8 swap height and width."""
+    if Path(path).suffix.lower() == ARRAY_SUFFIX:
+        return 1
     try:
-        return Image.open(path)
+        with Image.open(path) as picture:
+            return int(picture.getexif().get(0x0112, 1))
+    except Exception:  # a damaged file is named by who reads its pixels
+        return 1
+
+
+def _array_or_picture(path: Path) -> np.ndarray | Image.Image:
+    if path.suffix.lower() == ARRAY_SUFFIX:
+        return read_array(path)
+    tiff = path.suffix.lower() in TIFF_SUFFIXES
+    try:
+        picture = Image.open(path)
+        pages = getattr(picture, "n_frames", 1) if tiff else 1
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no image file {path}.") from None
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow raises whatever damaged bytes lead it to
+        if tiff and isinstance(error, UnidentifiedImageError) and _is_tiff(path):
+            return read_array(path)
         raise ValueError(f"{path} cannot be read as an image: {error}.") from error
+    return read_array(path) if pages > 1 else picture
+
+
+def _is_tiff(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def _picture_pixels(picture, path: Path, channels: int, drop_opaque_alpha: bool) -> np.ndarray:
+    mode, bands = picture.mode, len(picture.getbands())
+    transparent = mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
+    if transparent and bands != channels:
+        if not (drop_opaque_alpha and _loaded(picture, path, "RGBA")[..., 3].min() == 255):
+            raise ValueError(
+                f"{path} has transparency ({mode}, {bands} channels), and the network takes "
+                f"{channels}. Flatten it first, for example with Pillow: "
+                "Image.open(path).convert('RGB').save(path)."
+            )
+        return _loaded(picture, path, "L" if channels == 1 else "RGB")
+    if mode in DEEP_MODES or bands == channels > 3:
+        return _loaded(picture, path)
+    if mode not in PICTURE_MODES:
+        raise ValueError(
+            f"{path} has pixels of mode {mode!r}, and images of 8 bits a channel are read. "
+            "Convert it to 8-bit grey or RGB."
+        )
+    return _loaded(picture, path, "L" if channels == 1 else "RGB")
+
+
+def _loaded(picture: Image.Image, path: Path, mode: str | None = None) -> np.ndarray:
+    try:
+        upright = ImageOps.exif_transpose(picture)
+        return np.array(upright if mode is None else upright.convert(mode))
+    except Exception as error:  # as above
+        raise ValueError(f"{path} is cut short or damaged: {error}.") from error
+
+
+def _classes_of_colors(rgb: np.ndarray, classes: ClassTable | None, ignored, path) -> np.ndarray:
+    """(H, W, 3) colours → (H, W) int32 classes."""
+    known = {color: number for number, color in enumerate(classes.colors if classes else ())}
+    known.update(dict.fromkeys(ignored, IGNORE_CLASS))
+    codes = rgb.astype(np.int32) @ np.int32([65536, 256, 1])
+    present, positions = np.unique(codes, return_inverse=True)
+    colors = [(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255) for code in present]
+    unknown = [color for color in colors if color not in known]
+    if unknown:
+        raise ValueError(
+            f"{path} is a colour picture with {len(unknown)} colours that the class table does not "
+            f"have, for example {unknown[:3]}. A mask holds one class index a pixel (8-bit grey or "
+            "palette PNG), or exactly the colours of the classes; list colours that mean unknown "
+            'under "ignore" in classes.json, and do not save masks as JPEG or resize them smoothly.'
+        )
+    numbers = np.array([known[color] for color in colors], np.int32)
+    return numbers[positions].reshape(codes.shape)
 
 
 def palette_picture(mask: np.ndarray, classes: ClassTable) -> Image.Image:
@@ -77,8 +182,12 @@ def colorize(mask: np.ndarray, classes: ClassTable) -> np.ndarray:
 def overlay(
     image: np.ndarray, mask: np.ndarray, classes: ClassTable, *, opacity: float = 0.5
 ) -> np.ndarray:
-    """Blends the colours of a mask over its image; (H, W, 1 or 3) uint8 → (H, W, 3) uint8."""
-    pixels = np.broadcast_to(image, (*image.shape[:2], 3)).astype(np.float32)
+    """Blends the colours of a mask over its image; (H, W, C) uint8 → (H, W, 3) uint8.
+
+    Of images with more than three channels the first three are shown, of two the first.
+    """
+    shown = image[..., : 3 if image.shape[-1] >= 3 else 1]
+    pixels = np.broadcast_to(shown, (*image.shape[:2], 3)).astype(np.float32)
     blended = pixels * (1 - opacity) + colorize(mask, classes) * opacity
     return np.round(blended).astype(np.uint8)
 

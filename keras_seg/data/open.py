@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from keras_seg.data.builtin import BuiltinDataset
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.folder import FolderDataset
+from keras_seg.data.layouts import LAYOUTS, open_layout
+from keras_seg.data.layouts.tfds import TfdsDataset
+from keras_seg.data.readable import ON_ERROR, ReadableDataset
+from keras_seg.names import unknown_name
 
-BUILTIN_PREFIX = "builtin:"
+SCHEMES = ("builtin", "tfds", *LAYOUTS)
 
 
 def open_dataset(
@@ -16,11 +22,35 @@ def open_dataset(
     *,
     classes: ClassTable | None = None,
     channels: int = 3,
+    on_error: str = "stop",
 ) -> SegmentationDataset:
-    """Opens "builtin:cells" (or another built-in set), or a folder of images and masks.
+    """Opens a folder of images and masks, or what a scheme names.
 
-    Raises: as FolderDataset and BuiltinDataset.
+    "builtin:cells" is a built-in set, "tfds:NAME" one of TensorFlow Datasets, "cityscapes:FOLDER"
+    a folder in an official layout (`keras_seg.data.layouts.LAYOUTS` lists them), and everything
+    else a folder with images/ and masks/ (`FolderDataset`).
+
+    Args:
+        on_error: "stop" raises when a sample that cannot be read is met; "skip" reads all samples
+            once, leaves those out and warns with their number and names.
+
+    Raises: ValueError for an unknown scheme; as the readers otherwise.
     """
-    if str(source).startswith(BUILTIN_PREFIX):
-        return BuiltinDataset(str(source).removeprefix(BUILTIN_PREFIX), split)
-    return FolderDataset(source, split, classes=classes, channels=channels)
+    if on_error not in ON_ERROR:
+        raise ValueError(unknown_name("on_error", on_error, ON_ERROR))
+    dataset = _open(str(source), split, classes, channels)
+    return ReadableDataset(dataset) if on_error == "skip" else dataset
+
+
+def _open(source: str, split: str, classes: ClassTable | None, channels: int):
+    scheme, colon, rest = source.partition(":")
+    # A single letter before the colon is a drive of Windows.
+    if not colon or len(scheme) == 1 or Path(source).exists():
+        return FolderDataset(source, split, classes=classes, channels=channels)
+    if scheme == "builtin":
+        return BuiltinDataset(rest, split)
+    if scheme == "tfds":
+        return TfdsDataset(rest, split, classes=classes, channels=channels)
+    if scheme not in LAYOUTS:
+        raise ValueError(f"{source}: {unknown_name('kind of data', scheme, SCHEMES)}")
+    return open_layout(scheme, rest, split, classes=classes, channels=channels)

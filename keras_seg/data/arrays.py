@@ -1,0 +1,91 @@
+"""Pixels that are no 8-bit grey or RGB picture: more bits, more channels, arrays as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+ARRAY_SUFFIX = ".npy"
+TIFF_SUFFIXES = (".tif", ".tiff")
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Reads .npy files, and TIFF files that Pillow does not know, as they are.
+
+    Raises: ValueError for a damaged file or one with Python objects, and where a TIFF file needs
+        the optional tifffile.
+    """
+    if path.suffix.lower() in TIFF_SUFFIXES:
+        return _read_tiff(path)
+    try:
+        return np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no image file {path}.") from None
+    except Exception as error:  # whatever damaged bytes lead NumPy to
+        raise ValueError(f"{path} cannot be read as a NumPy array: {error}.") from error
+
+
+def _read_tiff(path: Path) -> np.ndarray:
+    try:
+        import tifffile
+    except ImportError:
+        raise ValueError(
+            f"{path} is a TIFF file that Pillow does not read (several pages, or more than 8 bits "
+            "in several channels). Install the reader for it: pip install 'keras-seg[tiff]'."
+        ) from None
+    try:
+        return tifffile.imread(path)
+    except Exception as error:  # as above
+        raise ValueError(f"{path} cannot be read as TIFF: {error}.") from error
+
+
+def to_bytes(pixels: np.ndarray, value_range: tuple[float, float] | None, path: Path) -> np.ndarray:
+    """Maps `value_range` to 0..255 and rounds to uint8, which networks and devices take.
+
+    Raises: ValueError if pixels are deeper than 8 bits and their range is not stated: a 12-bit
+        image in a 16-bit file would silently come out nearly black.
+    """
+    if value_range is None:
+        if pixels.dtype == np.uint8:
+            return pixels
+        low, high = pixels.min(initial=0), pixels.max(initial=0)
+        raise ValueError(
+            f"{path} has pixels of type {pixels.dtype} from {low} to {high}, and images of 8 bits "
+            "a channel are read. State which values are black and white for the whole data set, "
+            f'for example "range": [0, {_white(pixels.dtype, high)}] in classes.json.'
+        )
+    low, high = value_range
+    stretched = (pixels.astype(np.float32) - low) * (255.0 / (high - low))
+    if not np.isfinite(stretched).all():
+        raise ValueError(f"{path} holds values that are not finite. Replace them first.")
+    return np.rint(stretched.clip(0, 255)).astype(np.uint8)
+
+
+def _white(dtype: np.dtype, largest) -> int:
+    """A likely white: the largest value of as many bits as the pixels use."""
+    if not np.issubdtype(dtype, np.integer):
+        return 1 if largest <= 1 else int(np.ceil(largest))
+    return 2 ** max(8, int(largest).bit_length()) - 1
+
+
+def with_channels(pixels: np.ndarray, channels: int, path: Path) -> np.ndarray:
+    """(H, W), (H, W, n) or (n, H, W) → (H, W, channels); grey and RGB become one another.
+
+    Raises: ValueError if the file has another number of channels than the network takes.
+    """
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim == 3 and pixels.shape[0] == channels != pixels.shape[-1]:
+        pixels = np.moveaxis(pixels, 0, -1)
+    if pixels.ndim == 3 and channels == 3 and pixels.shape[-1] == 1:
+        pixels = np.repeat(pixels, 3, axis=-1)
+    if pixels.ndim == 3 and channels == 1 and pixels.shape[-1] == 3:
+        pixels = (pixels.astype(np.float32) @ np.float32([0.299, 0.587, 0.114]))[..., None]
+        pixels = np.rint(pixels).astype(np.uint8)
+    if pixels.ndim != 3 or pixels.shape[-1] != channels:
+        raise ValueError(
+            f"{path} holds an array of shape {pixels.shape}, and the network takes (height, width, "
+            f"{channels}). Set channels to what the images have, or convert them."
+        )
+    return np.ascontiguousarray(pixels)

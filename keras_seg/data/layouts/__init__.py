@@ -1,0 +1,68 @@
+"""Data sets in the folders that their official archives unpack to, by a scheme before the path.
+
+"cityscapes:/data/cityscapes" reads `leftImg8bit/` and `gtFine/` in /data/cityscapes, with the
+19 classes that are judged under their official names and colours.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from keras_seg.data.classes import ClassTable
+from keras_seg.data.layouts import ade20k, camvid, cityscapes, cocostuff, faces, lip, nuclei, voc
+from keras_seg.data.pairs import PairedDataset
+
+LAYOUTS = {
+    "ade20k": ade20k.open_split,
+    "camvid": camvid.open_split,
+    "celebamask": faces.open_celebamask,
+    "cityscapes": cityscapes.open_split,
+    "cocostuff": cocostuff.open_split,
+    "dsb2018": nuclei.open_split,
+    "helen": faces.open_helen,
+    "lip": lip.open_split,
+    "sbd": voc.open_sbd,
+    "voc": voc.open_voc,
+    "voc+sbd": voc.open_voc_with_sbd,
+}
+
+
+def open_layout(
+    scheme: str,
+    root: str | Path,
+    split: str = "train",
+    *,
+    classes: ClassTable | None = None,
+    channels: int = 3,
+) -> PairedDataset:
+    """Opens a split of an official folder layout, see `LAYOUTS`.
+
+    Args:
+        classes: other names and colours, of as many classes.
+
+    Raises: FileNotFoundError if the folder has not that layout; ValueError for an unknown split or
+        a table of another length.
+    """
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise FileNotFoundError(
+            f"There is no data folder {root}. Pass {scheme}:FOLDER with the folder that the "
+            "official archive was unpacked to."
+        )
+    layout = LAYOUTS[scheme](root, split)
+    if classes is not None and len(classes) != len(layout.classes):
+        raise ValueError(
+            f"{scheme} has {len(layout.classes)} classes ({', '.join(layout.classes.names[:6])}, "
+            f"...). Received a table of {len(classes)}."
+        )
+    return PairedDataset(
+        layout.pairs,
+        layout.read_truth,
+        name=scheme,
+        split=split,
+        classes=classes or layout.classes,
+        channels=channels,
+        names=layout.names,
+        resize_images=layout.resize_images,
+        drop_opaque_alpha=layout.drop_opaque_alpha,
+    )

@@ -1,0 +1,53 @@
+"""Data Science Bowl 2018: nuclei, one mask file each (Caicedo et al., Nature Methods 2019)."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+
+from keras_seg.data.classes import ClassTable
+from keras_seg.data.images import read_mask
+from keras_seg.data.layouts.layout import Layout, choose_split
+from keras_seg.data.pairs import Pair
+
+CLASSES = ClassTable(("background", "nucleus"))
+VALIDATION_SHARE = 0.1
+
+
+def open_split(root: Path, split: str) -> Layout:
+    """`ID/images/ID.png` with `ID/masks/*.png`, in `stage1_train/` or right in the folder.
+
+    The competition keeps the truth of its test stage, so that a fixed tenth of the training images
+    validates here. The nuclei are also returned as instances.
+    """
+    choose_split(split, ("train", "val"), "DSB 2018")
+    root = root / "stage1_train" if (root / "stage1_train").is_dir() else root
+    folders = sorted(path for path in root.iterdir() if (path / "masks").is_dir())
+    if not folders:
+        raise FileNotFoundError(
+            f"{root} has not the layout of DSB 2018: no sub-folder holds masks/. Pass the folder "
+            "that stage1_train.zip unpacks to."
+        )
+    shuffled = random.Random(0).sample(folders, len(folders))
+    held_out = max(1, round(len(folders) * VALIDATION_SHARE))
+    chosen = sorted(shuffled[:held_out] if split == "val" else shuffled[held_out:])
+    pairs = [Pair(f / "images" / f"{f.name}.png", f / "masks") for f in chosen]
+    # The competition's images are RGBA with nothing transparent in them.
+    return Layout(pairs, CLASSES, read_nuclei, drop_opaque_alpha=True)
+
+
+def read_nuclei(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(mask 0 or 1, instances from 1 in the order of the file names), both (H, W) int32."""
+    instances = None
+    for number, path in enumerate(sorted(folder.glob("*.png")), start=1):
+        drawn = read_mask(path) > 0
+        if instances is None:
+            instances = np.zeros(drawn.shape, np.int32)
+        if instances.shape != drawn.shape:
+            raise ValueError(f"{path} differs in size from the other masks of its image.")
+        instances[drawn] = number
+    if instances is None:
+        raise FileNotFoundError(f"There is no mask in {folder}. Unpack the archive again.")
+    return (instances > 0).astype(np.int32), instances

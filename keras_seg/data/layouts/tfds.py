@@ -1,0 +1,121 @@
+"""Any segmentation set of TensorFlow Datasets, by its name."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from keras_seg.data.arrays import to_bytes, with_channels
+from keras_seg.data.classes import ClassTable
+from keras_seg.data.dataset import Sample, SegmentationDataset
+from keras_seg.data.pairs import check_values
+from keras_seg.names import IGNORE_CLASS, unknown_name
+
+MASK_FEATURES = ("segmentation_mask", "segmentation_label", "mask", "label", "annotation")
+IMAGE_FEATURES = ("image", "image_left", "input")
+SPLITS = {"train": ("train",), "val": ("validation", "val", "test")}
+
+
+class TfdsDataset(SegmentationDataset):
+    """A data set that `tensorflow_datasets` downloads and prepares; its files stay encoded in RAM.
+
+    Validation is its split "validation", or "test" if it has no other. Class names are taken from
+    `classes`, or else the values of the masks are numbered.
+
+    Args:
+        name: as `tfds.load` takes it, for example "oxford_iiit_pet:4.*.*".
+        classes: names and colours of the mask values.
+        channels: 3 or 1.
+
+    Raises: ImportError if tensorflow-datasets is not installed; ValueError if the set has no
+        split, image or mask that can be found.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        split: str = "train",
+        *,
+        classes: ClassTable | None = None,
+        channels: int = 3,
+    ):
+        tfds = _library()
+        if split not in SPLITS:
+            raise ValueError(unknown_name("split", split, SPLITS))
+        builder = tfds.builder(name)
+        builder.download_and_prepare()
+        features, available = builder.info.features, list(builder.info.splits)
+        source = next((s for s in SPLITS[split] if s in available), None)
+        if source is None:
+            raise ValueError(
+                f"{name} has no split for {split!r}: it has {', '.join(available)}, and one of "
+                f"{', '.join(SPLITS[split])} is needed."
+            )
+        self.name, self.split, self.channels = name, split, channels
+        self._mask = _feature(features, MASK_FEATURES, name)
+        self._image = _feature(features, IMAGE_FEATURES, name)
+        kept = {key: features[key] for key in (self._image, self._mask)}
+        # Encoded pictures are a tenth of the pixels; anything else has nothing to skip.
+        skip = {
+            key: tfds.decode.SkipDecoding()
+            for key, feature in kept.items()
+            if isinstance(feature, tfds.features.Image)
+        }
+        rows = tfds.as_numpy(builder.as_dataset(split=source, decoders=skip))
+        self._rows = [{key: row[key] for key in kept} for row in rows]
+        self.classes = classes or self._numbered()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Sample:
+        row = self._rows[index]
+        number = range(len(self))[index]
+        name = f"{self.name.replace('/', '_').replace(':', '_')}_{self.split}_{number:06d}"
+        image = _decoded(row[self._image], name)
+        if image.dtype != np.uint8:
+            image = to_bytes(image, None, name)
+        mask = self._read_mask(index)
+        check_values(mask, self.classes, name)
+        return Sample(name, with_channels(image, self.channels, name), mask)
+
+    def _read_mask(self, index: int) -> np.ndarray:
+        mask = _decoded(self._rows[index][self._mask], f"mask {index} of {self.name}")
+        return mask.reshape(mask.shape[:2]).astype(np.int32)
+
+    def _numbered(self) -> ClassTable:
+        masks = (self._read_mask(index) for index in range(len(self)))
+        largest = max(int(mask[mask != IGNORE_CLASS].max(initial=0)) for mask in masks)
+        return ClassTable.numbered(max(2, largest + 1))
+
+
+def _library():
+    try:
+        import tensorflow_datasets
+    except ImportError as error:
+        raise ImportError(
+            "tfds: needs TensorFlow Datasets. Install it: pip install 'keras-seg[tfds]'."
+        ) from error
+    return tensorflow_datasets
+
+
+def _feature(features, wanted: tuple[str, ...], name: str) -> str:
+    """The name of the feature that holds the image or the mask."""
+    for key in wanted:
+        if key in features and len(features[key].shape or ()) in (2, 3):
+            return key
+    raise ValueError(
+        f"{name} is no segmentation set that is understood: none of {', '.join(wanted)} is an "
+        f"image among its features {', '.join(features)}."
+    )
+
+
+def _decoded(value, name: str) -> np.ndarray:
+    if not isinstance(value, bytes):
+        return np.asarray(value)
+    try:
+        return np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(value))))
+    except Exception as error:  # Pillow raises whatever damaged bytes lead it to
+        raise ValueError(f"{name} cannot be decoded: {error}.") from error

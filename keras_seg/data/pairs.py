@@ -1,0 +1,138 @@
+"""Image files with the files of their truth: what all readers of files have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_seg.data.classes import ClassTable
+from keras_seg.data.dataset import Sample, SegmentationDataset
+from keras_seg.data.images import orientation, read_image
+from keras_seg.data.resized import resize_image
+from keras_seg.names import IGNORE_CLASS
+
+
+class Pair(NamedTuple):
+    """An image and its truth: one mask file, or whatever the layout's reader takes."""
+
+    image: Path
+    mask: Path
+
+
+class PairedDataset(SegmentationDataset):
+    """Images read from files, masks by a function of the layout.
+
+    Args:
+        pairs: (image file, truth) of each sample.
+        read_truth: truth → mask (H, W) of class values, or (mask, instances).
+        names: of the samples; the stems of the image files by default.
+        resize_images: whether an image takes the size of its mask, for data sets whose official
+            masks are smaller.
+        value_range, drop_opaque_alpha: as `read_image`.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        read_truth: Callable,
+        *,
+        name: str,
+        split: str,
+        classes: ClassTable,
+        channels: int,
+        names: Sequence[str] | None = None,
+        resize_images: bool = False,
+        value_range: tuple[float, float] | None = None,
+        drop_opaque_alpha: bool = False,
+    ):
+        if not isinstance(channels, int) or channels < 1:
+            raise ValueError(
+                "channels must be 1 (grey), 3 (RGB) or the number that the image files have. "
+                f"Received: {channels}"
+            )
+        self.pairs, self._read_truth = list(pairs), read_truth
+        self.name, self.split, self.classes, self.channels = name, split, classes, channels
+        self._names, self._resize_images = names, resize_images
+        self._options = {"value_range": value_range, "drop_opaque_alpha": drop_opaque_alpha}
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Sample:
+        pair = self.pairs[index]
+        truth = self._read_truth(pair.mask)
+        mask, instances = truth if isinstance(truth, tuple) else (truth, None)
+        check_values(mask, self.classes, pair.mask)
+        image = read_image(pair.image, self.channels, **self._options)
+        if self._resize_images:
+            image = resize_image(image, mask.shape)
+        check_sizes(pair, image, mask)
+        if instances is not None and instances.shape != mask.shape:
+            raise ValueError(
+                f"The mask and the instances of {pair.mask} differ in size: {size_text(mask)} and "
+                f"{size_text(instances)} (width x height). Export them again from one image."
+            )
+        name = self._names[index] if self._names else pair.image.stem
+        return Sample(name, image, mask, instances)
+
+
+def check_sizes(pair: Pair, image: np.ndarray, mask: np.ndarray) -> None:
+    """Raises ValueError if an image and its mask differ in size."""
+    if image.shape[:2] == mask.shape:
+        return
+    advice = "Export the mask again from the image that it belongs to."
+    turned = orientation(pair.image)
+    if turned > 4 and image.shape[1::-1] == mask.shape:
+        advice = (
+            f"The image is turned by its EXIF orientation {turned}, and the mask was drawn on the "
+            "pixels as they are stored. Turn the mask alike, or remove the orientation from the "
+            "image, for example with exiftool -Orientation=."
+        )
+    raise ValueError(
+        f"An image and its mask differ in size: {pair.image} is {size_text(image)}, "
+        f"{pair.mask} is {size_text(mask)} (width x height). {advice}"
+    )
+
+
+def check_values(mask: np.ndarray, classes: ClassTable, source: object) -> None:
+    """Raises ValueError if a mask holds a value that is neither a class nor 255."""
+    counted = mask[mask != IGNORE_CLASS]
+    if not counted.size or 0 <= counted.min() <= counted.max() < len(classes):
+        return
+    wrong = sorted(int(v) for v in np.unique(counted) if not 0 <= v < len(classes))
+    names = ", ".join(classes.names[:12]) + (", ..." if len(classes) > 12 else "")
+    raise ValueError(
+        f"{source} holds values outside the class table: {wrong[:8]}. The table has the "
+        f"{len(classes)} classes 0..{len(classes) - 1} ({names}), and {IGNORE_CLASS} means "
+        "unknown. Correct the mask, or add the classes, or "
+        'list the values under "ignore" in classes.json.'
+    )
+
+
+def size_text(pixels: np.ndarray) -> str:
+    return f"{pixels.shape[1]}x{pixels.shape[0]}"
+
+
+class ValueMap:
+    """Values of mask files → classes, by a table of all values that a file may hold."""
+
+    def __init__(self, classes: dict[int, int]):
+        """`classes`: file value → class or 255; values that are not listed are refused."""
+        self._table = np.full(max(classes) + 1, -1, np.int32)
+        for value, number in classes.items():
+            self._table[value] = number
+
+    def __call__(self, mask: np.ndarray, source: object) -> np.ndarray:
+        """(H, W) file values → (H, W) int32 classes; ValueError that names unknown values."""
+        inside = (mask >= 0) & (mask < len(self._table))
+        mapped = np.where(inside, self._table[np.where(inside, mask, 0)], -1)
+        if (mapped < 0).any():
+            wrong = [int(value) for value in np.unique(mask[mapped < 0])]
+            raise ValueError(
+                f"{source} holds values that this layout does not have: {wrong[:8]}. Is it "
+                "the file of another layout?"
+            )
+        return mapped.astype(np.int32)
