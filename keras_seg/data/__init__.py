@@ -7,7 +7,9 @@ from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.folder import FolderDataset
 from keras_seg.data.open import open_dataset
+from keras_seg.data.readable import ReadableDataset
 from keras_seg.data.resized import ResizedDataset
+from keras_seg.data.weighted import WeightedDataset
 from keras_seg.lazy import lazy_names
 from keras_seg.names import IGNORE_CLASS
 
@@ -18,9 +20,11 @@ __all__ = [
     "CachedDataset",
     "ClassTable",
     "FolderDataset",
+    "ReadableDataset",
     "ResizedDataset",
     "Sample",
     "SegmentationDataset",
+    "WeightedDataset",
     "augment",
     "cut_mix",
     "open_dataset",

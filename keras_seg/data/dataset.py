@@ -18,12 +18,14 @@ class Sample(NamedTuple):
     image: (H, W, C) uint8.
     mask: (H, W) int32 class of each pixel, 255 where it is unknown.
     instances: (H, W) int32, 0 for background, objects from 1; None where not known.
+    weights: (H, W) float32 of each pixel in the loss; None where all count alike.
     """
 
     name: str
     image: np.ndarray
     mask: np.ndarray
     instances: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
 
 class SegmentationDataset(Sequence, abc.ABC):

@@ -11,7 +11,7 @@ from keras_seg.data.dataset import Sample, SegmentationDataset
 class ResizedDataset(SegmentationDataset):
     """Another data set with every image and mask resized to (height, width) pixels.
 
-    Images bilinear (over all covered pixels when shrinking), masks and instances nearest.
+    Images bilinear (over all covered pixels when shrinking), masks, instances and weights nearest.
     """
 
     def __init__(self, dataset: SegmentationDataset, size: tuple[int, int]):
@@ -24,13 +24,9 @@ class ResizedDataset(SegmentationDataset):
 
     def __getitem__(self, index: int) -> Sample:
         sample = self._dataset[index]
-        instances = sample.instances
-        return Sample(
-            sample.name,
-            resize_image(sample.image, self.size),
-            resize_mask(sample.mask, self.size),
-            None if instances is None else resize_mask(instances, self.size),
-        )
+        maps = (sample.mask, sample.instances, sample.weights)
+        resized = [None if m is None else resize_mask(m, self.size) for m in maps]
+        return Sample(sample.name, resize_image(sample.image, self.size), *resized)
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -46,9 +42,8 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W) integers → (height, width) integers of the same type, nearest."""
+    """(H, W) numbers → (height, width) of the same type, nearest."""
     height, width = size
-    resized = Image.fromarray(mask.astype(np.int32)).resize(
-        (width, height), Image.Resampling.NEAREST
-    )
+    kind = np.float32 if np.issubdtype(mask.dtype, np.floating) else np.int32
+    resized = Image.fromarray(mask.astype(kind)).resize((width, height), Image.Resampling.NEAREST)
     return np.asarray(resized).astype(mask.dtype)
