@@ -19,7 +19,7 @@ from keras_seg.training.records import check_keys
 from keras_seg.version import __version__
 
 DONE, REFUSED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
-EXPECTED_ERRORS = (ValueError, OSError, RuntimeError)
+EXPECTED_ERRORS = (ValueError, OSError, RuntimeError, ImportError)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -223,6 +223,22 @@ def predict_verb(
     return REFUSED if failed else DONE
 
 
+def verify_verb(data: str, channels: int = 3, json_file: Path | None = None) -> int:
+    """Check images and masks: pairs, sizes, values, damage, duplicates, balance.
+
+    Args:
+        data: folder, built-in data set, or kind:FOLDER in an official layout.
+        channels: of the images.
+        json_file: file to write the report to.
+    """
+    from keras_seg.data import verify, verify_report
+
+    report = verify.verify_dataset(data, channels=channels)
+    Console().print(verify_report.to_text(report))
+    _write_json(json_file, verify_report.to_dict(report))
+    return REFUSED if report.errors else DONE
+
+
 def demo_verb(output: Path = Path("keras-seg-demo"), epochs: int = 14) -> int:
     """Train, evaluate, export and prove a small U-Net on the built-in cells.
 
@@ -251,6 +267,7 @@ VERBS = {
     "export": export_verb,
     "evaluate": evaluate_verb,
     "predict": predict_verb,
+    "verify-dataset": verify_verb,
     "demo": demo_verb,
 }
 

@@ -40,6 +40,8 @@ class FolderDataset(PairedDataset):
             channels of .npy and TIFF files.
         value_range: (black, white) of images with more than 8 bits, in place of "range" in
             `classes.json`.
+        strict: whether an image without a mask, or a mask without an image, is an error; if not,
+            it is left out. `keras_seg.data.verify` looks at such folders.
 
     Raises: FileNotFoundError for missing folders or masks; ValueError for a wrong split file or
         class table, and, when a sample is read, for unreadable files, sizes that differ, mask
@@ -54,6 +56,7 @@ class FolderDataset(PairedDataset):
         classes: ClassTable | None = None,
         channels: int = 3,
         value_range: tuple[float, float] | None = None,
+        strict: bool = True,
     ):
         self.root = Path(root)
         if split not in SPLITS:
@@ -64,8 +67,8 @@ class FolderDataset(PairedDataset):
                 "a built-in data set such as builtin:cells."
             )
         scan = scan_folder(self.root, split)
-        pairs = scan.pairs()
-        self._file = _class_file(self.root, classes)
+        pairs = scan.pairs(strict=strict)
+        self._file = _class_file(self.root, classes, strict=strict)
         self._instances = _instances_beside(scan)
         super().__init__(
             pairs,
@@ -118,16 +121,20 @@ class FolderScan:
             )
         return found
 
-    def pairs(self) -> list[Pair]:
-        """The samples; FileNotFoundError for the first problem, ValueError for an empty split."""
-        for problem in self.problems():
+    def pairs(self, *, strict: bool = True) -> list[Pair]:
+        """The samples; ValueError if there are none, FileNotFoundError for the first problem.
+
+        Without `strict` files that have no partner are left out.
+        """
+        for problem in self.problems() if strict else ():
             raise FileNotFoundError(problem)
-        if not self.stems:
+        stems = [stem for stem in self.stems if stem in self.images and stem in self.masks]
+        if not stems:
             raise ValueError(
                 f"The split {self.split!r} of {self.root} is empty. Add images, or name other "
                 "stems."
             )
-        return [Pair(self.images[stem], self.masks[stem]) for stem in self.stems]
+        return [Pair(self.images[stem], self.masks[stem]) for stem in stems]
 
 
 def scan_folder(root: Path, split: str) -> FolderScan:
@@ -137,11 +144,6 @@ def scan_folder(root: Path, split: str) -> FolderScan:
     masks = _by_stem(folder / "masks", MASK_SUFFIXES)
     stems = _stems_of_split(folder, split, sorted(images)) if folder == root else sorted(images)
     return FolderScan(root, folder, split, images, masks, stems)
-
-
-def find_pairs(root: Path, split: str) -> list[Pair]:
-    """(image, mask) paths of a split, sorted by stem. Errors as FolderDataset's."""
-    return scan_folder(root, split).pairs()
 
 
 def _instances_beside(scan: FolderScan) -> dict[str, Path]:
@@ -158,10 +160,10 @@ def _instances_beside(scan: FolderScan) -> dict[str, Path]:
     return files
 
 
-def _class_file(root: Path, classes: ClassTable | None) -> ClassFile:
+def _class_file(root: Path, classes: ClassTable | None, *, strict: bool) -> ClassFile:
     path = root / "classes.json"
     if not path.exists():
-        return ClassFile(classes or _numbered_classes(root))
+        return ClassFile(classes or _numbered_classes(root, strict=strict))
     stated = read_class_file(path)
     return stated if classes is None else replace(stated, classes=classes)
 
@@ -203,10 +205,15 @@ def _stems_of_split(root: Path, split: str, stems: list[str]) -> list[str]:
     return sorted(shuffled[:held_out] if split == "val" else shuffled[held_out:])
 
 
-def _numbered_classes(root: Path) -> ClassTable:
+def _numbered_classes(root: Path, *, strict: bool) -> ClassTable:
     largest = 0
-    for _, mask_path in find_pairs(root, "train"):
-        mask = read_mask(mask_path)
+    for _, mask_path in scan_folder(root, "train").pairs(strict=strict):
+        try:
+            mask = read_mask(mask_path)
+        except ValueError:
+            if strict:
+                raise
+            continue
         largest = max(largest, int(mask[mask != IGNORE_CLASS].max(initial=0)))
     if largest >= IGNORE_CLASS:
         raise ValueError(

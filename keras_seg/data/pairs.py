@@ -22,6 +22,14 @@ class Pair(NamedTuple):
     mask: Path
 
 
+class SizesDiffer(ValueError):
+    """An image and its mask have different sizes."""
+
+
+class ValuesOutside(ValueError):
+    """A mask holds values that the class table does not have."""
+
+
 class PairedDataset(SegmentationDataset):
     """Images read from files, masks by a function of the layout.
 
@@ -71,7 +79,7 @@ class PairedDataset(SegmentationDataset):
             image = resize_image(image, mask.shape)
         check_sizes(pair, image, mask)
         if instances is not None and instances.shape != mask.shape:
-            raise ValueError(
+            raise SizesDiffer(
                 f"The mask and the instances of {pair.mask} differ in size: {size_text(mask)} and "
                 f"{size_text(instances)} (width x height). Export them again from one image."
             )
@@ -80,7 +88,7 @@ class PairedDataset(SegmentationDataset):
 
 
 def check_sizes(pair: Pair, image: np.ndarray, mask: np.ndarray) -> None:
-    """Raises ValueError if an image and its mask differ in size."""
+    """Raises SizesDiffer if an image and its mask differ in size."""
     if image.shape[:2] == mask.shape:
         return
     advice = "Export the mask again from the image that it belongs to."
@@ -91,20 +99,20 @@ def check_sizes(pair: Pair, image: np.ndarray, mask: np.ndarray) -> None:
             "pixels as they are stored. Turn the mask alike, or remove the orientation from the "
             "image, for example with exiftool -Orientation=."
         )
-    raise ValueError(
+    raise SizesDiffer(
         f"An image and its mask differ in size: {pair.image} is {size_text(image)}, "
         f"{pair.mask} is {size_text(mask)} (width x height). {advice}"
     )
 
 
 def check_values(mask: np.ndarray, classes: ClassTable, source: object) -> None:
-    """Raises ValueError if a mask holds a value that is neither a class nor 255."""
+    """Raises ValuesOutside if a mask holds a value that is neither a class nor 255."""
     counted = mask[mask != IGNORE_CLASS]
     if not counted.size or 0 <= counted.min() <= counted.max() < len(classes):
         return
     wrong = sorted(int(v) for v in np.unique(counted) if not 0 <= v < len(classes))
     names = ", ".join(classes.names[:12]) + (", ..." if len(classes) > 12 else "")
-    raise ValueError(
+    raise ValuesOutside(
         f"{source} holds values outside the class table: {wrong[:8]}. The table has the "
         f"{len(classes)} classes 0..{len(classes) - 1} ({names}), and {IGNORE_CLASS} means "
         "unknown. Correct the mask, or add the classes, or "
@@ -126,12 +134,12 @@ class ValueMap:
             self._table[value] = number
 
     def __call__(self, mask: np.ndarray, source: object) -> np.ndarray:
-        """(H, W) file values → (H, W) int32 classes; ValueError that names unknown values."""
+        """(H, W) file values → (H, W) int32 classes; ValuesOutside that names unknown values."""
         inside = (mask >= 0) & (mask < len(self._table))
         mapped = np.where(inside, self._table[np.where(inside, mask, 0)], -1)
         if (mapped < 0).any():
             wrong = [int(value) for value in np.unique(mask[mapped < 0])]
-            raise ValueError(
+            raise ValuesOutside(
                 f"{source} holds values that this layout does not have: {wrong[:8]}. Is it "
                 "the file of another layout?"
             )

@@ -1,0 +1,177 @@
+"""Looks at every file of a data set, and says what is wrong, what it is like and what to train."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from keras_seg.data.classes import ClassTable
+from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.data.fingerprint import SampleFacts, Suggestion, sample_facts, suggest
+from keras_seg.data.folder import FolderDataset, scan_folder
+from keras_seg.data.images import orientation
+from keras_seg.data.open import open_dataset
+from keras_seg.data.pairs import SizesDiffer, ValuesOutside
+from keras_seg.data.progress import tracked
+from keras_seg.data.readable import UNREADABLE
+
+SPLITS = ("train", "val")
+MEASURED = 200
+"""Objects are measured in so many training images, spread evenly."""
+MOSTLY_UNKNOWN = 0.5
+
+
+@dataclass(frozen=True)
+class Problem:
+    """kind: "layout", "pairs", "unreadable", "sizes", "values", "duplicates", "orientation", ..."""
+
+    kind: str
+    split: str
+    message: str
+
+
+@dataclass
+class DatasetReport:
+    """What `verify_dataset` found.
+
+    errors keep a training from starting or its numbers from being true; warnings are worth a look.
+    facts: of the readable samples of each split.
+    suggestion: None if no training sample is readable.
+    """
+
+    source: str
+    classes: ClassTable | None = None
+    samples: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, list[SampleFacts]] = field(default_factory=dict)
+    errors: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    suggestion: Suggestion | None = None
+
+    def histogram(self, split: str) -> np.ndarray:
+        """(readable samples, classes) pixels."""
+        rows = [fact.pixels for fact in self.facts.get(split, ())]
+        return np.stack(rows) if rows else np.zeros((0, len(self.classes or ())), np.int64)
+
+
+def verify_dataset(
+    source: str, *, classes: ClassTable | None = None, channels: int = 3
+) -> DatasetReport:
+    """Reads every sample of both splits; nothing that is wrong in the data raises.
+
+    Args: as `open_dataset`.
+    """
+    report = DatasetReport(str(source))
+    for split in SPLITS:
+        try:
+            dataset = _open(source, split, classes, channels)
+        except UNREADABLE as error:
+            if str(error) not in {problem.message for problem in report.errors}:
+                report.errors.append(Problem("layout", split, str(error)))
+            continue
+        report.errors += _pairing_errors(dataset, split)
+        report.classes = report.classes or dataset.classes
+        report.samples[split] = len(dataset)
+        report.facts[split] = []
+        for outcome in _read_all(dataset, split):
+            if isinstance(outcome, SampleFacts):
+                report.facts[split].append(outcome)
+            else:
+                report.errors.append(outcome)
+        report.warnings += _orientation_warnings(dataset, split)
+    _compare_splits(report)
+    _look_at_classes(report)
+    if report.facts.get("train"):
+        report.suggestion = suggest(report.facts["train"])
+    return report
+
+
+def _open(source, split: str, classes, channels: int) -> SegmentationDataset:
+    """As `open_dataset`, but a folder with files that have no partner is opened all the same."""
+    if Path(source).is_dir():
+        return FolderDataset(source, split, classes=classes, channels=channels, strict=False)
+    return open_dataset(source, split, classes=classes, channels=channels)
+
+
+def _pairing_errors(dataset: SegmentationDataset, split: str) -> list[Problem]:
+    if not isinstance(dataset, FolderDataset):
+        return []  # official layouts are refused as a whole if a file is missing
+    problems = scan_folder(dataset.root, split).problems()
+    return [Problem("pairs", split, problem) for problem in problems]
+
+
+def _read_all(dataset: SegmentationDataset, split: str) -> Iterator[SampleFacts | Problem]:
+    measured_every = max(1, len(dataset) // MEASURED)
+
+    def look(index: int) -> SampleFacts | Problem:
+        try:
+            sample = dataset[index]
+        except SizesDiffer as error:
+            return Problem("sizes", split, str(error))
+        except ValuesOutside as error:
+            return Problem("values", split, str(error))
+        except UNREADABLE as error:
+            return Problem("unreadable", split, str(error))
+        digest = hashlib.blake2b(repr(sample.image.shape).encode())
+        digest.update(np.ascontiguousarray(sample.image).tobytes())
+        measure = split == "train" and index % measured_every == 0
+        return sample_facts(sample, len(dataset.classes), digest.digest(), measure=measure)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = pool.map(look, range(len(dataset)))
+        yield from tracked(found, f"Reading {split}", total=len(dataset))
+
+
+def _orientation_warnings(dataset: SegmentationDataset, split: str) -> list[Problem]:
+    turned = [
+        pair.image.name for pair in getattr(dataset, "pairs", ()) if orientation(pair.image) != 1
+    ]
+    if not turned:
+        return []
+    message = (
+        f"{len(turned)} images are turned by their EXIF orientation, for example {turned[:3]}. "
+        "They are read upright; look whether their masks were drawn on the upright picture."
+    )
+    return [Problem("orientation", split, message)]
+
+
+def _compare_splits(report: DatasetReport) -> None:
+    """The same picture in both splits makes the validation too good; twice in one is a waste."""
+    places = defaultdict(list)
+    for split, facts in report.facts.items():
+        for fact in facts:
+            places[fact.digest].append((split, fact.name))
+    for found in places.values():
+        if len(found) < 2:
+            continue
+        names = ", ".join(f"{split}: {name}" for split, name in found)
+        across = len({split for split, _ in found}) > 1
+        problem = Problem("duplicates", found[0][0], f"The same image several times: {names}")
+        (report.errors if across else report.warnings).append(problem)
+
+
+def _look_at_classes(report: DatasetReport) -> None:
+    for split, facts in report.facts.items():
+        unknown = [
+            fact.name
+            for fact in facts
+            if fact.ignored >= MOSTLY_UNKNOWN * fact.size[0] * fact.size[1]
+        ]
+        if unknown:
+            message = (
+                f"At least half of the mask is unknown (255) in {len(unknown)} samples, for "
+                f"example {unknown[:3]}."
+            )
+            report.warnings.append(Problem("unknown", split, message))
+        if facts:
+            absent = np.flatnonzero(report.histogram(split).sum(axis=0) == 0)
+            if absent.size:
+                names = [report.classes.names[number] for number in absent[:8]]
+                message = f"{absent.size} classes occur in no sample, for example {names}."
+                report.warnings.append(Problem("absent class", split, message))
