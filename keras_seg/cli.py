@@ -11,8 +11,11 @@ from typing import Literal
 
 import jsonargparse
 from rich.console import Console
+from rich.table import Table
 
-from keras_seg.training.recipe import Recipe
+from keras_seg.training.presets import list_presets, preset_path, summary
+from keras_seg.training.recipe import Recipe, read_yaml
+from keras_seg.training.records import check_keys
 from keras_seg.version import __version__
 
 DONE, REFUSED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -24,7 +27,11 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     parser = make_parser()
-    options = parser.parse_args(argv)
+    try:
+        options = parser.parse_args(argv)
+    except ValueError as error:  # of a recipe file or preset
+        _complain(f"keras-seg: {error}")
+        return WRONG_INPUT
     verb = options.verb
     try:
         arguments = vars(parser.instantiate_classes(options)[verb])
@@ -51,7 +58,12 @@ def make_parser() -> jsonargparse.ArgumentParser:
     )
     verbs = parser.add_subcommands(dest="verb", metavar="VERB")
     train_parser = jsonargparse.ArgumentParser(description="Train a network from a recipe.")
-    train_parser.add_argument("--config", action="config", help="YAML file with the same words")
+    train_parser.add_argument(
+        "--config",
+        "--preset",
+        action=RecipeFile,
+        help="YAML file with the same words, or a name of `keras-seg presets`; flags win",
+    )
     train_parser.add_class_arguments(Recipe)
     verbs.add_subcommand("train", train_parser, help="images and masks in, model.keras out")
     for name, function in VERBS.items():
@@ -66,13 +78,28 @@ def make_parser() -> jsonargparse.ArgumentParser:
     return parser
 
 
+class RecipeFile(jsonargparse.ActionConfigFile):
+    """A recipe file or a preset's name; unknown entries are answered with the nearest."""
+
+    def __call__(self, parser, cfg, values, option_string=None):
+        if option_string == "--preset":
+            values = str(preset_path(values))
+        if Path(values).is_file():
+            check_keys(read_yaml(values), Recipe, f"entry of {values}")
+        super().__call__(parser, cfg, values, option_string)
+
+
 def train_verb(recipe: Recipe) -> int:
     from keras_seg import training
 
     result = training.train(recipe)
     console = Console()
+    if result.finished and not result.new_steps:
+        console.print(f"{recipe.output} was finished before; --overwrite true trains anew.")
     if result.interrupted:
         console.print(f"Interrupted after {result.epochs} epochs.")
+    if not result.finished:
+        console.print("The same command goes on from the last checkpoint.")
     if result.model_path is None:
         console.print("No epoch was completed, so no model was saved.")
         return INTERRUPTED if result.interrupted else REFUSED
@@ -253,10 +280,20 @@ def demo_verb(output: Path = Path("keras-seg-demo"), epochs: int = 14) -> int:
     return DONE if run_demo(output, epochs=epochs) else REFUSED
 
 
+def presets_verb() -> int:
+    """List the recipes of the papers that train --preset takes."""
+    table = Table("preset", "trains", box=None)
+    for name in list_presets():
+        table.add_row(name, summary(name))
+    Console().print(table)
+    return DONE
+
+
 # Functions are not called like rooms of the package, because jsonargparse looks a function up under
 # every shorter path that its name could have, which would load those rooms for `--help`.
 VERBS = {
     "convert": convert_verb,
+    "presets": presets_verb,
     "export": export_verb,
     "evaluate": evaluate_verb,
     "predict": predict_verb,

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_seg.data.augment import augment
 from keras_seg.data.augmentation import Augmentation
+from keras_seg.data.cut_mix import cut_mix
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.sampling import epoch_order
 from keras_seg.names import IGNORE_CLASS
@@ -71,10 +72,17 @@ def training_pipeline(
         key = tf.random.fold_in(key, tf.cast(position, tf.int32))
         return augment(image, mask, key, crop, augmentation)
 
+    def mix(step, batch):
+        key = tf.stack([tf.constant(seed, tf.int32), tf.cast(step, tf.int32)])
+        key = tf.random.fold_in(key, index)  # a worker mixes the samples of its part
+        return cut_mix(*batch[:2], key, augmentation.cut_mix, *batch[2:])
+
     drawn = tf.data.Dataset.from_generator(
         order, output_signature=(tf.TensorSpec((), tf.int64),) * 3
     )
     batches = drawn.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(part, drop_remainder=True)
+    if augmentation.cut_mix:
+        batches = batches.enumerate(start_step).map(mix, num_parallel_calls=tf.data.AUTOTUNE)
     return batches.prefetch(tf.data.AUTOTUNE)
 
 

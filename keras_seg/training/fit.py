@@ -70,7 +70,6 @@ def train(recipe: Recipe) -> TrainingResult:
     strategy = strategies.make_strategy(recipe.strategy)
     strategies.check_batch(recipe.batch_size, strategy)
     models.find(recipe.model)  # a wrong name is said before data are read
-    losses.get(recipe.loss)
     if recipe.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(recipe.seed)

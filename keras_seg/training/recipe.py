@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from keras_seg.data.augmentation import Augmentation
+from keras_seg.loss_spec import parse_loss
 from keras_seg.names import unknown_name
 from keras_seg.training.records import from_record, to_record
 
@@ -104,8 +105,8 @@ class Recipe:
         steps_per_epoch: steps that count as an epoch; None for one pass over the images.
         max_minutes: training pauses after this time, at the end of an epoch; None for no limit.
         early_stop: epochs without a better validation mIoU after which training ends; None never.
-        loss: "cross_entropy", "dice", a sum such as "cross_entropy+dice", or what else
-            `keras_seg.losses.get` takes.
+        loss: a name, a sum such as "cross_entropy+0.5*dice", a mapping with a name and options, or
+            a list of these, see `keras_seg.loss_spec`.
         auxiliary_weight: of the losses of auxiliary heads.
         optimizer: "adam", "adamw", "sgd", "rmsprop", "nadam" or "adadelta".
         learning_rate: at the first step, or after warm-up.
@@ -175,6 +176,7 @@ class Recipe:
         ):
             if getattr(self, what) not in known:
                 raise ValueError(unknown_name(what, getattr(self, what), known))
+        parse_loss(self.loss)
         for what in (
             *("batch_size", "epochs", "learning_rate", "checkpoint_steps"),
             *("steps_per_epoch", "early_stop", "max_minutes"),
