@@ -41,6 +41,7 @@ def augment(
     if augmentation.rotation or augmentation.elastic:
         positions = _warped_positions(mask, offset_seed, warp_seed, crop, factor, augmentation)
         channels = image.shape[-1]
+        (image, *maps), positions = warp.needed_part([image, *maps], positions)
         image = tf.ensure_shape(warp.sample_image(image, positions), (*crop, channels))
         maps = [warp.sample_map(m, positions, fill) for m, fill in zip(maps, fills, strict=True)]
     else:
