@@ -274,6 +274,16 @@ class TestDamage:
         assert len(dataset) == 999 and len(dataset.skipped) == 1
         assert [dataset[i].name for i in (730, 731, -1)] == ["0730", "0732", "0999"]
 
+    def test_with_skip_files_without_partner_and_broken_masks_are_left_out(self, shapes_folder):
+        (shapes_folder / "classes.json").unlink()
+        (shapes_folder / "masks" / "train1.png").write_text("no mask")
+        (shapes_folder / "masks" / "train2.png").unlink()
+        with pytest.warns(UserWarning) as caught:
+            dataset = data.open_dataset(shapes_folder, on_error="skip")
+        texts = [str(warning.message) for warning in caught]
+        assert "no mask, for example ['train2']" in texts[0] and "train1.png" in texts[1]
+        assert len(dataset) == 6 and len(dataset.classes) == 3
+
     def test_skipping_warns_of_nothing_where_all_is_well(self, shapes):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
