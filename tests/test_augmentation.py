@@ -243,6 +243,23 @@ class TestCutMix:
         np.testing.assert_array_equal(masks, self.batch()[1])
 
 
+def test_classes_change_their_side_in_a_mirror():
+    """A mirrored left eye is a right eye; nothing else about the draw changes."""
+    mirrored = (0, 2, 1)
+    mask = np.tile(np.array([0, 1, 2, 255] * 4, np.int32), (8, 1))
+    image = np.repeat(mask[..., None].astype(np.uint8), 3, -1)
+    options = Augmentation(**{**STILL, "flip_horizontal": True, "flip_vertical": True})
+    flips = 0
+    for seed in range(8):
+        arguments = (tf.constant(image), tf.constant(mask), (seed, 0), mask.shape, options)
+        plain, swapped = augment(*arguments)[1], augment(*arguments, mirrored=mirrored)[1]
+        flipped = plain.numpy()[0, 0] == 255
+        expected = np.array([0, 2, 1, *range(3, 256)])[plain] if flipped else plain
+        np.testing.assert_array_equal(swapped, expected)
+        flips += flipped
+    assert 0 < flips < 8
+
+
 def test_other_switches_leave_a_draw_alone():
     """What is drawn for one thing does not depend on what else is switched on."""
     one = drawn(5, scale=(0.5, 2.0), flip_horizontal=True)

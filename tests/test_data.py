@@ -151,6 +151,11 @@ class TestClassTable:
         with pytest.raises(ValueError, match=message):
             ClassTable(names, colors)
 
+    def test_sides_are_swapped_in_a_mirror_by_their_names(self):
+        names = ("skin", "left eye", "right eye", "l_ear", "r_ear", "Left-arm", "Right-arm")
+        table = ClassTable((*names, "l_lip", "ear_r", "leftover", "left hat"))
+        assert table.mirrored() == (0, 2, 1, 4, 3, 6, 5, 7, 8, 9, 10)
+
     def test_dict_round_trips(self):
         assert ClassTable.from_dict(TINY_CLASSES.to_dict()) == TINY_CLASSES
 

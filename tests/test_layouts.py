@@ -273,6 +273,14 @@ def test_official_tables_are_whole():
     assert groups == set(camvid.CLASSES.names) and len(camvid.ORIGINAL) == 32
 
 
+@pytest.mark.parametrize(("scheme", "pairs"), [("celebamask", 3), ("helen", 2), ("lip", 3)])
+def test_left_and_right_parts_know_each_other(scheme, pairs, tmp_path):
+    MAKERS[scheme](tmp_path)
+    mirrored = data.open_dataset(f"{scheme}:{tmp_path}").classes.mirrored()
+    assert sum(number != i for i, number in enumerate(mirrored)) == 2 * pairs
+    assert [mirrored[number] for number in mirrored] == list(range(len(mirrored)))
+
+
 class Feature:
     def __init__(self, *shape):
         self.shape = shape

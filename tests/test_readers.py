@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from keras_seg import data
@@ -40,6 +41,19 @@ class TestDeepImages:
         assert pixels.shape == (6, 9, channels) and pixels.dtype == np.uint8
         np.testing.assert_allclose(pixels[..., 0], stretched(DEEP), atol=1)
         assert pixels.max() > 250
+
+    @pytest.mark.parametrize("suffix", ["png", "tif"])
+    def test_sixteen_bit_colour_keeps_its_lower_bits(self, tmp_path, suffix):
+        """Pillow keeps the upper eight, and 12-bit pictures come out black."""
+        array, path = RNG.integers(0, 4096, (6, 9, 3)).astype(np.uint16), tmp_path / f"x.{suffix}"
+        if suffix == "png":
+            path.write_bytes(tf.io.encode_png(array).numpy())
+        else:
+            pytest.importorskip("tifffile").imwrite(path, array, photometric="rgb")
+        np.testing.assert_array_equal(read_image(path, value_range=(0, 4095)), stretched(array))
+        assert read_image(path, 1, value_range=(0, 4095)).shape == (6, 9, 1)
+        with pytest.raises(ValueError, match=r'"range": \[0, 4095\]'):
+            read_image(path)
 
     def test_without_a_range_the_error_suggests_one(self, tmp_path):
         Image.fromarray(DEEP).save(tmp_path / "deep.png")
@@ -273,6 +287,16 @@ class TestDamage:
             dataset = data.open_dataset(thousand, on_error="skip")
         assert len(dataset) == 999 and len(dataset.skipped) == 1
         assert [dataset[i].name for i in (730, 731, -1)] == ["0730", "0732", "0999"]
+
+    def test_with_skip_files_without_partner_and_broken_masks_are_left_out(self, shapes_folder):
+        (shapes_folder / "classes.json").unlink()
+        (shapes_folder / "masks" / "train1.png").write_text("no mask")
+        (shapes_folder / "masks" / "train2.png").unlink()
+        with pytest.warns(UserWarning) as caught:
+            dataset = data.open_dataset(shapes_folder, on_error="skip")
+        texts = [str(warning.message) for warning in caught]
+        assert "no mask, for example ['train2']" in texts[0] and "train1.png" in texts[1]
+        assert len(dataset) == 6 and len(dataset.classes) == 3
 
     def test_skipping_warns_of_nothing_where_all_is_well(self, shapes):
         with warnings.catch_warnings():

@@ -11,13 +11,15 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 
 
 def read_array(path: Path) -> np.ndarray:
-    """Reads .npy files, and TIFF files that Pillow does not know, as they are.
+    """Reads .npy files, and TIFF and PNG files that Pillow does not read as they are.
 
     Raises: ValueError for a damaged file or one with Python objects, and where a TIFF file needs
         the optional tifffile.
     """
     if path.suffix.lower() in TIFF_SUFFIXES:
         return _read_tiff(path)
+    if path.suffix.lower() == ".png":
+        return _read_deep_png(path)
     try:
         return np.load(path, allow_pickle=False)
     except FileNotFoundError:
@@ -38,6 +40,15 @@ def _read_tiff(path: Path) -> np.ndarray:
         return tifffile.imread(path)
     except Exception as error:  # as above
         raise ValueError(f"{path} cannot be read as TIFF: {error}.") from error
+
+
+def _read_deep_png(path: Path) -> np.ndarray:
+    import tensorflow as tf  # the one decoder at hand that keeps 16 bits of several channels
+
+    try:
+        return tf.io.decode_png(path.read_bytes(), dtype=tf.uint16).numpy()
+    except tf.errors.OpError as error:
+        raise ValueError(f"{path} cannot be read as PNG: {error.message}.") from error
 
 
 def to_bytes(pixels: np.ndarray, value_range: tuple[float, float] | None, path: Path) -> np.ndarray:

@@ -6,6 +6,8 @@ index) and of nothing that ran before.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from keras_seg.data import warp
@@ -16,7 +18,14 @@ from keras_seg.names import IGNORE_CLASS
 
 
 def augment(
-    image, mask, seed, crop: tuple[int, int], augmentation: Augmentation, weights=None
+    image,
+    mask,
+    seed,
+    crop: tuple[int, int],
+    augmentation: Augmentation,
+    weights=None,
+    *,
+    mirrored: Sequence[int] = (),
 ) -> tuple:
     """Scales, turns, bends, crops, flips and recolours one sample.
 
@@ -30,6 +39,8 @@ def augment(
         seed: (2,) int32; equal seeds give equal draws.
         weights: (H, W) of any type, a weight or an instance of each pixel. Moves with the mask, 0
             in new area, and is returned as a third value.
+        mirrored: the class that each class becomes where the image is mirrored left to right
+            (`ClassTable.mirrored`); left out, classes stay what they are.
     """
     scale_seed, offset_seed, *flip_seeds, colour_seed, warp_seed, mask_seed = tf.unstack(
         tf.random.split(seed, 7)
@@ -41,6 +52,7 @@ def augment(
     if augmentation.rotation or augmentation.elastic:
         positions = _warped_positions(mask, offset_seed, warp_seed, crop, factor, augmentation)
         channels = image.shape[-1]
+        (image, *maps), positions = warp.needed_part([image, *maps], positions)
         image = tf.ensure_shape(warp.sample_image(image, positions), (*crop, channels))
         maps = [warp.sample_map(m, positions, fill) for m, fill in zip(maps, fills, strict=True)]
     else:
@@ -48,7 +60,8 @@ def augment(
     moved = [image, *maps]
     for axis, wanted in ((1, augmentation.flip_horizontal), (0, augmentation.flip_vertical)):
         if wanted:
-            moved = _flipped(moved, axis, flip_seeds[1 - axis])
+            swap = mirrored if axis == 1 and tuple(mirrored) != tuple(range(len(mirrored))) else ()
+            moved = _flipped(moved, axis, flip_seeds[1 - axis], swap)
     image, mask, *rest = moved
     if augmentation.mask_morphology:
         mask = grow_or_shrink(mask, mask_seed, augmentation.mask_morphology)
@@ -106,6 +119,15 @@ def _warped_positions(mask, offset_seed, warp_seed, crop, factor, augmentation: 
     )
 
 
-def _flipped(moved: list, axis: int, seed) -> list:
+def _flipped(moved: list, axis: int, seed, mirrored: Sequence[int]) -> list:
+    """Image and maps, both or neither reversed; the mask's classes then change their side."""
+
+    def reverse():
+        image, mask, *rest = (tf.reverse(m, [axis]) for m in moved)
+        if mirrored:
+            classes = [*mirrored, *range(len(mirrored), IGNORE_CLASS + 1)]
+            mask = tf.gather(tf.constant(classes, mask.dtype), tf.cast(mask, tf.int32))
+        return [image, mask, *rest]
+
     flip = tf.random.stateless_uniform((), seed) < 0.5
-    return list(tf.cond(flip, lambda: [tf.reverse(m, [axis]) for m in moved], lambda: moved))
+    return list(tf.cond(flip, reverse, lambda: moved))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.progress import tracked
 
 GIBIBYTE = 2**30
+CHUNK = 32
+"""Samples that are read at the same time when a data set is filled."""
 
 
 class CachedDataset(SegmentationDataset):
@@ -44,7 +49,10 @@ class CachedDataset(SegmentationDataset):
 
     def fill(self) -> None:
         """Reads samples in order until one finds no room, so that unreadable ones are met early."""
-        for index in tracked(range(len(self)), f"Reading {self.split}"):
-            self[index]
-            if index not in self._samples:
-                break
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            chunks = range(0, len(self), CHUNK)
+            for start in tracked(chunks, f"Reading {self.split}"):
+                chunk = range(start, min(start + CHUNK, len(self)))
+                list(pool.map(self.__getitem__, chunk))
+                if not all(index in self._samples for index in chunk):
+                    break

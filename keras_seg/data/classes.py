@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import colorsys
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from keras_seg.names import IGNORE_CLASS
+
+SIDES = {"left": "right", "right": "left", "l_": "r_", "r_": "l_"}
+SIDE = re.compile(r"\b(left|right)(?![a-z])|^[lr]_")
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,15 @@ class ClassTable:
     def numbered(cls, num_classes: int) -> ClassTable:
         """A table for masks of which only the number of classes is known."""
         return cls(tuple(f"class {i}" for i in range(num_classes)))
+
+    def mirrored(self) -> tuple[int, ...]:
+        """The class that each class becomes in a mirror: "left eye" the one of "right eye".
+
+        Pairs are found by their names: the words left and right, or l_ and r_ in front.
+        """
+        number = {name.lower(): i for i, name in enumerate(self.names)}
+        swapped = (SIDE.sub(lambda found: SIDES[found[0]], name) for name in number)
+        return tuple(number.get(name, i) for i, name in enumerate(swapped))
 
     def to_dict(self) -> dict:
         return {"names": list(self.names), "colors": [list(color) for color in self.colors]}

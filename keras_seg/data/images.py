@@ -119,14 +119,26 @@ def _array_or_picture(path: Path) -> np.ndarray | Image.Image:
     tiff = path.suffix.lower() in TIFF_SUFFIXES
     try:
         picture = Image.open(path)
-        pages = getattr(picture, "n_frames", 1) if tiff else 1
+        whole = not (_loses_bits(picture) or (tiff and getattr(picture, "n_frames", 1) > 1))
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no image file {path}.") from None
     except Exception as error:  # Pillow raises whatever damaged bytes lead it to
         if tiff and isinstance(error, UnidentifiedImageError) and _is_tiff(path):
             return read_array(path)
         raise ValueError(f"{path} cannot be read as an image: {error}.") from error
-    return read_array(path) if pages > 1 else picture
+    if whole:
+        return picture
+    if orientation(path) != 1:
+        raise ValueError(
+            f"{path} has deep colour or several pages and an EXIF orientation, which are not read "
+            "together. Turn the pixels and remove the orientation."
+        )
+    return read_array(path)
+
+
+def _loses_bits(picture: Image.Image) -> bool:
+    """Whether Pillow would keep the upper 8 of 16 bits of several channels, without a word."""
+    return len(picture.getbands()) > 1 and any(";16" in str(tile.args) for tile in picture.tile)
 
 
 def _is_tiff(path: Path) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from keras_seg.data.builtin import BuiltinDataset
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.folder import FolderDataset
+from keras_seg.data.folder import FolderDataset, scan_folder
 from keras_seg.data.layouts import LAYOUTS, open_layout
 from keras_seg.data.layouts.tfds import TfdsDataset
 from keras_seg.data.readable import ON_ERROR, ReadableDataset
@@ -32,21 +33,27 @@ def open_dataset(
 
     Args:
         on_error: "stop" raises when a sample that cannot be read is met; "skip" reads all samples
-            once, leaves those out and warns with their number and names.
+            once, leaves those out (and files without a partner) and warns with their number and
+            names.
 
     Raises: ValueError for an unknown scheme; as the readers otherwise.
     """
     if on_error not in ON_ERROR:
         raise ValueError(unknown_name("on_error", on_error, ON_ERROR))
-    dataset = _open(str(source), split, classes, channels)
-    return ReadableDataset(dataset) if on_error == "skip" else dataset
+    dataset = _open(str(source), split, classes, channels, strict=on_error == "stop")
+    if on_error == "stop":
+        return dataset
+    if isinstance(dataset, FolderDataset):
+        for problem in scan_folder(dataset.root, split).problems():
+            warnings.warn(f"Left out: {problem}", stacklevel=2)
+    return ReadableDataset(dataset)
 
 
-def _open(source: str, split: str, classes: ClassTable | None, channels: int):
+def _open(source: str, split: str, classes: ClassTable | None, channels: int, *, strict: bool):
     scheme, colon, rest = source.partition(":")
     # A single letter before the colon is a drive of Windows.
     if not colon or len(scheme) == 1 or Path(source).exists():
-        return FolderDataset(source, split, classes=classes, channels=channels)
+        return FolderDataset(source, split, classes=classes, channels=channels, strict=strict)
     if scheme == "builtin":
         return BuiltinDataset(rest, split)
     if scheme == "tfds":

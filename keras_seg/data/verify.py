@@ -32,7 +32,11 @@ MOSTLY_UNKNOWN = 0.5
 
 @dataclass(frozen=True)
 class Problem:
-    """kind: "layout", "pairs", "unreadable", "sizes", "values", "duplicates", "orientation", ..."""
+    """One thing that is wrong or doubtful.
+
+    kind: "layout", "pairs", "unreadable", "sizes", "values", "duplicates"; and of warnings
+        "duplicates", "orientation", "palette", "unknown", "absent class".
+    """
 
     kind: str
     split: str

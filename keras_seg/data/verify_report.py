@@ -90,7 +90,7 @@ def _class_table(report: DatasetReport) -> Table:
         table.add_column(f"{split} px %", justify="right")
         table.add_column(f"{split} img %", justify="right")
     table.add_column("weight", justify="right")
-    table.caption = "share of the known pixels; images that show it; median-frequency weight"
+    table.caption = "of known pixels, of images; weight by median frequency"
     shares = []
     for split in report.facts:
         histogram = report.histogram(split)

@@ -46,6 +46,21 @@ def sample_map(values, positions, fill):
     return tf.gather(tf.reshape(padded, (-1,)), nearest[..., 0] * (size[1] + 2) + nearest[..., 1])
 
 
+def needed_part(arrays: list, positions):
+    """Cuts arrays of one height and width to the rows and columns that positions lie between.
+
+    Returns: the parts, and the positions in them. A large image of which a small crop is taken is
+    then not copied as a whole.
+    """
+    size = tf.shape(arrays[0])[:2]
+    first = tf.cast(tf.floor(tf.reduce_min(positions, axis=(0, 1))), tf.int32)
+    last = tf.cast(tf.floor(tf.reduce_max(positions, axis=(0, 1))), tf.int32) + 1
+    first = tf.clip_by_value(first, 0, size - 1)
+    last = tf.clip_by_value(last, first, size - 1)
+    parts = [array[first[0] : last[0] + 1, first[1] : last[1] + 1] for array in arrays]
+    return parts, positions - tf.cast(first, tf.float32)
+
+
 def crop_positions(size, crop: tuple[int, int], *, centre, factor, degrees, displacement=None):
     """Where in an image of `size` the pixels of a crop lie.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.images import read_mask
+from keras_seg.data.images import read_image
 from keras_seg.data.layouts.layout import Layout, choose_split, first_folder, pair_up
 from keras_seg.data.pairs import Pair
 
@@ -108,7 +108,7 @@ def read_celeb_parts(prefix: Path) -> np.ndarray:
     for number, part in enumerate(CELEB_PARTS, start=1):
         path = prefix.with_name(f"{prefix.name}_{part}.png")
         if path.exists():
-            drawn = read_mask(path, _BLACK_AND_WHITE) > 0
+            drawn = read_image(path, channels=1)[..., 0] > 0
             if mask is None:
                 mask = np.zeros(drawn.shape, np.int32)
             if mask.shape != drawn.shape:
@@ -117,10 +117,6 @@ def read_celeb_parts(prefix: Path) -> np.ndarray:
     if mask is None:
         raise FileNotFoundError(f"There is no mask {prefix}_*.png. Unpack the archive again.")
     return mask
-
-
-# The parts are stored as black and white RGB.
-_BLACK_AND_WHITE = ClassTable(("no", "yes"), ((0, 0, 0), (255, 255, 255)))
 
 
 def _celeb_numbers(mapping: Path, split: str) -> list[int]:
@@ -158,7 +154,7 @@ def open_helen(root: Path, split: str) -> Layout:
 def read_helen_channels(folder: Path) -> np.ndarray:
     """The class whose channel is brightest at each pixel, the first one where two are alike."""
     paths = [folder / f"{folder.name}_lbl{i:02d}.png" for i in range(len(HELEN_CLASSES))]
-    channels = [read_mask(path) for path in paths]
+    channels = [read_image(path, channels=1)[..., 0] for path in paths]
     if len({channel.shape for channel in channels}) > 1:
         raise ValueError(f"The label channels in {folder} differ in size.")
     return np.argmax(channels, axis=0).astype(np.int32)

@@ -56,10 +56,7 @@ CLASSES = ClassTable(
 
 
 def open_split(root: Path, split: str) -> Layout:
-    """`TrainVal_images/` with `TrainVal_parsing_annotations/`, once or twice nested as unpacked.
-
-    Mirroring an image swaps left and right: train with `flip_horizontal` off, or accept it.
-    """
+    """`TrainVal_images/` with `TrainVal_parsing_annotations/`, once or twice nested as unpacked."""
     choose_split(split, ("train", "val"), "LIP")
     outer = "TrainVal_images"
     images = first_folder(

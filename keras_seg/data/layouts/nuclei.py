@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.images import read_mask
+from keras_seg.data.images import read_image
 from keras_seg.data.layouts.layout import Layout, choose_split
 from keras_seg.data.pairs import Pair
 
@@ -42,7 +42,7 @@ def read_nuclei(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """(mask 0 or 1, instances from 1 in the order of the file names), both (H, W) int32."""
     instances = None
     for number, path in enumerate(sorted(folder.glob("*.png")), start=1):
-        drawn = read_mask(path) > 0
+        drawn = read_image(path, channels=1)[..., 0] > 0
         if instances is None:
             instances = np.zeros(drawn.shape, np.int32)
         if instances.shape != drawn.shape:
