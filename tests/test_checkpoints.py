@@ -34,6 +34,27 @@ class TestStrictness:
         for part in ("extra.weight", "up2.up.bias", r"outc.conv.bias: (7,)"):
             assert part in str(error.value)
 
+    def test_renamed_tensors_are_listed_by_the_name_in_their_file_too(self):
+        facts, _ = read_golden(
+            next(path for path in CASES if path.stem == "unet_mateuszbuda_narrow")
+        )
+        wrong = state_dict(facts["manifest"], seed=0)
+        wrong["decoder1.dec1conv9.bias"] = np.zeros(3, "float32")
+        wrong["bottleneck.bottlenecknorm1.bias"] = np.zeros(7, "float32")
+        with pytest.raises(ValueError) as error:
+            convert(wrong, facts["source"])
+        assert "(decoder1.dec1conv9.bias)" in str(error.value)
+        assert "(bottleneck.bottlenecknorm1.bias): (7,)" in str(error.value)
+
+    def test_one_slope_is_not_taken_for_one_a_channel(self):
+        facts, _ = read_golden(
+            next(path for path in CASES if path.stem == "gridnet_niklaus_identity")
+        )
+        wrong = state_dict(facts["manifest"], seed=0)
+        wrong["1x0 - 1x1.netMain.2.weight"] = np.ones(1, "float32")
+        with pytest.raises(ValueError, match=r"lateral_1_0\.4\.weight.*: \(1,\) for"):
+            convert(wrong, facts["source"])
+
     def test_a_checkpoint_of_another_network_is_refused(self, state):
         with pytest.raises(ValueError, match="has no tensor"):
             convert({"layer1.weight": np.zeros(3)}, "milesial")

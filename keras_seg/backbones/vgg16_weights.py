@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
 import keras
 import numpy as np
 
 from keras_seg.layers import Preprocessing
+from keras_seg.weights import read
 
-PIXEL_MEAN = np.array([123.68, 116.779, 103.939])
-"""RGB mean that the weights of Keras Applications expect subtracted, without scaling."""
+KERAS_FILES = (".h5", ".keras")
+CONVOLUTIONS = (2, 2, 3, 3, 3)
+"""3x3 convolutions of the five stages."""
 
 
 def check_vgg16(widths, expected, channels: int) -> None:
@@ -21,38 +27,83 @@ def check_vgg16(widths, expected, channels: int) -> None:
         )
 
 
-def load_vgg16(model: keras.Model, weights: str, preprocessing: str | None) -> None:
+def load_vgg16(
+    model: keras.Model, weights: str | Path | Mapping, preprocessing: str | None, *, norm_name: str
+) -> None:
     """Sets the layers `conv<stage>_<i>` of a model to the convolutions of VGG16.
 
-    The weights come for BGR pixels without their mean; the first convolution is rewritten for RGB
-    as `preprocessing` scales them, which is exact but for the border, where zeros mean another
-    color.
+    The first convolution is rewritten for RGB as `preprocessing` scales it, which is exact but for
+    the border, where zeros mean another color.
 
     Args:
-        weights: "imagenet", or a file of `keras.applications.VGG16` without its top.
+        weights: "imagenet" for those of Keras Applications; a file of
+            `keras.applications.VGG16` without its top (.h5, .keras); or the vgg16 or vgg16_bn of
+            torchvision and timm as a file or a mapping of tensor name → array, with or without
+            classifier.
+        norm_name: what the batch norm behind `conv<name>` is called, such as "bn{}"; those of
+            vgg16_bn are loaded too, with plain weights they stay as they are.
 
-    Raises: RuntimeError with the remedy if the ImageNet weights cannot be downloaded.
+    Raises: RuntimeError with the remedy if the ImageNet weights cannot be downloaded; ValueError
+        for weights in PyTorch's layout that are not VGG16's.
     """
-    for layer in _vgg16(weights).layers:
-        if not isinstance(layer, keras.layers.Conv2D):
-            continue
-        kernel, bias = layer.get_weights()
-        if layer.name == "block1_conv1":
-            kernel, bias = _for_pixels(kernel[:, :, ::-1], bias, preprocessing)
-        ours = layer.name.removeprefix("block").replace("_conv", "_")
-        model.get_layer(f"conv{ours}").set_weights([kernel, bias])
+    if isinstance(weights, Mapping) or (
+        weights != "imagenet" and Path(weights).suffix not in KERAS_FILES
+    ):
+        found, trained_with = _from_torch(read(weights)), "imagenet"
+    else:
+        found, trained_with = _from_keras(weights), "caffe"
+    for name, kernel, bias, norm in found:
+        if name == "1_1":
+            kernel, bias = _for_pixels(kernel, bias, trained_with, preprocessing)
+        model.get_layer(f"conv{name}").set_weights([kernel, bias])
+        if norm:
+            model.get_layer(norm_name.format(name)).set_weights(norm)
 
 
-def _for_pixels(kernel, bias, preprocessing):
-    """A convolution of (pixel - mean), as one of (pixel * scale + offset)."""
+def _from_keras(weights) -> Iterator[tuple]:
+    """(stage_i, kernel for RGB, bias, no norm) of each convolution."""
+    for layer in _vgg16(str(weights)).layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            kernel, bias = layer.get_weights()
+            first = layer.name == "block1_conv1"
+            kernel = kernel[:, :, ::-1] if first else kernel  # takes blue first
+            yield layer.name.removeprefix("block").replace("_conv", "_"), kernel, bias, None
+
+
+def _from_torch(tensors: Mapping[str, np.ndarray]) -> list[tuple]:
+    """(stage_i, kernel, bias, [gamma, beta, mean, variance] or None) of each convolution."""
+    places = sorted(
+        int(match[1])
+        for name, tensor in tensors.items()
+        if (match := re.fullmatch(r"features\.(\d+)\.weight", name)) and tensor.ndim == 4
+    )
+    if len(places) != sum(CONVOLUTIONS):
+        raise ValueError(
+            f"VGG16 has {sum(CONVOLUTIONS)} convolutions `features.<i>.weight`. Received: "
+            f"{len(places)} among the tensors {[*tensors][:6]}. Pass torchvision's vgg16 or "
+            "vgg16_bn."
+        )
+    names = [f"{stage}_{i}" for stage, n in enumerate(CONVOLUTIONS, 1) for i in range(1, n + 1)]
+    leaves = ("weight", "bias", "running_mean", "running_var")
+    found = []
+    for name, place in zip(names, places, strict=True):
+        kernel = tensors[f"features.{place}.weight"].transpose(2, 3, 1, 0)
+        with_norm = f"features.{place + 1}.running_mean" in tensors
+        norm = [tensors[f"features.{place + 1}.{leaf}"] for leaf in leaves] if with_norm else None
+        found.append((name, kernel, tensors[f"features.{place}.bias"], norm))
+    return found
+
+
+def _for_pixels(kernel, bias, trained_with: str, preprocessing: str | None):
+    """A convolution of pixels in the mode it was trained with → of those in the network's mode."""
     scale, offset = 1.0, 0.0
     if preprocessing is not None:
         mode = Preprocessing(preprocessing)
         scale, offset = mode.scale, mode.offset
-    scale, offset = np.broadcast_to(scale, 3), np.broadcast_to(offset, 3)
-    kernel = kernel / scale[:, None]
-    shift = np.einsum("hwcf,c->f", kernel, offset + PIXEL_MEAN * scale)
-    return kernel, bias - shift
+    trained = Preprocessing(trained_with)
+    factor = np.broadcast_to(trained.scale / scale, 3)
+    shift = np.broadcast_to(trained.offset - offset * factor, 3)
+    return kernel * factor[:, None], bias + np.einsum("hwcf,c->f", kernel, shift)
 
 
 def _vgg16(weights: str) -> keras.Model:

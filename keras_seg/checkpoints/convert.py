@@ -34,13 +34,14 @@ def convert(
     spec = find(source, published)
     if spec.prepare:
         published = spec.prepare(published)
-    tensors = {}
+    tensors, names = {}, {}
     for name, array in published.items():
         if spec.is_ignored(name):
             continue
         ours = spec.our_name(name)
         if ours in tensors:
             raise ValueError(f"Two tensors of the checkpoint are called {ours!r} in our words.")
+        names[ours] = name
         tensors[ours] = spec.adjust(ours, array) if spec.adjust else array
     shapes = {name: tuple(array.shape) for name, array in tensors.items()}
     try:
@@ -50,5 +51,5 @@ def convert(
             f"The checkpoint has no tensor {error}, which every one of source {source!r} has. "
             f"It begins with: {[*tensors][:6]}."
         ) from error
-    load_strictly(model, tensors)
+    load_strictly(model, tensors, published=names)
     return model

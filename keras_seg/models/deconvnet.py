@@ -3,6 +3,7 @@ arXiv:1505.04366."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import keras
@@ -32,7 +33,7 @@ def deconvnet(
     *,
     widths: tuple[tuple[int, ...], ...] = VGG16,
     fc: int = 4096,
-    backbone_weights: str | None = None,
+    backbone_weights: str | Mapping | None = None,
     preprocessing: str | None = "unit",
     activation: str | None = None,
     name: str = "deconvnet",
@@ -48,7 +49,8 @@ def deconvnet(
         fc: channels of fc6 and fc7, which hold 88 % of all parameters with the way back; 0 for
             none of the three. The SegNet paper compares with 1024.
         backbone_weights: weights of VGG16 for the encoder's 3x3 convolutions: "imagenet", a file
-            of `keras.applications.VGG16` without top, or None for random values.
+            of `keras.applications.VGG16` without top, a file or mapping of torchvision's vgg16 or
+            vgg16_bn (whose norms are taken too), or None for random values.
 
     Differs from the paper: one pass over the whole image (the authors merge 50 object proposals),
     batch norm with epsilon 1e-5 and running averages, fc6 and fc7 start from random values.
@@ -88,7 +90,7 @@ def deconvnet(
     x = blocks.classifier(x, num_classes, name="seg-score-voc")
     model = keras.Model(image, blocks.output_scores(x, activation), name=name)
     if backbone_weights is not None:
-        load_vgg16(model, backbone_weights, preprocessing)
+        load_vgg16(model, backbone_weights, preprocessing, norm_name="bn{}")
     return model
 
 

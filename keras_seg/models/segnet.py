@@ -4,6 +4,7 @@ Kendall, Badrinarayanan, Cipolla: Bayesian SegNet, BMVC 2017, arXiv:1511.02680."
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import keras
@@ -42,7 +43,7 @@ def segnet(
     rounding: str = "ceil",
     bayesian: bool = False,
     dropout: float | None = None,
-    backbone_weights: str | None = None,
+    backbone_weights: str | Mapping | None = None,
     preprocessing: str | None = "unit",
     activation: str | None = None,
     name: str = "segnet",
@@ -60,7 +61,8 @@ def segnet(
         dropout: rate after pooling and decoder of the third and all deeper stages. None: 0.5 if
             bayesian, else none.
         backbone_weights: weights of VGG16 for the encoder's convolutions: "imagenet", a file of
-            `keras.applications.VGG16` without top, or None for random values.
+            `keras.applications.VGG16` without top, a file or mapping of torchvision's vgg16 or
+            vgg16_bn (whose norms are taken too), or None for random values.
 
     Differs from the paper: pixels are scaled to 0..1 (the authors' network takes raw BGR), batch
     norm with epsilon 1e-5 and running averages.
@@ -98,7 +100,7 @@ def segnet(
     x = blocks.classifier(x, num_classes, kernel=3, name="conv1_1_D")
     model = keras.Model(image, blocks.output_scores(x, activation), name=name)
     if backbone_weights is not None:
-        load_vgg16(model, backbone_weights, preprocessing)
+        load_vgg16(model, backbone_weights, preprocessing, norm_name="conv{}_bn")
     return model
 
 

@@ -27,11 +27,18 @@ AXES = {
 }
 
 
-def load_strictly(model: keras.Model, tensors: Mapping[str, np.ndarray]) -> None:
+def load_strictly(
+    model: keras.Model,
+    tensors: Mapping[str, np.ndarray],
+    published: Mapping[str, str] | None = None,
+) -> None:
     """Sets every weight of a model from exactly one tensor, and uses every tensor.
 
     A layer named `a.b` takes `a.b.weight`, `a.b.bias`, ..., as PyTorch calls them; a weight of a
     layer of our own takes the tensor `<layer>.<weight>`.
+
+    Args:
+        published: what a renamed tensor is called in its file, for the error.
 
     Raises: ValueError that lists the tensors left over, the weights left out and the shapes that
         differ. The model is not changed then.
@@ -43,14 +50,15 @@ def load_strictly(model: keras.Model, tensors: Mapping[str, np.ndarray]) -> None
         if "seed_generator" not in weight.path
     }
     missing = sorted(set(wanted) - set(tensors))
-    unused = sorted(set(tensors) - set(wanted))
+    unused = [_called(name, published) for name in sorted(set(tensors) - set(wanted))]
     values = {
         name: as_keras(layer, weight, tensors[name])
         for name, (layer, weight) in wanted.items()
         if name in tensors
     }
     differing = [
-        f"{name}: {tuple(tensors[name].shape)} for a weight of {tuple(weight.shape)}"
+        f"{_called(name, published)}: {tuple(tensors[name].shape)} for a weight of "
+        f"{tuple(weight.shape)}"
         for name, (_, weight) in wanted.items()
         if name in values and values[name].shape != tuple(weight.shape)
     ]
@@ -84,9 +92,14 @@ def as_keras(layer: keras.Layer, weight: keras.Variable, tensor: np.ndarray) -> 
         for kind, axes in AXES.items():
             if isinstance(layer, kind) and tensor.ndim == len(axes):
                 return tensor.transpose(axes)
-    if isinstance(layer, layers.PReLU):
-        return np.broadcast_to(tensor, tuple(weight.shape))
+    if isinstance(layer, layers.PReLU) and tensor.size == np.prod(weight.shape):
+        return tensor.reshape(tuple(weight.shape))
     return tensor
+
+
+def _called(name: str, published: Mapping[str, str] | None) -> str:
+    theirs = (published or {}).get(name, name)
+    return name if theirs == name else f"{name} ({theirs})"
 
 
 def _listed(what: str, names: list[str]) -> str:
