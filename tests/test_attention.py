@@ -86,6 +86,40 @@ class TestPositionAttention:
         ]
         assert max(sizes) <= chunk * count
 
+    @pytest.mark.parametrize(
+        ("policy", "tolerance"),
+        [("float64", 1e-13), ("mixed_float16", 1e-3), ("mixed_bfloat16", 1e-2)],
+    )
+    def test_the_layer_with_chunks_trains_as_without_in_every_precision(self, policy, tolerance):
+        dtype = keras.DTypePolicy(policy).compute_dtype
+        tensors = [tf.constant(t, dtype) for t in maps(6, 3, 3, 6)]
+        (upstream,) = (tf.constant(t, dtype) for t in maps(6, seed=1))
+
+        def run(chunk):
+            layer = PositionAttention(chunk, initial_scale=0.5, dtype=policy)
+            layer.build(*(t.shape for t in tensors))
+            with tf.GradientTape() as tape:
+                tape.watch(tensors)
+                result = layer(*tensors, training=True)
+            return result, *tape.gradient(result, [*tensors, layer.gamma.value], upstream)
+
+        for chunked, plain in zip(run(8), run(None), strict=True):
+            assert chunked.dtype == plain.dtype
+            chunked, plain = (np.asarray(t, "float64") for t in (chunked, plain))
+            np.testing.assert_allclose(chunked, plain, atol=tolerance * np.abs(plain).max())
+
+    def test_outside_of_training_it_is_one_plain_product(self):
+        layer = PositionAttention(8)
+
+        def operators(training):
+            function = tf.function(lambda *inputs: layer(*inputs, training=training))
+            graph = function.get_concrete_function(*maps(6, 3, 3, 6)).graph
+            return [operation.type for operation in graph.get_operations()]
+
+        assert not any("While" in kind for kind in operators(training=False))
+        assert operators(training=False).count("BatchMatMulV2") == 2
+        assert any("While" in kind for kind in operators(training=True))
+
     def test_it_starts_as_the_identity(self):
         x, query, key, value = maps(6, 3, 3, 6)
         np.testing.assert_array_equal(PositionAttention()(x, query, key, value), x)

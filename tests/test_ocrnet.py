@@ -133,6 +133,17 @@ class TestOutputs:
             small_ocrnet(backbone="resnet50", multi_grid=(1, 2))
 
 
+class TestRefusals:
+    def test_an_encoder_that_is_none_of_its_own_is_answered_with_those(self):
+        with pytest.raises(ValueError, match="Unknown backbone of OCR 'mobilenetv2'.*resnet101"):
+            small_ocrnet(backbone="mobilenetv2")
+
+    @pytest.mark.parametrize("option", [{"output_stride": 16}, {"multi_grid": (1, 2, 4)}])
+    def test_options_of_a_resnet_are_refused_on_an_hrnet(self, option):
+        with pytest.raises(ValueError, match="are for ResNets; an HRNet keeps stride 4"):
+            small_ocrnet(**option)
+
+
 class TestPyramid:
     """ASP-OCR: the context beside dilated convolutions of the encoder's map."""
 

@@ -127,12 +127,15 @@ def deeplabv3plus(
             preprocessing=preprocessing,
             **backbone_options or {},
         )
-    image, features = backbone.input, backbone.output
+    image, features = backbone.input, check_maps(backbone.output)
+    if aspp_rates is None:
+        blocks.check_choice("output_stride", output_stride, ASPP_RATES)
+        aspp_rates = ASPP_RATES[output_stride]
 
     x = aspp(
         features["stride_32"],
         channels,
-        aspp_rates or ASPP_RATES[output_stride],
+        aspp_rates,
         layout=layout,
         dropout=layout.dropout if dropout is None else dropout,
     )
@@ -196,6 +199,18 @@ def conv3x3(x, channels: int, *, kind: str, dilation: int = 1, name: str):
 def pointwise(x, channels: int, *, name: str, conv_name: str | None = None):
     """1x1 convolution, batch norm and ReLU: (B, H, W, C) → (B, H, W, channels)."""
     return blocks.conv_bn_act(x, channels, kernel=1, name=conv_name or name, norm_name=f"{name}_bn")
+
+
+def check_maps(features) -> dict:
+    """What an encoder gives; ValueError unless it has the two maps that the network takes."""
+    maps = {"stride_4", "stride_32"}
+    if not isinstance(features, dict) or not maps <= set(features):
+        received = [*features] if isinstance(features, dict) else type(features).__name__
+        raise ValueError(
+            "The backbone must give a dict with the maps 'stride_4' and 'stride_32' (the deepest). "
+            f"Received: {received}"
+        )
+    return features
 
 
 def find_layout(layout: str | Layout) -> Layout:

@@ -15,6 +15,7 @@ from keras_seg.backbones.resnet import stage_dilations
 from keras_seg.layers import ObjectAttention, ObjectRegions, Resize
 from keras_seg.models.hrnet import concat_branches, hrnet_encoder
 from keras_seg.models.registry import register
+from keras_seg.names import unknown_name
 
 
 @register(
@@ -96,6 +97,7 @@ def ocrnet(
         options |= {"width": backbone_width, "deep_stem": deep_stem, "ceil_pool": ceil_pool}
         image, low, x = resnet_encoder(input_shape, backbone, output_stride, multi_grid, **options)
     else:
+        check_hrnet(backbone, output_stride=output_stride, multi_grid=multi_grid, stem=deep_stem)
         image, branches = hrnet_encoder(input_shape, backbone, resize_grid=resize_grid, **options)
         low = x = concat_branches(branches, resize_grid)
 
@@ -135,6 +137,21 @@ def ocrnet(
             x = Resize(grid=resize_grid, name=f"{key}.upsample")(x, like=image)
         outputs[key] = blocks.output_scores(x, activation, name=key)
     return keras.Model(image, outputs if auxiliary_head else outputs["logits"], name=name)
+
+
+def check_hrnet(backbone, *, output_stride: int, multi_grid, stem) -> None:
+    """ValueError for an encoder that is none of OCR's, or one that options of a ResNet miss."""
+    if isinstance(backbone, str) and not backbone.startswith("hrnet_"):
+        known = [
+            name for name in backbones.list_backbones() if name.startswith(("hrnet", "resnet"))
+        ]
+        raise ValueError(unknown_name("backbone of OCR", backbone, known))
+    if (output_stride, multi_grid, stem) != (8, None, None):
+        raise ValueError(
+            "output_stride, multi_grid and deep_stem are for ResNets; an HRNet keeps stride 4. "
+            f"Received: backbone={backbone!r} with output_stride={output_stride}, "
+            f"multi_grid={multi_grid}, deep_stem={stem!r}. Leave them out."
+        )
 
 
 def resnet_encoder(input_shape, backbone: str, output_stride: int, multi_grid, **options):

@@ -158,9 +158,9 @@ def jfzhang95_mobilenet(shapes: Shapes, input_shape, options: dict) -> keras.Mod
 @source("jfzhang95", has=r"^backbone\.layer0\.", rename=JFZHANG95_NAMES)
 def jfzhang95_drn(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     """The same on DRN-D-54, whose output stride is always 8."""
-    found = {"layout": "jfzhang95", "output_stride": 8}
-    options = found | with_grid(options, align_corners=True)
-    return on_maps(shapes, input_shape, options, drn_maps)
+    options = {"layout": "jfzhang95"} | with_grid(options, align_corners=True)
+    # whatever else is asked, as in the repository
+    return on_maps(shapes, input_shape, options | {"output_stride": 8}, drn_maps)
 
 
 @source(
