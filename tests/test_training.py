@@ -1,17 +1,21 @@
 """A recipe becomes a trained model, and nothing that was saved is lost."""
 
 import csv
+import errno
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from keras_seg import models, training
 from keras_seg.data import Augmentation
-from keras_seg.training import Recipe
+from keras_seg.training import Recipe, history
+from keras_seg.training.callbacks import Steps
 from keras_seg.training.optimizers import make_optimizer
 from keras_seg.training.run_folder import recipe_beside
 from tests.conftest import TINY_SIZE
@@ -138,6 +142,73 @@ class TestInterruption:
         assert result.interrupted and result.model_path is None
 
 
+class TestFailures:
+    """A training that cannot go on keeps what was good, and says so."""
+
+    @pytest.fixture
+    def recipe(self, recipe):
+        return replace(recipe, checkpoint_steps=1, overlays=0)
+
+    def checkpoints(self, recipe):
+        return sorted(path.name for path in Path(recipe.output, "checkpoints").iterdir())
+
+    def test_loss_that_is_no_number_stops_at_its_step(self, recipe, monkeypatch):
+        after = Steps.on_train_batch_end
+
+        def spoil(self, batch, logs=None):
+            after(self, batch, {"loss": np.float32("nan")} if self.step == 2 else logs)
+
+        monkeypatch.setattr(Steps, "on_train_batch_end", spoil)
+        message = "loss is nan at step 3. The checkpoint of step 2 is kept.*lower learning_rate"
+        with pytest.raises(training.Diverged, match=message):
+            training.train(recipe)
+        assert self.checkpoints(recipe) == ["step_000000001", "step_000000002"]
+        assert models.load(Path(recipe.output, "model.keras")).count_params() > 0
+
+    def test_weights_that_are_no_numbers_are_not_saved(self, recipe, monkeypatch):
+        recipe = replace(recipe, optimizer="sgd", learning_rate=1e38, schedule="constant")
+        with pytest.raises(training.Diverged, match="at step|after step"):
+            training.train(replace(recipe, epochs=9))
+        for name in self.checkpoints(recipe):
+            reader = tf.train.load_checkpoint(
+                str(Path(recipe.output, "checkpoints", name, "state"))
+            )
+            for key, shape in reader.get_variable_to_shape_map().items():
+                if shape and reader.get_variable_to_dtype_map()[key] == tf.float32:
+                    assert np.isfinite(reader.get_tensor(key)).all()
+
+    def test_batches_without_a_counted_pixel_train_nothing_and_break_nothing(self, recipe):
+        for path in Path(recipe.data, "masks").glob("train*.png"):
+            Image.fromarray(np.full(TINY_SIZE, 255, np.uint8)).save(path)
+        result = training.train(replace(recipe, epochs=1))
+        assert np.isfinite(result.best_miou)
+        row = json.loads(Path(recipe.output, "log.jsonl").read_text())
+        assert row["loss"] == 0
+
+    @pytest.mark.parametrize("where", ["checkpoint", "model", "log"])
+    def test_full_disk_leaves_nothing_half_written(self, recipe, monkeypatch, where):
+        target, name = {
+            "checkpoint": (np, "savez"),
+            "model": (models.ModelCard, "to_json"),
+            "log": (history, "_replace"),
+        }[where]
+        original, calls = getattr(target, name), []
+
+        def full(*arguments, **options):
+            calls.append(1)
+            if len(calls) > (4 if where == "log" else 1):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return original(*arguments, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(target, name, full)
+            with pytest.raises(OSError, match="is full. The checkpoint of step .* same command"):
+                training.train(recipe)
+        left = [path.name for path in Path(recipe.output).rglob("*")]
+        assert not [name for name in left if name.startswith((".unfinished", ".model", ".log"))]
+        assert training.train(recipe).finished
+
+
 class TestErrors:
     def test_trained_model_is_not_overwritten_unasked(self, recipe, tmp_path):
         training.train(replace(recipe, epochs=1))
@@ -147,6 +218,12 @@ class TestErrors:
     def test_class_count_that_contradicts_the_data(self, recipe):
         with pytest.raises(ValueError, match="num_classes=5 contradicts .* 3 classes"):
             training.train(replace(recipe, num_classes=5))
+
+    def test_mask_of_another_size_is_named(self, recipe):
+        path = Path(recipe.data, "masks", "train3.png")
+        Image.fromarray(np.zeros((10, 10), np.uint8)).save(path)
+        with pytest.raises(ValueError, match=r"differ in size.*train3\.png"):
+            training.train(recipe)
 
     def test_unknown_model_is_answered_with_the_nearest(self, recipe):
         with pytest.raises(ValueError, match="Did you mean 'unet'"):

@@ -30,6 +30,8 @@ def training_pipeline(
 ) -> tf.data.Dataset:
     """Shuffled, augmented batches: images (B, crop, C) float32 in 0..255, masks (B, crop) int32.
 
+    And weights (B, crop) float32 in the loss, if the data set's samples have them.
+
     Every batch is a function of its step, so that a training which goes on at `start_step` sees
     what it would have seen: the order is one of (seed, epoch), each augmentation one of (seed,
     epoch, place in the epoch).
@@ -53,7 +55,7 @@ def training_pipeline(
             f"multiple of {count}."
         )
     part = batch_size // count
-    read = _reader(dataset)
+    read = _reader(dataset, weights=dataset[0].weights is not None)
 
     @lru_cache(maxsize=1)
     def order_of(epoch):
@@ -67,10 +69,10 @@ def training_pipeline(
                 yield epoch, order_of(epoch)[position], position
 
     def load(epoch, index, position):
-        image, mask = read(index)
+        image, mask, *weights = read(index)
         key = tf.stack([tf.constant(seed, tf.int32), tf.cast(epoch, tf.int32)])
         key = tf.random.fold_in(key, tf.cast(position, tf.int32))
-        return augment(image, mask, key, crop, augmentation)
+        return augment(image, mask, key, crop, augmentation, *weights)
 
     def mix(step, batch):
         key = tf.stack([tf.constant(seed, tf.int32), tf.cast(step, tf.int32)])
@@ -145,17 +147,20 @@ def _places(length: int, batch_size: int, one_size: bool, devices: int | None):
     return places % length, places < length, batch_size
 
 
-def _reader(dataset: SegmentationDataset):
-    """index → (image (H, W, C) uint8, mask (H, W) int32) in the graph."""
+def _reader(dataset: SegmentationDataset, *, weights: bool = False):
+    """index → (image (H, W, C) uint8, mask (H, W) int32[, weights (H, W) float32]) in the graph."""
 
     def read_in_python(index):
         sample = dataset[int(index)]
-        return sample.image, sample.mask.astype(np.int32)
+        pixels = sample.image, sample.mask.astype(np.int32)
+        return (*pixels, sample.weights.astype(np.float32)) if weights else pixels
 
     def read(index):
-        image, mask = tf.numpy_function(read_in_python, [index], (tf.uint8, tf.int32))
+        types = (tf.uint8, tf.int32, tf.float32)[: 3 if weights else 2]
+        image, *maps = tf.numpy_function(read_in_python, [index], types)
         image.set_shape((None, None, dataset.channels))
-        mask.set_shape((None, None))
-        return image, mask
+        for each in maps:
+            each.set_shape((None, None))
+        return image, *maps
 
     return read

@@ -4,6 +4,7 @@ from keras_seg.lazy import lazy_names
 from keras_seg.training.recipe import OptimizerOptions, Recipe, ScheduleOptions
 
 __all__ = [
+    "Diverged",
     "OptimizerOptions",
     "Recipe",
     "ScheduleOptions",
@@ -17,6 +18,7 @@ __all__ = [
 __getattr__, _ = lazy_names(
     __name__,
     {
+        "Diverged": "keras_seg.training.failures",
         "TrainingResult": "keras_seg.training.fit",
         "train": "keras_seg.training.fit",
         "output_losses": "keras_seg.training.outputs",

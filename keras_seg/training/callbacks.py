@@ -103,7 +103,8 @@ class Rows(keras.callbacks.Callback):
         iou = [None if np.isnan(v) else round(float(v), 6) for v in self.metric.per_class()]
         self.history.append(
             {"epoch": epoch + 1}
-            | {name: float(value) for name, value in logs.items()}
+            # Keras puts the output's name before the metric's if there are several outputs
+            | {k.replace("logits_mean_iou", "mean_iou"): float(v) for k, v in logs.items()}
             | {"learning_rate": rate, "seconds": round(time.monotonic() - self.start, 3)}
             | {"val_iou": dict(zip(self.names, iou, strict=False))}
         )

@@ -11,15 +11,20 @@ from keras_seg.data.cached import CachedDataset
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.open import open_dataset
 from keras_seg.data.resized import ResizedDataset
+from keras_seg.data.weighted import WeightedDataset
 from keras_seg.training.recipe import Recipe
 
 
 def open_data(recipe: Recipe, split: str) -> CachedDataset:
     """The data set of a recipe as the network sees it, kept in memory as far as it fits."""
     classes = None if recipe.classes is None else ClassTable(tuple(recipe.classes))
-    dataset = open_dataset(recipe.data, split, classes=classes, channels=recipe.channels)
+    dataset = open_dataset(
+        recipe.data, split, classes=classes, channels=recipe.channels, on_error=recipe.on_error
+    )
     if recipe.resize is not None:
         dataset = ResizedDataset(dataset, recipe.resize)
+    if recipe.border_weights and split == "train":
+        dataset = WeightedDataset(dataset)
     return CachedDataset(dataset)
 
 

@@ -61,6 +61,7 @@ def output_masks(model: keras.Model) -> Callable:
     top, left = output_margin(model)
 
     def inner(pixels):
+        pixels = tf.convert_to_tensor(pixels)
         height, width = tf.shape(pixels)[1], tf.shape(pixels)[2]
         cut = pixels[:, top : height - top, left : width - left]
         if None not in pixels.shape[1:3]:

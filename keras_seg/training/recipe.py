@@ -15,6 +15,7 @@ from keras_seg.training.records import from_record, to_record
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "nadam", "adadelta")
 SCHEDULES = ("poly", "cosine", "constant", "step", "plateau")
 FREEZES = ("none", "norms", "backbone")
+ON_ERROR = ("stop", "skip")
 STRATEGIES = ("auto", "none", "mirrored", "multiworker", "tpu")
 RECIPE_NAME = "recipe.yaml"
 
@@ -89,9 +90,10 @@ class Recipe:
     """A training from data to `model.keras`.
 
     Args:
-        data: folder with images and masks, or "builtin:cells", "builtin:streets",
-            "builtin:faces".
+        data: folder with images and masks, a built-in set such as "builtin:cells", or another kind
+            of `keras_seg.data.open_dataset`.
         output: folder for the trained model, log, pictures and checkpoints.
+        on_error: "stop" at a sample that cannot be read, or "skip" and name it.
         model: name of the network, see `keras_seg.models.list_models()`.
         model_options: keyword arguments of the network's builder.
         initial_weights: model.keras of the same network that training starts from.
@@ -132,6 +134,7 @@ class Recipe:
 
     data: str
     output: str
+    on_error: str = "stop"
     model: str = "unet"
     model_options: dict = field(default_factory=dict)
     initial_weights: str | None = None
@@ -173,6 +176,7 @@ class Recipe:
             ("schedule", SCHEDULES),
             ("freeze", FREEZES),
             ("strategy", STRATEGIES),
+            ("on_error", ON_ERROR),
         ):
             if getattr(self, what) not in known:
                 raise ValueError(unknown_name(what, getattr(self, what), known))

@@ -1,0 +1,261 @@
+"""Several devices train as one does, and only one of them writes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_seg import data
+from keras_seg.data import Augmentation
+from keras_seg.training import Recipe, multi_worker, strategies
+
+TRAINING = """
+import json, os, signal, sys
+from dataclasses import replace
+import tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * int(os.environ.get("DEVICES", 1)),
+)
+import keras, numpy as np
+from keras_seg import training
+from keras_seg.training import Recipe
+from keras_seg.training.callbacks import Steps
+from keras_seg.training.fit import _Run
+
+path, strategies, kill_at = sys.argv[1], sys.argv[2].split(","), int(sys.argv[3])
+runs = []
+built = _Run._build
+_Run._build = lambda self: (built(self), runs.append(self))[0]
+if kill_at:
+    after = Steps.on_train_batch_end
+    def kill(self, batch, logs=None):
+        if self.step == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        after(self, batch, logs)
+    Steps.on_train_batch_end = kill
+recipe = Recipe.from_yaml(path)
+for strategy in strategies:
+    output = f"{recipe.output}_{strategy}"
+    result = training.train(replace(recipe, strategy=strategy, output=output))
+    run = runs[-1]
+    weights = [keras.ops.convert_to_numpy(weight) for weight in run.network.weights]
+    np.savez(f"{output}_{os.environ.get('TASK', 0)}.npz", *weights)
+    counted = int(keras.ops.convert_to_numpy(run.metric.confusion).sum())
+    print("RESULT", json.dumps([run.history.rows, run.writes, result.finished, counted]))
+"""
+COUNTED = 3 * (64 - 2) * 96
+"""Validation pixels that count: three images whose two top rows are unknown."""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """Three validation images and a batch of 4, so that a device would have none in the end."""
+    from tests.conftest import Shapes, write_folder
+
+    train, val = list(Shapes("train")), list(Shapes("val", 3))
+    names = {"train": [s.name for s in train], "val": [s.name for s in val]}
+    folder = write_folder(tmp_path / "shapes", train + val, splits=names)
+    recipe = Recipe(
+        data=str(folder),
+        output=str(tmp_path / "run"),
+        model_options={"widths": [4, 8]},
+        crop=(32, 48),
+        batch_size=4,
+        epochs=2,
+        optimizer="sgd",
+        learning_rate=0.005,
+        augmentation=Augmentation(scale=(0.8, 1.25)),
+        checkpoint_steps=1,
+        overlays=0,
+    )
+    (tmp_path / "given.yaml").write_text(recipe.to_yaml())
+    return recipe
+
+
+def start(folder, names, *, kill_at=0, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-c", TRAINING, str(folder / "given.yaml"), names, str(kill_at)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": "", **environment},
+    )
+
+
+def start_workers(folder, **options):
+    """Two processes that talk over the loopback device."""
+    sockets = [socket.socket() for _ in range(2)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    for each in sockets:
+        each.close()
+    configs = [
+        {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": i}} for i in range(2)
+    ]
+    return [
+        start(folder, "multiworker", TF_CONFIG=json.dumps(config), TASK=str(i), **options)
+        for i, config in enumerate(configs)
+    ]
+
+
+def results(process):
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors[-4000:]
+    lines = (line for line in output.splitlines() if line.startswith("RESULT"))
+    return [json.loads(line.removeprefix("RESULT")) for line in lines]
+
+
+def assert_equal_runs(one, other):
+    for row, expected in zip(one[0], other[0], strict=True):
+        for name in ("loss", "mean_iou", "val_mean_iou"):
+            assert row[name] == pytest.approx(expected[name], rel=1e-5), name
+        assert row["val_iou"] == pytest.approx(expected["val_iou"], rel=1e-4)
+    assert one[3] == other[3] == COUNTED
+
+
+def assert_equal_weights(path, expected):
+    with np.load(path) as one, np.load(expected) as other:
+        ours, theirs = (
+            np.concatenate([archive[name].ravel() for name in archive.files])
+            for archive in (one, other)
+        )
+    assert np.linalg.norm(ours - theirs) <= 1e-5 * np.linalg.norm(theirs)
+
+
+class TestMirrored:
+    def test_two_devices_give_loss_metrics_and_weights_of_one(self, recipe, tmp_path):
+        one, two = results(start(tmp_path, "none,mirrored", DEVICES="2"))
+        assert_equal_runs(two, one)
+        assert_equal_weights(tmp_path / "run_mirrored_0.npz", tmp_path / "run_none_0.npz")
+        assert (tmp_path / "run_mirrored" / "model.keras").exists()
+
+
+@pytest.mark.slow
+class TestWorkers:
+    def test_two_processes_give_loss_metrics_and_weights_of_one(self, recipe, tmp_path):
+        (one,) = results(start(tmp_path, "none"))
+        (chief,), (other,) = map(results, start_workers(tmp_path))
+        assert (chief[1], other[1]) == (True, False)
+        assert_equal_runs(chief, one)
+        assert_equal_runs(other, one)
+        for task in range(2):
+            path = tmp_path / f"run_multiworker_{task}.npz"
+            assert_equal_weights(path, tmp_path / "run_none_0.npz")
+        left = {path.name for path in (tmp_path / "run_multiworker").iterdir()}
+        expected = {path.name for path in (tmp_path / "run_none").iterdir()}
+        assert left == expected
+
+    def test_one_killed_worker_and_a_restart_lose_nothing(self, recipe, tmp_path):
+        results(start(tmp_path, "none"))
+        workers = start_workers(tmp_path, kill_at=3)
+        for worker in workers:  # the second step of the second epoch
+            worker.communicate()
+            assert worker.returncode == -signal.SIGKILL
+        (chief,), (other,) = map(results, start_workers(tmp_path))
+        assert chief[2] and other[2]
+        assert_equal_weights(tmp_path / "run_multiworker_0.npz", tmp_path / "run_none_0.npz")
+
+
+class TestRepairsOfKeras:
+    """What `multi_worker` overrides is still there, and still needs it."""
+
+    def test_the_installed_version_is_one_that_was_tested(self):
+        multi_worker.check_version(keras.__version__)
+
+    @pytest.mark.parametrize("name", multi_worker.REPAIRED)
+    def test_overridden_functions_are_those_that_fit_calls(self, name, monkeypatch):
+        monkeypatch.delattr(keras.src.backend.tensorflow.trainer.TensorFlowTrainer, name)
+        with pytest.raises(RuntimeError, match="repairs private functions of Keras"):
+            multi_worker.check_version(keras.__version__)
+
+    def test_another_version_is_refused_with_what_to_do(self):
+        with pytest.raises(RuntimeError, match=r"not tested with Keras 9\.1.*--strategy mirrored"):
+            multi_worker.check_version("9.1.0")
+
+    def test_a_model_builds_without_values_of_all_workers(self):
+        model = multi_worker._WorkerModel(*_small())
+        model._distribute_strategy = tf.distribute.get_strategy()
+        model.compile("sgd", "mse", metrics=["mse"])
+        batch = (np.zeros((2, 4, 4, 3), "float32"), np.zeros((2, 4, 4, 2), "float32"))
+        model._maybe_symbolic_build(data_batch=batch)
+        assert model.optimizer.built and len(model.metrics) == 2
+
+    def test_a_step_gives_the_values_of_the_first_replica(self):
+        model = multi_worker._WorkerModel(*_small())
+        model.compile("sgd", "mse")
+        batch = (np.zeros((2, 4, 4, 3), "float32"), np.zeros((2, 4, 4, 2), "float32"))
+        logs = model._make_function(model.train_step)(iter([batch]))
+        assert logs["loss"].shape == ()
+
+
+class TestChoice:
+    def test_workers_need_their_environment(self, monkeypatch):
+        monkeypatch.delenv("TF_CONFIG", raising=False)
+        with pytest.raises(ValueError, match="needs TF_CONFIG, such as"):
+            strategies.make_strategy("multiworker")
+        monkeypatch.setenv("TF_CONFIG", "{broken")
+        with pytest.raises(ValueError, match="TF_CONFIG is no JSON"):
+            strategies.make_strategy("auto")
+
+    def test_one_device_has_no_strategy(self, monkeypatch):
+        monkeypatch.delenv("TF_CONFIG", raising=False)
+        assert strategies.make_strategy("none") is None
+        gpus = len(tf.config.list_logical_devices("GPU"))
+        assert (strategies.make_strategy("auto") is None) == (gpus < 2)
+        assert strategies.is_chief(None) and strategies.replicas(None) == 1
+
+    def test_a_batch_that_cannot_be_shared_out_is_refused(self):
+        class Three:
+            num_replicas_in_sync = 3
+
+        with pytest.raises(ValueError, match="batch_size=4 .* 3 devices.*multiple of 3"):
+            strategies.check_batch(4, Three())
+        strategies.check_batch(6, Three())
+
+    def test_xla_is_switched_off_with_several_devices(self, capsys):
+        class Two:
+            num_replicas_in_sync = 2
+
+        assert strategies.jit_of(True, None)
+        assert not strategies.jit_of(True, Two())
+        assert "jit is switched off" in capsys.readouterr().err
+
+
+class TestValidation:
+    @pytest.mark.parametrize("sizes", ["equal", "different"])
+    def test_no_device_is_left_without_an_image(self, shapes, sizes):
+        dataset = shapes[1] if sizes == "equal" else Growing()
+        batches = list(data.validation_pipeline(dataset, batch_size=3, full_batches=2))
+        assert all(len(image) % 2 == 0 for image, _ in batches)
+        counted = sum(int((mask.numpy() != 255).sum()) for _, mask in batches)
+        assert counted == sum(int((sample.mask != 255).sum()) for sample in dataset)
+
+
+class Growing:
+    """Images of different sizes."""
+
+    channels = 3
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        from tests.conftest import Shapes
+
+        if index >= 3:
+            raise IndexError(index)
+        return Shapes("val", 3, (64 + 8 * index, 96))[index]
+
+
+def _small():
+    image = keras.Input((None, None, 3))
+    return image, keras.layers.Conv2D(2, 1)(image)
