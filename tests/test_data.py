@@ -11,7 +11,7 @@ from keras_seg import data
 from keras_seg.data import Augmentation, ClassTable, FolderDataset, ResizedDataset
 from keras_seg.data.augment import augment
 from keras_seg.data.images import colorize, overlay, palette_picture, read_image, read_mask
-from tests.conftest import TINY_CLASSES, TINY_SIZE, write_folder
+from tests.conftest import TINY_CLASSES, TINY_SIZE, Shapes, write_folder
 
 STILL = Augmentation(flip_horizontal=False, scale=(1, 1), brightness=0, contrast=0, saturation=0)
 
@@ -268,6 +268,25 @@ class TestPipelines:
     def test_a_small_data_set_still_fills_a_batch(self, shapes):
         pipeline = data.training_pipeline(shapes[1], crop=(32, 32), batch_size=6, epochs=1)
         assert [image.shape[0] for image, _ in pipeline.as_numpy_iterator()] == [6]
+
+    def test_a_left_class_never_stands_on_the_right_after_a_flip(self):
+        class Face(Shapes):
+            classes = data.ClassTable(("skin", "left eye", "right eye"))
+
+            def __getitem__(self, index):
+                image, mask = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.int32)
+                mask[:, 0], mask[:, 7] = 1, 2
+                return data.Sample(str(index), image, mask)
+
+        pipeline = data.training_pipeline(
+            Face(length=16),
+            crop=(8, 8),
+            batch_size=16,
+            epochs=1,
+            augmentation=data.Augmentation(flip_horizontal=True, scale=(1, 1)),
+        )
+        ((_, masks),) = pipeline
+        assert np.all(masks[:, :, 0] == 1) and np.all(masks[:, :, 7] == 2)
 
     def test_validation_pads_to_the_multiple_with_ignored_pixels(self, shapes):
         ((image, mask),) = data.validation_pipeline(shapes[1], batch_size=4, size_multiple=40)

@@ -56,6 +56,7 @@ def training_pipeline(
         )
     part = batch_size // count
     read = _reader(dataset, weights=dataset[0].weights is not None)
+    mirrored = dataset.classes.mirrored()
 
     @lru_cache(maxsize=1)
     def order_of(epoch):
@@ -72,7 +73,7 @@ def training_pipeline(
         image, mask, *weights = read(index)
         key = tf.stack([tf.constant(seed, tf.int32), tf.cast(epoch, tf.int32)])
         key = tf.random.fold_in(key, tf.cast(position, tf.int32))
-        return augment(image, mask, key, crop, augmentation, *weights)
+        return augment(image, mask, key, crop, augmentation, *weights, mirrored=mirrored)
 
     def mix(step, batch):
         key = tf.stack([tf.constant(seed, tf.int32), tf.cast(step, tf.int32)])
