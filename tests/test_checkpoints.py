@@ -71,6 +71,27 @@ class TestStrictness:
             source("milesial")(lambda shapes, input_shape, options: None)
 
 
+class TestCaffe:
+    @pytest.mark.parametrize("case", ["segnet_basic_caffe_narrow_odd", "deconvnet_nofc_narrow_odd"])
+    def test_numbered_blobs_with_folded_norms_are_read(self, case):
+        facts, _ = read_golden(next(path for path in CASES if path.stem == case))
+        tensors, blobs = state_dict(facts["manifest"], seed=0), {}
+        for name, tensor in tensors.items():
+            layer, _, leaf = name.rpartition(".")
+            if leaf == "running_mean":  # folded into scale and shift: no such blob
+                tensors[name] = np.zeros_like(tensor)
+            elif leaf == "running_var":
+                tensors[name] = np.full_like(tensor, 1 - 1e-5)
+            elif leaf in ("weight", "bias"):
+                shape = (1, -1, 1, 1) if "bn" in layer else (1, 1, 1, -1)
+                blob = tensor.reshape(shape) if tensor.ndim == 1 else tensor
+                blobs[f"{layer}.{0 if leaf == 'weight' else 1}"] = blob
+        shape = (None, None, facts["input_shape"][-1])
+        found = convert(blobs, facts["source"], shape)(PIXELS[:, :, :, : shape[-1]])
+        expected = convert(tensors, facts["source"], shape)(PIXELS[:, :, :, : shape[-1]])
+        np.testing.assert_array_equal(found, expected)
+
+
 class TestReading:
     @pytest.mark.parametrize("wrapper", ["state_dict", "model_state", "model", "net"])
     @pytest.mark.parametrize("prefix", ["", "module.", "model.", "module.model."])
