@@ -492,7 +492,9 @@ class TestExport:
         report = audit(path)
         assert report.problems == ()
         assert not any("BATCH_ND" in operator for operator in report.operators)
-        assert dilated_convolutions(path.read_bytes()) > 0
+        # VGG16 has no convolution behind the pooling that loses its stride at 16
+        wanted = (name, output_stride) != ("vgg16_bn", 16)
+        assert (dilated_convolutions(path.read_bytes()) > 0) == wanted
         image = self.pixels()
         assert relative_difference(run_tflite(path, image), np.asarray(model(image))) < 1e-4
 
