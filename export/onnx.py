@@ -29,7 +29,12 @@ def to_onnx(
     """
     function, spec = deployed_function(model, request.input, request.head, from_logits)
     try:
-        proto, _ = tf2onnx.convert.from_function(function, input_signature=[spec], opset=OPSET)
+        proto, _ = tf2onnx.convert.from_function(
+            function,
+            input_signature=[spec],
+            opset=OPSET,
+            custom_op_handlers={"Erfc": (_write_erfc, [])},
+        )
     except Exception as error:  # tf2onnx raises whatever its rewriters run into
         raise ExportError(f"tf2onnx cannot write this network. It says: {error}") from error
     foreign = foreign_nodes(proto)
@@ -42,6 +47,19 @@ def to_onnx(
     onnx.helper.set_model_props(proto, {CARD_ENTRY: card.to_json()})
     onnx.checker.check_model(proto, full_check=True)
     return proto.SerializeToString()
+
+
+def _write_erfc(context, node, _, __) -> None:
+    """Erfc, which TensorFlow's exact GELU uses and tf2onnx does not know, as 1 - Erf."""
+    outputs = node.output
+    shapes = [context.get_shape(output) for output in outputs]
+    dtypes = [context.get_dtype(output) for output in outputs]
+    erf = context.make_node("Erf", node.input, shapes=shapes, dtypes=dtypes)
+    one = context.make_const(f"{node.name}/one", np.ones((), np.float32))
+    context.remove_node(node.name)
+    context.make_node(
+        "Sub", [one.output[0], erf.output[0]], outputs=outputs, shapes=shapes, dtypes=dtypes
+    )
 
 
 def _resize_to_sizes(proto: onnx.ModelProto) -> None:

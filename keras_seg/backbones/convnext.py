@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from keras import layers
 
 from keras_seg import blocks
-from keras_seg.layers import LayerScale
+from keras_seg.layers import ChannelNormalization, LayerScale
 
 TINY_DEPTHS, TINY_WIDTHS = (3, 3, 9, 3), (96, 192, 384, 768)
 EPSILON = 1e-6
@@ -82,4 +82,4 @@ def _block(x, *, dilation, name):
 
 
 def _norm(x, *, name):
-    return layers.LayerNormalization(epsilon=EPSILON, name=name)(x)
+    return ChannelNormalization(epsilon=EPSILON, name=name)(x)

@@ -1,6 +1,7 @@
 """Keras layers with state or a rule of their own, one idea a file."""
 
 from keras_seg.layers.attention import ChannelAttention, PositionAttention
+from keras_seg.layers.channel_normalization import ChannelNormalization
 from keras_seg.layers.crop_or_pad import CropOrPad
 from keras_seg.layers.edge_padding import EdgePadding2D
 from keras_seg.layers.layer_scale import LayerScale
@@ -19,6 +20,7 @@ from keras_seg.layers.window import CutWindow, PasteWindow
 
 __all__ = [
     "ChannelAttention",
+    "ChannelNormalization",
     "CropOrPad",
     "CutWindow",
     "EdgePadding2D",
