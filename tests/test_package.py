@@ -53,6 +53,7 @@ def test_rooms_import_only_from_floors_below(monkeypatch):
     """DESIGN's floors, read from the import lines of every module."""
     floors = [
         {"version", "names", "lazy"},
+        {"labels", "distances", "loss_spec"},
         {"layers", "losses", "metrics", "data"},
         {"card", "blocks", "weights"},
         {"backbones"},
