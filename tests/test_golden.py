@@ -18,13 +18,16 @@ SLOW = {
     "deeplabv3plus_xception_vainf",
 }
 """Large networks whose sources have smaller ones among the cases too."""
-CASES = [
-    pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else [])
-    for path in sorted((Path(__file__).parent / "golden").glob("*.npz"))
-]
+CASES = sorted((Path(__file__).parent / "golden").glob("*.npz"))
 
 
-@pytest.mark.parametrize("path", CASES)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else [])
+        for path in CASES
+    ],
+)
 def test_converted_network_equals_its_reference(path):
     facts, expected = read_golden(path)
     state = state_dict(facts["manifest"], facts["seed"], facts["norm_scale"])
