@@ -70,7 +70,8 @@ def face_parser(
     "stage1", the first stage's logits at the size of the image.
 
     The whole is one differentiable network of operators that devices have. It can be trained part
-    by part, by passing trained networks, or as a whole. Log odds against the background are what
+    by part, or as a whole. Part by part: an `icnn` on `CutWindow(64)(images)` is stage 1, others
+    on what `part_patches` gives are the `nets`, and all of them are passed here. Log odds against the background are what
     the patches give; a softmax over them is what independent judgements of the parts make together.
 
     Args:
