@@ -71,8 +71,10 @@ def face_parser(
 
     The whole is one differentiable network of operators that devices have. It can be trained part
     by part, or as a whole. Part by part: an `icnn` on `CutWindow(64)(images)` is stage 1, others
-    on what `part_patches` gives are the `nets`, and all of them are passed here. Log odds against the background are what
-    the patches give; a softmax over them is what independent judgements of the parts make together.
+    on what `part_patches` gives are the `nets`, and all of them are passed here.
+
+    Log odds against the background are what the patches give; a softmax over them is what
+    independent judgements of the parts make together.
 
     Args:
         parts: the patches; together their labels are 1, 2, ..., each once.
