@@ -128,11 +128,11 @@ def our_side(shape, *, jit_compile: bool = False) -> Side:
     x, weights = map(tf.constant, data(shape))
     values, places = pool(x)
 
-    def both(x):
-        return unpool(*pool(x), like=x)
+    def both(x, training):
+        return unpool(*pool(x), like=x, training=training)
 
-    def alone(values):
-        return unpool(values, places, like=x)
+    def alone(values, training):
+        return unpool(values, places, like=x, training=training)
 
     functions = compiled(both, alone, x, values, weights, jit_compile)
     return Side(functions, places.dtype.size * int(tf.size(places)))
@@ -145,29 +145,32 @@ def plain_side(shape) -> Side:
     height, width = shape[1:3]
     upsample = keras.layers.UpSampling2D()
 
-    def alone(values):
+    def alone(values, training):
         return upsample(values)[:, :height, :width]
 
-    functions = compiled(lambda x: alone(pool(x)), alone, x, pool(x), weights, jit_compile=False)
+    def both(x, training):
+        return alone(pool(x), training)
+
+    functions = compiled(both, alone, x, pool(x), weights, jit_compile=False)
     return Side(functions, 0)
 
 
 def compiled(both, alone, x, values, weights, jit_compile: bool) -> dict:
-    """The four functions of a side, as graphs."""
+    """The four functions of a side, as graphs: inference forward, training backward."""
 
     def forward(function, argument):
-        graph = tf.function(function, jit_compile=jit_compile)
+        graph = tf.function(lambda x: function(x, training=False), jit_compile=jit_compile)
         return lambda: graph(argument)
 
     def backward(function, argument):
         @tf.function(jit_compile=jit_compile)
-        def gradient(argument):
+        def both_ways(argument):
             with tf.GradientTape() as tape:
                 tape.watch(argument)
-                loss = tf.reduce_sum(function(argument) * weights)
-            return tape.gradient(loss, argument)
+                result = function(argument, training=True)
+            return result, tape.gradient(result, argument, output_gradients=weights)
 
-        return lambda: gradient(argument)
+        return lambda: both_ways(argument)
 
     return {
         (NAMES[0], False): forward(both, x),

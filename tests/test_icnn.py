@@ -132,6 +132,23 @@ class TestFaceParser:
         )
         np.testing.assert_array_equal(np.argmax(model(image), -1)[0], mask)
 
+    def test_patches_for_training_show_the_parts_of_a_network_with_its_own_classes(self):
+        mask = _face_mask()
+        image = (10.0 * mask)[..., None].astype("float32")
+        unknown = np.where(mask == 7, 255, mask)
+        patches, masks = models.part_patches(image[None], unknown[None], "mouth", size=32)
+        assert patches.shape == (1, 32, 32, 1) and masks.shape == (1, 32, 32)
+        for label, own in ((6, 1), (7, 255), (8, 3)):  # the window lies on whole pixels or halves
+            assert np.sum(masks == own) == pytest.approx(np.sum(mask == label), rel=0.1)
+        patches, masks = models.part_patches(image[None], mask[None], "nose", size=32)
+        np.testing.assert_array_equal(masks[0, 9:23, 9:23], 1)
+        np.testing.assert_allclose(patches[0, 9:23, 9:23], 50, atol=1e-3)
+        assert np.sum(masks) == 14 * 14
+        left, right = models.part_patches(image[None], mask[None], "eyes", size=32)[1]
+        np.testing.assert_array_equal(left, right[:, ::-1])
+        with pytest.raises(ValueError, match="Did you mean 'eyes'"):
+            models.part_patches(image[None], mask[None], "eye")
+
     def test_only_right_parts_are_mirrored(self):
         assert [part.mirrored for part in HELEN_PARTS] == [False, True, False, True, False, False]
 

@@ -9,9 +9,9 @@ NAMES = ("pool and unpool", "unpool")
 
 
 def data(shape):
-    """Map after a ReLU, so half of it ties at zero, and the weights of the loss, both (B, H, W, C).
+    """Map after a ReLU, so half of it ties at zero, and the gradient from above: (B, H, W, C).
 
-    The weights are whole numbers, so that sums over them are exact on every side.
+    The gradient is of whole numbers, so that sums over it are exact on every side.
     """
     rng = np.random.default_rng(SEED)
     x = np.maximum(rng.normal(size=shape), 0).astype("float32")
@@ -23,8 +23,8 @@ class Side:
 
     Args:
         functions: (name, backward) → function without arguments. Forward it returns the unpooled
-            map; backward the gradient of sum(map * weights) by the map that was pooled, or by the
-            values that were unpooled.
+            map; backward that and the gradient by the map that was pooled, or by the values that
+            were unpooled.
         index_bytes: size of what the pooling keeps for the unpooling, beside the maxima.
         to_numpy: makes an array (B, H, W, C) of a result.
     """
@@ -36,7 +36,8 @@ class Side:
         """Sums of all results, by which sides are compared, and the size of the index."""
         sums = {}
         for (name, backward), function in self.functions.items():
-            result = self.to_numpy(function()).astype("float64")
+            result = function()[1] if backward else function()
+            result = self.to_numpy(result).astype("float64")
             sums[f"{name}, {'backward' if backward else 'forward'}"] = [
                 float(result.sum()),
                 float((result * np.arange(result.shape[2])[:, None]).sum()),

@@ -51,7 +51,8 @@ def with_gradient(function, x, weights):
     x = x.clone().requires_grad_()
 
     def run():
-        return torch.autograd.grad((function(x) * weights).sum(), x)[0]
+        result = function(x)
+        return result, *torch.autograd.grad(result, x, grad_outputs=weights)
 
     return run
 

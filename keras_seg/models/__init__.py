@@ -14,7 +14,7 @@ from keras_seg.card import ModelCard
 from keras_seg.models.danet import danet
 from keras_seg.models.deconvnet import deconvnet
 from keras_seg.models.deeplabv3plus import deeplabv3plus
-from keras_seg.models.face_parser import face_parser
+from keras_seg.models.face_parser import FacePart, face_parser, part_patches
 from keras_seg.models.files import load, read_card, save
 from keras_seg.models.gridnet import gridnet
 from keras_seg.models.hrnet import hrnet
@@ -32,6 +32,7 @@ from keras_seg.models.unet import unet
 from keras_seg.models.unetplusplus import prune, unetplusplus
 
 __all__ = [
+    "FacePart",
     "ModelCard",
     "build",
     "danet",
@@ -49,6 +50,7 @@ __all__ = [
     "multiply_adds_by_layer",
     "ocrnet",
     "part_locator",
+    "part_patches",
     "predict_with_uncertainty",
     "prune",
     "read_card",

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from keras_seg import blocks
 from keras_seg.layers import CutWindow, PartWindows, PasteWindow, Resize
 from keras_seg.models.icnn import icnn
+from keras_seg.names import IGNORE_CLASS, unknown_name
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,11 @@ def face_parser(
     "stage1", the first stage's logits at the size of the image.
 
     The whole is one differentiable network of operators that devices have. It can be trained part
-    by part, by passing trained networks, or as a whole. Log odds against the background are what
-    the patches give; a softmax over them is what independent judgements of the parts make together.
+    by part, or as a whole. Part by part: an `icnn` on `CutWindow(64)(images)` is stage 1, others
+    on what `part_patches` gives are the `nets`, and all of them are passed here.
+
+    Log odds against the background are what the patches give; a softmax over them is what
+    independent judgements of the parts make together.
 
     Args:
         parts: the patches; together their labels are 1, 2, ..., each once.
@@ -118,6 +122,35 @@ def face_parser(
             "stage1": Resize(dtype="float32", name="stage1_logits")(coarse, like=image),
         }
     return keras.Model(image, output, name=name)
+
+
+def part_patches(images, masks, net: str, *, parts=HELEN_PARTS, size: int = 64):
+    """What one network of the second stage learns from: patches around its parts, labelled.
+
+    Shapes: images (B, H, W, C), masks (B, H, W) of the whole's classes, 255 for unknown → patches
+    (B * n, size, size, C) float32 and their masks (B * n, size, size) int32 with the network's own
+    classes 0, 1, ..., where n parts share the network.
+
+    The windows lie as `face_parser` would lay them if its first stage were right; mirrored parts
+    are turned. Images in which a part does not show give a patch without it.
+    Raises: ValueError for a network that no part has, with the nearest name.
+    """
+    chosen = [part for part in parts if part.net == net]
+    if not chosen:
+        raise ValueError(unknown_name("network of a part", net, {part.net for part in parts}))
+    masks = ops.cast(masks, "int32")
+    patches, patch_masks = [], []
+    for part in chosen:
+        is_label = ops.cast(masks[..., None] == ops.array(part.labels), "float32")
+        unknown = ops.cast(masks == IGNORE_CLASS, "float32")[..., None]
+        numbers = [*range(len(part.labels))]
+        window = PartWindows([numbers], [part.side or size])(is_label, like=images)[:, 0]
+        cut = CutWindow(size, mirrored=part.mirrored)
+        rest = 1 - ops.sum(is_label, -1, keepdims=True) - unknown
+        votes = ops.argmax(cut(ops.concatenate([rest, is_label, unknown], -1), window), -1)
+        patches.append(cut(images, window))
+        patch_masks.append(ops.where(votes > len(numbers), IGNORE_CLASS, votes))
+    return ops.concatenate(patches), ops.cast(ops.concatenate(patch_masks), "int32")
 
 
 def part_log_odds(image, window, network: keras.Model, part: FacePart, name: str):
