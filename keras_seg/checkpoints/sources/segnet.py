@@ -54,6 +54,7 @@ def segnet_basic(shapes: Shapes, input_shape, options: dict) -> keras.Model:
 
 @source(
     "deltaonera",
+    has=r"^conv11\.",
     rename=[
         (r"^conv(\d)(\d)(d?)\.", r"conv\1_\2\3."),
         (r"^bn(\d)(\d)(d?)\.", r"conv\1_\2\3_bn."),
