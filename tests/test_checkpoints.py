@@ -55,6 +55,11 @@ class TestStrictness:
         with pytest.raises(ValueError, match=r"lateral_1_0\.4\.weight.*: \(1,\) for"):
             convert(wrong, facts["source"])
 
+    @pytest.mark.parametrize("other", ["mateuszbuda", "4uiiurz1", "nikhilroxtomar", "smp"])
+    def test_a_unet_of_another_repository_is_refused(self, state, other):
+        with pytest.raises(ValueError, match="has no tensor like"):
+            convert(state, other)
+
     def test_a_checkpoint_of_another_network_is_refused(self, state):
         with pytest.raises(ValueError, match="has no tensor"):
             convert({"layer1.weight": np.zeros(3)}, "milesial")

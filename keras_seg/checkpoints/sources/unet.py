@@ -35,6 +35,7 @@ def milesial(shapes: Shapes, input_shape, options: dict) -> keras.Model:
 
 @source(
     "mateuszbuda",
+    has=r"^encoder1\.enc1conv1\.",
     rename=[
         (r"^encoder1\.enc1", "inc.double_conv."),
         *(
