@@ -294,6 +294,12 @@ class TestPipelines:
         np.testing.assert_array_equal(mask[0, :64, :96], shapes[1][0].mask)
         assert (mask[:, 64:] == 255).numpy().all() and (mask[:, :, 96:] == 255).numpy().all()
 
+    def test_the_channel_count_is_known_while_the_graph_is_built(self, shapes):
+        training = data.training_pipeline(shapes[0], crop=(32, 32), batch_size=4, epochs=1)
+        validation = data.validation_pipeline(shapes[1], batch_size=4, size_multiple=48)
+        assert training.element_spec[0].shape == (4, 32, 32, 3)
+        assert validation.element_spec[0].shape == (None, None, None, 3)
+
     def test_reading_errors_reach_the_user(self, shapes_folder):
         (shapes_folder / "images" / "train2.png").write_text("no image")
         pipeline = data.training_pipeline(
