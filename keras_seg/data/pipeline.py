@@ -121,7 +121,8 @@ def validation_pipeline(
         missing = tf.maximum(missing, smallest_size - size)
         padding = tf.stack([tf.zeros_like(missing), missing], axis=1)
         image = tf.pad(tf.cast(image, tf.float32), tf.concat([padding, [[0, 0]]], 0))
-        image.set_shape((None, None, dataset.channels))  # forgotten by padding of the graph's amounts
+        # padding by amounts of the graph forgets the channels
+        image.set_shape((None, None, dataset.channels))
         return image, tf.pad(mask, padding, constant_values=IGNORE_CLASS)
 
     def load_place(index, counts):
