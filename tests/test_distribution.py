@@ -182,7 +182,7 @@ class TestRepairsOfKeras:
             multi_worker.check_version("9.1.0")
 
     def test_a_model_builds_without_values_of_all_workers(self):
-        model = multi_worker._WorkerModel(*_small())
+        model = multi_worker.WorkerModel(*_small())
         model._distribute_strategy = tf.distribute.get_strategy()
         model.compile("sgd", "mse", metrics=["mse"])
         batch = (np.zeros((2, 4, 4, 3), "float32"), np.zeros((2, 4, 4, 2), "float32"))
@@ -190,7 +190,7 @@ class TestRepairsOfKeras:
         assert model.optimizer.built and len(model.metrics) == 2
 
     def test_a_step_gives_the_values_of_the_first_replica(self):
-        model = multi_worker._WorkerModel(*_small())
+        model = multi_worker.WorkerModel(*_small())
         model.compile("sgd", "mse")
         batch = (np.zeros((2, 4, 4, 3), "float32"), np.zeros((2, 4, 4, 2), "float32"))
         logs = model._make_function(model.train_step)(iter([batch]))

@@ -20,7 +20,7 @@ def trainable_by_workers(model: keras.Model) -> keras.Model:
     Raises: RuntimeError for a version of Keras that this was not tested with.
     """
     check_version(keras.__version__)
-    return _WorkerModel(model.inputs, model.output, name=model.name)
+    return WorkerModel(model.inputs, model.output, name=model.name)
 
 
 def check_version(version: str) -> None:
@@ -34,7 +34,7 @@ def check_version(version: str) -> None:
         )
 
 
-class _WorkerModel(keras.Model):
+class WorkerModel(keras.Model):
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Builds metrics and optimizer from shapes. Keras feeds values of all workers to it, which
         are no tensors: "PerReplica cannot be converted"."""
