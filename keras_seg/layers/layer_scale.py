@@ -16,8 +16,8 @@ class LayerScale(keras.layers.Layer):
         initial: value of all factors before training.
     """
 
-    def __init__(self, initial: float = 1e-6, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, initial: float = 1e-6, **base_config):
+        super().__init__(**base_config)
         self.initial = initial
 
     def build(self, input_shape):
