@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from functools import partial
 
 import keras
 import numpy as np
@@ -35,13 +36,7 @@ def to_onnx(
     """
     function, spec = deployed_function(model, request.input, request.head, from_logits)
     try:
-        with _without_copies():
-            proto, _ = tf2onnx.convert.from_function(
-                function,
-                input_signature=[spec],
-                opset=OPSET,
-                custom_op_handlers={"Erfc": (_write_erfc, [])},
-            )
+        proto = _converted(function, spec)
     except Exception as error:  # tf2onnx raises whatever its rewriters run into
         raise ExportError(f"tf2onnx cannot write this network. It says: {error}") from error
     foreign = foreign_nodes(proto)
@@ -54,6 +49,22 @@ def to_onnx(
     onnx.helper.set_model_props(proto, {CARD_ENTRY: card.to_json()})
     onnx.checker.check_model(proto, full_check=True)
     return proto.SerializeToString()
+
+
+def _converted(function, spec) -> onnx.ModelProto:
+    """The ONNX graph of a function, in little memory if every pass of tf2onnx works on it."""
+    convert = partial(
+        tf2onnx.convert.from_function,
+        function,
+        input_signature=[spec],
+        opset=OPSET,
+        custom_op_handlers={"Erfc": (_write_erfc, [])},
+    )
+    try:
+        with _without_copies():
+            return convert()[0]
+    except Exception:  # a pass failed and spoilt the graph; with copies it is undone
+        return convert()[0]
 
 
 def _write_erfc(context, node, _, __) -> None:
