@@ -1,10 +1,11 @@
 """What the papers claim of each other, measured: parameters, memory between the halves, accuracy.
 
-    python -m benchmarks.literature [--quick] [--data FOLDER] [--minutes N] [--size HEIGHT WIDTH]
+    python -m benchmarks.literature [--quick] [--data FOLDER] [--minutes N | --epochs N]
+        [--size HEIGHT WIDTH]
 
 Counts and memory are those of the papers' widths. For the accuracy every network is trained with 16
-channels in its first stage by one recipe: same images, seed, crops and number of steps, as many as
-take `--minutes` a network on average on this machine.
+channels in its first stage by one recipe: same images, seed, crops and number of steps: `--epochs`,
+or as many as take `--minutes` a network on average on this machine.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def main() -> None:
     }
     images, classes = len(open_data(recipe, "train")), open_data(recipe, "train").classes
     facts = {name: paper_facts(name, len(classes), options.size) for name in NETWORKS}
-    epochs = 1 if options.quick else epochs_in(recipes, options.minutes, len(classes))
+    epochs = options.epochs or epochs_in(recipes, options.minutes, len(classes))
     record = {
         "machine": machine(os.cpu_count()),
         "versions": versions(("tensorflow", "keras")),
@@ -85,10 +86,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="tiny networks, one epoch")
     parser.add_argument("--data", default="builtin:streets", help="folder or built-in data set")
     parser.add_argument("--minutes", type=float, default=5.0, help="of training a network")
+    parser.add_argument("--epochs", type=int, help="of training a network, in place of --minutes")
     parser.add_argument("--size", type=int, nargs=2, help="height and width of images in pixels")
     parser.add_argument("--batch_size", type=int, help="images a step; 4, or 40 with --quick")
     parser.add_argument("--output", type=Path, default=RESULTS / "literature.json")
     options = parser.parse_args()
+    options.epochs = 1 if options.quick else options.epochs
     options.size = options.size or ([48, 64] if options.quick else [240, 320])
     options.batch_size = options.batch_size or (40 if options.quick else 4)
     return options

@@ -231,9 +231,10 @@ def pooling_model(request):
 class TestExport:
     @pytest.mark.parametrize("file", ["float.tflite", "int8.tflite", "float.onnx"])
     def test_files_give_the_very_pixels_that_keras_does(self, pooling_model, file, tmp_path):
-        """In int8 but for a few, which the division rounds to the next grey level."""
+        """In int8 to a step of the output, whose range is wider where windows overlap and add up,
+        but for the few pixels where grey levels that became equal chose another winner."""
         images = Shapes("val", 4, (41, 34))
-        int8 = {"quantize": "int8", "calibration": _black_and_white(), "max_drop": 100.0}
+        int8 = {"quantize": "int8", "calibration": images, "max_drop": 100.0}
         report = export(
             pooling_model,
             tmp_path / file,
@@ -245,15 +246,9 @@ class TestExport:
         if "int8" in file:
             assert report.audit.islands == ()
         expected = pooling_model(images[0].image[None].astype("float32"))[0]
-        same = inference.load(report.path).run(images[0].image) == expected
-        assert np.mean(same) > (0.95 if "int8" in file else 0.99999)
-
-
-def _black_and_white():
-    samples = Shapes("train", 2, (41, 34))
-    for sample in samples:
-        sample.image[0, 0], sample.image[0, 1] = 0, 255
-    return samples
+        difference = np.abs(inference.load(report.path).run(images[0].image) - expected)
+        step = np.max(expected) / 255 if "int8" in file else 0
+        assert np.mean(difference <= step) > (0.99 if "int8" in file else 0.99999)
 
 
 class TestLayers:
