@@ -46,9 +46,8 @@ class TestEveryModel:
         loaded = keras.saving.load_model(tmp_path / "m.keras", safe_mode=True)
         np.testing.assert_array_equal(model(IMAGE), loaded(IMAGE))
 
-    # half precision is emulated on most CPUs, so fewer steps of it
-    @pytest.mark.parametrize(("policy", "epochs"), [("float32", 8), ("mixed_float16", 4)])
-    def test_fit_lowers_the_loss_and_keeps_float32_outputs(self, name, policy, epochs):
+    @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+    def test_fit_lowers_the_loss_and_keeps_float32_outputs(self, name, policy):
         keras.config.set_dtype_policy(policy)
         try:
             keras.utils.set_random_seed(0)
@@ -58,7 +57,7 @@ class TestEveryModel:
         assert model.output.dtype == "float32"
         model.compile("adam", losses.CrossEntropy(), metrics=[metrics.MeanIoU(3)])
         before = model.evaluate(IMAGE, MASK, verbose=0)[0]
-        history = model.fit(IMAGE, MASK, epochs=epochs, verbose=0, shuffle=False).history["loss"]
+        history = model.fit(IMAGE, MASK, epochs=8, verbose=0, shuffle=False).history["loss"]
         assert np.isfinite(before) and history[-1] < history[0]
 
     def test_gradients_reach_every_trainable_weight(self, name, tiny_model):
