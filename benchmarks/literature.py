@@ -1,8 +1,9 @@
 """What the papers claim of each other, measured: parameters, memory between the halves, accuracy.
 
     python -m benchmarks.literature [--quick] [--data FOLDER] [--minutes N | --epochs N]
-        [--size HEIGHT WIDTH]
+        [--size HEIGHT WIDTH] [--fresh]
 
+Writes `literature.json` after every network, goes on from there, and in the end `literature.md`.
 Counts and memory are those of the papers' widths. For the accuracy every network is trained with 16
 channels in its first stage by one recipe: same images, seed, crops and number of steps: `--epochs`,
 or as many as take `--minutes` a network on average on this machine.
@@ -11,6 +12,7 @@ or as many as take `--minutes` a network on average on this machine.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import tempfile
 import time
@@ -74,11 +76,23 @@ def main() -> None:
         "batch_size": options.batch_size,
         "epochs": epochs,
         "steps": epochs * steps_per_epoch(open_data(recipe, "train"), options.batch_size),
-        "networks": {
-            name: facts[name] | train(replace(recipes[name], epochs=epochs)) for name in NETWORKS
-        },
+        "networks": {},
     }
+    if options.output.exists() and not options.fresh:
+        record["networks"] = finished(json.loads(options.output.read_text()), record)
+    for name in NETWORKS:
+        if name not in record["networks"]:
+            found = train(replace(recipes[name], epochs=epochs))
+            record["networks"][name] = facts[name] | found
+            options.output.parent.mkdir(parents=True, exist_ok=True)
+            options.output.write_text(json.dumps(record, indent=1) + "\n")
     write(options.output, record, markdown(record))
+
+
+def finished(old: dict, record: dict) -> dict:
+    """Networks of an interrupted run that this one would train alike."""
+    alike = all(old.get(key) == record[key] for key in record.keys() - {"machine", "networks"})
+    return old["networks"] if alike else {}
 
 
 def parse() -> argparse.Namespace:
@@ -89,8 +103,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, help="of training a network, in place of --minutes")
     parser.add_argument("--size", type=int, nargs=2, help="height and width of images in pixels")
     parser.add_argument("--batch_size", type=int, help="images a step; 4, or 40 with --quick")
-    parser.add_argument("--output", type=Path, default=RESULTS / "literature.json")
+    parser.add_argument("--fresh", action="store_true", help="train finished networks again")
+    parser.add_argument("--output", type=Path, help="JSON; quick runs go to a temporary folder")
     options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp()) if options.quick else RESULTS
+    options.output = options.output or folder / "literature.json"
     options.epochs = 1 if options.quick else options.epochs
     options.size = options.size or ([48, 64] if options.quick else [240, 320])
     options.batch_size = options.batch_size or (40 if options.quick else 4)

@@ -32,7 +32,7 @@ PACKAGES = ("keras-seg", "tensorflow", "keras")
 SIZE, QUICK_SIZE = 512, 256
 CLASSES = 21
 SAMPLES, QUICK_SAMPLES, LEAST_SAMPLES = 20, 3, 3
-SAMPLING_SECONDS = 60.0
+SAMPLING_SECONDS = 20.0
 TIMEOUT_SECONDS = 1800.0
 VARIANTS = {
     "hrnet, hrnet_w18_small_v1": ("hrnet", {"backbone": "hrnet_w18_small_v1"}),

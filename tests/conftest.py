@@ -20,6 +20,7 @@ TINY_SIZE = (64, 96)
 TINY_CLASSES = ClassTable(("background", "square", "ring"))
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items):
     """Tests that look at one set of exported files run in one worker, which converts them once."""
     for item in items:

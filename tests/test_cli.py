@@ -13,6 +13,8 @@ from keras_seg import cli
 from keras_seg.data.images import read_mask
 from tests.conftest import TINY_SIZE, Shapes, write_folder
 
+pytestmark = pytest.mark.xdist_group("cli")  # one worker, so that fixtures are made once
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

@@ -22,6 +22,8 @@ from keras_seg.inference.prediction import class_map
 from keras_seg.models import files
 from tests.colour_blocks import ColourBlocks, card_of, small_network, trained
 
+pytestmark = pytest.mark.xdist_group("export")  # one worker, so that fixtures are made once
+
 SHAPE = (32, 48, 3)
 INTEGERS = {"INT8", "INT32", "UINT8"}
 

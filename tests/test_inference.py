@@ -18,6 +18,8 @@ from keras_seg.inference.tiles import positions, tiled_probabilities
 from keras_seg.models import files
 from tests.colour_blocks import ColourBlocks, card_of, small_network
 
+pytestmark = pytest.mark.xdist_group("inference")  # one worker, so that fixtures are made once
+
 SHAPE = (32, 48, 3)
 SUFFIXES = [".keras", ".tflite", ".onnx"]
 

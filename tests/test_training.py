@@ -20,6 +20,8 @@ from keras_seg.training.optimizers import make_optimizer
 from keras_seg.training.run_folder import recipe_beside
 from tests.conftest import TINY_SIZE
 
+pytestmark = pytest.mark.xdist_group("training")  # one worker, so that fixtures are made once
+
 
 @pytest.fixture
 def recipe(shapes_folder, tmp_path):
