@@ -93,8 +93,11 @@ def test_layers_are_counted_by_hand(layer, expected):
     assert multiply_adds(_single(layer, (12, 8, 3)), (12, 8, 3)) == expected
 
 
-def test_layers_are_named_and_nested_models_looked_into():
-    inner = _single(layers.Conv2D(2, 1, name="inner"), (8, 8, 3))
+@pytest.mark.parametrize(
+    "nested", [_single, lambda layer, shape: keras.Sequential([keras.Input(shape), layer])]
+)
+def test_layers_are_named_and_nested_models_looked_into(nested):
+    inner = nested(layers.Conv2D(2, 1, name="inner"), (8, 8, 3))
     image = keras.Input((8, 8, 3), name="image")
     outer = keras.Model(image, layers.Conv2D(4, 1, name="outer")(inner(image)))
     found = multiply_adds_by_layer(outer, (8, 8, 3))

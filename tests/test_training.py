@@ -242,6 +242,12 @@ class TestErrors:
         with pytest.raises(ValueError, match=r"train5\.png cannot be read"):
             training.train(recipe)
 
+    def test_with_skip_it_trains_on_the_others_and_names_what_is_left_out(self, recipe):
+        (Path(recipe.data) / "images" / "train5.png").write_text("no image")
+        with pytest.warns(UserWarning, match=r"1 of 8 samples .*train5\.png"):
+            result = training.train(replace(recipe, on_error="skip"))
+        assert result.finished and result.epochs == 2
+
     def test_crop_that_the_network_cannot_take(self, recipe, tmp_path):
         with pytest.raises(ValueError, match="height .*Received: 30.*28 and 32"):
             training.train(replace(recipe, crop=(30, 48)))

@@ -47,7 +47,9 @@ def multiply_adds_by_layer(model: keras.Model, input_shape: tuple[int, int, int]
         return nested if isinstance(operation, keras.Model) else spec
 
     def walked(network, inputs):
-        return network._run_through_graph(inputs, operation_fn=counted)
+        # a Sequential, as in ConvNeXt's stem, keeps its graph in a functional model inside
+        graph = getattr(network, "_functional", network)
+        return graph._run_through_graph(inputs, operation_fn=counted)
 
     image = KerasTensor((1, *input_shape))
     walked(model, keras.tree.map_structure(lambda _: image, model.input))
