@@ -27,6 +27,7 @@ LOSS_OPTIONS: dict[str, tuple[str, ...]] = {
     "lovasz_hinge": (*_EVERY_LOSS, "per_image"),
     "lovasz_softmax": (*_EVERY_LOSS, "per_image", "classes"),
     "ohem": (*_EVERY_LOSS, "threshold", "min_kept", "class_weights"),
+    "squared_error": (*_EVERY_LOSS, "class_weights"),
     "tversky": (*_EVERY_LOSS, *_OVERLAP, "alpha", "beta"),
 }
 """Name → options that a recipe may set; the losses themselves are in `keras_seg.losses`."""

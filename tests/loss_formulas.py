@@ -40,6 +40,13 @@ def focal(ids, probabilities, weight, *, gamma=2.0, class_weights=None):
     return ((1 - p) ** gamma * -np.log(p) * weight).sum() / len(p)
 
 
+def squared_error(ids, probabilities, weight, *, class_weights=None):
+    ids, p, weight = flat(ids, probabilities, weight)
+    if class_weights is not None:
+        weight = weight * np.asarray(class_weights)[ids]
+    return (((p - np.eye(p.shape[-1])[ids]) ** 2).mean(-1) * weight).sum() / len(ids)
+
+
 def tversky(ids, probabilities, weight, *, alpha=0.3, beta=0.7, gamma=1.0, smooth=0.0):
     ids, p, w = flat(ids, probabilities, weight)
     terms = []

@@ -20,6 +20,7 @@ FORMULAS = {
     "lovasz_hinge": formulas.lovasz_hinge,
     "lovasz_softmax": formulas.lovasz_softmax,
     "ohem": formulas.ohem,
+    "squared_error": formulas.squared_error,
     "tversky": formulas.tversky,
 }
 TFA_CASES = [(0.25, 2.0), (0.5, 1.0), (0.25, 0.0), (0.75, 3.0)]
@@ -80,6 +81,11 @@ class TestValues:
                 {"alpha": 0.2, "beta": 0.9, "smooth": 3},
                 formulas.tversky,
                 {"alpha": 0.2, "beta": 0.9, "smooth": 3},
+            ),
+            (
+                {"class_weights": [1, 2, 0, 4, 5]},
+                formulas.squared_error,
+                {"class_weights": [1, 2, 0, 4, 5]},
             ),
             ({"max_distance": 2}, formulas.boundary, {"max_distance": 2}),
         ],

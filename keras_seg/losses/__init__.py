@@ -18,6 +18,7 @@ from keras_seg.losses.cross_entropy import CrossEntropy, OhemCrossEntropy
 from keras_seg.losses.focal import Focal
 from keras_seg.losses.lovasz import LovaszHinge, LovaszSoftmax
 from keras_seg.losses.overlap import Dice, FocalTversky, Jaccard, Tversky
+from keras_seg.losses.squared_error import SquaredError
 from keras_seg.losses.weighted_sum import WeightedSum
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "LovaszSoftmax",
     "OhemCrossEntropy",
     "SegmentationLoss",
+    "SquaredError",
     "Tversky",
     "WeightedSum",
     "get",
@@ -47,6 +49,7 @@ LOSSES: dict[str, type[SegmentationLoss]] = {
     "lovasz_hinge": LovaszHinge,
     "lovasz_softmax": LovaszSoftmax,
     "ohem": OhemCrossEntropy,
+    "squared_error": SquaredError,
     "tversky": Tversky,
 }
 
