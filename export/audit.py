@@ -126,7 +126,7 @@ def _audit_tflite(path: Path) -> Audit:
     try:
         partitions, undelegated = delegation(path)
     except (ValueError, RuntimeError) as error:
-        return replace(found, problems=(f"LiteRT does not take it: {str(error).strip()}",))
+        return replace(found, problems=(f"LiteRT does not take it: {str(error).strip(' .')}",))
     free = any(-1 in tensor.shape for tensor in graphs[0].tensors)
     return replace(
         found,

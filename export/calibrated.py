@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -154,7 +153,7 @@ def _layer(graph: Graph, operator: Operator, model: keras.Model) -> str:
     """The layer that an operator comes from; of several that became one, the first to compute."""
     node = graph.tensors[operator.outputs[0]].name.split(";")[-1]
     found = layer_of(node, model)
-    return "output" if re.fullmatch(r"Identity(_\d+)?", found) else found
+    return "output" if found == node else found  # the head and what it shares a name with
 
 
 @contextlib.contextmanager

@@ -185,7 +185,7 @@ class _Search:
         noise = self.ranking[layer]
         if not 0 < noise < np.inf:
             return "is among the most sensitive layers"
-        return f"alone in int8 it brings the scores {-10 * np.log10(noise):.1f} dB over noise"
+        return f"alone in int8 it leaves the scores {-10 * np.log10(noise):.1f} dB above its noise"
 
     def say(self, text: str) -> None:
         if self.console.is_terminal:

@@ -70,16 +70,18 @@ def _audited(draft: Path, request: Request) -> Audit:
     Raises: ExportError for operators that a device could not run, or not in integers where all
     should be.
     """
-    found = audit(draft)
+    found, faults = audit(draft), []
     if found.problems:
-        raise ExportError(
-            f"The file was refused and deleted: {'; '.join(found.problems)}. Replace the layers "
-            "that these come from, or try another quantize."
+        faults.append(
+            f"{'; '.join(found.problems)}. Replace the layers that these come from, or try another "
+            "quantize."
         )
     if found.islands and request.quantize != "mixed":
-        raise ExportError(
-            "The file was refused and deleted: not everything in it is computed in integers, "
-            f"because TFLite has no {request.quantize} form of {', '.join(found.islands)}. Replace "
-            f"these layers, or use {INSTEAD.get(request.quantize, 'another quantize')}."
+        faults.append(
+            "not everything in it is computed in integers, because TFLite has no "
+            f"{request.quantize} form of {', '.join(found.islands)}. Replace these layers, or use "
+            f"{INSTEAD.get(request.quantize, 'another quantize')}."
         )
+    if faults:
+        raise ExportError(f"The file was refused and deleted: {' Also, '.join(faults)}")
     return found

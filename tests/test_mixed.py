@@ -103,7 +103,7 @@ class TestSearch:
         kinds = dtypes(searched)
         assert ("CONV_2D", "FLOAT32") in kinds
         assert ("CONV_2D", "INT8") in kinds
-        assert all("in int8 it brings the scores" in entry.why for entry in searched.mixed.kept)
+        assert all("in int8 it leaves the scores" in entry.why for entry in searched.mixed.kept)
 
     def test_fewer_would_not_have_fitted(self, searched):
         steps = searched.mixed.steps
