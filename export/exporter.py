@@ -65,8 +65,8 @@ def export(
             classes: they follow the cells of the head, 4 or 8 pixels wide. The gate compares it
             with "argmax" and lets it lose at most `max_drop`. A network that ends at full
             resolution has nothing to fuse.
-        max_drop: points of mIoU that a quantized file may lose; for "mixed" without evaluation
-            data, percent of the pixels whose class may change.
+        max_drop: points of mIoU that a quantized or fused file may lose; for "mixed" without
+            evaluation data, percent of the calibration pixels whose class may change.
         sizing: how images of other sizes meet the file: "auto" (as in training), "resize", "tile".
         limit: compare on this many evaluation images; None for all.
         threads: CPU threads for the comparison.

@@ -137,7 +137,8 @@ def export_verb(
             at the resolution of the network's head and repeated: faster, with coarser borders.
         data: calibrates (training split) and evaluates (validation split); by default the data of
             the run that the model lies in.
-        max_drop: largest loss of mIoU, in points, with which a quantized file passes.
+        max_drop: largest loss of mIoU, in points, with which a file passes that is quantized or has
+            head fused_argmax.
         sizing: how images meet the file's size.
         limit: evaluate on this many images; all by default.
         json_file: file to write the report to.
