@@ -13,6 +13,7 @@ from keras_seg.export.audit import Audit, audit
 from keras_seg.export.errors import ExportError, GateError
 from keras_seg.export.exporter import export
 from keras_seg.export.gate import GateResult
+from keras_seg.export.mixed_report import MixedPrecision
 from keras_seg.export.report import ExportReport
 from keras_seg.export.request import FORMATS, HEADS, INPUTS, QUANTIZATIONS
 
@@ -26,6 +27,7 @@ __all__ = [
     "ExportReport",
     "GateError",
     "GateResult",
+    "MixedPrecision",
     "audit",
     "export",
 ]

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import onnx
-from ai_edge_litert import schema_py_generated as schema
 from rich.table import Table
 
+from keras_seg.export.tflite_cost import arena_bytes, delegation, multiply_adds
+from keras_seg.export.tflite_graph import Graph, read_graphs
 from keras_seg.inference.runner import unreadable
 from keras_seg.inference.tables import megabytes
 from keras_seg.inference.tflite_runner import IDENTIFIER
 
 BATCH_OPERATORS = ("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND")
 """What a dilated convolution falls apart into when the batch is free: twice as slow."""
+
+CONVERSIONS = ("QUANTIZE", "DEQUANTIZE", "CAST")
+"""Operators that compute nothing, but lead from one type into another."""
+COMPARISONS = ("EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL")
+"""Operators whose int8 kernels multiply by a scale that they take to be below 1."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,13 @@ class Audit:
         tensors: type → count, weights included.
         islands: "operator (tensor)" that an integer file computes in float.
         problems: what a device could not run or would run badly, in words; empty is good.
+
+    Of .tflite files without problems also:
+        multiply_adds: for one image; None at a free size.
+        arena_bytes: memory for the maps of one run, see `tflite_cost.arena_bytes`; None at a free
+            size.
+        partitions: parts that LiteRT on this machine gives to XNNPACK; 1 is best, 0 is none.
+        undelegated: operator → count of those that it runs by its own, single-threaded kernels.
     """
 
     path: str
@@ -36,6 +49,10 @@ class Audit:
     tensors: dict[str, int]
     islands: tuple[str, ...]
     problems: tuple[str, ...]
+    multiply_adds: int | None = None
+    arena_bytes: int | None = None
+    partitions: int | None = None
+    undelegated: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict:
         """Everything as plain values for JSON."""
@@ -51,6 +68,13 @@ class Audit:
         for name, count in self.tensors.items():
             table.add_row(f"tensors of {name}", str(count))
         table.add_row("size", megabytes(self.size_bytes))
+        if self.multiply_adds is not None:
+            table.add_row("memory for maps", megabytes(self.arena_bytes))
+            table.add_row("multiply-adds", f"{self.multiply_adds / 1e6:,.1f} M")
+        if self.partitions is not None:
+            table.add_row("parts run by XNNPACK", str(self.partitions))
+            left = ", ".join(f"{name} x {count}" for name, count in self.undelegated.items())
+            table.add_row(f"not run by XNNPACK: {left or 'nothing'}", "")
         for problem in self.problems:
             table.add_row(f"[red]{problem}[/red]", "")
         return table
@@ -84,34 +108,67 @@ def _audit_tflite(path: Path) -> Audit:
     content = path.read_bytes()
     if content[4:8] != IDENTIFIER:
         raise unreadable(path, ".tflite", "it does not begin as such files do")
-    model = schema.Model.GetRootAs(content)
-    names = [_operator_name(model.OperatorCodes(i)) for i in range(model.OperatorCodesLength())]
-    graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
-    operators, tensors, islands = Counter(), Counter(), []
+    graphs = read_graphs(content)
+    operators, tensors, islands, problems = Counter(), Counter(), [], []
     for graph in graphs:
-        types = [_DTYPES[graph.Tensors(i).Type()] for i in range(graph.TensorsLength())]
-        tensors.update(types)
-        used = [graph.Operators(i) for i in range(graph.OperatorsLength())]
-        operators.update(names[operator.OpcodeIndex()] for operator in used)
-        islands += _islands(graph, used, names, types)
-    problems = [
+        operators.update(graph.counts())
+        tensors.update(tensor.dtype for tensor in graph.tensors)
+        islands += _islands(graph)
+        problems += broken_comparisons(graph)
+    problems += [
         f"{name} x {operators[name]}: {why}"
         for name in sorted(operators)
         if (why := _why_not(name))
     ]
-    return _audit(path, operators, tensors, islands, problems)
+    found = _audit(path, operators, tensors, islands, problems)
+    if problems:  # which may be such that to open the file ends the process
+        return found
+    try:
+        partitions, undelegated = delegation(path)
+    except (ValueError, RuntimeError) as error:
+        return replace(found, problems=(f"LiteRT does not take it: {str(error).strip(' .')}",))
+    free = any(-1 in tensor.shape for tensor in graphs[0].tensors)
+    return replace(
+        found,
+        multiply_adds=None if free else multiply_adds(graphs[0]),
+        arena_bytes=None if free else arena_bytes(graphs[0]),
+        partitions=partitions,
+        undelegated=dict(undelegated.most_common()),
+    )
 
 
-def _islands(graph, used, names: list[str], types: list[str]) -> list[str]:
+def _islands(graph: Graph) -> list[str]:
     """Operators that compute in float although the file computes in integers."""
-    computed = [(names[op.OpcodeIndex()], output) for op in used for output in op.OutputsAsNumpy()]
-    inner = [(name, i) for name, i in computed if name not in ("QUANTIZE", "DEQUANTIZE")]
-    if not any(types[i] in ("INT8", "INT16") for _, i in inner):
+    results = [
+        (operator.kind, graph.tensors[i])
+        for operator in graph.operators
+        if operator.kind not in CONVERSIONS
+        for i in operator.outputs
+    ]
+    if not any(tensor.dtype in ("INT8", "INT16") for _, tensor in results):
         return []
     return [
-        f"{name} ({graph.Tensors(i).Name().decode()})"
-        for name, i in inner
-        if types[i] in ("FLOAT32", "FLOAT16")
+        f"{kind} ({tensor.name})"
+        for kind, tensor in results
+        if tensor.dtype in ("FLOAT32", "FLOAT16")
+    ]
+
+
+def broken_comparisons(graph: Graph) -> list[str]:
+    """Comparisons of integers whose step is 1 or more.
+
+    LiteRT's kernels then take all numbers for equal, and some builds of it end the process.
+    """
+    return [
+        f"{operator.kind} ({graph.tensors[operator.outputs[0]].name}): compares integers with a "
+        "step of 1 or more, which LiteRT takes for equal, whatever they are; quantize='mixed' "
+        "keeps it in float"
+        for operator in graph.operators
+        if operator.kind in COMPARISONS
+        and any(
+            tensor.dtype in ("INT8", "UINT8") and (tensor.scale or 0) >= 1
+            for tensor in (graph.tensors[i] for i in operator.inputs)
+        )
     ]
 
 
@@ -121,14 +178,6 @@ def _why_not(name: str) -> str | None:
     if name in BATCH_OPERATORS:
         return "a dilated convolution fell apart, which halves its speed; export with batch 1"
     return None
-
-
-def _operator_name(code) -> str:
-    # the first field holds codes up to 127 only; files by old converters have nothing else
-    number = max(code.DeprecatedBuiltinCode(), code.BuiltinCode())
-    if number == schema.BuiltinOperator.CUSTOM:
-        return f"custom {(code.CustomCode() or b'?').decode()}"
-    return _OPERATORS.get(number, f"operator {number}")
 
 
 def _audit_onnx(path: Path) -> Audit:
@@ -157,11 +206,3 @@ def _audit(path: Path, operators: Counter, tensors: Counter, islands, problems) 
         islands=tuple(islands),
         problems=tuple(problems),
     )
-
-
-def _names_by_number(enumeration: type) -> dict[int, str]:
-    return {number: name for name, number in vars(enumeration).items() if name[0] != "_"}
-
-
-_OPERATORS = _names_by_number(schema.BuiltinOperator)
-_DTYPES = _names_by_number(schema.TensorType)

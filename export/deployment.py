@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg.export.errors import ExportError
+from keras_seg.export.fused_argmax import coarse_scores, repeated
 from keras_seg.export.request import HEADS
 from keras_seg.inference.keras_runner import first_output
 from keras_seg.layers import Preprocessing
@@ -50,12 +51,16 @@ def deployed_function(
     Args:
         from_logits: False for a network that ends in probabilities.
     """
-    shape = model.inputs[0].shape
+    shape, grid = model.inputs[0].shape, None
+    if head == "fused_argmax":
+        cut = coarse_scores(model, from_logits)
+        model, grid, from_logits = cut.model, cut.grid, cut.from_logits
 
     @tf.function
     def deploy(image):
         scores = first_output(model(tf.cast(image, tf.float32), training=False))
-        return {HEADS[head]: _with_head(scores, head, from_logits)}
+        output = _with_head(scores, "argmax" if grid else head, from_logits)
+        return {HEADS[head]: repeated(output, shape[1:3], grid) if grid else output}
 
     return deploy, tf.TensorSpec(shape, input_dtype, name="image")
 

@@ -12,10 +12,12 @@ from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.export.calibration import Calibration, choose
 from keras_seg.export.deployment import deployed_model
 from keras_seg.export.metadata import with_card
+from keras_seg.export.mixed import to_mixed_tflite
+from keras_seg.export.mixed_report import MixedPrecision
 from keras_seg.export.onnx import to_onnx
 from keras_seg.export.publish import publish
 from keras_seg.export.report import ExportReport, in_words
-from keras_seg.export.request import HEADS, Request
+from keras_seg.export.request import CALIBRATED, HEADS, Request
 from keras_seg.export.source import Source
 from keras_seg.export.tflite import to_tflite
 from keras_seg.inference.evaluation import check_comparable
@@ -46,15 +48,25 @@ def export(
         path: file to write. It appears only when the export has passed everything; an older file
             of that name stays until then.
         format: "tflite" or "onnx"; None for what the suffix of `path` says.
-        quantize: None (float32), or for TFLite "fp16" (weights), "dynamic" (int8 weights) or
-            "int8" (everything, needs `calibration`).
-        calibration: training data, from which real images are chosen for int8.
+        quantize: None (float32), or for TFLite "fp16" (weights), "dynamic" (int8 weights), "int8"
+            (everything), "mixed" (int8 but for attention and as many of the most sensitive layers
+            as must stay float for the loss to fit `max_drop`, see `report.mixed`) or "int16x8"
+            (int8 weights, 16-bit maps: more exact than int8 but run by no delegate, so slower than
+            float32, and refused where an operator has no such form). The last three need
+            `calibration`.
+        calibration: training data, from which real images are chosen for integer files.
         evaluation: validation data for the comparison; None leaves the accuracy unmeasured.
         input_shape: (height, width, channels) for a model of free size; left out, the size that
             its training images were resized to.
         input: "float32" or "uint8", the type of the image. Values are pixels in 0..255 either way.
-        head: "logits", "probabilities" or "argmax" (uint8 classes).
-        max_drop: points of mIoU that a quantized file may lose.
+        head: "logits", "probabilities", "argmax" (uint8 classes), or "fused_argmax": uint8 classes,
+            decided at the resolution of the network's head and repeated to the image's. That saves
+            resizing scores, and gives up the smooth borders which resized scores draw between
+            classes: they follow the cells of the head, 4 or 8 pixels wide. The gate compares it
+            with "argmax" and lets it lose at most `max_drop`. A network that ends at full
+            resolution has nothing to fuse.
+        max_drop: points of mIoU that a quantized or fused file may lose; for "mixed" without
+            evaluation data, percent of the calibration pixels whose class may change.
         sizing: how images of other sizes meet the file: "auto" (as in training), "resize", "tile".
         limit: compare on this many evaluation images; None for all.
         threads: CPU threads for the comparison.
@@ -79,9 +91,9 @@ def export(
     if evaluation is not None:  # before the slow part
         check_comparable({"keras": source.reference}, evaluation, limit)
     chosen = Calibration([], [], [])
-    if quantize == "int8":
+    if quantize in CALIBRATED:
         chosen = choose(calibration, source.shape, sizing=resolve_sizing(sizing, source.card))
-    content = _converted(source, request, chosen)
+    content, mixed = _converted(source, request, chosen, evaluation, threads)
     found, result = publish(content, source, request, evaluation, threads)
     return ExportReport(
         path=str(request.path),
@@ -98,13 +110,23 @@ def export(
         missing_classes=tuple(chosen.missing),
         seconds=time.perf_counter() - start,
         card=source.card,
+        mixed=mixed,
     )
 
 
-def _converted(source: Source, request: Request, chosen: Calibration) -> bytes:
-    """The file's bytes, with its card in them."""
-    model = deployed_model(source.model, source.shape)
+def _converted(
+    source: Source,
+    request: Request,
+    chosen: Calibration,
+    evaluation: SegmentationDataset | None,
+    threads: int | None,
+) -> tuple[bytes, MixedPrecision | None]:
+    """The file's bytes, with its card in them, and how a mixed file was found."""
+    model, mixed = deployed_model(source.model, source.shape), None
     if request.format == "onnx":
-        return to_onnx(model, request, source.card, source.from_logits)
-    content = to_tflite(model, request, chosen.images, source.from_logits)
-    return with_card(content, source.card, HEADS[request.head])
+        return to_onnx(model, request, source.card, source.from_logits), None
+    if request.quantize == "mixed":
+        content, mixed = to_mixed_tflite(model, request, source, chosen, evaluation, threads)
+    else:
+        content = to_tflite(model, request, chosen.images, source.from_logits)
+    return with_card(content, source.card, HEADS[request.head]), mixed

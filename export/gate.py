@@ -45,11 +45,16 @@ def judge(
     sizing: str,
     max_drop: float,
     limit: int | None = None,
+    fused: bool = False,
 ) -> GateResult:
     """Compares an exported file with the Keras model, image by image.
 
     A float32 file must name the same class on 99.9 % of the pixels. A quantized one may lose at
-    most `max_drop` points of mIoU.
+    most `max_drop` points of mIoU, and so may one of head "fused_argmax", whose borders between
+    classes are coarser by intent.
+
+    Args:
+        fused: whether the file was made with head "fused_argmax".
 
     Raises: GateError with the numbers and what to try.
     """
@@ -57,12 +62,9 @@ def judge(
     comparison = compare({"keras": reference, name: exported}, dataset, sizing=sizing, limit=limit)
     before, after = (comparison.evaluations[key].miou for key in ("keras", name))
     if before is None or after is None:
-        raise ExportError(
-            f"The evaluation data {dataset.name!r} has no labelled pixel, so nothing can be "
-            "measured on it. Pass images with masks, or leave evaluation out."
-        )
+        raise unlabelled(dataset)
     agreement, drop = comparison.agreement[name], 100 * (before - after)
-    if quantize is None:
+    if quantize is None and not fused:
         rule = f"same class on at least {100 * MIN_AGREEMENT:.1f} % of the pixels"
         passed = agreement >= MIN_AGREEMENT
     else:
@@ -70,18 +72,33 @@ def judge(
         passed = drop <= max_drop
     result = GateResult(passed, rule, agreement, drop, comparison)
     if not passed:
-        raise GateError(_refusal(result, before, after, quantize), result)
+        raise GateError(_refusal(result, before, after, quantize, fused), result)
     return result
 
 
-def _refusal(result: GateResult, before: float, after: float, quantize: str | None) -> str:
+def unlabelled(dataset: SegmentationDataset) -> ExportError:
+    """The error for evaluation data without any truth."""
+    return ExportError(
+        f"The evaluation data {dataset.name!r} has no labelled pixel, so nothing can be measured "
+        "on it. Pass images with masks, or leave evaluation out."
+    )
+
+
+def _refusal(
+    result: GateResult, before: float, after: float, quantize: str | None, fused: bool
+) -> str:
     remedy = {
         None: "The file does not compute what the model does: please report the network.",
-        "int8": "Calibrate on images that look more like these, try quantize='dynamic' or 'fp16', "
-        "or allow more with max_drop.",
+        "int8": "Calibrate on images that look more like these, try quantize='mixed', 'dynamic' or "
+        "'fp16', or allow more with max_drop.",
+        "int16x8": "Calibrate on images that look more like these, try quantize='dynamic' or "
+        "'fp16', or allow more with max_drop.",
+        "mixed": "Even with every operator in float it loses that much: please report the network.",
         "dynamic": "Try quantize='fp16', or allow more with max_drop.",
         "fp16": "Leave quantize out, or allow more with max_drop.",
     }[quantize]
+    if fused:
+        remedy = "Use head='argmax', which decides at full resolution, or allow more with max_drop."
     return (
         f"The exported file was refused and deleted: asked for {result.rule}. Received: mIoU "
         f"{100 * after:.2f} % after {100 * before:.2f} % in Keras ({result.drop:.2f} points lost), "

@@ -16,6 +16,9 @@ from keras_seg.export.gate import GateResult, judge
 from keras_seg.export.request import Request
 from keras_seg.export.source import Source
 
+INSTEAD = {"int8": "quantize='mixed' or 'dynamic'", "int16x8": "quantize='int8' or 'dynamic'"}
+"""What to ask for where an integer file cannot be had."""
+
 
 def publish(
     content: bytes,
@@ -30,10 +33,9 @@ def publish(
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
         draft = Path(folder) / path.name
         draft.write_bytes(content)
+        found = _audited(draft, request)  # first, as some files end a process that runs them
         exported = inference.load(draft, threads=threads)
         _check_runs(exported, source)
-        found = audit(draft)
-        _check_audit(found)
         if evaluation is not None:
             result = judge(
                 source.reference,
@@ -42,6 +44,7 @@ def publish(
                 sizing=request.sizing,
                 max_drop=request.max_drop,
                 limit=request.limit,
+                fused=request.head == "fused_argmax",
             )
         draft.replace(path)
     return replace(found, path=str(path)), result
@@ -61,15 +64,24 @@ def _check_runs(exported: inference.Runner, source: Source):
         )
 
 
-def _check_audit(found: Audit):
-    """Raises ExportError for operators that a device could not run, or not in integers."""
+def _audited(draft: Path, request: Request) -> Audit:
+    """The file's audit.
+
+    Raises: ExportError for operators that a device could not run, or not in integers where all
+    should be.
+    """
+    found, faults = audit(draft), []
     if found.problems:
-        raise ExportError(
-            f"The file was refused and deleted: {'; '.join(found.problems)}. Replace the layers "
-            "that these come from."
+        faults.append(
+            f"{'; '.join(found.problems)}. Replace the layers that these come from, or try another "
+            "quantize."
         )
-    if found.islands:
-        raise ExportError(
-            "The file was refused and deleted: not everything in it is computed in integers: "
-            f"{', '.join(found.islands)}. Replace these layers, or use quantize='dynamic'."
+    if found.islands and request.quantize != "mixed":
+        faults.append(
+            "not everything in it is computed in integers, because TFLite has no "
+            f"{request.quantize} form of {', '.join(found.islands)}. Replace these layers, or use "
+            f"{INSTEAD.get(request.quantize, 'another quantize')}."
         )
+    if faults:
+        raise ExportError(f"The file was refused and deleted: {' Also, '.join(faults)}")
+    return found

@@ -9,6 +9,7 @@ from rich.table import Table
 from keras_seg.card import ModelCard
 from keras_seg.export.audit import Audit
 from keras_seg.export.gate import GateResult
+from keras_seg.export.mixed_report import MixedPrecision
 from keras_seg.inference.tables import megabytes, percent
 
 UNMEASURED = "accuracy unmeasured: no evaluation images were given"
@@ -29,6 +30,7 @@ class ExportReport:
         missing_classes: names of the classes that were on none of these.
         seconds: that the export took.
         card: what the file says of itself.
+        mixed: what a mixed file keeps in float and why, None for others.
     """
 
     path: str
@@ -45,6 +47,7 @@ class ExportReport:
     missing_classes: tuple[str, ...]
     seconds: float
     card: ModelCard
+    mixed: MixedPrecision | None = None
 
     def to_dict(self) -> dict:
         """Everything as plain values for JSON."""
@@ -52,6 +55,7 @@ class ExportReport:
             "audit": self.audit.to_dict(),
             "gate": None if self.gate is None else self.gate.to_dict(),
             "card": asdict(self.card),
+            "mixed": None if self.mixed is None else self.mixed.to_dict(),
         }
 
     def table(self) -> Table:
@@ -70,6 +74,15 @@ class ExportReport:
                 "calibrated on",
                 f"{self.calibration_images} images"
                 + (f", none of them with {missing}" if missing else ", every class on them"),
+            )
+        if self.mixed is not None:
+            kept = "\n".join(map(str, self.mixed.kept)) or "nothing"
+            table.add_row("kept in float", kept)
+            table.add_row("search", str(self.mixed))
+        if self.audit.partitions is not None:
+            left = ", ".join(f"{name} x {n}" for name, n in self.audit.undelegated.items())
+            table.add_row(
+                "XNNPACK parts", f"{self.audit.partitions}; not in them: {left or 'nothing'}"
             )
         table.add_row("accuracy", self.accuracy)
         table.add_row("took", f"{self.seconds:.1f} s")

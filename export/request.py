@@ -13,12 +13,22 @@ from keras_seg.inference.prediction import check_sizing
 from keras_seg.layers.size_guard import nearest_sizes
 from keras_seg.names import unknown_name
 
-QUANTIZATIONS = {"tflite": (None, "fp16", "dynamic", "int8"), "onnx": (None,)}
+QUANTIZATIONS = {
+    "tflite": (None, "fp16", "dynamic", "int8", "int16x8", "mixed"),
+    "onnx": (None,),
+}
 """What each format can be quantized to; None is float32."""
+CALIBRATED = ("int8", "int16x8", "mixed")
+"""Quantizations that need the range of every tensor, measured on real images."""
 FORMATS = tuple(QUANTIZATIONS)
 INPUTS = ("float32", "uint8")
 """Type of the image that the file takes. Values are pixels in 0..255 either way."""
-HEADS = {"logits": "logits", "probabilities": "probabilities", "argmax": "classes"}
+HEADS = {
+    "logits": "logits",
+    "probabilities": "probabilities",
+    "argmax": "classes",
+    "fused_argmax": "classes",
+}
 """What the file puts out, and the name of that output."""
 MAX_CLASSES = 255
 """A uint8 class map holds 0..254, since 255 means "unknown" in masks."""
@@ -41,6 +51,11 @@ class Request:
     sizing: str
     max_drop: float
     limit: int | None
+
+    @property
+    def puts_out(self) -> str:
+        """Head of the file as whoever runs it sees it: "argmax" for class maps of either kind."""
+        return "argmax" if HEADS[self.head] == "classes" else self.head
 
     @classmethod
     def checked(
@@ -67,9 +82,9 @@ class Request:
         _check_name("input", input, INPUTS)
         _check_name("head", head, tuple(HEADS))
         check_sizing(sizing)
-        if quantize == "int8" and (calibration is None or len(calibration) == 0):
+        if quantize in CALIBRATED and (calibration is None or len(calibration) == 0):
             raise ValueError(
-                "quantize='int8' needs real images to measure the range of every tensor on. "
+                f"quantize={quantize!r} needs real images to measure the range of every tensor on. "
                 f"Received: {'no' if calibration is None else 'an empty'} calibration data set. "
                 "Pass the training data as calibration."
             )
@@ -121,9 +136,9 @@ def resolve_shape(
 
 def check_head(head: str, card: ModelCard, num_classes: int):
     """Raises ValueError for a head that the model cannot have."""
-    if head == "argmax" and num_classes > MAX_CLASSES:
+    if HEADS[head] == "classes" and num_classes > MAX_CLASSES:
         raise ValueError(
-            f"head='argmax' writes classes as uint8, for at most {MAX_CLASSES} of them. "
+            f"head={head!r} writes classes as uint8, for at most {MAX_CLASSES} of them. "
             f"Received: {num_classes} classes. Use head='logits'."
         )
     if card.head == "argmax" or (card.head == "probabilities" and head == "logits"):

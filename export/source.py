@@ -24,7 +24,8 @@ class Source:
 
     card: of the file to be. shape: static (height, width, channels). reference: runs the network
     as it was trained, at that shape and with the head of the file, so that what separates the two
-    is the file and not how scores or classes are resized. from_logits: how the network ends.
+    is the file and not how scores or classes are resized (for "fused_argmax" with "argmax", so that
+    what fusing costs is measured). from_logits: how the network ends.
     """
 
     model: keras.Model
@@ -50,14 +51,14 @@ class Source:
             model=model,
             card=replace(
                 card,
-                head=request.head,
+                head=request.puts_out,
                 quantize=request.quantize,
                 source_sha256=sha256,
                 version=__version__,
             ),
             shape=shape,
             reference=KerasRunner(
-                exact, card, input_shape=shape, threads=threads, head=request.head
+                exact, card, input_shape=shape, threads=threads, head=request.puts_out
             ),
             from_logits=card.head == "logits",
         )

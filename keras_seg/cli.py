@@ -114,10 +114,10 @@ def export_verb(
     file: Path,
     output: Path | None = None,
     format: Literal["tflite", "onnx"] | None = None,
-    quantize: Literal["none", "fp16", "dynamic", "int8"] = "none",
+    quantize: Literal["none", "fp16", "dynamic", "int8", "int16x8", "mixed"] = "none",
     input_shape: list[int] | None = None,
     input: Literal["float32", "uint8"] = "float32",
-    head: Literal["logits", "probabilities", "argmax"] = "logits",
+    head: Literal["logits", "probabilities", "argmax", "fused_argmax"] = "logits",
     data: str | None = None,
     max_drop: float = 1.0,
     sizing: Literal["auto", "resize", "tile"] = "auto",
@@ -130,13 +130,15 @@ def export_verb(
         file: the trained model, a .keras file.
         output: file to write; by default beside the model, named after format and quantization.
         format: tflite or onnx; by default from the suffix of output, else tflite.
-        quantize: weights and arithmetic of the file.
+        quantize: weights and arithmetic of the file; mixed keeps in float what int8 hurts most.
         input_shape: height and width in pixels; by default what the run was trained with.
         input: type of the image that the file takes; uint8 takes camera pixels.
-        head: what the file puts out; argmax is a uint8 class map.
+        head: what the file puts out; argmax is a uint8 class map, fused_argmax one that is decided
+            at the resolution of the network's head and repeated: faster, with coarser borders.
         data: calibrates (training split) and evaluates (validation split); by default the data of
             the run that the model lies in.
-        max_drop: largest loss of mIoU, in points, with which a quantized file passes.
+        max_drop: largest loss of mIoU, in points, with which a file passes that is quantized or has
+            head fused_argmax.
         sizing: how images meet the file's size.
         limit: evaluate on this many images; all by default.
         json_file: file to write the report to.

@@ -55,6 +55,7 @@ class TestLine:
         [
             (["--quantize", "int8", "--input", "uint8", "--head", "argmax"], "int8_argmax.tflite"),
             (["--format", "onnx"], ".onnx"),
+            (["--quantize", "mixed", "--head", "fused_argmax"], "mixed_fused_argmax.tflite"),
         ],
     )
     def test_export_evaluate_predict(self, run, options, name):

@@ -56,8 +56,7 @@ def compare(
     check_comparable(runners, dataset, limit)
     sides = {name: _Side(runner, sizing) for name, runner in runners.items()}
     first = next(iter(sides.values()))
-    count = min(limit or len(dataset), len(dataset))
-    indices = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
+    indices = evenly_spread(len(dataset), limit)
     console = Console(file=sys.stderr)
     hidden = not (console.is_terminal if progress is None else progress)
     for index in track(indices, "Evaluating", console=console, disable=hidden, transient=True):
@@ -70,6 +69,12 @@ def compare(
         {name: side.equal / side.pixels for name, side in others.items()},
         {name: side.difference for name, side in others.items()},
     )
+
+
+def evenly_spread(length: int, limit: int | None) -> list[int]:
+    """Indices of at most `limit` of `length` images, which every measurement of them looks at."""
+    count = min(limit or length, length)
+    return np.linspace(0, length - 1, count).round().astype(int).tolist()
 
 
 def iou_of(confusion: np.ndarray) -> np.ndarray:

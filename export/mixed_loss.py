@@ -1,0 +1,67 @@
+"""What a file loses against the Keras model, measured again and again in a search."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.export.gate import unlabelled
+from keras_seg.inference.evaluation import confusion_of, evenly_spread, iou_of
+from keras_seg.inference.prediction import class_map, predict
+from keras_seg.inference.runner import Runner
+
+
+class Loss(abc.ABC):
+    """Called with the runner of a file: what it loses, in units of `measure`."""
+
+    measure: str
+
+    @abc.abstractmethod
+    def __call__(self, runner: Runner) -> float: ...
+
+
+class LostMIoU(Loss):
+    """Points of mIoU lost on images with masks: what the gate measures, on the same images."""
+
+    measure = "points of mIoU lost"
+
+    def __init__(
+        self, reference: Runner, dataset: SegmentationDataset, sizing: str, limit: int | None
+    ):
+        self._dataset, self._sizing = dataset, sizing
+        self._indices = evenly_spread(len(dataset), limit)
+        self._before = self._miou(reference)
+
+    def __call__(self, runner: Runner) -> float:
+        return 100 * (self._before - self._miou(runner))
+
+    def _miou(self, runner: Runner) -> float:
+        counts = np.zeros((runner.num_classes,) * 2, np.int64)
+        for index in self._indices:
+            sample = self._dataset[index]
+            mask = predict(runner, sample.image, sizing=self._sizing)
+            counts += confusion_of(sample, mask, runner.num_classes)
+        if not counts.any():
+            raise unlabelled(self._dataset)
+        return float(np.nanmean(iou_of(counts)))
+
+
+class OtherClasses(Loss):
+    """Percent of the pixels that get another class than from Keras, on images without masks."""
+
+    measure = "% of the pixels of the calibration images with another class"
+
+    def __init__(self, reference: Runner, images: Sequence[np.ndarray]):
+        self._images = images
+        self._before = [_classes(reference, image) for image in images]
+
+    def __call__(self, runner: Runner) -> float:
+        pairs = zip(self._images, self._before, strict=True)
+        return 100 * float(np.mean([_classes(runner, image) != old for image, old in pairs]))
+
+
+def _classes(runner: Runner, image: np.ndarray) -> np.ndarray:
+    return class_map(runner.run(image), runner.card.head)
