@@ -35,6 +35,7 @@ def export(
     head: str = "logits",
     max_drop: float = 1.0,
     sizing: str = "auto",
+    layout: str = "nhwc",
     limit: int | None = None,
     threads: int | None = None,
     card: ModelCard | None = None,
@@ -47,7 +48,8 @@ def export(
             of that name stays until then.
         format: "tflite" or "onnx"; None for what the suffix of `path` says.
         quantize: None (float32), or for TFLite "fp16" (weights), "dynamic" (int8 weights) or
-            "int8" (everything, needs `calibration`).
+            "int8" (everything, needs `calibration`); for ONNX "fp16" (everything) or "int8" (QDQ
+            pairs and int8 weights, needs `calibration`).
         calibration: training data, from which real images are chosen for int8.
         evaluation: validation data for the comparison; None leaves the accuracy unmeasured.
         input_shape: (height, width, channels) for a model of free size; left out, the size that
@@ -56,6 +58,7 @@ def export(
         head: "logits", "probabilities" or "argmax" (uint8 classes).
         max_drop: points of mIoU that a quantized file may lose.
         sizing: how images of other sizes meet the file: "auto" (as in training), "resize", "tile".
+        layout: "nhwc", or for ONNX "nchw": the order of the axes of the image and the scores.
         limit: compare on this many evaluation images; None for all.
         threads: CPU threads for the comparison.
         card: classes and size multiple of a model in memory; a .keras file has its own.
@@ -74,6 +77,7 @@ def export(
         sizing=sizing,
         max_drop=max_drop,
         limit=limit,
+        layout=layout,
     )
     source = Source.opened(model, card, input_shape, request, threads)
     if evaluation is not None:  # before the slow part
@@ -105,6 +109,6 @@ def _converted(source: Source, request: Request, chosen: Calibration) -> bytes:
     """The file's bytes, with its card in them."""
     model = deployed_model(source.model, source.shape)
     if request.format == "onnx":
-        return to_onnx(model, request, source.card, source.from_logits)
+        return to_onnx(model, request, source.card, chosen.images, source.from_logits)
     content = to_tflite(model, request, chosen.images, source.from_logits)
     return with_card(content, source.card, HEADS[request.head])

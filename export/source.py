@@ -52,6 +52,7 @@ class Source:
                 card,
                 head=request.head,
                 quantize=request.quantize,
+                layout=request.layout,
                 source_sha256=sha256,
                 version=__version__,
             ),
