@@ -82,7 +82,7 @@ def _converted(function, spec, request: Request) -> onnx.ModelProto:
         function,
         input_signature=[spec],
         opset=OPSET,
-        custom_op_handlers={"Erfc": (_write_erfc, [])},
+        custom_op_handlers={"Erfc": (_write_erfc, []), "MirrorPad": (_write_mirror_pad, [])},
         inputs_as_nchw=[spec.name] if channels_first else None,
         outputs_as_nchw=[OUTPUT] if channels_first and request.head != "argmax" else None,
     )
@@ -103,6 +103,30 @@ def _write_erfc(context, node, _, __) -> None:
     context.remove_node(node.name)
     context.make_node(
         "Sub", [one.output[0], erf.output[0]], outputs=outputs, shapes=shapes, dtypes=dtypes
+    )
+
+
+def _write_mirror_pad(context, node, name, arguments) -> None:
+    """Padding by mirrored pixels; one of them, border included, is the border repeated.
+
+    tf2onnx pads twice for that, and cuts rows and columns out again by computed masks.
+    """
+    pads = node.inputs[1].get_tensor_value(as_list=False)
+    if node.get_attr_value("mode").decode() != "SYMMETRIC" or pads.max() > 1:
+        node.type = "Pad"
+        tf2onnx.onnx_opset.nn.Pad.version_11(context, node)
+        return
+    shapes = [context.get_shape(output) for output in node.output]
+    dtypes = [context.get_dtype(output) for output in node.output]
+    image, outputs = node.input[0], node.output
+    amounts = context.make_const(f"{node.name}/amounts", pads.T.flatten().astype(np.int64))
+    context.remove_node(node.name)
+    context.make_node(
+        *("Pad", [image, amounts.output[0]]),
+        attr={"mode": "edge"},
+        outputs=outputs,
+        shapes=shapes,
+        dtypes=dtypes,
     )
 
 

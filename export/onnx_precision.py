@@ -44,6 +44,7 @@ def simplified(proto: onnx.ModelProto) -> onnx.ModelProto:
         proto.producer_name,
         proto.producer_version,
     )
+    _transpose_no_vectors(optimized.graph)
     return optimized
 
 
@@ -118,6 +119,31 @@ def _through_files(proto: onnx.ModelProto, step: Callable[[Path, Path], None]) -
         onnx.save(proto, source)
         step(source, target)
         return onnx.load(target)
+
+
+def _transpose_no_vectors(graph: onnx.GraphProto):
+    """Lets a Reshape make (1, C, 1, 1) itself, where it made (1, 1, 1, C) to be transposed."""
+    shapes = {tensor.name: tensor for tensor in graph.initializer}
+    makers = {output: node for node in graph.node for output in node.output}
+    inner = {name for node in graph.node for name in node.input}
+    for node in [node for node in graph.node if node.op_type == "Transpose"]:
+        maker = makers.get(node.input[0])
+        if maker is None or maker.op_type != "Reshape" or maker.input[1] not in shapes:
+            continue
+        shape = onnx.numpy_helper.to_array(shapes[maker.input[1]])
+        if (shape != 1).sum() != 1 or _takers(graph, node.input[0]) != 1:
+            continue
+        if node.output[0] not in inner:  # what the network puts out keeps its name
+            continue
+        name = f"{maker.name}_shape"
+        turned = shape[list(node.attribute[0].ints)]
+        graph.initializer.append(onnx.numpy_helper.from_array(turned, name))
+        maker.input[1] = name
+        _bypass(graph, node)
+        _forget_type(graph, maker.output[0])
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+        graph.initializer.remove(tensor)
 
 
 def _take_pixels_as_they_are(graph: onnx.GraphProto):

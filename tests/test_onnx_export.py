@@ -193,6 +193,19 @@ class TestWhatFilesAreMadeOf:
         expected = KerasRunner(resized).run(pixels)
         np.testing.assert_allclose(inference.load(report.path).run(pixels), expected, atol=1e-3)
 
+    @pytest.mark.parametrize(("width", "operators"), [(1, {"Pad"}), (2, {"Pad", "Compress"})])
+    def test_mirrored_pixels_are_padded(self, tmp_path, width, operators):
+        image = keras.Input((8, 12, 3))
+        pads = ((0, 0), (width, width), (0, width), (0, 0))
+        model = keras.Model(
+            image, keras.layers.Conv2D(2, 3)(keras.ops.pad(image, pads, "symmetric"))
+        )
+        report = room.export(model, tmp_path / "m.onnx", layout="nchw")
+        assert operators == {"Pad", "Compress"} & set(report.audit.operators)
+        pixels = np.random.default_rng(0).integers(0, 256, (8, 12, 3)).astype(np.uint8)
+        expected = KerasRunner(model).run(pixels)
+        np.testing.assert_allclose(inference.load(report.path).run(pixels), expected, atol=1e-3)
+
 
 class TestCard:
     def test_layout_travels_with_the_file(self, make):
