@@ -23,6 +23,7 @@ def export_run(
     max_drop: float,
     sizing: str,
     limit: int | None,
+    layout: str = "nhwc",
 ) -> ExportReport:
     """Exports a model that lies in the folder of its run.
 
@@ -45,7 +46,7 @@ def export_run(
     suffix = format or (output.suffix.removeprefix(".") if output else "tflite")
     return export(
         model_path,
-        output or model_path.with_name(_file_name(model_path, suffix, quantize, head)),
+        output or model_path.with_name(_file_name(model_path, suffix, quantize, head, layout)),
         format=format,
         quantize=quantize,
         calibration=train_set,
@@ -56,11 +57,13 @@ def export_run(
         max_drop=max_drop,
         sizing=sizing,
         limit=limit,
+        layout=layout,
     )
 
 
-def _file_name(model_path: Path, suffix: str, quantize: str | None, head: str) -> str:
-    parts = [model_path.stem, quantize, head if head != "logits" else None]
+def _file_name(model_path: Path, suffix: str, quantize: str | None, head: str, layout: str) -> str:
+    layout = None if layout == "nhwc" else layout
+    parts = [model_path.stem, quantize, head if head != "logits" else None, layout]
     return f"{'_'.join(filter(None, parts))}.{suffix}"
 
 

@@ -37,6 +37,7 @@ def export(
     head: str = "logits",
     max_drop: float = 1.0,
     sizing: str = "auto",
+    layout: str = "nhwc",
     limit: int | None = None,
     threads: int | None = None,
     card: ModelCard | None = None,
@@ -48,11 +49,12 @@ def export(
         path: file to write. It appears only when the export has passed everything; an older file
             of that name stays until then.
         format: "tflite" or "onnx"; None for what the suffix of `path` says.
-        quantize: None (float32), or for TFLite "fp16" (weights), "dynamic" (int8 weights), "int8"
+        quantize: None (float32). For TFLite "fp16" (weights), "dynamic" (int8 weights), "int8"
             (everything), "mixed" (int8 but for attention and as many of the most sensitive layers
             as must stay float for the loss to fit `max_drop`, see `report.mixed`) or "int16x8"
             (int8 weights, 16-bit maps: more exact than int8 but run by no delegate, so slower than
-            float32, and refused where an operator has no such form). The last three need
+            float32, and refused where an operator has no such form). For ONNX "fp16" (everything)
+            or "int8" (QDQ pairs and int8 weights). "int8", "int16x8" and "mixed" need
             `calibration`.
         calibration: training data, from which real images are chosen for integer files.
         evaluation: validation data for the comparison; None leaves the accuracy unmeasured.
@@ -68,6 +70,7 @@ def export(
         max_drop: points of mIoU that a quantized or fused file may lose; for "mixed" without
             evaluation data, percent of the calibration pixels whose class may change.
         sizing: how images of other sizes meet the file: "auto" (as in training), "resize", "tile".
+        layout: "nhwc", or for ONNX "nchw": the order of the axes of the image and the scores.
         limit: compare on this many evaluation images; None for all.
         threads: CPU threads for the comparison.
         card: classes and size multiple of a model in memory; a .keras file has its own.
@@ -86,6 +89,7 @@ def export(
         sizing=sizing,
         max_drop=max_drop,
         limit=limit,
+        layout=layout,
     )
     source = Source.opened(model, card, input_shape, request, threads)
     if evaluation is not None:  # before the slow part
@@ -124,7 +128,7 @@ def _converted(
     """The file's bytes, with its card in them, and how a mixed file was found."""
     model, mixed = deployed_model(source.model, source.shape), None
     if request.format == "onnx":
-        return to_onnx(model, request, source.card, source.from_logits), None
+        return to_onnx(model, request, source.card, chosen.images, source.from_logits), None
     if request.quantize == "mixed":
         content, mixed = to_mixed_tflite(model, request, source, chosen, evaluation, threads)
     else:

@@ -1,4 +1,4 @@
-"""What is written into a .tflite file besides the graph: the card and names that people can read.
+"""What is written into a .tflite file besides the graph: the card, the official metadata, names.
 
 The other direction, reading the card, is `keras_seg.inference`'s.
 """
@@ -10,6 +10,13 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_seg.card import ModelCard
+from keras_seg.export.model_metadata import (
+    LABELS,
+    METADATA_ENTRY,
+    label_lines,
+    model_metadata,
+    with_files,
+)
 from keras_seg.inference.runner import CARD_ENTRY
 from keras_seg.inference.tflite_runner import IDENTIFIER
 
@@ -17,22 +24,22 @@ SIGNATURE = "serving_default"
 
 
 def with_card(content: bytes, card: ModelCard, output_name: str) -> bytes:
-    """A .tflite file's bytes with the card, and with a signature "image" → `output_name`."""
+    """A .tflite file's bytes with the card, the official metadata (see `model_metadata`) and the
+    label file that it names, and with a signature "image" → `output_name`.
+    """
     model = read_model(content)
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(card.to_json().encode(), np.uint8)
-    model.buffers.append(buffer)
-    entry = schema.MetadataT()
-    entry.name, entry.buffer = CARD_ENTRY, len(model.buffers) - 1
-    model.metadata = [*(model.metadata or []), entry]
     graph = model.subgraphs[0]
-    graph.tensors[graph.outputs[0]].name = output_name
+    image, output = (graph.tensors[ends[0]] for ends in (graph.inputs, graph.outputs))
+    shapes = tuple(image.shape), tuple(output.shape)
+    _add_entry(model, CARD_ENTRY, card.to_json().encode())
+    _add_entry(model, METADATA_ENTRY, model_metadata(card, *shapes, output_name))
+    output.name = output_name
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
     signature.inputs = [_named("image", graph.inputs[0])]
     signature.outputs = [_named(output_name, graph.outputs[0])]
     model.signatureDefs = [signature]
-    return write_model(model)
+    return with_files(write_model(model), {LABELS: label_lines(card, shapes[1])})
 
 
 def read_model(content: bytes) -> schema.ModelT:
@@ -56,6 +63,14 @@ class _AlignedBuilder(flatbuffers.Builder):
     def CreateNumpyVector(self, x):
         self.Prep(16, x.nbytes)
         return super().CreateNumpyVector(x)
+
+
+def _add_entry(model: schema.ModelT, name: str, content: bytes):
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = np.frombuffer(content, np.uint8)
+    model.buffers.append(buffer)
+    entry.name, entry.buffer = name, len(model.buffers) - 1
+    model.metadata = [*(model.metadata or []), entry]
 
 
 def _named(name: str, tensor: int) -> schema.TensorMapT:

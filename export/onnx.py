@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import keras
@@ -16,27 +16,38 @@ from keras_seg.card import ModelCard
 from keras_seg.export.audit import foreign_nodes
 from keras_seg.export.deployment import deployed_function
 from keras_seg.export.errors import ExportError
+from keras_seg.export.onnx_precision import simplified, to_fp16, to_int8
 from keras_seg.export.request import Request
 from keras_seg.inference.runner import CARD_ENTRY
 
 OPSET = 18
+OUTPUT = "Identity:0"
+"""TensorFlow's name for what a function returns."""
 UNDO_FAILED_PASSES = "TF2ONNX_CATCH_ERRORS"
 """tf2onnx's environment variable for what `_without_copies` switches off."""
 
 
 def to_onnx(
-    model: keras.Model, request: Request, card: ModelCard, from_logits: bool = True
+    model: keras.Model,
+    request: Request,
+    card: ModelCard,
+    images: Sequence[np.ndarray] = (),
+    from_logits: bool = True,
 ) -> bytes:
     """Converts a deployed model (see `deployed_model`) and writes the card into it.
 
-    The image stays (1, H, W, C), as everywhere in this package; ONNX's own order of axes costs one
-    transpose after it and one before the scores.
+    In the layout "nhwc" the image and the scores are (1, H, W, C), as everywhere in this package;
+    ONNX's own order of axes then costs one transpose after the image and one before the scores. In
+    "nchw" they are (1, C, H, W), without a transpose. Class maps are (1, H, W) in both.
+
+    Args:
+        images: (H, W, C) uint8 calibration images, used for int8 only.
 
     Raises: ExportError that names the operators which ONNX does not have.
     """
     function, spec = deployed_function(model, request.input, request.head, from_logits)
     try:
-        proto = _converted(function, spec)
+        proto = _converted(function, spec, request)
     except Exception as error:  # tf2onnx raises whatever its rewriters run into
         raise ExportError(f"tf2onnx cannot write this network. It says: {error}") from error
     foreign = foreign_nodes(proto)
@@ -46,19 +57,34 @@ def to_onnx(
             "TFLite."
         )
     _resize_to_sizes(proto)
+    _standard_nearest(proto)
+    proto = simplified(proto)
+    if request.quantize == "fp16":
+        proto = to_fp16(proto)
+    elif request.quantize == "int8":
+        proto = to_int8(proto, [_as_input(image, request) for image in images])
     onnx.helper.set_model_props(proto, {CARD_ENTRY: card.to_json()})
     onnx.checker.check_model(proto, full_check=True)
     return proto.SerializeToString()
 
 
-def _converted(function, spec) -> onnx.ModelProto:
+def _as_input(image: np.ndarray, request: Request) -> np.ndarray:
+    """(H, W, C) uint8 → (1, H, W, C) or (1, C, H, W) in the type that the file takes."""
+    image = image[None] if request.layout == "nhwc" else image[None].transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(image, request.input)
+
+
+def _converted(function, spec, request: Request) -> onnx.ModelProto:
     """The ONNX graph of a function, in little memory if every pass of tf2onnx works on it."""
+    channels_first = request.layout == "nchw"
     convert = partial(
         tf2onnx.convert.from_function,
         function,
         input_signature=[spec],
         opset=OPSET,
-        custom_op_handlers={"Erfc": (_write_erfc, [])},
+        custom_op_handlers={"Erfc": (_write_erfc, []), "MirrorPad": (_write_mirror_pad, [])},
+        inputs_as_nchw=[spec.name] if channels_first else None,
+        outputs_as_nchw=[OUTPUT] if channels_first and request.head != "argmax" else None,
     )
     try:
         with _without_copies():
@@ -77,6 +103,30 @@ def _write_erfc(context, node, _, __) -> None:
     context.remove_node(node.name)
     context.make_node(
         "Sub", [one.output[0], erf.output[0]], outputs=outputs, shapes=shapes, dtypes=dtypes
+    )
+
+
+def _write_mirror_pad(context, node, name, arguments) -> None:
+    """Padding by mirrored pixels; one of them, border included, is the border repeated.
+
+    tf2onnx pads twice for that, and cuts rows and columns out again by computed masks.
+    """
+    pads = node.inputs[1].get_tensor_value(as_list=False)
+    if node.get_attr_value("mode").decode() != "SYMMETRIC" or pads.max() > 1:
+        node.type = "Pad"
+        tf2onnx.onnx_opset.nn.Pad.version_11(context, node)
+        return
+    shapes = [context.get_shape(output) for output in node.output]
+    dtypes = [context.get_dtype(output) for output in node.output]
+    image, outputs = node.input[0], node.output
+    amounts = context.make_const(f"{node.name}/amounts", pads.T.flatten().astype(np.int64))
+    context.remove_node(node.name)
+    context.make_node(
+        *("Pad", [image, amounts.output[0]]),
+        attr={"mode": "edge"},
+        outputs=outputs,
+        shapes=shapes,
+        dtypes=dtypes,
     )
 
 
@@ -118,3 +168,14 @@ def _resize_to_sizes(proto: onnx.ModelProto) -> None:
         proto.graph.initializer.append(onnx.numpy_helper.from_array(sizes, f"{node.name}_sizes"))
         node.input[2] = ""
         node.input.append(f"{node.name}_sizes")
+
+
+def _standard_nearest(proto: onnx.ModelProto) -> None:
+    """Spells the grid of TensorFlow's nearest neighbours as the standard does since opset 13."""
+    for node in proto.graph.node:
+        words = {attribute.name: attribute for attribute in node.attribute}
+        grid = words.get("coordinate_transformation_mode")
+        if node.op_type == "Resize" and grid is not None and grid.s == b"tf_half_pixel_for_nn":
+            # floor((x + 0.5) / factor) either way
+            grid.s = b"half_pixel"
+            words["nearest_mode"].s = b"round_prefer_ceil"

@@ -15,7 +15,7 @@ from keras_seg.names import unknown_name
 
 QUANTIZATIONS = {
     "tflite": (None, "fp16", "dynamic", "int8", "int16x8", "mixed"),
-    "onnx": (None,),
+    "onnx": (None, "fp16", "int8"),
 }
 """What each format can be quantized to; None is float32."""
 CALIBRATED = ("int8", "int16x8", "mixed")
@@ -30,6 +30,8 @@ HEADS = {
     "fused_argmax": "classes",
 }
 """What the file puts out, and the name of that output."""
+LAYOUTS = {"tflite": ("nhwc",), "onnx": ("nhwc", "nchw")}
+"""Orders of the axes of the image and the scores that each format can have."""
 MAX_CLASSES = 255
 """A uint8 class map holds 0..254, since 255 means "unknown" in masks."""
 
@@ -38,9 +40,9 @@ MAX_CLASSES = 255
 class Request:
     """The words of `export`, checked.
 
-    Raises: ValueError for a name that does not exist (with the nearest), a quantization that the
-    format does not have, or int8 without calibration images; OSError if the folder cannot be
-    written to.
+    Raises: ValueError for a name that does not exist (with the nearest), a quantization or layout
+    that the format does not have, or int8 without calibration images; OSError if the folder cannot
+    be written to.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class Request:
     sizing: str
     max_drop: float
     limit: int | None
+    layout: str = "nhwc"
 
     @property
     def puts_out(self) -> str:
@@ -70,14 +73,22 @@ class Request:
         sizing: str,
         max_drop: float,
         limit: int | None,
+        layout: str = "nhwc",
     ) -> Request:
         path = Path(path)
         format = _format_of(path, format)
         _check_name("quantize", quantize, QUANTIZATIONS["tflite"])
         if quantize not in QUANTIZATIONS[format]:
+            known = ", ".join(map(repr, QUANTIZATIONS[format][1:]))
             raise ValueError(
-                f"{format} files are written in float32 only. Received: quantize={quantize!r}. "
-                "Leave quantize out, or write a .tflite file."
+                f"{format} files are written in float32, or with quantize one of {known}. "
+                f"Received: quantize={quantize!r}. Take one of these, or write a .tflite file."
+            )
+        _check_name("layout", layout, LAYOUTS["onnx"])
+        if layout not in LAYOUTS[format]:
+            raise ValueError(
+                f"{format} files hold images as (height, width, channels). Received: layout="
+                f"{layout!r}. Leave layout out, or write an .onnx file."
             )
         _check_name("input", input, INPUTS)
         _check_name("head", head, tuple(HEADS))
@@ -91,7 +102,7 @@ class Request:
         if not max_drop >= 0:
             raise ValueError(f"max_drop is in points of mIoU, 0 or more. Received: {max_drop}")
         _check_writable(path)
-        return cls(path, format, quantize, input, head, sizing, max_drop, limit)
+        return cls(path, format, quantize, input, head, sizing, max_drop, limit, layout)
 
 
 def resolve_shape(

@@ -53,6 +53,7 @@ class Source:
                 card,
                 head=request.puts_out,
                 quantize=request.quantize,
+                layout=request.layout,
                 source_sha256=sha256,
                 version=__version__,
             ),

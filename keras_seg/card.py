@@ -24,6 +24,7 @@ class ModelCard:
             be resized too; None for a network that was trained on images at their own scale.
         head: what the file puts out: "logits", "probabilities" or "argmax" (class of each pixel).
         quantize: how an exported file was quantized, None for float.
+        layout: order of the axes of an exported file's image and scores: "nhwc" or "nchw".
         source_sha256: SHA-256 of the .keras file that an exported file was made from.
         version: of this package, when the file was written.
     """
@@ -34,6 +35,7 @@ class ModelCard:
     image_size: tuple[int, int] | None = None
     head: str = "logits"
     quantize: str | None = None
+    layout: str = "nhwc"
     source_sha256: str | None = None
     version: str = field(default=__version__)
 

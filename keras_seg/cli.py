@@ -122,6 +122,7 @@ def export_verb(
     max_drop: float = 1.0,
     sizing: Literal["auto", "resize", "tile"] = "auto",
     limit: int | None = None,
+    layout: Literal["nhwc", "nchw"] = "nhwc",
     json_file: Path | None = None,
 ) -> int:
     """Write a trained model as one TFLite or ONNX file and prove it equal.
@@ -141,6 +142,7 @@ def export_verb(
             head fused_argmax.
         sizing: how images meet the file's size.
         limit: evaluate on this many images; all by default.
+        layout: order of the axes of image and scores; nchw for ONNX only.
         json_file: file to write the report to.
     """
     from keras_seg.export import GateError
@@ -159,6 +161,7 @@ def export_verb(
             max_drop=max_drop,
             sizing=sizing,
             limit=limit,
+            layout=layout,
         )
     except GateError as refusal:
         _complain(f"keras-seg export: {refusal}")

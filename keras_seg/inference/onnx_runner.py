@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_seg.card import ModelCard
 from keras_seg.inference.runner import (
     CARD_ENTRY,
     Runner,
@@ -19,7 +20,9 @@ DTYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(float1
 
 
 class ONNXRunner(Runner):
-    """Runs an .onnx file on the CPU; its image is (1, H, W, C).
+    """Runs an .onnx file on the CPU.
+
+    Its image and scores are (1, H, W, C), or (1, C, H, W) if its card says layout "nchw".
 
     Raises: ValueError if the file is damaged, is no .onnx file, or is not a network for images.
     """
@@ -34,15 +37,21 @@ class ONNXRunner(Runner):
             found = f"its input is {image.type} of shape {image.shape}"
             raise unreadable(path, "image network's .onnx", found)
         self._image_name, self._dtype = image.name, DTYPES[image.type]
-        channels = output.shape[-1] if len(output.shape) == 4 else None
         text = self._session.get_modelmeta().custom_metadata_map.get(CARD_ENTRY)
+        channels_first = text is not None and ModelCard.from_json(text).layout == "nchw"
+        channels = output.shape[1 if channels_first else -1] if len(output.shape) == 4 else None
         card = card_or_default(text, channels, path)
         # a free size is a name or None
         shape = tuple(size if isinstance(size, int) else None for size in image.shape[1:])
+        shape = (*shape[1:], shape[0]) if channels_first else shape
         super().__init__(path, card, shape, count_classes(channels or len(card.classes)), threads)
 
     def _forward(self, images: np.ndarray) -> np.ndarray:
-        return self._session.run(None, {self._image_name: images.astype(self._dtype)})[0]
+        channels_first = self.card.layout == "nchw"
+        images = images.astype(self._dtype)
+        images = images.transpose(0, 3, 1, 2) if channels_first else images
+        output = self._session.run(None, {self._image_name: images})[0]
+        return output.transpose(0, 2, 3, 1) if channels_first and output.ndim == 4 else output
 
 
 def _session(path: Path, threads: int):

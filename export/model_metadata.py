@@ -1,0 +1,153 @@
+"""The official TFLite Model Metadata, by which MediaPipe Tasks and other clients know a file.
+
+Written with flatbuffers alone, field by field as the schemas number them, so that an export needs
+no package of a client:
+
+    metadata_schema.fbs 1.5 ("M001") and image_segmenter_metadata_schema.fbs 1.0 ("V001") of
+    https://github.com/google-ai-edge/mediapipe, folder mediapipe/tasks/metadata
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import flatbuffers
+import numpy as np
+from flatbuffers.number_types import UOffsetTFlags
+
+from keras_seg.card import ModelCard
+
+METADATA_ENTRY = "TFLITE_METADATA"
+"""Name of the metadata entry of a .tflite file that holds it."""
+SEGMENTER_ENTRY = "SEGMENTER_METADATA"
+"""Name of the image segmenter's part inside it."""
+LABELS = "labels.txt"
+"""The file of class names, one a line, which is attached to the .tflite file as a ZIP archive."""
+IMAGE_PROPERTIES, NORMALIZATION = np.uint8(2), np.uint8(1)
+"""Numbers of these tables in the schema's unions."""
+COLOUR_SPACES = {3: np.int8(1), 1: np.int8(2)}
+"""Number of channels → RGB or GRAYSCALE."""
+AXIS_LABELS, VALUE_LABELS = np.int8(2), np.int8(3)
+"""What the lines of a label file stand for: the channels of the scores, or values of a map."""
+NO_ACTIVATION, SIGMOID, SOFTMAX = np.int8(0), np.int8(1), np.int8(2)
+"""What a client must apply to the scores to have probabilities."""
+
+
+def model_metadata(
+    card: ModelCard, image_shape: tuple[int, ...], output_shape: tuple[int, ...], output_name: str
+) -> bytes:
+    """The metadata flatbuffer of a file.
+
+    It says that the image is pixels in 0..255 (mean 0, deviation 1, since normalisation is a layer
+    of the network), what the scores are, and where their names stand. The image segmenter's part
+    is left out of a file that puts out classes, which MediaPipe would take for scores.
+
+    Shapes: image (1, H, W, C); output (1, H, W, num_classes) scores or (1, H, W) classes.
+    """
+    classes = card.head == "argmax"
+    labels = (LABELS, "names of the classes", VALUE_LABELS if classes else AXIS_LABELS)
+    output = (output_name, _meaning(card), None, None, None, None, [labels])
+    segmenter = None
+    if not classes:
+        activation = _activation(card.head, output_shape[-1])
+        segmenter = [(SEGMENTER_ENTRY, _finished((activation, "1.0.0"), b"V001"))]
+    graph = (
+        *("segmentation", None, [_image(image_shape)], [output]),
+        *(None, None, None, None, None, segmenter),
+    )
+    model = (
+        card.network or "segmentation network",
+        "Semantic segmentation: the class of every pixel of an image",
+        *(card.version, [graph], None, None, None, "1.5.0"),
+    )
+    return _finished(model, b"M001")
+
+
+def label_lines(card: ModelCard, output_shape: tuple[int, ...]) -> str:
+    """The label file: a name for each channel of the scores, or for each value of a class map.
+
+    A single logit has one channel, which scores the second of two classes.
+    """
+    names = card.classes.names
+    if card.head != "argmax" and output_shape[-1] == 1:
+        names = names[1:]
+    return "\n".join(" ".join(name.split()) for name in names)
+
+
+def with_files(content: bytes, files: dict[str, str]) -> bytes:
+    """A .tflite file's bytes with text files behind them as an uncompressed ZIP archive."""
+    stream = io.BytesIO(content)
+    with zipfile.ZipFile(stream, "a") as archive:
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name), text)  # of 1980: the same bytes every time
+    return stream.getvalue()
+
+
+def _image(shape: tuple[int, ...]) -> tuple:
+    _, height, width, channels = shape
+    size = (np.uint32(width), np.uint32(height))
+    properties = (COLOUR_SPACES.get(channels, np.int8(0)), size)
+    normalization = (np.zeros(1, np.float32), np.ones(1, np.float32))
+    extremes = (np.full(1, 255, np.float32), np.zeros(1, np.float32))
+    return (
+        *("image", "pixels in 0..255", None, (IMAGE_PROPERTIES, properties, None)),
+        *([(NORMALIZATION, normalization)], extremes, None),
+    )
+
+
+def _meaning(card: ModelCard) -> str:
+    return {
+        "logits": "a score of each class at every pixel",
+        "probabilities": "the probability of each class at every pixel",
+        "argmax": "the class of every pixel",
+    }[card.head]
+
+
+def _activation(head: str, channels: int) -> np.int8:
+    if head == "probabilities":
+        return NO_ACTIVATION
+    return SIGMOID if channels == 1 else SOFTMAX
+
+
+def _finished(table: tuple, identifier: bytes) -> bytes:
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(_table(builder, table), file_identifier=identifier)
+    return bytes(builder.Output())
+
+
+def _table(builder: flatbuffers.Builder, fields: tuple) -> int:
+    """Writes a table: its fields in the order of the schema, None for one that is not there.
+
+    A NumPy scalar is a number of that type, str a string, bytes a vector of bytes, an array a
+    vector of floats, a list a vector of tables, a tuple a table.
+    """
+    offsets = [None if isinstance(f, np.generic) else _offset(builder, f) for f in fields]
+    builder.StartObject(len(fields))
+    for slot, (field, offset) in enumerate(zip(fields, offsets, strict=True)):
+        if offset is not None:
+            builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
+        elif isinstance(field, np.int8):
+            builder.PrependInt8Slot(slot, int(field), 0)
+        elif isinstance(field, np.uint8):
+            builder.PrependUint8Slot(slot, int(field), 0)
+        elif isinstance(field, np.uint32):
+            builder.PrependUint32Slot(slot, int(field), 0)
+    return builder.EndObject()
+
+
+def _offset(builder: flatbuffers.Builder, field) -> int | None:
+    if isinstance(field, str):
+        return builder.CreateString(field)
+    if isinstance(field, bytes):
+        builder.Prep(16, len(field))  # the schema's alignment of a part's bytes
+        return builder.CreateByteVector(field)
+    if isinstance(field, np.ndarray):
+        return builder.CreateNumpyVector(field)
+    if isinstance(field, list):
+        tables = [_table(builder, table) for table in field]
+        builder.StartVector(UOffsetTFlags.bytewidth, len(tables), UOffsetTFlags.bytewidth)
+        for table in reversed(tables):
+            builder.PrependUOffsetTRelative(table)
+        return builder.EndVector()
+    return None if field is None else _table(builder, field)
