@@ -56,7 +56,7 @@ class Calibrated:
         Raises: ExportError that names the operators which TFLite does not have.
         """
         content = calibrated_content(model, request, images, from_logits)
-        (graph,) = read_graphs(content)
+        graph = read_graphs(content)[0]
         layers = defaultdict(set)
         for i, operator in enumerate(graph.operators):
             if touches_floats(graph, operator):
@@ -117,12 +117,10 @@ def with_enclosed(graph: Graph, kept: frozenset[int]) -> frozenset[int]:
     }
     around = _neighbours(graph)
     while waiting:
-        group, edge = set(), [waiting.pop()]
-        while edge:
-            group.add(edge.pop())
-            edge = [i for j in group for i in around[j] if i in waiting]
-            waiting -= set(edge)
-            group |= set(edge)
+        group = {waiting.pop()}
+        while edge := {i for j in group for i in around[j]} & waiting:
+            group |= edge
+            waiting -= edge
         outside = set().union(*(around[i] for i in group)) - group
         if outside <= kept:
             kept |= group

@@ -244,7 +244,7 @@ class TestComparisonsOfLargeNumbers:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", models.list_models())
-def test_every_network_leaves_mixed_and_loses_less_than_in_int8(name, tiny_model, tmp_path):
+def test_every_network_leaves_mixed_and_loses_no_more_than_allowed(name, tiny_model, tmp_path):
     model, size = tiny_model(name), (*TINY_SIZE, 3)
     reference = KerasRunner(model, input_shape=size)
     image = Shapes("val", 1)[0].image
