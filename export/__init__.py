@@ -13,6 +13,8 @@ from keras_seg.export.audit import Audit, audit
 from keras_seg.export.errors import ExportError, GateError
 from keras_seg.export.exporter import export
 from keras_seg.export.gate import GateResult
+from keras_seg.export.quantization_aware import quantization_aware
+from keras_seg.export.quantization_aware_tflite import float_layers
 from keras_seg.export.report import ExportReport
 from keras_seg.export.request import FORMATS, HEADS, INPUTS, QUANTIZATIONS
 
@@ -28,4 +30,6 @@ __all__ = [
     "GateResult",
     "audit",
     "export",
+    "float_layers",
+    "quantization_aware",
 ]

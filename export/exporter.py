@@ -18,6 +18,7 @@ from keras_seg.export.report import ExportReport, in_words
 from keras_seg.export.request import HEADS, Request
 from keras_seg.export.source import Source
 from keras_seg.export.tflite import to_tflite
+from keras_seg.export.trained_ranges import has_trained_ranges
 from keras_seg.inference.evaluation import check_comparable
 from keras_seg.inference.prediction import resolve_sizing
 
@@ -47,7 +48,8 @@ def export(
             of that name stays until then.
         format: "tflite" or "onnx"; None for what the suffix of `path` says.
         quantize: None (float32), or for TFLite "fp16" (weights), "dynamic" (int8 weights) or
-            "int8" (everything, needs `calibration`).
+            "int8" (everything, needs `calibration`). A model of `quantization_aware` is written in
+            "int8" with the ranges that it was trained in.
         calibration: training data, from which real images are chosen for int8.
         evaluation: validation data for the comparison; None leaves the accuracy unmeasured.
         input_shape: (height, width, channels) for a model of free size; left out, the size that
@@ -64,11 +66,13 @@ def export(
     format cannot hold; GateError, with the numbers, for a file that answers too differently.
     """
     start = time.perf_counter()
+    trained_ranges = has_trained_ranges(model)
     request = Request.checked(
         path,
         format=format,
         quantize=quantize,
         calibration=calibration,
+        trained_ranges=trained_ranges,
         input=input,
         head=head,
         sizing=sizing,
@@ -79,7 +83,7 @@ def export(
     if evaluation is not None:  # before the slow part
         check_comparable({"keras": source.reference}, evaluation, limit)
     chosen = Calibration([], [], [])
-    if quantize == "int8":
+    if quantize == "int8" and not trained_ranges:
         chosen = choose(calibration, source.shape, sizing=resolve_sizing(sizing, source.card))
     content = _converted(source, request, chosen)
     found, result = publish(content, source, request, evaluation, threads)

@@ -13,6 +13,7 @@ from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.export.audit import Audit, audit
 from keras_seg.export.errors import ExportError
 from keras_seg.export.gate import GateResult, judge
+from keras_seg.export.quantization_aware_tflite import unexpected_islands
 from keras_seg.export.request import Request
 from keras_seg.export.source import Source
 
@@ -33,7 +34,7 @@ def publish(
         exported = inference.load(draft, threads=threads)
         _check_runs(exported, source)
         found = audit(draft)
-        _check_audit(found)
+        _check_audit(found, source)
         if evaluation is not None:
             result = judge(
                 source.reference,
@@ -61,15 +62,16 @@ def _check_runs(exported: inference.Runner, source: Source):
         )
 
 
-def _check_audit(found: Audit):
+def _check_audit(found: Audit, source: Source):
     """Raises ExportError for operators that a device could not run, or not in integers."""
+    islands = unexpected_islands(found.islands, source.model)
     if found.problems:
         raise ExportError(
             f"The file was refused and deleted: {'; '.join(found.problems)}. Replace the layers "
             "that these come from."
         )
-    if found.islands:
+    if islands:
         raise ExportError(
             "The file was refused and deleted: not everything in it is computed in integers: "
-            f"{', '.join(found.islands)}. Replace these layers, or use quantize='dynamic'."
+            f"{', '.join(islands)}. Replace these layers, or use quantize='dynamic'."
         )

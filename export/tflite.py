@@ -14,7 +14,9 @@ from absl import logging
 
 from keras_seg.export.deployment import deployed_function
 from keras_seg.export.errors import ExportError
+from keras_seg.export.quantization_aware_tflite import settle, with_rounded_head
 from keras_seg.export.request import Request
+from keras_seg.export.trained_ranges import is_quantization_aware
 
 OPERATOR = re.compile(r"'?tf\.(\w+)'? op is neither a custom op nor a flex op")
 """How the converter names an operator that it cannot write."""
@@ -36,20 +38,25 @@ def to_tflite(
     integers = request.quantize == "int8"
     # an integer file takes pixels by the quantization of its input, others by a cast
     input_dtype = "float32" if integers else request.input
+    trained_ranges = is_quantization_aware(model)
+    if trained_ranges:
+        settle(model)
     function, spec = deployed_function(model, input_dtype, request.head, from_logits)
+    if trained_ranges:
+        function = with_rounded_head(function, request.head)
     concrete = function.get_concrete_function(spec)
     with _quiet():
         # without a trackable object the variables become constants, which then fold; with one, a
         # Keras 3 model's variables stay resources of the file
         converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
-        _configure(converter, request, images)
+        _configure(converter, request, images, trained_ranges)
         try:
             return converter.convert()
         except Exception as error:  # the converter raises its own, ValueError and RuntimeError
             raise _explained(error, concrete.graph, model, request) from error
 
 
-def _configure(converter, request: Request, images: Sequence[np.ndarray]):
+def _configure(converter, request: Request, images: Sequence[np.ndarray], trained_ranges: bool):
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if request.quantize is None:
         return
@@ -57,10 +64,11 @@ def _configure(converter, request: Request, images: Sequence[np.ndarray]):
     if request.quantize == "fp16":
         converter.target_spec.supported_types = [tf.float16]
     elif request.quantize == "int8":
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.representative_dataset = lambda: (
-            [image[None].astype(np.float32)] for image in images
-        )
+        if not trained_ranges:  # the converter finds those in the graph
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.representative_dataset = lambda: (
+                [image[None].astype(np.float32)] for image in images
+            )
         if request.input == "uint8":
             converter.inference_input_type = tf.uint8
             if request.head != "argmax":  # class maps are uint8 in the graph already
