@@ -10,18 +10,12 @@ from keras import layers
 
 from keras_seg.export.deployment import in_float32
 from keras_seg.export.errors import ExportError
-from keras_seg.export.quantization_plan import (
-    CONVOLUTIONS,
-    DROPOUTS,
-    FIXED,
-    PER_CHANNEL,
-    Step,
-    make_plan,
-)
+from keras_seg.export.folding import folded, scale_and_offset
+from keras_seg.export.quantization_plan import Step, make_plan
+from keras_seg.export.quantization_rules import CONVOLUTIONS, DROPOUTS, FIXED, PER_CHANNEL
 from keras_seg.export.trained_ranges import is_quantization_aware
 from keras_seg.layers import (
     FakeQuantize,
-    LayerScale,
     Preprocessing,
     QuantizedConv2D,
     QuantizedConv2DTranspose,
@@ -125,28 +119,23 @@ class _Rewriting:
 
     def rounded(self, number: int, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """The tensor of that number as the integer file holds it."""
-        plan = self.plan
-        if number in plan.means:
-            group = plan.group[number]
-            if group in plan.members:
-                return self.group_range(group, name)(x)
-            return self.fixed(x, plan.given[group], name)
-        if number not in plan.sources:
+        group = self.plan.group.get(number)
+        if group is None:
             return x
-        group = plan.group[number]
-        if number in plan.fixed:
-            x = self.fixed(x, plan.fixed[number], name)
-        if group in plan.members:
-            x = self.group_range(group, name)(x, member=plan.members[group].index(number))
-        return x
+        if group in self.plan.given:
+            return self.fixed(x, self.plan.given[group], name)
+        members = self.plan.members[group]
+        member = members.index(number) if number in members else None
+        return self.group_range(group, name)(x, member=member)
 
     def fixed(self, x, bounds: tuple[float, float], name: str):
-        return FakeQuantize(fixed=bounds, name=self.free_name(f"{name}.fixed_range"))(x)
+        name = self.free_name(f"{name}.fixed_range")
+        return FakeQuantize(fixed=bounds, name=name, dtype="float32")(x)
 
     def own_range(self, x, name: str):
         """Rounds a tensor that the original network does not have."""
         name = self.free_name(f"{name}.range")
-        return FakeQuantize(momentum=self.momentum, name=name)(x, member=0)
+        return FakeQuantize(momentum=self.momentum, name=name, dtype="float32")(x, member=0)
 
     def group_range(self, group: int, name: str) -> FakeQuantize:
         """The one layer of all tensors of a group, named after the first of them."""
@@ -155,6 +144,7 @@ class _Rewriting:
                 len(self.plan.members[group]),
                 momentum=self.momentum,
                 name=self.free_name(f"{name}.range"),
+                dtype="float32",
             )
         return self.ranges[group]
 
@@ -182,7 +172,7 @@ class _Rewriting:
         args, kwargs = step.arguments.fill_in({key: tensors[n] for key, n in step.inputs.items()})
         copy = self.copy_of(layer, lambda: _copied(layer))
         outputs = copy(*args, **kwargs)
-        if layer.weights if isinstance(layer, keras.layers.Layer) else ():
+        if isinstance(layer, keras.layers.Layer) and layer.weights:
             copy.set_weights([np.asarray(value, np.float32) for value in layer.get_weights()])
         return outputs
 
@@ -202,7 +192,7 @@ class _Rewriting:
         config |= {"activation": "linear", "use_bias": use_bias}
         copy = self.copy_of(layer, lambda: QUANTIZED[kind].from_config(config))
         x = copy(x)
-        kernel, bias = _folded(layer, norm)
+        kernel, bias = folded(layer, norm)
         copy.set_weights([kernel, bias] if use_bias else [kernel])
         name = getattr(layer.activation, "__name__", "linear")
         if name == "linear":
@@ -213,7 +203,7 @@ class _Rewriting:
 
     def per_channel(self, layer, x):
         """y = x * scale + offset as a 1x1 depthwise convolution."""
-        scale, offset = _scale_and_offset(layer, x.shape[-1])
+        scale, offset = scale_and_offset(layer, x.shape[-1])
         copy = self.copy_of(layer, lambda: _depthwise(layer.name))
         x = copy(x)
         copy.set_weights([np.reshape(scale, (1, 1, -1, 1)), offset])
@@ -242,9 +232,10 @@ class _Rewriting:
         self.names.add(name)
         kind = getattr(function, "__name__", None)
         if kind == "silu":
-            gate = layers.Activation("sigmoid", name=self.free_name(f"{name}.sigmoid"))(x)
+            gate_name = self.free_name(f"{name}.sigmoid")
+            gate = layers.Activation("sigmoid", name=gate_name, dtype="float32")(x)
             gate = self.fixed(gate, FIXED["sigmoid"], name)
-            return layers.Multiply(name=name)([x, gate])
+            return layers.Multiply(name=name, dtype="float32")([x, gate])
         if kind == "hard_sigmoid" and len(x.shape) == 4:
             # the rounding that follows cuts it off at 0 and 1
             return self.depthwise(x, name, scale=1 / 6, offset=0.5)
@@ -259,40 +250,6 @@ def _copied(layer):
 
 def _depthwise(name: str) -> QuantizedDepthwiseConv2D:
     return QuantizedDepthwiseConv2D(1, name=name, dtype="float32")
-
-
-def _folded(layer, norm: layers.BatchNormalization | None) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel and bias of a convolution and the batch norm behind it.
-
-    A channel's step grows with its weights, so folding before or after rounding is the same.
-    """
-    kernel = np.asarray(layer.kernel, np.float32)
-    bias = np.asarray(layer.bias, np.float32) if layer.use_bias else np.float32(0)
-    if norm is None:
-        return kernel, bias
-    scale, offset = _scale_and_offset(norm, len(np.asarray(norm.moving_mean)))
-    if isinstance(layer, layers.DepthwiseConv2D):
-        by_channel = np.reshape(scale, kernel.shape[2:])
-    else:
-        by_channel = scale[:, None] if isinstance(layer, layers.Conv2DTranspose) else scale
-    return kernel * by_channel, bias * scale + offset
-
-
-def _scale_and_offset(layer, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    """y = x * scale + offset of a layer that computes with numbers a channel."""
-    if isinstance(layer, layers.BatchNormalization):
-        mean, variance = np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)
-        scale = (np.asarray(layer.gamma) if layer.scale else 1.0) / np.sqrt(
-            variance + layer.epsilon
-        )
-        offset = (np.asarray(layer.beta) if layer.center else 0.0) - mean * scale
-    elif isinstance(layer, LayerScale):
-        scale, offset = np.asarray(layer.gamma), 0.0
-    else:
-        scale, offset = layer.scale, layer.offset
-    return tuple(
-        np.broadcast_to(value, (channels,)).astype(np.float32) for value in (scale, offset)
-    )
 
 
 def _check_channels_last(layer):

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_seg.export.errors import ExportError
-from keras_seg.export.quantization_plan import FIXED, stays_float
+from keras_seg.export.quantization_rules import FIXED, stays_float
 from keras_seg.export.trained_ranges import is_quantization_aware
 from keras_seg.layers import FakeQuantize
 from keras_seg.layers.quantized_convolutions import RoundedKernel

@@ -1,7 +1,7 @@
 """Which tensors of a network are rounded, which share a range, and what folds into what.
 
-The rules are those of TFLite's integer kernels: batch norm and ReLU are part of the operator before
-them; pooling, resizing, padding and concatenation leave the integers as they are, so that all their
+By the rules of TFLite's integer kernels: batch norm and ReLU are part of the operator before them;
+pooling, resizing, padding and concatenation leave the integers as they are, so that all their
 tensors have one range; a sigmoid's range is given; everything else has a range of its own.
 """
 
@@ -15,70 +15,17 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
-from keras_seg.layers import (
-    CropOrPad,
-    EdgePadding2D,
-    FakeQuantize,
-    LayerScale,
-    MaxPoolingWithIndices2D,
-    MaxUnpooling2D,
-    ParityPlanes,
-    Preprocessing,
-    Resize,
-    ScaleBreak,
-    SizeGuard,
-    TotalDropout,
+from keras_seg.export.quantization_rules import (
+    ARITHMETIC,
+    CONVOLUTIONS,
+    FIXED,
+    IMAGE,
+    MEANS,
+    PER_CHANNEL,
+    function_of,
+    hands_on,
+    last_function_of,
 )
-
-CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.Conv2DTranspose, layers.Dense)
-DROPOUTS = (layers.Dropout, layers.SpatialDropout2D, TotalDropout)
-IDENTITIES = (*DROPOUTS, SizeGuard)
-"""Layers that do nothing once the network is trained."""
-SAME_RANGE = (
-    *IDENTITIES,
-    layers.AveragePooling2D,
-    layers.Concatenate,
-    layers.Cropping2D,
-    layers.Flatten,
-    layers.MaxPooling2D,
-    layers.Maximum,
-    layers.Minimum,
-    layers.Reshape,
-    layers.UpSampling2D,
-    layers.ZeroPadding2D,
-    CropOrPad,
-    EdgePadding2D,
-    MaxPoolingWithIndices2D,
-    MaxUnpooling2D,
-    Resize,
-)
-"""Layers whose output has the integers of their inputs, or means of them."""
-MEANS = (layers.AveragePooling2D, layers.UpSampling2D, Resize)
-"""Those of them that round, since they put out means."""
-PER_CHANNEL = (layers.BatchNormalization, LayerScale, Preprocessing)
-"""y = x * scale + offset with numbers a channel: a 1x1 depthwise convolution for TFLite."""
-ARITHMETIC = (layers.Add, layers.Multiply, layers.Subtract)
-ONE_OPERATOR = (
-    *CONVOLUTIONS,
-    *SAME_RANGE,
-    *ARITHMETIC,
-    layers.Activation,
-    layers.GlobalAveragePooling2D,
-    layers.LeakyReLU,
-    layers.ReLU,
-    ParityPlanes,
-    ScaleBreak,
-)
-"""What becomes integer operators. The insides of other layers have no ranges: they stay float."""
-IMAGE = (0.0, 255.0)
-"""A network takes pixels, so that the bytes of a camera are its input as they are."""
-FIXED = {
-    "sigmoid": (0.0, 255 / 256),
-    "softmax": (0.0, 255 / 256),
-    "tanh": (-1.0, 127 / 128),
-    "hard_sigmoid": (0.0, 1.0),  # which its rounding cuts off at; TFLite leaves it open
-}
-"""Ranges that TFLite prescribes for the outputs of these functions."""
 
 
 @dataclass(frozen=True)
@@ -106,52 +53,18 @@ class Plan:
         image: number of the input.
         outputs: numbers of the outputs, in the order of `keras.tree.flatten`.
         folds: a convolution's output → the batch norm that folds into the convolution.
-        sources: tensors that are computed anew, and rounded.
-        means: tensors that are means of rounded ones, and rounded again.
-        group: source or mean → number of its group, all of whose tensors have one range.
-        members: group with a measured range → the sources that it is measured on.
+        group: tensor that is rounded → number of its group, all of whose tensors have one range.
+        members: group with a measured range → the tensors that it is measured on.
         given: group with a prescribed range → that range.
-        fixed: source → its prescribed range, if it has one.
     """
 
     steps: list[Step]
     image: int
     outputs: list[int]
     folds: dict[int, layers.BatchNormalization]
-    sources: set[int]
-    means: set[int]
     group: dict[int, int]
     members: dict[int, list[int]]
     given: dict[int, tuple[float, float]]
-    fixed: dict[int, tuple[float, float]]
-
-
-def function_of(operation) -> str | None:
-    """Name of the function that a layer without weights applies to each value, None if none."""
-    if isinstance(operation, layers.ReLU):
-        plain = not operation.negative_slope and not operation.threshold
-        return {None: "relu", 6: "relu6"}.get(operation.max_value) if plain else None
-    if isinstance(operation, layers.Softmax):
-        return "softmax"
-    if isinstance(operation, layers.Activation):
-        return getattr(operation.activation, "__name__", None)
-    return None
-
-
-def _last_function(operation) -> str | None:
-    if isinstance(operation, CONVOLUTIONS):
-        return getattr(operation.activation, "__name__", None)
-    return function_of(operation)
-
-
-def is_identity(operation) -> bool:
-    """Whether a layer does nothing once the network is trained."""
-    return isinstance(operation, IDENTITIES) or function_of(operation) == "linear"
-
-
-def stays_float(operation) -> bool:
-    """Whether a file computes a layer in float, because its insides have no ranges."""
-    return not isinstance(operation, (FakeQuantize, layers.InputLayer, *ONE_OPERATOR))
 
 
 def make_plan(model: keras.Model) -> Plan:
@@ -167,30 +80,25 @@ def make_plan(model: keras.Model) -> Plan:
     fixed = {image: IMAGE} | {
         step.outputs[0]: FIXED[function]
         for step in steps
-        if (function := _last_function(step.operation)) in FIXED
+        if (function := last_function_of(step.operation)) in FIXED
     }
     root, joints = _joined(steps, outputs, fixed)
     bare = set(folds) | _before_relu(steps, takers, folds)
     sources = [image, *_sources(steps, bare, joints)]
-    members, given = defaultdict(list), {}
+    # a measured tensor never shares the group of a fixed one: only joints have several sources
+    given = {root(number): bounds for number, bounds in fixed.items()}
+    members = defaultdict(list)
     for number in sources:
-        members[root(number)].append(number)
-    for group, numbers in list(members.items()):
-        ranges = {fixed.get(number) for number in numbers}
-        if len(ranges) == 1 and None not in ranges:
-            given[group] = ranges.pop()
-            del members[group]
+        if root(number) not in given:
+            members[root(number)].append(number)
     return Plan(
         steps=steps,
         image=image,
         outputs=outputs,
         folds=folds,
-        sources=set(sources),
-        means=means,
         group={number: root(number) for number in (*sources, *means)},
         members=dict(members),
         given=given,
-        fixed=fixed,
     )
 
 
@@ -269,17 +177,13 @@ def _before_relu(steps: list[Step], takers: dict[int, Step], folds: dict) -> set
     }
 
 
-def _hands_on(operation) -> bool:
-    return isinstance(operation, SAME_RANGE) or is_identity(operation)
-
-
 def _sources(steps: list[Step], bare: set[int], joints: set[int]) -> list[int]:
     """Tensors that are computed anew, not handed on, nor swallowed by the next operator."""
     return [
         number
         for step in steps
         for number in step.floats
-        if number in joints or not (_hands_on(step.operation) or number in bare)
+        if number in joints or not (hands_on(step.operation) or number in bare)
     ]
 
 
@@ -302,17 +206,17 @@ def _joined(
 
     uses = Counter(outputs)
     for step in steps:
-        if _hands_on(step.operation) and len(step.values) == 1:
+        if hands_on(step.operation) and len(step.values) == 1:
             for number in step.floats:
                 parents[number] = step.values[0]
         else:
-            uses.update(step.values if _hands_on(step.operation) else set(step.inputs.values()))
+            uses.update(step.values if hands_on(step.operation) else set(step.inputs.values()))
     for number, count in list(uses.items()):
         if root(number) != number:
             uses[root(number)] += count
     joints = set()
     for step in steps:
-        if not _hands_on(step.operation) or len(step.values) < 2:
+        if not hands_on(step.operation) or len(step.values) < 2:
             continue
         (output,) = step.floats
         ranges = {fixed.get(root(number)) for number in step.values}
