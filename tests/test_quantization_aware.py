@@ -122,38 +122,39 @@ class TestEveryNetwork:
 
 
 def int8_scales(path):
-    """Scales of the int8 tensors of a file that have a single one: all but kernels and biases."""
+    """(scale, zero point) of the int8 tensors of a file that have one of each: all but kernels."""
     interpreter = Interpreter(
         str(path), experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     )
-    found = [
+    return {
         tensor["quantization"]
         for tensor in interpreter.get_tensor_details()
         if tensor["dtype"] == np.int8 and len(tensor["quantization_parameters"]["scales"]) == 1
-    ]
-    return dict(found)
+    }
 
 
 def trained_scales(aware):
-    """(scale, zero point) of each range of a quantization-aware model, as int8."""
+    """(scale, zero point before rounding) of each range of a quantization-aware model, as int8."""
     found = []
     for layer in aware.layers:
         if isinstance(layer, FakeQuantize):
             low, high = layer.range() or quantization_aware_tflite.NEVER_USED
             scale = (high - low) / 255
-            found.append((scale, round(-low / scale) - 128))
+            found.append((scale, -low / scale - 128))
     return found
+
+
+def same(found, trained):
+    """Equal scales, and the nearest zero point: of two as near, either."""
+    (scale, zero), (trained_scale, trained_zero) = found, trained
+    return scale == pytest.approx(trained_scale, rel=1e-6) and abs(zero - trained_zero) < 0.501
 
 
 def check_scales(aware, path):
     """Every trained range is in the file, and no other."""
     found, expected = int8_scales(path), trained_scales(aware)
-    for scale, zero in expected:
-        match = min(found, key=lambda other: abs(other - scale))
-        assert match == pytest.approx(scale, rel=1e-6)
-        assert found[match] == zero
-    for scale in found:
-        assert any(scale == pytest.approx(other, rel=1e-6) for other, _ in expected)
+    assert [pair for pair in expected if not any(same(other, pair) for other in found)] == []
+    assert [pair for pair in found if not any(same(pair, other) for other in expected)] == []
 
 
 def decibels(expected, found):
