@@ -14,6 +14,8 @@ from keras_seg.export.errors import ExportError, GateError
 from keras_seg.export.exporter import export
 from keras_seg.export.gate import GateResult
 from keras_seg.export.mixed_report import MixedPrecision
+from keras_seg.export.quantization_aware import quantization_aware
+from keras_seg.export.quantization_aware_tflite import float_layers
 from keras_seg.export.report import ExportReport
 from keras_seg.export.request import FORMATS, HEADS, INPUTS, QUANTIZATIONS
 
@@ -30,4 +32,6 @@ __all__ = [
     "MixedPrecision",
     "audit",
     "export",
+    "float_layers",
+    "quantization_aware",
 ]

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from pathlib import Path
 
+from keras_seg import training
 from keras_seg.export.exporter import export
+from keras_seg.export.quantization_aware import quantization_aware
 from keras_seg.export.report import ExportReport
 from keras_seg.models.files import load, read_card
 from keras_seg.training.run_folder import evaluation_data, recipe_beside
+
+FINE_TUNING = 0.1
+"""Share of a run's epochs and learning rate that its training with roundings takes."""
 
 
 def export_run(
@@ -59,6 +66,45 @@ def export_run(
         limit=limit,
         layout=layout,
     )
+
+
+def beside(model_path: Path) -> Path:
+    """Folder for the training with roundings of a run's model: `<run>_int8`."""
+    run = model_path.resolve().parent
+    return run.with_name(f"{run.name}_int8")
+
+
+def train_quantized(
+    model_path: Path,
+    output: Path,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+) -> training.TrainingResult:
+    """Trains the model of a run on, as `quantization_aware`, on the data and by the recipe of it.
+
+    Args:
+        output: folder of the new run.
+        epochs, learning_rate: None for a tenth of the recipe's.
+
+    Raises: ValueError for a model that lies in no run's folder; as `training.train` otherwise.
+    """
+    recipe = recipe_beside(model_path)
+    if recipe is None:
+        raise ValueError(
+            f"{model_path} lies in no run folder, so its data and recipe are not known. Pass the "
+            "model.keras of a run, or call keras_seg.export.quantization_aware and model.fit."
+        )
+    tuned = dataclasses.replace(
+        recipe,
+        output=str(output),
+        initial_weights=str(model_path),
+        epochs=epochs or math.ceil(FINE_TUNING * recipe.epochs),
+        learning_rate=learning_rate or FINE_TUNING * recipe.learning_rate,
+        schedule_options=dataclasses.replace(recipe.schedule_options, warmup_epochs=0.0),
+        mixed_precision=False,
+        overwrite=False,
+    )
+    return training.train(tuned, rewrite=quantization_aware)
 
 
 def _file_name(model_path: Path, suffix: str, quantize: str | None, head: str, layout: str) -> str:

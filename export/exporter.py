@@ -20,6 +20,7 @@ from keras_seg.export.report import ExportReport, in_words
 from keras_seg.export.request import CALIBRATED, HEADS, Request
 from keras_seg.export.source import Source
 from keras_seg.export.tflite import to_tflite
+from keras_seg.export.trained_ranges import has_trained_ranges
 from keras_seg.inference.evaluation import check_comparable
 from keras_seg.inference.prediction import resolve_sizing
 
@@ -55,7 +56,8 @@ def export(
             (int8 weights, 16-bit maps: more exact than int8 but run by no delegate, so slower than
             float32, and refused where an operator has no such form). For ONNX "fp16" (everything)
             or "int8" (QDQ pairs and int8 weights). "int8", "int16x8" and "mixed" need
-            `calibration`.
+            `calibration`; a model of `quantization_aware` is written in TFLite "int8" with the
+            ranges that it was trained in.
         calibration: training data, from which real images are chosen for integer files.
         evaluation: validation data for the comparison; None leaves the accuracy unmeasured.
         input_shape: (height, width, channels) for a model of free size; left out, the size that
@@ -79,11 +81,13 @@ def export(
     format cannot hold; GateError, with the numbers, for a file that answers too differently.
     """
     start = time.perf_counter()
+    trained_ranges = has_trained_ranges(model)
     request = Request.checked(
         path,
         format=format,
         quantize=quantize,
         calibration=calibration,
+        trained_ranges=trained_ranges,
         input=input,
         head=head,
         sizing=sizing,
@@ -95,7 +99,7 @@ def export(
     if evaluation is not None:  # before the slow part
         check_comparable({"keras": source.reference}, evaluation, limit)
     chosen = Calibration([], [], [])
-    if quantize in CALIBRATED:
+    if quantize in CALIBRATED and not trained_ranges:
         chosen = choose(calibration, source.shape, sizing=resolve_sizing(sizing, source.card))
     content, mixed = _converted(source, request, chosen, evaluation, threads)
     found, result = publish(content, source, request, evaluation, threads)

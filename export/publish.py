@@ -13,6 +13,7 @@ from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.export.audit import Audit, audit
 from keras_seg.export.errors import ExportError
 from keras_seg.export.gate import GateResult, judge
+from keras_seg.export.quantization_aware_tflite import unexpected_islands
 from keras_seg.export.request import Request
 from keras_seg.export.source import Source
 
@@ -33,7 +34,8 @@ def publish(
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
         draft = Path(folder) / path.name
         draft.write_bytes(content)
-        found = _audited(draft, request)  # first, as some files end a process that runs them
+        # first, as some files end a process that runs them
+        found = _audited(draft, source, request)
         exported = inference.load(draft, threads=threads)
         _check_runs(exported, source)
         if evaluation is not None:
@@ -64,22 +66,23 @@ def _check_runs(exported: inference.Runner, source: Source):
         )
 
 
-def _audited(draft: Path, request: Request) -> Audit:
+def _audited(draft: Path, source: Source, request: Request) -> Audit:
     """The file's audit.
 
     Raises: ExportError for operators that a device could not run, or not in integers where all
     should be.
     """
     found, faults = audit(draft), []
+    islands = unexpected_islands(found.islands, source.model)
     if found.problems:
         faults.append(
             f"{'; '.join(found.problems)}. Replace the layers that these come from, or try another "
             "quantize."
         )
-    if found.islands and request.quantize != "mixed":
+    if islands and request.quantize != "mixed":
         faults.append(
             "not everything in it is computed in integers, because TFLite has no "
-            f"{request.quantize} form of {', '.join(found.islands)}. Replace these layers, or use "
+            f"{request.quantize} form of {', '.join(islands)}. Replace these layers, or use "
             f"{INSTEAD.get(request.quantize, 'another quantize')}."
         )
     if faults:

@@ -68,6 +68,8 @@ class ExportReport:
         table.add_row("size", megabytes(self.size_bytes))
         operators = ", ".join(f"{name} x {n}" for name, n in self.audit.operators.items())
         table.add_row("operators", operators)
+        if self.audit.islands:
+            table.add_row("stays float", ", ".join(self.audit.islands))
         if self.calibration_images:
             missing = ", ".join(self.missing_classes)
             table.add_row(

@@ -9,6 +9,7 @@ from pathlib import Path
 from keras_seg.card import ModelCard
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.export.errors import ExportError
+from keras_seg.export.trained_ranges import check_quantization
 from keras_seg.inference.prediction import check_sizing
 from keras_seg.layers.size_guard import nearest_sizes
 from keras_seg.names import unknown_name
@@ -68,6 +69,7 @@ class Request:
         format: str | None,
         quantize: str | None,
         calibration: SegmentationDataset | None,
+        trained_ranges: bool,
         input: str,
         head: str,
         sizing: str,
@@ -93,7 +95,9 @@ class Request:
         _check_name("input", input, INPUTS)
         _check_name("head", head, tuple(HEADS))
         check_sizing(sizing)
-        if quantize in CALIBRATED and (calibration is None or len(calibration) == 0):
+        if trained_ranges:
+            check_quantization(quantize, format)
+        elif quantize in CALIBRATED and (calibration is None or len(calibration) == 0):
             raise ValueError(
                 f"quantize={quantize!r} needs real images to measure the range of every tensor on. "
                 f"Received: {'no' if calibration is None else 'an empty'} calibration data set. "

@@ -14,7 +14,9 @@ from absl import logging
 
 from keras_seg.export.deployment import deployed_function
 from keras_seg.export.errors import ExportError
+from keras_seg.export.quantization_aware_tflite import settle, with_rounded_head
 from keras_seg.export.request import CALIBRATED, Request
+from keras_seg.export.trained_ranges import is_quantization_aware
 
 OPERATOR = re.compile(r"'?tf\.(\w+)'? op is neither a custom op nor a flex op")
 """How the converter names an operator that it cannot write."""
@@ -48,13 +50,18 @@ def calibrated_content(
 
 
 def _converted(model, request, images, from_logits, only_calibrate=False) -> bytes:
+    trained_ranges = is_quantization_aware(model)
+    if trained_ranges:
+        settle(model)
     function, spec = deployed_function(model, converter_input(request), request.head, from_logits)
+    if trained_ranges:
+        function = with_rounded_head(function, request.head)
     concrete = function.get_concrete_function(spec)
     with _quiet():
         # without a trackable object the variables become constants, which then fold; with one, a
         # Keras 3 model's variables stay resources of the file
         converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
-        _configure(converter, request, images)
+        _configure(converter, request, [] if trained_ranges else images)
         converter._experimental_calibrate_only = only_calibrate  # as tf.lite's own debugger does
         try:
             return converter.convert()
@@ -77,7 +84,7 @@ def _configure(converter, request: Request, images: Sequence[np.ndarray]):
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if request.quantize == "fp16":
         converter.target_spec.supported_types = [tf.float16]
-    elif request.quantize in CALIBRATED:
+    elif request.quantize in CALIBRATED and images:
         converter.representative_dataset = lambda: (
             [image[None].astype(converter_input(request))] for image in images
         )
@@ -86,7 +93,8 @@ def _configure(converter, request: Request, images: Sequence[np.ndarray]):
         # others by name, where the converter would stop at those two
         converter.target_spec.supported_ops = [INT16, tf.lite.OpsSet.TFLITE_BUILTINS]
     elif request.quantize == "int8":
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        if images:  # else the converter finds trained ranges in the graph
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         if request.input == "uint8":
             converter.inference_input_type = tf.uint8
             if request.puts_out != "argmax":  # class maps are uint8 in the graph already

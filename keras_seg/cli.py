@@ -92,10 +92,13 @@ class RecipeFile(jsonargparse.ActionConfigFile):
 def train_verb(recipe: Recipe) -> int:
     from keras_seg import training
 
-    result = training.train(recipe)
+    return _report_training(training.train(recipe), recipe.output)
+
+
+def _report_training(result, output) -> int:
     console = Console()
     if result.finished and not result.new_steps:
-        console.print(f"{recipe.output} was finished before; --overwrite true trains anew.")
+        console.print(f"{output} was finished before; --overwrite true trains anew.")
     if result.interrupted:
         console.print(f"Interrupted after {result.epochs} epochs.")
     if not result.finished:
@@ -169,6 +172,26 @@ def export_verb(
     Console().print(report.table())
     _write_json(json_file, report.to_dict())
     return DONE
+
+
+def quantize_aware_verb(
+    file: Path,
+    output: Path | None = None,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+) -> int:
+    """Train a trained model on with the roundings of int8, for files that lose less.
+
+    Args:
+        file: the trained model.keras, in the folder of its run.
+        output: folder of the new run; by default beside the first, its name with _int8.
+        epochs: passes over the training images; by default a tenth of the run's.
+        learning_rate: at the first step; by default a tenth of the run's.
+    """
+    from keras_seg.export.command import beside, train_quantized
+
+    output = output or beside(file)
+    return _report_training(train_quantized(file, output, epochs, learning_rate), output)
 
 
 def convert_verb(
@@ -300,6 +323,7 @@ VERBS = {
     "convert": convert_verb,
     "presets": presets_verb,
     "export": export_verb,
+    "quantize-aware": quantize_aware_verb,
     "evaluate": evaluate_verb,
     "predict": predict_verb,
     "verify-dataset": verify_verb,

@@ -50,6 +50,23 @@ class TestLine:
         assert result["miou"] > 0.9 and result["images"] == 4
         assert set(result["per_class_iou"]) == {"background", "square", "ring"}
 
+    @pytest.mark.slow
+    def test_quantize_aware_trains_on_and_its_export_needs_no_calibration(self, run):
+        model, tuned = run / "run" / "model.keras", run / "run_int8" / "model.keras"
+        assert cli.main(["quantize-aware", str(model), "--epochs", "1"]) == 0
+        report = run / "export.json"
+        words = ["--quantize", "int8", "--json_file", str(report)]
+        assert cli.main(["export", str(tuned), *words]) == 0
+        result = json.loads(report.read_text())
+        assert result["calibration_images"] == 0
+        assert result["gate"]["comparison"]["evaluations"]["tflite"]["miou"] > 0.9
+
+    def test_quantize_aware_needs_a_run(self, run, tmp_path, capsys):
+        model = tmp_path / "model.keras"
+        model.write_bytes((run / "run" / "model.keras").read_bytes())
+        assert cli.main(["quantize-aware", str(model)]) == 2
+        assert "lies in no run folder" in capsys.readouterr().err
+
     @pytest.mark.parametrize(
         ("options", "name"),
         [

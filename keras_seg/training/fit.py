@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,12 +57,16 @@ class TrainingResult:
     new_steps: int
 
 
-def train(recipe: Recipe) -> TrainingResult:
+def train(
+    recipe: Recipe, *, rewrite: Callable[[keras.Model], keras.Model] | None = None
+) -> TrainingResult:
     """Trains as the recipe says; the best model by validation mIoU is kept in its output folder.
 
     Writes `model.keras`, `recipe.yaml`, `log.csv`, `log.jsonl`, `overlays/epoch_*.png`,
     `tensorboard/` and `checkpoints/`. Called again with the same recipe it goes on from the last
     checkpoint, as if it had never stopped. Ctrl-C ends it with a checkpoint.
+
+    rewrite: makes the network to train of the recipe's, which has its initial weights already.
 
     Raises: ValueError, FileNotFoundError, FileExistsError or PermissionError for a recipe, data
         or an output folder that cannot work, before the first step; Diverged if the loss
@@ -77,7 +82,7 @@ def train(recipe: Recipe) -> TrainingResult:
     check_classes(recipe, train_set.classes)
     for dataset in (train_set, val_set):
         dataset.fill()  # damaged files are named now, not in the middle of an epoch
-    run = _Run(recipe, strategy, train_set, val_set)
+    run = _Run(recipe, strategy, train_set, val_set, rewrite)
     with errors_explained(recipe.output, run.state):
         return run.fit()
 
@@ -85,8 +90,10 @@ def train(recipe: Recipe) -> TrainingResult:
 class _Run:
     """One call of `train`: network, optimizer and what was restored."""
 
-    def __init__(self, recipe: Recipe, strategy, train_set: CachedDataset, val_set: CachedDataset):
-        self.recipe, self.strategy = recipe, strategy
+    def __init__(
+        self, recipe: Recipe, strategy, train_set: CachedDataset, val_set: CachedDataset, rewrite
+    ):
+        self.recipe, self.strategy, self.rewrite = recipe, strategy, rewrite
         self.train_set, self.val_set = train_set, val_set
         self.epoch_steps = recipe.steps_per_epoch or steps_per_epoch(train_set, recipe.batch_size)
         self.num_classes = len(train_set.classes)
@@ -113,6 +120,8 @@ class _Run:
             policy="mixed_bfloat16" if tpu and recipe.mixed_precision else None,
             synchronized=recipe.sync_batch_norm and several,
         )
+        if self.rewrite is not None:
+            self.network = self.rewrite(self.network)
         self.model = at_image_size(self.network)
         if strategies.is_multi_worker(self.strategy):
             self.model = trainable_by_workers(self.model)
