@@ -12,13 +12,12 @@ from ai_edge_litert import schema_py_generated as schema
 from keras_seg.card import ModelCard
 from keras_seg.export.model_metadata import (
     LABELS,
-    METADATA_ENTRY,
     label_lines,
     model_metadata,
     with_files,
 )
 from keras_seg.inference.runner import CARD_ENTRY
-from keras_seg.inference.tflite_runner import IDENTIFIER
+from keras_seg.inference.tflite_runner import IDENTIFIER, METADATA_ENTRY
 
 SIGNATURE = "serving_default"
 

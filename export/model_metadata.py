@@ -18,8 +18,6 @@ from flatbuffers.number_types import UOffsetTFlags
 
 from keras_seg.card import ModelCard
 
-METADATA_ENTRY = "TFLITE_METADATA"
-"""Name of the metadata entry of a .tflite file that holds it."""
 SEGMENTER_ENTRY = "SEGMENTER_METADATA"
 """Name of the image segmenter's part inside it."""
 LABELS = "labels.txt"

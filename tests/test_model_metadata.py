@@ -12,13 +12,12 @@ from keras_seg.card import ModelCard
 from keras_seg.data.classes import ClassTable
 from keras_seg.export.model_metadata import (
     LABELS,
-    METADATA_ENTRY,
     SEGMENTER_ENTRY,
     label_lines,
     with_files,
 )
 from keras_seg.inference.prediction import class_map
-from keras_seg.inference.tflite_runner import read_metadata
+from keras_seg.inference.tflite_runner import METADATA_ENTRY, read_metadata
 from keras_seg.inference.tiles import to_probabilities
 from tests.colour_blocks import ColourBlocks, card_of, small_network, trained
 

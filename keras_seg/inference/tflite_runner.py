@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from keras_seg.inference.runner import (
 
 IDENTIFIER = b"TFL3"
 """Bytes 4 to 7 of every .tflite file."""
+METADATA_ENTRY = "TFLITE_METADATA"
+"""Name of the entry with the official metadata; with a card of ours, a label file follows it."""
 
 
 class TFLiteRunner(Runner):
@@ -36,7 +39,10 @@ class TFLiteRunner(Runner):
         if len(shape) != 4:
             raise unreadable(path, "image network's .tflite", f"its input has shape {list(shape)}")
         channels = int(output["shape"][-1]) if len(output["shape"]) == 4 else None
-        text = read_metadata(path.read_bytes(), CARD_ENTRY)
+        content = path.read_bytes()
+        text = read_metadata(content, CARD_ENTRY)
+        if text and read_metadata(content, METADATA_ENTRY) and not zipfile.is_zipfile(path):
+            raise unreadable(path, ".tflite", "the label file at its end is cut off")
         card = card_or_default(text, channels, path)
         input_shape = tuple(None if size == -1 else int(size) for size in shape[1:])
         num_classes = count_classes(channels or len(card.classes))
