@@ -213,6 +213,11 @@ class TestChoice:
         assert (strategies.make_strategy("auto") is None) == (gpus < 2)
         assert strategies.is_chief(None) and strategies.replicas(None) == 1
 
+    def test_a_second_training_in_one_process_has_the_strategy_of_the_first(self, monkeypatch):
+        """Two would number their collective operations alike, and TensorFlow mixes these up."""
+        monkeypatch.delenv("TF_CONFIG", raising=False)
+        assert strategies.make_strategy("mirrored") is strategies.make_strategy("mirrored")
+
     def test_a_batch_that_cannot_be_shared_out_is_refused(self):
         class Three:
             num_replicas_in_sync = 3

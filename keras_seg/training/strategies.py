@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from contextlib import nullcontext
+from functools import cache
 
 import tensorflow as tf
 
@@ -26,14 +27,11 @@ def make_strategy(name: str) -> tf.distribute.Strategy | None:
             "worker. Received: none."
         )
     if name == "multiworker" or (name == "auto" and len(workers) > 1):
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        return _workers()
     if name == "tpu" or (name == "auto" and os.environ.get("TPU_NAME")):
         return _tpu_strategy()
-    if name == "mirrored":
-        devices = _local_devices()
-        return tf.distribute.MirroredStrategy(devices)
-    if name == "auto" and len(tf.config.list_logical_devices("GPU")) > 1:
-        return tf.distribute.MirroredStrategy()
+    if name == "mirrored" or (name == "auto" and len(tf.config.list_logical_devices("GPU")) > 1):
+        return _mirrored(_local_devices())
     return None
 
 
@@ -91,9 +89,21 @@ def jit_of(wanted: bool, strategy: tf.distribute.Strategy | None) -> bool:
     return wanted
 
 
-def _local_devices() -> list[str]:
+# One strategy a process: each counts its collective operations from 0, and TensorFlow takes equal
+# numbers of two strategies for one operation, which fails where their shapes differ.
+@cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    return tf.distribute.MirroredStrategy(list(devices))
+
+
+@cache
+def _workers() -> tf.distribute.Strategy:
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def _local_devices() -> tuple[str, ...]:
     gpus = tf.config.list_logical_devices("GPU")
-    return [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
+    return tuple(device.name for device in gpus or tf.config.list_logical_devices("CPU"))
 
 
 def _tpu_strategy() -> tf.distribute.Strategy:
