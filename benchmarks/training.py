@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -27,11 +28,14 @@ QUICK_SIZE, QUICK_BATCH = 64, 2
 NETWORKS = ("unet", "deeplabv3plus")
 KERAS = {
     "float32": {},
+    "float32, memory as glibc gives it": {"keep_memory": False},
     "mixed float16": {"policy": "mixed_float16"},
     "mixed bfloat16": {"policy": "mixed_bfloat16"},
     "XLA": {"jit": True},
 }
 TORCH = {"eager": {}, "channels last": {"channels_last": True}}
+KEPT_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
+"""Environment by which glibc does for PyTorch what `keras_seg.training` has it do for Keras."""
 TORCH_WORKER = Path(__file__).with_name("torch_unet.py")
 
 
@@ -77,6 +81,7 @@ def measure(options) -> dict:
                 command = [str(options.torch_python), str(TORCH_WORKER)]
                 facts = {"widths": WIDTHS, "classes": CLASSES, **shared, **setup}
                 workers[f"PyTorch {name}"] = Worker(command, facts)
+                workers[f"PyTorch {name}, memory kept"] = Worker(command, facts, KEPT_MEMORY)
         record["runs"][network] = take_turns(workers, options, batch)
     return record
 
@@ -106,7 +111,7 @@ class Worker:
     Attributes: `error`, the last line that it wrote to stderr if it could not go on, else None.
     """
 
-    def __init__(self, command: list[str], facts: dict):
+    def __init__(self, command: list[str], facts: dict, environment: dict[str, str] | None = None):
         self.messages = tempfile.TemporaryFile("w+")  # noqa: SIM115  (lives as long as the process)
         self.process = subprocess.Popen(
             [*command, json.dumps(facts)],
@@ -114,6 +119,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self.messages,
             text=True,
+            env=os.environ | (environment or {}),
         )
         self.error: str | None = None
 
@@ -165,14 +171,24 @@ def serve(step) -> None:
             return
 
 
-def keras_worker(network: str, size: int, batch: int, threads: int, policy=None, jit=False):
+def keras_worker(
+    network: str,
+    size: int,
+    batch: int,
+    threads: int,
+    policy: str | None = None,
+    jit: bool = False,
+    keep_memory: bool = True,
+):
     import keras
     import numpy as np
     import tensorflow as tf
 
     from keras_seg import models
-    from keras_seg.training import output_losses
+    from keras_seg.training import keep_freed_memory, output_losses
 
+    if keep_memory:  # as `train` does
+        keep_freed_memory()
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     if policy:
         keras.config.set_dtype_policy(policy)

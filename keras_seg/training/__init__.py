@@ -1,6 +1,7 @@
 """Training from a recipe with `model.fit`, and helpers for a bare `model.fit`."""
 
 from keras_seg.lazy import lazy_names
+from keras_seg.training.allocator import keep_freed_memory
 from keras_seg.training.recipe import OptimizerOptions, Recipe, ScheduleOptions
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "Recipe",
     "ScheduleOptions",
     "TrainingResult",
+    "keep_freed_memory",
     "output_losses",
     "output_masks",
     "train",

@@ -14,6 +14,7 @@ from keras_seg import losses, models
 from keras_seg.data.cached import CachedDataset
 from keras_seg.data.pipeline import steps_per_epoch, training_pipeline, validation_pipeline
 from keras_seg.training import run_folder, strategies
+from keras_seg.training.allocator import keep_freed_memory
 from keras_seg.training.callbacks import (
     AverageWhileValidating,
     PlateauRate,
@@ -78,6 +79,8 @@ def train(
     if recipe.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(recipe.seed)
+    if not tf.config.list_physical_devices("GPU"):
+        keep_freed_memory()
     train_set, val_set = open_data(recipe, "train"), open_data(recipe, "val")
     check_classes(recipe, train_set.classes)
     for dataset in (train_set, val_set):
