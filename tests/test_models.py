@@ -46,12 +46,9 @@ class TestEveryModel:
         loaded = keras.saving.load_model(tmp_path / "m.keras", safe_mode=True)
         np.testing.assert_array_equal(model(IMAGE), loaded(IMAGE))
 
-    # the graph of Adam with loss scaling takes minutes to build for networks with many weights
-    @pytest.mark.parametrize(
-        ("policy", "optimizer", "xla"),
-        [("float32", "adam", "auto"), ("mixed_float16", "sgd", False)],
-    )
-    def test_fit_lowers_the_loss_and_keeps_float32_outputs(self, name, policy, optimizer, xla):
+    # SGD, since the graph of Adam takes minutes to build for networks with many weights
+    @pytest.mark.parametrize(("policy", "xla"), [("float32", "auto"), ("mixed_float16", False)])
+    def test_fit_lowers_the_loss_and_keeps_float32_outputs(self, name, policy, xla):
         keras.config.set_dtype_policy(policy)
         try:
             keras.utils.set_random_seed(0)
@@ -60,7 +57,7 @@ class TestEveryModel:
             keras.config.set_dtype_policy("float32")
         assert model.output.dtype == "float32"
         scores = [metrics.MeanIoU(3)]
-        model.compile(optimizer, losses.CrossEntropy(), metrics=scores, jit_compile=xla)
+        model.compile("sgd", losses.CrossEntropy(), metrics=scores, jit_compile=xla)
         before = model.evaluate(IMAGE, MASK, verbose=0)[0]
         history = model.fit(IMAGE, MASK, epochs=8, verbose=0, shuffle=False).history["loss"]
         assert np.isfinite(before) and history[-1] < history[0]
