@@ -49,7 +49,7 @@ def table() -> str:
                 f"{facts['parameters'] / 1e6:.1f} M" if facts else "",
                 f"{facts['multiply_adds'] / 1e9:.1f}" if facts else "",
                 _equal_to(name, equality.get("cases", {}).values()),
-                _kept(edge.get("rows", {}).get(name, {})),
+                _kept(edge.get("rows", {}).get(name, {}).get("files", {})),
             )
         )
     return common.markdown_table(HEADER, rows)
@@ -77,11 +77,11 @@ def _equal_to(name: str, cases) -> str:
     return f"{', '.join(sorted(found))} ({max(found.values()):.0e})"
 
 
-def _kept(formats: dict) -> str:
+def _kept(files: dict) -> str:
     """Validation mIoU of the int8 file beside Keras'."""
-    if not formats.get(INT8, {}).get("miou"):
+    if not files.get(INT8, {}).get("miou"):
         return ""
-    before, after = (100 * formats[name]["miou"] for name in ("Keras", INT8))
+    before, after = (100 * files[name]["miou"] for name in ("Keras", INT8))
     return f"{after:.1f} of {before:.1f} %"
 
 
