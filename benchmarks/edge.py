@@ -44,7 +44,12 @@ RUNS = {
     "unetplusplus": "nuclei-unetplusplus",
 }
 SMALL = {
-    "danet": {"backbone": "resnet18", "backbone_weights": None, "backbone_options": {"width": 16}},
+    "danet": {
+        "backbone": "resnet18",
+        "backbone_weights": None,
+        "backbone_options": {"width": 16},
+        "multi_grid": [4, 8],
+    },
     "deconvnet": {
         "widths": [[16, 16], [32, 32], [64, 64, 64], [64, 64, 64], [64, 64, 64]],
         "fc": 0,
