@@ -317,6 +317,33 @@ def presets_verb() -> int:
     return DONE
 
 
+def models_verb(
+    name: str | None = None,
+    plot: Path | None = None,
+    input_shape: list[int] = (256, 256, 3),
+    options: dict | None = None,
+) -> int:
+    """List networks and encoders with their sizes, or show and draw one network.
+
+    Args:
+        name: a network; all networks and encoders if it is left out.
+        plot: .svg, .png or .pdf file to draw its blocks into.
+        input_shape: height, width and channels of the image that it is built for.
+        options: arguments of its builder, such as `--options.backbone resnet50`.
+    """
+    from keras_seg import overview
+
+    if name is None:
+        if plot is not None or options:
+            raise ValueError("--plot and --options are for one network: keras-seg models unet ...")
+        for table in overview.tables():
+            Console().print(table)
+    else:
+        text = overview.describe(name, tuple(input_shape), options or {}, plot)
+        Console().print(text, highlight=False, soft_wrap=True)
+    return DONE
+
+
 # Functions are not called like rooms of the package, because jsonargparse looks a function up under
 # every shorter path that its name could have, which would load those rooms for `--help`.
 VERBS = {
@@ -328,8 +355,10 @@ VERBS = {
     "predict": predict_verb,
     "verify-dataset": verify_verb,
     "demo": demo_verb,
+    "models": models_verb,
 }
 EXPLICIT = {
+    "models": {"name": {"nargs": "?", "type": str, "help": "a network; all if left out"}},
     "convert": {
         "--source": {"type": str, "required": True, "help": "repository it comes from"},
         "--output": {"type": Path, "required": True, "help": ".keras file to write"},

@@ -21,4 +21,4 @@ def _replaced(match: re.Match) -> str:
         return match["code"]
     if match["block"]:
         return f"\n{convert(match['block'].strip(), display='block')}\n"
-    return convert(match["inline"])
+    return f"<span>{convert(match['inline'])}</span>"  # a line that begins with <math> is a block
