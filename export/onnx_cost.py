@@ -31,8 +31,9 @@ class Shapes:
         self.dtype = {tensor.name: tensor.data_type for tensor in graph.initializer}
         for value in (*graph.input, *graph.value_info, *graph.output):
             kind = value.type.tensor_type
-            self.shape[value.name] = tuple(d.dim_value for d in kind.shape.dim)
-            self.dtype[value.name] = kind.elem_type
+            if kind.elem_type and kind.HasField("shape"):  # else neither a tensor nor inferred
+                self.shape[value.name] = tuple(d.dim_value for d in kind.shape.dim)
+                self.dtype[value.name] = kind.elem_type
         self.makers = {name: node for node in graph.node for name in node.output}
         self.takers: dict[str, list[onnx.NodeProto]] = {}
         for node in graph.node:
@@ -41,6 +42,7 @@ class Shapes:
             if node.input and all(name in self.constants for name in node.input if name):
                 self.constants.update(node.output)  # such as a weight after its scale
         maps = {name for node in graph.node for name in node.output if name} - self.constants
+        maps.update(value.name for value in graph.input if value.name not in self.constants)
         self.free = any(name not in self.shape or 0 in self.shape[name] for name in maps)
 
     def bytes_of(self, name: str) -> int:
@@ -66,7 +68,9 @@ def maps_bytes(shapes: Shapes) -> int | None:
     if shapes.free:
         return None
     nodes, graph = list(shapes.graph.node), shapes.graph
-    alias, spans = _aliases(shapes), {value.name: (0, 0) for value in graph.input}
+    alias = _aliases(shapes)
+    images = [value.name for value in graph.input if value.name not in shapes.constants]
+    spans = dict.fromkeys(images, (0, 0))
 
     def place(name: str) -> str:
         while name in alias:
@@ -81,7 +85,8 @@ def maps_bytes(shapes: Shapes) -> int | None:
             if name and name not in shapes.constants:
                 first = spans.get(place(name), (i, i))[0]
                 spans[place(name)] = (first, i)
-    for value in (*graph.input, *graph.output):
+    ends = [value for value in (*graph.input, *graph.output) if place(value.name) in spans]
+    for value in ends:  # but for an output that is a constant
         spans[place(value.name)] = (spans[place(value.name)][0], len(nodes))
     return placed_bytes([(shapes.bytes_of(name), *span) for name, span in spans.items()])
 
@@ -95,7 +100,8 @@ def _aliases(shapes: Shapes) -> dict[str, str]:
         if not given or len(node.output) != 1:
             continue
         (name,), alone = given[:1], len(shapes.takers[given[0]]) == 1 and given[0] not in outputs
-        if node.op_type == DEQUANTIZE or (node.op_type in ACTIVATIONS and alone):
+        inner = node.op_type == DEQUANTIZE and node.output[0] not in outputs
+        if inner or (node.op_type in ACTIVATIONS and alone):
             alias[node.output[0]] = name
         elif (
             node.op_type == QUANTIZE and alone and name in shapes.makers
