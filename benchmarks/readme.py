@@ -49,7 +49,7 @@ def table() -> str:
                 f"{facts['parameters'] / 1e6:.1f} M" if facts else "",
                 f"{facts['multiply_adds'] / 1e9:.1f}" if facts else "",
                 _equal_to(name, equality.get("cases", {}).values()),
-                _kept(edge.get("rows", {}).get(name, {}).get("files", {})),
+                _kept(edge.get("networks", {}).get(name, {}).get("rows", {})),
             )
         )
     return common.markdown_table(HEADER, rows)

@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx
 from rich.table import Table
 
+from keras_seg.export import onnx_cost
 from keras_seg.export.tflite_cost import arena_bytes, delegation, multiply_adds
 from keras_seg.export.tflite_graph import Graph, read_graphs
 from keras_seg.inference.runner import unreadable
@@ -31,13 +32,15 @@ class Audit:
     Attributes:
         operators: name → count.
         tensors: type → count, weights included.
-        islands: "operator (tensor)" that an integer file computes in float.
+        islands: "operator (tensor)" that an integer file computes in float. In an .onnx
+            file, what does not lie between pairs that quantize; a runtime may lack the integer form
+            of others, too.
         problems: what a device could not run or would run badly, in words; empty is good.
+        multiply_adds: for one image; None at a free size, and for .tflite files with problems.
+        arena_bytes: memory for the maps of one run, see `tflite_cost.arena_bytes` and
+            `onnx_cost.maps_bytes`; None likewise.
 
     Of .tflite files without problems also:
-        multiply_adds: for one image; None at a free size.
-        arena_bytes: memory for the maps of one run, see `tflite_cost.arena_bytes`; None at a free
-            size.
         partitions: parts that LiteRT on this machine gives to XNNPACK; 1 is best, 0 is none.
         undelegated: operator → count of those that it runs by its own, single-threaded kernels.
     """
@@ -193,7 +196,13 @@ def _audit_onnx(path: Path) -> Audit:
         f"{node}: not in the ONNX standard; only some runtimes have it"
         for node in foreign_nodes(proto)
     ]
-    return _audit(path, operators, tensors, [], problems)
+    shapes = onnx_cost.Shapes(proto)
+    found = _audit(path, operators, tensors, onnx_cost.islands(shapes), problems)
+    return replace(
+        found,
+        multiply_adds=onnx_cost.multiply_adds(shapes),
+        arena_bytes=onnx_cost.maps_bytes(shapes),
+    )
 
 
 def _audit(path: Path, operators: Counter, tensors: Counter, islands, problems) -> Audit:

@@ -13,6 +13,21 @@ from keras_seg.inference.runner import Runner
 MIN_AGREEMENT = 0.999
 """Part of the pixels on which a float file must name the same class as the Keras model."""
 
+CALIBRATE = "Calibrate on images that look more like these, try "
+REMEDIES = {
+    ("tflite", None): "The file does not compute what the model does: please report the network.",
+    ("tflite", "int8"): f"{CALIBRATE}quantize='mixed', 'dynamic' or 'fp16', train on with "
+    "keras_seg.export.quantization_aware, or allow more with max_drop.",
+    ("onnx", "int8"): f"{CALIBRATE}quantize='fp16', write a .tflite file with quantize='mixed', or "
+    "allow more with max_drop.",
+    ("tflite", "int16x8"): f"{CALIBRATE}quantize='dynamic' or 'fp16', or allow more with max_drop.",
+    ("tflite", "mixed"): "Even with every operator in float it loses that much: please report the "
+    "network.",
+    ("tflite", "dynamic"): "Try quantize='fp16', or allow more with max_drop.",
+    ("tflite", "fp16"): "Leave quantize out, or allow more with max_drop.",
+}
+"""What to try, by format and quantization; an .onnx file without words of its own takes these."""
+
 
 @dataclass(frozen=True)
 class GateResult:
@@ -72,7 +87,7 @@ def judge(
         passed = drop <= max_drop
     result = GateResult(passed, rule, agreement, drop, comparison)
     if not passed:
-        raise GateError(_refusal(result, before, after, quantize, fused), result)
+        raise GateError(_refusal(result, before, after, name, quantize, fused), result)
     return result
 
 
@@ -85,18 +100,14 @@ def unlabelled(dataset: SegmentationDataset) -> ExportError:
 
 
 def _refusal(
-    result: GateResult, before: float, after: float, quantize: str | None, fused: bool
+    result: GateResult,
+    before: float,
+    after: float,
+    format: str,
+    quantize: str | None,
+    fused: bool,
 ) -> str:
-    remedy = {
-        None: "The file does not compute what the model does: please report the network.",
-        "int8": "Calibrate on images that look more like these, try quantize='mixed', 'dynamic' or "
-        "'fp16', or allow more with max_drop.",
-        "int16x8": "Calibrate on images that look more like these, try quantize='dynamic' or "
-        "'fp16', or allow more with max_drop.",
-        "mixed": "Even with every operator in float it loses that much: please report the network.",
-        "dynamic": "Try quantize='fp16', or allow more with max_drop.",
-        "fp16": "Leave quantize out, or allow more with max_drop.",
-    }[quantize]
+    remedy = REMEDIES.get((format, quantize), REMEDIES["tflite", quantize])
     if fused:
         remedy = "Use head='argmax', which decides at full resolution, or allow more with max_drop."
     return (

@@ -79,7 +79,7 @@ def _audited(draft: Path, source: Source, request: Request) -> Audit:
             f"{'; '.join(found.problems)}. Replace the layers that these come from, or try another "
             "quantize."
         )
-    if islands and request.quantize != "mixed":
+    if islands and request.format == "tflite" and request.quantize != "mixed":
         faults.append(
             "not everything in it is computed in integers, because TFLite has no "
             f"{request.quantize} form of {', '.join(islands)}. Replace these layers, or use "

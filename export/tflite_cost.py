@@ -6,10 +6,8 @@ import math
 from collections import Counter
 from pathlib import Path
 
+from keras_seg.export.places import placed_bytes
 from keras_seg.export.tflite_graph import Graph, Operator
-
-ALIGNMENT = 64
-"""Bytes at whose multiples LiteRT places tensors."""
 
 
 def multiply_adds(graph: Graph) -> int:
@@ -28,19 +26,7 @@ def arena_bytes(graph: Graph) -> int:
     single kernels need beside, and without what a delegate holds of its own.
     """
     spans = _lifetimes(graph)
-    placed: list[tuple[int, int, int, int]] = []  # (first byte, end, first operator, last)
-    for tensor in sorted(spans, key=lambda i: -graph.tensors[i].size_bytes):
-        first, last = spans[tensor]
-        size = -(-graph.tensors[tensor].size_bytes // ALIGNMENT) * ALIGNMENT
-        place = 0
-        for begin, end, other_first, other_last in sorted(placed):
-            if other_first > last or other_last < first:
-                continue
-            if begin - place >= size:
-                break
-            place = max(place, end)
-        placed.append((place, place + size, first, last))
-    return max((end for _, end, _, _ in placed), default=0)
+    return placed_bytes((graph.tensors[i].size_bytes, *span) for i, span in spans.items())
 
 
 def delegation(path: Path) -> tuple[int, Counter]:

@@ -71,13 +71,13 @@ class TestLine:
         ("options", "name"),
         [
             (["--quantize", "int8", "--input", "uint8", "--head", "argmax"], "int8_argmax.tflite"),
-            (["--format", "onnx"], ".onnx"),
+            (["--format", "onnx", "--layout", "nchw"], "nchw.onnx"),
             (["--quantize", "mixed", "--head", "fused_argmax"], "mixed_fused_argmax.tflite"),
         ],
     )
     def test_export_evaluate_predict(self, run, options, name):
         model = run / "run" / "model.keras"
-        exported = model.with_name(f"model{name if name[0] == '.' else '_' + name}")
+        exported = model.with_name(f"model_{name}")
         assert cli.main(["export", str(model), *options]) == 0
         assert exported.exists()
         report = run / "exported.json"

@@ -1,0 +1,75 @@
+"""The same exported files in a second and a third runtime, where these are installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from keras_seg.data.dataset import Sample
+from keras_seg.data.resized import resize_image
+from keras_seg.export import ExportReport
+from keras_seg.inference.prediction import class_map, with_channels
+from keras_seg.inference.runner import Runner
+
+IMAGES = 2
+MICRO_ARENA = 128 << 20
+MICRO_MULTIPLY_ADDS = 3e8
+"""TFLite Micro's plain loops take seconds an image for these."""
+EXACT = {"INFERENCE_PRECISION_HINT": "f32", "LP_TRANSFORMS_MODE": "NO"}
+"""OpenVINO's integers overflow on processors without VNNI."""
+
+
+def agreements(report: ExportReport, runner: Runner, samples: Sequence[Sample]) -> dict:
+    """Runtime → part of the pixels on which it names the class that LiteRT or ONNX Runtime does.
+
+    Or the reason, in words, why it does not run the file. Files of integers with uint8 images run
+    in TFLite Micro, if they are small.
+    """
+    height, width, channels = report.input_shape
+    images = [
+        resize_image(with_channels(sample.image, channels), (height, width)) for sample in samples
+    ]
+    expected = [class_map(runner.run(image), report.head) for image in images]
+    runtimes: dict[str, Callable[[ExportReport], Callable]] = {"openvino": _openvino}
+    small = (report.audit.multiply_adds or 0) <= MICRO_MULTIPLY_ADDS
+    if report.format == "tflite" and report.input == "uint8" and small:
+        runtimes["tflite micro"] = _micro
+    found = {}
+    for name, load in runtimes.items():
+        try:
+            run = load(report)
+        except ImportError:
+            continue
+        except Exception as error:  # each of them raises errors of its own
+            found[name] = str(error).strip().splitlines()[-1][:200]
+            continue
+        answers = [class_map(run(image), report.head) for image in images]
+        pairs = zip(answers, expected, strict=True)
+        found[name] = float(np.mean([(ours == theirs).mean() for ours, theirs in pairs]))
+    return found
+
+
+def _openvino(report: ExportReport):
+    import openvino
+
+    compiled = openvino.Core().compile_model(report.path, "CPU", EXACT)
+
+    def run(image: np.ndarray) -> np.ndarray:
+        (scores,) = compiled(image[None].astype(report.input)).values()
+        return scores[0]
+
+    return run
+
+
+def _micro(report: ExportReport):
+    from tflite_micro.python.tflite_micro import runtime
+
+    interpreter = runtime.Interpreter.from_file(report.path, arena_size=MICRO_ARENA)
+
+    def run(image: np.ndarray) -> np.ndarray:
+        interpreter.set_input(image[None], 0)
+        interpreter.invoke()
+        return interpreter.get_output(0)[0]
+
+    return run
