@@ -59,6 +59,7 @@ def scores_by(
     sizing: str,
     *,
     scale: float = 1.0,
+    head: str | None = None,
 ) -> tuple[np.ndarray, str]:
     """What a network says of images of one size, at their size, and what kind of score it is.
 
@@ -67,10 +68,15 @@ def scores_by(
     Args:
         run: images of a size that the runner takes → its output with the batch axis.
         scale: the network sees the images this many times as large.
+        head: what `run` puts out, if it is not what the card says.
 
     Raises: ValueError for another sizing, or a scale where the network has but one size.
     """
-    sizing, head, size = resolve_sizing(sizing, runner.card), runner.card.head, images.shape[1:3]
+    sizing, head, size = (
+        resolve_sizing(sizing, runner.card),
+        head or runner.card.head,
+        images.shape[1:3],
+    )
     trained, free = runner.card.image_size, runner.input_shape[:2] == (None, None)
     rescaled = sizing == "resize" and not (free and trained is None)
     if scale != 1 and rescaled and not free:

@@ -30,7 +30,7 @@ def tiled_probabilities(
     height, width = image.shape[:2]
     padding = [(0, max(0, full - size)) for full, size in zip(window, (height, width), strict=True)]
     image = np.pad(image, [*padding, (0, 0)], mode="edge")
-    weight = np.outer(*(_gaussian(length) for length in window))[..., None]
+    weight = np.outer(*(gaussian(length) for length in window))[..., None]
     total, weights = 0.0, np.zeros((*image.shape[:2], 1), np.float32)
     for top in positions(image.shape[0], window[0]):
         for left in positions(image.shape[1], window[1]):
@@ -119,7 +119,7 @@ def to_probabilities(scores: np.ndarray, head: str, num_classes: int) -> np.ndar
     return exponent / exponent.sum(-1, keepdims=True)
 
 
-def _gaussian(length: int) -> np.ndarray:
+def gaussian(length: int) -> np.ndarray:
     """Weights of a window's rows or columns: 1 in the middle, never quite 0 at the edge."""
     offset = np.arange(length, dtype=np.float32) - (length - 1) / 2
     return np.maximum(np.exp(-0.5 * (offset / (SIGMA * length)) ** 2), 1e-3).astype(np.float32)
