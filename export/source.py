@@ -15,6 +15,7 @@ from keras_seg.export.request import Request, check_head, resolve_shape
 from keras_seg.inference.keras_runner import KerasRunner, model_shapes
 from keras_seg.inference.runner import count_classes
 from keras_seg.models import files
+from keras_seg.models.sizes import output_margin
 from keras_seg.version import __version__
 
 
@@ -51,6 +52,7 @@ class Source:
             model=model,
             card=replace(
                 card,
+                margin=output_margin(model),
                 head=request.puts_out,
                 quantize=request.quantize,
                 layout=request.layout,

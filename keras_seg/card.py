@@ -22,6 +22,8 @@ class ModelCard:
         size_multiple: image height and width must be a multiple of this, in pixels.
         image_size: (height, width) that images were resized to in training, so that others are to
             be resized too; None for a network that was trained on images at their own scale.
+        margin: (rows, columns) of the image that the output lacks on each side, for networks
+            without padding.
         head: what the file puts out: "logits", "probabilities" or "argmax" (class of each pixel).
         quantize: how an exported file was quantized, None for float.
         layout: order of the axes of an exported file's image and scores: "nhwc" or "nchw".
@@ -33,6 +35,7 @@ class ModelCard:
     network: str | None = None
     size_multiple: int = 1
     image_size: tuple[int, int] | None = None
+    margin: tuple[int, int] = (0, 0)
     head: str = "logits"
     quantize: str | None = None
     layout: str = "nhwc"
@@ -53,5 +56,6 @@ class ModelCard:
             | {
                 "classes": ClassTable.from_dict(record["classes"]),
                 "image_size": tuple(size) if size else None,
+                "margin": tuple(record.get("margin", (0, 0))),
             }
         )

@@ -255,29 +255,54 @@ def evaluate_verb(
 
 def predict_verb(
     file: Path,
-    images: list[Path],
+    inputs: list[str],
     output: Path = Path("predictions"),
     sizing: Literal["auto", "resize", "tile"] = "auto",
+    flips: Literal["none", "horizontal", "both"] = "none",
+    scales: tuple[float, ...] = (1.0,),
+    polygons: Literal["geojson", "coco"] | None = None,
+    overlay: bool = False,
+    probabilities: bool = False,
+    uncertainty: bool = False,
+    overwrite: bool = False,
+    frames: int | None = None,
     threads: int | None = None,
 ) -> int:
-    """Write palette masks and overlays of images.
+    """Write palette masks of images, folders, patterns, videos, a camera.
 
     Args:
         file: the model: .keras, .tflite or .onnx.
-        images: image files.
-        output: folder for X_mask.png and X_overlay.png of each image X.
+        inputs: image or video files, folders, patterns, camera:0.
+        output: folder for X_mask.png, and what else is asked for, of each image X.
         sizing: how images meet a network of fixed size.
+        flips: average over mirror images.
+        scales: average over the image at these times its size, such as [0.75,1,1.25].
+        polygons: outlines of the regions, as X.geojson or as one coco.json.
+        frames: at most so many of each video or camera; all by default.
         threads: CPU threads; all by default.
     """
     from keras_seg import inference
     from keras_seg.inference.files import predict_files
+    from keras_seg.inference.outputs import Wanted
 
-    runner = inference.load(file, threads=threads)
-    failed = predict_files(runner, images, output, sizing=sizing)
-    Console().print(f"{len(images) - len(failed)} of {len(images)} images: {output}")
-    for message in failed:
+    plain = flips == "none" and tuple(scales) == (1.0,)
+    result = predict_files(
+        inference.load(file, threads=threads),
+        inputs,
+        output,
+        sizing=sizing,
+        tta=None if plain else inference.TestTimeAugmentation(flips, tuple(scales)),
+        wanted=Wanted(overlay, probabilities, uncertainty, polygons),
+        overwrite=overwrite,
+        frames=frames,
+    )
+    total = result.done + result.skipped + len(result.failed)
+    before = f", {result.skipped} of them before" if result.skipped else ""
+    done = result.done + result.skipped
+    Console().print(f"{done} of {total} predicted{before}: {output}", soft_wrap=True)
+    for message in result.failed:
         _complain(f"keras-seg predict: {message}")
-    return REFUSED if failed else DONE
+    return REFUSED if result.failed else DONE
 
 
 def verify_verb(data: str, channels: int = 3, json_file: Path | None = None) -> int:
@@ -363,7 +388,17 @@ EXPLICIT = {
         "--source": {"type": str, "required": True, "help": "repository it comes from"},
         "--output": {"type": Path, "required": True, "help": ".keras file to write"},
     },
-    "predict": {"images": {"nargs": "+", "type": Path, "help": "image files"}},
+    "predict": {
+        "inputs": {
+            "nargs": "+",
+            "type": str,
+            "help": "image or video files, folders, patterns, camera:0",
+        },
+        "--overlay": {"action": "store_true", "help": "also the colours over the image"},
+        "--probabilities": {"action": "store_true", "help": "also of the classes, as .npz"},
+        "--uncertainty": {"action": "store_true", "help": "also of a Bayesian network, as .png"},
+        "--overwrite": {"action": "store_true", "help": "also what was finished before"},
+    },
 }
 """Arguments that signatures cannot tell: lists of positions, and options without a default."""
 

@@ -87,7 +87,10 @@ class TestLine:
         image = run / "photo.png"
         Image.fromarray(Shapes("val", 1, (100, 150))[0].image).save(image)
         masks = run / f"masks{name}"
-        assert cli.main(["predict", str(exported), str(image), "--output", str(masks)]) == 0
+        assert (
+            cli.main(["predict", str(exported), str(image), "--output", str(masks), "--overlay"])
+            == 0
+        )
         mask = read_mask(masks / "photo_mask.png")
         assert mask.shape == (100, 150) and set(np.unique(mask)) <= {0, 1, 2}
         assert Image.open(masks / "photo_overlay.png").size == (150, 100)

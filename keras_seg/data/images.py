@@ -197,13 +197,13 @@ def _classes_of_colors(rgb: np.ndarray, classes: ClassTable | None, ignored, pat
 def palette_picture(mask: np.ndarray, classes: ClassTable) -> Image.Image:
     """An (H, W) mask as a palette picture: class indices as values, their colours to the eye."""
     picture = Image.fromarray(mask.astype(np.uint8))
-    picture.putpalette(_palette(classes).tobytes())
+    picture.putpalette(palette_of(classes).tobytes())
     return picture
 
 
 def colorize(mask: np.ndarray, classes: ClassTable) -> np.ndarray:
     """(H, W) classes → (H, W, 3) uint8 colours; unknown pixels are white."""
-    return _palette(classes)[mask.astype(np.uint8)]
+    return palette_of(classes)[mask.astype(np.uint8)]
 
 
 def overlay(
@@ -219,7 +219,8 @@ def overlay(
     return np.round(blended).astype(np.uint8)
 
 
-def _palette(classes: ClassTable) -> np.ndarray:
+def palette_of(classes: ClassTable) -> np.ndarray:
+    """(256, 3) uint8 colours of mask values; unknown is white."""
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(classes)] = classes.colors
     palette[IGNORE_CLASS] = 255

@@ -12,12 +12,14 @@ from keras_seg.inference.loading import load
 from keras_seg.inference.prediction import SIZINGS, predict
 from keras_seg.inference.results import Comparison, Evaluation
 from keras_seg.inference.runner import Runner
+from keras_seg.inference.test_time import TestTimeAugmentation
 
 __all__ = [
     "SIZINGS",
     "Comparison",
     "Evaluation",
     "Runner",
+    "TestTimeAugmentation",
     "compare",
     "evaluate",
     "load",

@@ -1,58 +1,256 @@
-"""Prediction from image files to mask files."""
+"""Prediction from image files, folders, videos and cameras to files."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 
-from keras_seg.data.images import overlay, palette_picture, read_image
-from keras_seg.inference.prediction import predict
+from keras_seg.data.images import overlay, read_mask
+from keras_seg.data.rows import ArrayRows, ImageRows, open_rows
+from keras_seg.inference import bands
+from keras_seg.inference.inputs import Source, expand
+from keras_seg.inference.ledger import Ledger
+from keras_seg.inference.outputs import PredictionFiles, Wanted
+from keras_seg.inference.polygons import CocoBuilder
 from keras_seg.inference.runner import Runner
+from keras_seg.inference.test_time import TestTimeAugmentation
+from keras_seg.inference.uncertainty import check_uncertain, predict_uncertainty
+from keras_seg.inference.video import Film, FilmWriter
+
+COCO_NAME = "coco.json"
+UNREADABLE = (ValueError, OSError)
+"""What a damaged, missing or unfit file raises; the rest go on."""
+
+
+@dataclass(frozen=True)
+class FilesResult:
+    """done, skipped: numbers of sources that were predicted now, and before.
+
+    failed: a message for each that could not be.
+    """
+
+    done: int
+    skipped: int
+    failed: list[str]
 
 
 def predict_files(
-    runner: Runner, images: Sequence[Path], output: Path, *, sizing: str = "auto"
-) -> list[str]:
-    """Writes `X_mask.png` (palette, class indices) and `X_overlay.png` for each image X.
+    runner: Runner,
+    inputs: Iterable[str | Path],
+    output: Path,
+    *,
+    sizing: str = "auto",
+    tta: TestTimeAugmentation | None = None,
+    wanted: Wanted | None = None,
+    overwrite: bool = False,
+    frames: int | None = None,
+) -> FilesResult:
+    """Writes `X_mask.png` (palette, class indices) and what else is wanted for each image X.
 
-    Both have the size of their image. Goes on past images that cannot be read.
+    Masks have the size of their image, after its EXIF orientation. Large images are read and
+    predicted in bands. Each frame of a video X gets its mask in the folder X, the overlays become
+    one X_overlay.mp4. Goes on past what cannot be read, and past what was finished before: the
+    same file, by the same model and settings.
 
-    Returns: a message for each image that failed.
-    Raises: ValueError if two images have the same stem; OSError if the folder cannot be written.
+    Args:
+        inputs: files, folders, patterns, and "camera:0".
+        overwrite: predict anew what was finished before.
+        frames: at most so many of each video or camera.
+
+    Raises: ValueError for inputs or options that cannot be; OSError if nothing can be written.
     """
-    stems = [path.stem for path in images]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if twice:
-        raise ValueError(
-            f"Two images share the name {twice[0]!r}, and their masks would overwrite each other. "
-            "Predict them into different folders."
-        )
+    wanted = wanted or Wanted()
+    _check(runner, wanted, tta)
+    sources = expand(inputs)
     output.mkdir(parents=True, exist_ok=True)
-    console, failed = Console(file=sys.stderr), []
-    for path in track(images, "Predicting", console=console, disable=not console.is_terminal):
+    ledger = Ledger(output, _settings(runner, sizing, tta, wanted, frames))
+    open_ones = [s for s in sources if overwrite or not ledger.is_finished(s)]
+    work = _Work(runner, sizing, tta, wanted, ledger, frames)
+    failed = []
+    with _progress() as progress:
+        task = progress.add_task("Predicting", total=len(open_ones))
+        for source, rows in _read_ahead(open_ones, runner.input_shape[2]):
+            try:
+                work.predict(source, rows)
+            except UNREADABLE as error:
+                if isinstance(error, OSError) and not _is_about(error, source):
+                    raise
+                message = str(error)
+                named = str(source.path) in message
+                failed.append(message if named else f"{source.path}: {message}")
+            progress.advance(task)
+    if wanted.polygons == "coco":
+        _write_coco(output / COCO_NAME, sources, ledger, runner)
+    return FilesResult(len(open_ones) - len(failed), len(sources) - len(open_ones), failed)
+
+
+def _check(runner: Runner, wanted: Wanted, tta) -> None:
+    if wanted.probabilities and runner.card.head == "argmax":
+        raise ValueError(
+            f"{runner.path} puts out classes, so that it has no probabilities. Export it with "
+            "--head logits or probabilities."
+        )
+    if wanted.uncertainty:
+        check_uncertain(runner)
+        if tta is not None:
+            raise ValueError("Uncertainty is of the image as it is. Leave flips and scales out.")
+
+
+def _is_about(error: OSError, source: Source) -> bool:
+    """Whether a file could not be read, rather than results not be written."""
+    own = error.errno is None  # raised with a message of this package
+    return own or (error.filename is not None and Path(error.filename) == source.path)
+
+
+def _progress() -> Progress:
+    console = Console(file=sys.stderr)
+    return Progress(console=console, disable=not console.is_terminal, transient=True)
+
+
+def _settings(runner: Runner, sizing, tta, wanted: Wanted, frames) -> dict:
+    sha256 = None
+    if runner.path is not None:
+        with runner.path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    settings = {
+        "model": sha256,
+        "sizing": sizing,
+        "tta": None if tta is None else asdict(tta),
+        "frames": frames,
+        **asdict(wanted),
+    }
+    return json.loads(json.dumps(settings))  # as they will be read again
+
+
+def _read_ahead(
+    sources: list[Source], channels: int
+) -> Iterator[tuple[Source, Future[ImageRows] | None]]:
+    """Each source with its image, of which the next is read while one is predicted."""
+
+    def begin(pool, source):
+        if source.kind != "image":
+            return None
+        return pool.submit(open_rows, source.path, channels, whole_pixels=bands.WHOLE_PIXELS)
+
+    with ThreadPoolExecutor(1) as pool:
+        following = begin(pool, sources[0]) if sources else None
+        for i, source in enumerate(sources):
+            present = following
+            following = begin(pool, sources[i + 1]) if i + 1 < len(sources) else None
+            yield source, present
+
+
+class _Work:
+    """Predicts one source after the other into the ledger's folder."""
+
+    def __init__(self, runner: Runner, sizing, tta, wanted: Wanted, ledger: Ledger, frames):
+        self.runner, self.sizing, self.tta = runner, sizing, tta
+        self.wanted, self.ledger, self.frames = wanted, ledger, frames
+
+    def predict(self, source: Source, image: Future[ImageRows] | None) -> None:
+        base = self.ledger.folder / self.ledger.name(source)
+        if source.kind == "image":
+            rows = image.result()
+            try:
+                files = self._image(base, rows, self.wanted)
+            finally:
+                rows.close()
+            self.ledger.enter(source, files, rows.shape[:2])
+        else:
+            self.ledger.enter(source, self._film(base, source), None)
+
+    def _image(self, base: Path, rows: ImageRows, wanted: Wanted) -> list[Path]:
+        height, width, _ = rows.shape
+        if height == 0 or width == 0:
+            raise ValueError("The image has no pixels.")
+        files = PredictionFiles(base, (height, width), self.runner.card.classes, wanted)
         try:
-            image = read_image(path, runner.input_shape[2])
-            mask = predict(runner, image, sizing=sizing)
-        except (ValueError, FileNotFoundError) as error:
-            failed.append(str(error))
-            continue
-        classes = runner.card.classes
-        _write(output / f"{path.stem}_mask.png", palette_picture(mask, classes))
-        blended = overlay(image, mask, classes)
-        _write(output / f"{path.stem}_overlay.png", Image.fromarray(blended))
-    return failed
+            for band, deviation in self._bands(rows):
+                files.write(band, deviation)
+            return files.commit()
+        except BaseException:
+            files.discard()
+            raise
+
+    def _bands(self, rows: ImageRows) -> Iterator[tuple[bands.Band, np.ndarray | None]]:
+        height, width, _ = rows.shape
+        runner, large = self.runner, height * width > bands.WHOLE_PIXELS
+        if self.wanted.uncertainty:
+            if large:
+                raise ValueError(
+                    f"Uncertainty is of images up to {bands.WHOLE_PIXELS} pixels. Received: "
+                    f"{height}x{width}. Cut the image into smaller ones."
+                )
+            image = rows.read(0, height)
+            found = predict_uncertainty(runner, image, sizing=self.sizing)
+            yield bands.Band(image, found.mask, found.probabilities), found.deviation
+        elif large:
+            for band in bands.predict_bands(runner, rows, sizing=self.sizing, tta=self.tta):
+                yield band, None
+        else:
+            image, words = rows.read(0, height), {"sizing": self.sizing, "tta": self.tta}
+            scores = None
+            if self.wanted.probabilities:
+                scores = runner.predict(image, probabilities=True, **words)
+                mask = scores.argmax(-1).astype(np.uint8)
+            else:
+                mask = runner.predict(image, **words)
+            yield bands.Band(image, mask, scores), None
+
+    def _film(self, base: Path, source: Source) -> list[Path]:
+        """Masks of a film's frames, and its overlays as a film."""
+        film, files, number = Film(source), [], 0
+        path = base.with_name(f"{base.name}_overlay.mp4")
+        part = path.with_name(f".{base.name}_overlay.part.mp4")
+        base.mkdir(parents=True, exist_ok=True)
+        writer = FilmWriter(part, film.rate) if self.wanted.overlay else None
+        single = Wanted(polygons="geojson" if self.wanted.polygons == "geojson" else None)
+        try:
+            for frame in film.frames(self.runner.input_shape[2]):
+                number += 1
+                target = base / f"{number:06d}"
+                files += self._image(target, ArrayRows(frame), single)
+                if writer is not None:
+                    mask = read_mask(target.with_name(f"{target.name}_mask.png"))
+                    writer.write(overlay(frame, mask, self.runner.card.classes))
+                if number == self.frames:
+                    break
+        except KeyboardInterrupt:
+            if source.kind != "camera":  # a camera ends so
+                raise
+        finally:
+            film.close()
+            if writer is not None:
+                writer.close()
+        if writer is not None:
+            part.replace(path)
+            files.append(path)
+        return files
 
 
-def _write(path: Path, picture: Image.Image) -> None:
-    """Writes beside the target and renames, so that no half picture carries its name."""
-    part = path.with_name(f".{path.name}.part")
+def _write_coco(path: Path, sources: list[Source], ledger: Ledger, runner: Runner) -> None:
+    """One file for all images whose masks lie in the folder, predicted now or before."""
+    coco = CocoBuilder(runner.card.classes)
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # the masks are our own
     try:
-        picture.save(part, format="PNG")
-        part.replace(path)
+        for source in sources:
+            record = ledger.record(source)
+            for name in record["files"] if record else ():
+                if name.endswith("_mask.png"):
+                    film = source.kind != "image"
+                    coco.add(name if film else str(source.path), read_mask(ledger.folder / name))
     finally:
-        part.unlink(missing_ok=True)
+        Image.MAX_IMAGE_PIXELS = limit
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(coco.to_dict()))
+    part.replace(path)

@@ -22,6 +22,7 @@ from keras_seg.inference.runner import (
 )
 from keras_seg.inference.tiles import to_probabilities
 from keras_seg.models import files
+from keras_seg.models.sizes import output_margin, size_rule
 
 MAX_GRAPHS = 8
 """Sizes for which a graph is built; a folder of ever new sizes then runs without building more."""
@@ -65,7 +66,8 @@ class KerasRunner(Runner):
         card = card or ModelCard(ClassTable.numbered(count_classes(channels)))
         check_classes(card, channels, path)
         self.model, self._own_head = model, card.head
-        card = replace(card, head=head or card.head)
+        margin = card.margin if any(card.margin) else output_margin(model)
+        card = replace(card, head=head or card.head, margin=margin)
         super().__init__(path, card, shape, count_classes(channels), _use_threads(threads))
         self._graphs = {}
 
@@ -76,14 +78,23 @@ class KerasRunner(Runner):
         card = files.read_card(path)
         return cls(files.load(path), card, path=path, input_shape=input_shape, threads=threads)
 
+    @property
+    def size_rule(self) -> tuple[int, int, int]:
+        own = size_rule(self.model)
+        return own if own != (1, 0, 1) else super().size_rule  # a foreign model says nothing
+
+    def run_batch(self, images: np.ndarray) -> np.ndarray:
+        self._check(images[0])
+        return self._tidy(self._forward(images))
+
     def _forward(self, images: np.ndarray) -> np.ndarray:
         pixels = tf.constant(images, tf.float32)
         scores = self._graph(images.shape)(pixels).numpy()
         if self.card.head == self._own_head:
             return scores
         if self.card.head == "argmax":
-            return class_map(scores[0], self._own_head)[None]
-        return to_probabilities(scores[0], self._own_head, self.num_classes)[None]
+            return np.stack([class_map(each, self._own_head) for each in scores])
+        return to_probabilities(scores, self._own_head, self.num_classes)
 
     def _graph(self, shape: tuple):
         if shape in self._graphs:

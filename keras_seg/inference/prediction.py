@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from keras_seg.card import ModelCard
 from keras_seg.data.resized import resize_image
-from keras_seg.inference.runner import Runner
-from keras_seg.inference.tiles import tiled_probabilities
+from keras_seg.inference.tiles import overlap_tiled, tiled_probabilities
+
+if TYPE_CHECKING:
+    from keras_seg.inference.runner import Runner
 
 SIZINGS = ("auto", "resize", "tile")
 """How an image meets a network: as in its training, resized, or in overlapping windows."""
@@ -28,7 +31,9 @@ def predict(runner: Runner, image: np.ndarray, *, sizing: str = "auto") -> np.nd
             size, "tile" if they kept their scale; "resize" for a foreign file.
 
     A network of free size is resized to where it was trained at one size and otherwise sees the
-    image as it is, mirrored at the lower and right edge up to the next size that it takes.
+    image as it is, mirrored at the lower and right edge up to the next size that it takes. A
+    network without padding sees the image with mirrored borders, in windows that meet without
+    overlap, which together give what the whole image would.
 
     Shapes: (H, W, C) or grey (H, W) uint8 → (H, W) uint8.
 
@@ -42,23 +47,64 @@ def predict_by(
     run: Callable[[np.ndarray], np.ndarray], runner: Runner, image: np.ndarray, sizing: str
 ) -> np.ndarray:
     """`predict` with `run` called in place of `runner.run`, so that a caller can watch it."""
-    sizing = resolve_sizing(sizing, runner.card)
-    image = with_channels(image, runner.input_shape[2])
-    trained_size, head = runner.card.image_size, runner.card.head
-    free = runner.input_shape[:2] == (None, None)
-    rescaled = sizing == "resize" and trained_size is not None
-    size = network_size(runner, trained_size if rescaled else image.shape[:2])
+    images = with_channels(image, runner.input_shape[2])[None]
+    scores, head = scores_by(lambda parts: run(parts[0])[None], runner, images, sizing)
+    return class_map(scores[0], head)
 
-    def run_full(part):  # scores of a network that puts out a coarser map
-        return resize_scores(run(part), part.shape[:2])
 
-    if free and not rescaled:
-        return class_map(_padded(run_full, image, size), head)
-    if sizing == "tile":
-        scores = tiled_probabilities(run_full, image, size, head, runner.num_classes)
-        return class_map(scores, "probabilities")
-    scores = run(resize_image(image, size))
-    return class_map(resize_scores(scores, image.shape[:2]), head)
+def scores_by(
+    run: Callable[[np.ndarray], np.ndarray],
+    runner: Runner,
+    images: np.ndarray,
+    sizing: str,
+    *,
+    scale: float = 1.0,
+    head: str | None = None,
+) -> tuple[np.ndarray, str]:
+    """What a network says of images of one size, at their size, and what kind of score it is.
+
+    Shapes: (B, H, W, C) uint8 → (B, H, W, n) scores or (B, H, W) classes.
+
+    Args:
+        run: images of a size that the runner takes → its output with the batch axis.
+        scale: the network sees the images this many times as large.
+        head: what `run` puts out, if it is not what the card says.
+
+    Raises: ValueError for another sizing, or a scale where the network has but one size.
+    """
+    sizing, head, size = (
+        resolve_sizing(sizing, runner.card),
+        head or runner.card.head,
+        images.shape[1:3],
+    )
+    trained, free = runner.card.image_size, runner.input_shape[:2] == (None, None)
+    rescaled = sizing == "resize" and not (free and trained is None)
+    if scale != 1 and rescaled and not free:
+        raise ValueError(
+            f"The network takes one size, {runner.input_shape[:2]}, to which images are resized, "
+            f"so that it sees them at one scale. Received: scale {scale:g}. Leave scales out, or "
+            "choose sizing='tile'."
+        )
+
+    def run_full(parts):  # scores of a network that puts out a coarser map
+        return resized_scores(run(parts), parts.shape[1:3])
+
+    if rescaled or scale != 1:
+        target = (trained or size) if rescaled else size
+        target = tuple(max(1, round(scale * length)) for length in target)
+        if rescaled and not (free and any(runner.margin)):
+            full = network_size(runner, target)
+            target = tuple(n - 2 * lost for n, lost in zip(full, runner.margin, strict=True))
+        images = np.stack([resize_image(image, target) for image in images])
+
+    window = network_size(runner, images.shape[1:3])
+    if any(runner.margin):
+        scores = overlap_tiled(run, images, window, runner.margin, runner.size_multiple)
+    elif free or rescaled:
+        scores = _padded(run_full, images, window)
+    else:
+        scores, head = _tiled(run_full, images, window, head, runner.num_classes), "probabilities"
+    return resized_scores(scores, size), head
 
 
 def check_sizing(sizing: str):
@@ -100,11 +146,16 @@ def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
 
 
 def network_size(runner: Runner, size: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) at which a runner sees a size: its own, or the next one that it takes."""
-    multiple = runner.size_multiple
+    """(height, width) at which a runner sees a size: its own, or the next one that it takes.
+
+    Of a network without padding it is the size with which the whole of the mask comes out.
+    """
+    multiple, offset, smallest = runner.size_rule
     return tuple(
-        fixed if fixed is not None else -(-given // multiple) * multiple
-        for fixed, given in zip(runner.input_shape, size, strict=False)
+        fixed
+        if fixed is not None
+        else offset + multiple * -(-(max(length + 2 * lost, smallest) - offset) // multiple)
+        for fixed, length, lost in zip(runner.input_shape, size, runner.margin, strict=False)
     )
 
 
@@ -120,6 +171,13 @@ def class_map(scores: np.ndarray, head: str) -> np.ndarray:
     return scores.argmax(-1).astype(np.uint8)
 
 
+def resized_scores(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """`resize_scores` of each of a batch."""
+    if scores.shape[1:3] == tuple(size):
+        return scores
+    return np.stack([resize_scores(each, size) for each in scores])
+
+
 def resize_scores(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(h, w, num_classes) scores bilinearly, or (h, w) classes by the nearest, → size."""
     if scores.shape[:2] == tuple(size):
@@ -133,7 +191,16 @@ def resize_scores(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.stack(planes, -1)
 
 
-def _padded(run: Callable, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    height, width = image.shape[:2]
-    padding = ((0, size[0] - height), (0, size[1] - width), (0, 0))
-    return run(np.pad(image, padding, mode="reflect"))[:height, :width]
+def _padded(run: Callable, images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    height, width = images.shape[1:3]
+    padding = ((0, 0), (0, size[0] - height), (0, size[1] - width), (0, 0))
+    return run(np.pad(images, padding, mode="reflect"))[:, :height, :width]
+
+
+def _tiled(run: Callable, images: np.ndarray, window, head: str, num_classes: int) -> np.ndarray:
+    def run_one(part):
+        return run(part[None])[0]
+
+    return np.stack(
+        [tiled_probabilities(run_one, image, window, head, num_classes) for image in images]
+    )

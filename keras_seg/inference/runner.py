@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import abc
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from keras_seg.card import CARD_NAME, ModelCard
 from keras_seg.data.classes import ClassTable
+from keras_seg.inference.test_time import (
+    TestTimeAugmentation,
+    groups_of_one_shape,
+    predict_batch,
+)
 
 CARD_ENTRY = Path(CARD_NAME).stem
 """Name under which .tflite and .onnx files hold the model card."""
@@ -45,6 +51,58 @@ class Runner(abc.ABC):
         """Free heights and widths must be multiples of this, in pixels."""
         return self.card.size_multiple
 
+    @property
+    def size_rule(self) -> tuple[int, int, int]:
+        """(multiple, offset, smallest) in pixels: the sizes that a free height or width has."""
+        return self.size_multiple, 0, self.size_multiple
+
+    @property
+    def margin(self) -> tuple[int, int]:
+        """(rows, columns) of the image that the output lacks on each side."""
+        return self.card.margin
+
+    def predict(
+        self,
+        images: np.ndarray | Sequence[np.ndarray],
+        *,
+        probabilities: bool = False,
+        sizing: str = "auto",
+        tta: TestTimeAugmentation | None = None,
+        batch_size: int = 8,
+    ) -> np.ndarray | list[np.ndarray]:
+        """Masks, or probabilities of the classes, of images of any size.
+
+        Shapes: one image (H, W, C) or grey (H, W) uint8 → (H, W) uint8 classes, or (H, W,
+        num_classes) float32 probabilities; a batch (B, H, W, C) → the same with a batch axis; a
+        list of images, each of its own size → a list.
+
+        Args:
+            sizing: how images meet the network, see `keras_seg.inference.predict`.
+            tta: flips and scales whose probabilities are averaged; None for the image alone.
+            batch_size: at most so many images of one size in memory at a time; a .keras file runs
+                them together, exported files one by one.
+
+        Raises: ValueError for an image that does not fit, or probabilities of a file that puts out
+            classes only.
+        """
+        if isinstance(images, np.ndarray) and images.ndim < 4:
+            return predict_batch(self, images[None], probabilities, sizing, tta)[0]
+        if isinstance(images, np.ndarray):
+            starts = range(0, len(images), batch_size)
+            parts = [
+                predict_batch(self, images[i : i + batch_size], probabilities, sizing, tta)
+                for i in starts
+            ]
+            return np.concatenate(parts) if parts else images[..., 0]
+        found = []
+        for group in groups_of_one_shape(images, batch_size):
+            found.extend(predict_batch(self, np.stack(group), probabilities, sizing, tta))
+        return found
+
+    def run_batch(self, images: np.ndarray) -> np.ndarray:
+        """`run` of several images of one size, with a batch axis in front."""
+        return np.stack([self.run(image) for image in images])
+
     def run(self, image: np.ndarray) -> np.ndarray:
         """Runs the network on an image of a size that it takes.
 
@@ -54,10 +112,12 @@ class Runner(abc.ABC):
         Raises: ValueError for another type, channel count or size; `predict` takes any size.
         """
         self._check(image)
-        output = self._forward(image[None])[0]
+        return self._tidy(self._forward(image[None]))[0]
+
+    def _tidy(self, outputs: np.ndarray) -> np.ndarray:
         if self.card.head == "argmax":
-            return output.reshape(output.shape[:2]).astype(np.uint8)
-        return output.astype(np.float32, copy=False)
+            return outputs.reshape(outputs.shape[:3]).astype(np.uint8)
+        return outputs.astype(np.float32, copy=False)
 
     @abc.abstractmethod
     def _forward(self, images: np.ndarray) -> np.ndarray:
@@ -69,8 +129,10 @@ class Runner(abc.ABC):
                 "An image to run must be uint8 of shape (height, width, channels). "
                 f"Received: {image.dtype} of shape {image.shape}"
             )
+        multiple, offset, smallest = self.size_rule
         for received, expected in zip(image.shape, self.input_shape, strict=True):
-            if received != expected and (expected is not None or received % self.size_multiple):
+            misfit = (received - offset) % multiple or received < smallest
+            if received != expected and (expected is not None or misfit):
                 raise ValueError(
                     f"The network takes images of shape {self.input_shape} (free sizes in steps of "
                     f"{self.size_multiple} pixels). Received: {image.shape}. "

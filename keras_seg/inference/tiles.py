@@ -1,4 +1,4 @@
-"""Large images by overlapping windows, averaged with weights that favour each window's middle."""
+"""Large images by windows: overlapping and averaged, or, without padding, meeting exactly."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def tiled_probabilities(
     height, width = image.shape[:2]
     padding = [(0, max(0, full - size)) for full, size in zip(window, (height, width), strict=True)]
     image = np.pad(image, [*padding, (0, 0)], mode="edge")
-    weight = np.outer(*(_gaussian(length) for length in window))[..., None]
+    weight = np.outer(*(gaussian(length) for length in window))[..., None]
     total, weights = 0.0, np.zeros((*image.shape[:2], 1), np.float32)
     for top in positions(image.shape[0], window[0]):
         for left in positions(image.shape[1], window[1]):
@@ -41,6 +41,64 @@ def tiled_probabilities(
             total[place] += weight * probabilities
             weights[place] += weight
     return (total / weights)[:height, :width]
+
+
+def overlap_tiled(
+    run: Callable[[np.ndarray], np.ndarray],
+    images: np.ndarray,
+    window: tuple[int, int],
+    margin: tuple[int, int],
+    multiple: int,
+) -> np.ndarray:
+    """The overlap-tile strategy of the U-Net paper: what a network without padding says of images.
+
+    Windows begin a multiple of the network's stride apart, and what lies beyond the image is its
+    mirror image, so that every output pixel is computed from the pixels, and by the poolings, that
+    a run of the whole mirrored image would use.
+
+    Shapes: (B, H, W, C) uint8 → (B, H, W, n), or (B, H, W) from a network that puts out classes.
+
+    Args:
+        run: (B, *window, C) uint8 → its output, which lacks `margin` on each side.
+        margin: (rows, columns) that the output lacks on each side.
+        multiple: stride of the network's deepest map, in pixels.
+    """
+    height, width = images.shape[1:3]
+    tops, lefts = (
+        meeting_positions(size, full - 2 * lost, multiple)
+        for size, full, lost in zip((height, width), window, margin, strict=True)
+    )
+    reach = (tops[-1] + window[0], lefts[-1] + window[1])
+    padding = [
+        (lost, max(0, end - lost - size))
+        for lost, end, size in zip(margin, reach, (height, width), strict=True)
+    ]
+    padded = np.pad(images, [(0, 0), *padding, (0, 0)], mode="reflect")
+    result = None
+    for top in tops:
+        for left in lefts:
+            scores = run(padded[:, top : top + window[0], left : left + window[1]])
+            if result is None:
+                result = np.empty((len(images), height, width, *scores.shape[3:]), scores.dtype)
+            place = result[:, top : top + scores.shape[1], left : left + scores.shape[2]]
+            place[...] = scores[:, : place.shape[1], : place.shape[2]]
+    return result
+
+
+def meeting_positions(size: int, inner: int, multiple: int) -> list[int]:
+    """Where windows begin that put out `inner` pixels each: multiples, which leave no gap.
+
+    Raises: ValueError for a window that puts out less than the stride of the network.
+    """
+    step = inner // multiple * multiple
+    if inner >= size:
+        return [0]
+    if step == 0:
+        raise ValueError(
+            f"Windows must put out at least {multiple} pixels to meet. Received: windows that put "
+            f"out {inner}. Export the network at a larger size."
+        )
+    return list(range(0, size - inner + step, step))
 
 
 def positions(size: int, window: int) -> list[int]:
@@ -61,7 +119,7 @@ def to_probabilities(scores: np.ndarray, head: str, num_classes: int) -> np.ndar
     return exponent / exponent.sum(-1, keepdims=True)
 
 
-def _gaussian(length: int) -> np.ndarray:
+def gaussian(length: int) -> np.ndarray:
     """Weights of a window's rows or columns: 1 in the middle, never quite 0 at the edge."""
     offset = np.arange(length, dtype=np.float32) - (length - 1) / 2
     return np.maximum(np.exp(-0.5 * (offset / (SIGMA * length)) ** 2), 1e-3).astype(np.float32)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_seg import losses, models
 from keras_seg.data.cached import CachedDataset
 from keras_seg.data.pipeline import steps_per_epoch, training_pipeline, validation_pipeline
+from keras_seg.models.sizes import size_rule
 from keras_seg.training import run_folder, strategies
 from keras_seg.training.allocator import keep_freed_memory
 from keras_seg.training.callbacks import (
@@ -29,7 +30,7 @@ from keras_seg.training.history import History
 from keras_seg.training.multi_worker import trainable_by_workers
 from keras_seg.training.network import backbone_layers, build_model, check_classes, open_data
 from keras_seg.training.optimizers import make_optimizer
-from keras_seg.training.outputs import at_image_size, output_losses, output_masks, size_rule
+from keras_seg.training.outputs import at_image_size, output_losses, output_masks
 from keras_seg.training.pictures import DrawOverlays, SaveBest, TensorBoard
 from keras_seg.training.recipe import Recipe
 from keras_seg.training.saved_state import SavedState, remove_unfinished

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_seg import losses
 from keras_seg.layers import Resize
 from keras_seg.metrics import MeanIoU
+from keras_seg.models.sizes import output_margin, probe_size
 
 MAIN = "logits"
 
@@ -81,22 +82,12 @@ def output_masks(model: keras.Model) -> Callable:
     return for_outputs
 
 
-def output_margin(model: keras.Model) -> tuple[int, int]:
-    """(rows, columns) that the outputs lack on each side of the image, for unpadded networks."""
-    if not size_rule(model)[1]:
-        return 0, 0
-    size = _probe_size(model)
-    shapes = model.compute_output_shape((1, *size, model.input.shape[-1]))
-    main = shapes[MAIN] if isinstance(shapes, dict) else shapes
-    return tuple((s - o) // 2 for s, o in zip(size, main[1:3], strict=True))
-
-
 def at_image_size(model: keras.Model) -> keras.Model:
     """The model with outputs of lower resolution resized to its image; shares all weights.
 
     Papers take the loss at the size of the image, wherever the network ends.
     """
-    size, channels = _probe_size(model), model.input.shape[-1]
+    size, channels = probe_size(model), model.input.shape[-1]
     if output_margin(model) != (0, 0):
         return model
     shapes = model.compute_output_shape((1, *size, channels))
@@ -115,21 +106,3 @@ def at_image_size(model: keras.Model) -> keras.Model:
 
 def _resized(output, image, key: str):
     return Resize(dtype="float32", name=f"{key}_at_image_size")(output, like=image)
-
-
-def _probe_size(model: keras.Model) -> tuple[int, int]:
-    """A size that the model takes."""
-    fixed = model.input.shape[1:3]
-    if None not in fixed:
-        return tuple(fixed)
-    multiple, offset, smallest = size_rule(model)
-    side = offset + multiple * max(1, -(-(max(smallest, 128) - offset) // multiple))
-    return side, side
-
-
-def size_rule(model: keras.Model) -> tuple[int, int, int]:
-    """(multiple, offset, smallest) in pixels: the heights and widths that a model takes."""
-    for layer in model.layers:
-        if hasattr(layer, "multiple"):
-            return layer.multiple, layer.offset, layer.smallest
-    return 1, 0, 1

@@ -14,9 +14,9 @@ from keras_seg import models
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.images import colorize, overlay
+from keras_seg.models.sizes import output_margin, size_rule
 from keras_seg.training.history import History
 from keras_seg.training.optimizers import averaged_weights
-from keras_seg.training.outputs import output_margin, size_rule
 
 _Summary = tf.compat.v1.Summary
 GAP = 4

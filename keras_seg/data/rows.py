@@ -1,0 +1,151 @@
+"""Large images by some rows at a time, without the rest in memory."""
+
+from __future__ import annotations
+
+import abc
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from keras_seg.data.arrays import ARRAY_SUFFIX, TIFF_SUFFIXES, with_channels
+from keras_seg.data.images import orientation, read_image
+
+
+class ImageRows(abc.ABC):
+    """An image of which rows are read as they are needed.
+
+    Attributes: `shape`, (height, width, channels) of what `read` gives.
+    """
+
+    shape: tuple[int, int, int]
+
+    @abc.abstractmethod
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Rows start .. stop - 1: (stop - start, W, C) uint8."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Lets go of the file."""
+
+
+class ArrayRows(ImageRows):
+    """Rows of an array (H, W, C) or (H, W) in memory, or of a .npy file mapped into it."""
+
+    def __init__(self, array: np.ndarray, channels: int | None = None, path: Path | None = None):
+        self._array, self._path = array, path
+        self._channels = channels or array.shape[-1]
+        self.shape = (*array.shape[:2], self._channels)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        return with_channels(np.asarray(self._array[start:stop]), self._channels, self._path)
+
+    def close(self) -> None:
+        self._array = None
+
+
+class TiffRows(ImageRows):
+    """Rows of an 8-bit TIFF file of one page, by whichever strips or tiles hold them."""
+
+    def __init__(self, path: Path, channels: int):
+        import tifffile
+
+        self._path, self._channels = path, channels
+        self._file = tifffile.TiffFile(path)
+        page = self._page = self._file.pages[0]
+        self._samples = page.samplesperpixel
+        self.shape = (page.imagelength, page.imagewidth, channels)
+        wide = page.tilewidth if page.is_tiled else page.imagewidth
+        self._tall = page.tilelength if page.is_tiled else page.rowsperstrip
+        self._across = -(-page.imagewidth // wide)
+
+    @staticmethod
+    def takes(page) -> bool:
+        """Whether a page is one plane of 8-bit grey or interleaved colour."""
+        return page.dtype == np.uint8 and page.imagedepth == 1 and page.planarconfig == 1
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        height, width = self.shape[:2]
+        rows = np.zeros((stop - start, width, self._samples), np.uint8)
+        first, last = start // self._tall, (min(stop, height) - 1) // self._tall
+        for index in range(first * self._across, (last + 1) * self._across):
+            self._place(index, rows, start)
+        return with_channels(rows, self._channels, self._path)
+
+    def _place(self, index: int, rows: np.ndarray, start: int) -> None:
+        page, handle = self._page, self._file.filehandle
+        handle.seek(page.dataoffsets[index])
+        content = handle.read(page.databytecounts[index])
+        try:
+            segment, position, _ = page.decode(content, index, jpegtables=page.jpegtables)
+        except Exception as error:  # whatever damaged bytes lead the decoders to
+            raise ValueError(f"{self._path} is cut short or damaged: {error}.") from error
+        if segment is None:  # left out of the file: black
+            return
+        top, left = position[-3:-1]
+        segment = segment[0, : self.shape[0] - top, : self.shape[1] - left]
+        skipped = max(0, start - top)
+        segment = segment[skipped : start + len(rows) - top]
+        into = top + skipped - start
+        rows[into : into + len(segment), left : left + segment.shape[1]] = segment
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def open_rows(path: str | Path, channels: int, *, whole_pixels: int) -> ImageRows:
+    """An image file for reading in rows; the small, and formats that have no rows, are read whole.
+
+    .npy files are mapped, 8-bit TIFF files are read by strips or tiles with tifffile. Other
+    formats are decoded as wholes.
+
+    Args:
+        channels: of the rows; grey and RGB become one another.
+        whole_pixels: images of up to so many pixels are read as wholes.
+
+    Raises: as `read_image`.
+    """
+    path, suffix = Path(path), Path(path).suffix.lower()
+    if suffix == ARRAY_SUFFIX and path.is_file():
+        array = _mapped(path)
+        if array is not None and array.shape[0] * array.shape[1] > whole_pixels:
+            return ArrayRows(array, channels, path)
+    if suffix in TIFF_SUFFIXES and path.is_file() and _area(path) > whole_pixels:
+        rows = _tiff(path, channels)
+        if rows is not None:
+            return rows
+    return ArrayRows(read_image(path, channels))
+
+
+def _mapped(path: Path) -> np.ndarray | None:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception:  # read_image says what is wrong with it
+        return None
+    last = array.ndim == 2 or (array.ndim == 3 and array.shape[2] <= array.shape[0])
+    return array if array.dtype == np.uint8 and array.size and last else None
+
+
+def _area(path: Path) -> int:
+    """Pixels of a picture as its header says; 0 for a file that has none."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # only the header is read here
+    try:
+        with Image.open(path) as picture:
+            return picture.width * picture.height
+    except Exception:  # read_image says what is wrong with it
+        return 0
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _tiff(path: Path, channels: int) -> ImageRows | None:
+    try:
+        import tifffile
+    except ImportError:
+        return None
+    try:
+        with tifffile.TiffFile(path) as file:
+            readable = len(file.pages) == 1 and TiffRows.takes(file.pages[0])
+    except Exception:  # read_image says what is wrong with it
+        return None
+    return TiffRows(path, channels) if readable and orientation(path) == 1 else None
