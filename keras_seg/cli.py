@@ -305,6 +305,26 @@ def predict_verb(
     return REFUSED if result.failed else DONE
 
 
+def report_verb(run: Path, output: Path | None = None, limit: int | None = None) -> int:
+    """Write one HTML page of a run: curves, classes, images, files, recipe.
+
+    Args:
+        run: folder of the run.
+        output: HTML file; by default report.html in the run.
+        limit: look at this many validation images; all by default.
+    """
+    from keras_seg import inference
+    from keras_seg.report.page import write_report
+    from keras_seg.training.run_folder import MODEL_NAME, evaluation_data
+
+    output = output or run / "report.html"
+    runner = inference.load(run / MODEL_NAME)
+    dataset = evaluation_data(run / MODEL_NAME, None, "val", runner.input_shape[2])
+    write_report(run, output, runner, dataset, limit=limit)
+    Console().print(f"Report: {output}", soft_wrap=True)
+    return DONE
+
+
 def verify_verb(data: str, channels: int = 3, json_file: Path | None = None) -> int:
     """Check images and masks: pairs, sizes, values, damage, duplicates, balance.
 
@@ -378,6 +398,7 @@ VERBS = {
     "quantize-aware": quantize_aware_verb,
     "evaluate": evaluate_verb,
     "predict": predict_verb,
+    "report": report_verb,
     "verify-dataset": verify_verb,
     "demo": demo_verb,
     "models": models_verb,

@@ -1,0 +1,81 @@
+"""DeconvNet's prediction by object proposals. Noh, Hong, Han: Learning Deconvolution Network for
+Semantic Segmentation, ICCV 2015, arXiv:1505.04366, section 4.3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_seg.data.resized import resize_image
+from keras_seg.inference.prediction import class_map, network_size, resize_scores, with_channels
+from keras_seg.inference.runner import Runner
+from keras_seg.inference.tiles import positions
+
+SIDE = 224
+"""Height and width that the paper resizes proposals to."""
+COMBINATIONS = {"max": np.maximum, "mean": np.add}
+
+Box = tuple[int, int, int, int]
+
+
+def grid_proposals(size: tuple[int, int], parts: Sequence[int] = (1, 2, 4)) -> list[Box]:
+    """(top, left, bottom, right) windows of 1, 1/2, 1/4 of an image, half of each apart."""
+    boxes = []
+    for part in parts:
+        tall, wide = (max(1, -(-length // part)) for length in size)
+        for top in positions(size[0], tall):
+            boxes += [(top, left, top + tall, left + wide) for left in positions(size[1], wide)]
+    return boxes
+
+
+def predict_by_proposals(
+    runner: Runner,
+    image: np.ndarray,
+    boxes: Sequence[Box] | None = None,
+    *,
+    combination: str = "max",
+) -> np.ndarray:
+    """The mask that the network's answers to many parts of an image give together.
+
+    Each part is resized to the network's size, 224 pixels for one of free size, and its scores
+    back; outside of a part they are 0. The largest score, or their mean, decides each pixel.
+
+    Shapes: (H, W, C) or grey (H, W) uint8 → (H, W) uint8.
+
+    Args:
+        boxes: (top, left, bottom, right) in pixels, such as edge boxes; None for `grid_proposals`.
+        combination: "max" or "mean".
+
+    Differs from the paper: windows of a grid in place of the 50 best of 2,000 edge boxes; no FCN
+    beside it, no conditional random field behind it.
+    Raises: ValueError for a box outside the image, another combination, or a network that puts
+        out no logits of several classes.
+    """
+    if combination not in COMBINATIONS:
+        raise ValueError(
+            f"combination must be one of {tuple(COMBINATIONS)}. Received: {combination!r}"
+        )
+    if runner.card.head != "logits" or any(runner.margin):
+        raise ValueError(
+            "Proposals are joined by the logits of a network with padding. Received: head "
+            f"{runner.card.head!r}, margin {runner.margin}."
+        )
+    image = with_channels(image, runner.input_shape[2])
+    boxes = grid_proposals(image.shape[:2]) if boxes is None else boxes
+    total = None
+    for box in boxes:
+        place = np.s_[box[0] : box[2], box[1] : box[3]]
+        part = image[place]
+        if min(box) < 0 or part.shape[:2] != (box[2] - box[0], box[3] - box[1]) or not part.size:
+            raise ValueError(
+                f"A box is (top, left, bottom, right) within {image.shape[:2]}. Received: {box}"
+            )
+        scores = runner.run(resize_image(part, network_size(runner, (SIDE, SIDE))))
+        scores = resize_scores(scores, part.shape[:2])
+        if total is None:
+            total = np.zeros((*image.shape[:2], scores.shape[-1]), np.float32)
+        total[place] = COMBINATIONS[combination](total[place], scores)
+    if total is None:
+        raise ValueError("There must be at least one box. Received: none.")
+    return class_map(total, "logits")

@@ -1,0 +1,173 @@
+"""`keras-seg report RUN`: one HTML file with all that is known of a run."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.data.images import overlay
+from keras_seg.inference.evaluation import confusion_of, evenly_spread, iou_of
+from keras_seg.inference.runner import Runner
+from keras_seg.names import IGNORE_CLASS
+from keras_seg.report import charts
+
+SHOWN = 3
+"""Best and worst images each."""
+LONGEST = 480
+"""Pixels of the longer side of a picture in the page."""
+STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:0 auto;padding:1rem;color:#222}
+h1,h2{line-height:1.2;overflow-wrap:anywhere} .wide{overflow-x:auto} svg{max-width:100%;height:auto}
+table{border-collapse:collapse} td,th{padding:.25rem .6rem;border-bottom:1px solid #ddd;
+text-align:left}
+.row{display:grid;gap:.5rem;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));
+margin:.5rem 0 1rem} figure{margin:0} img{width:100%;display:block} figcaption{font-size:.8rem}
+pre{background:#f5f5f5;padding:.8rem;overflow-x:auto;font-size:.85rem}
+"""
+ENVIRONMENT = ("keras-seg", "tensorflow", "keras", "numpy", "ai-edge-litert", "onnxruntime")
+
+
+def write_report(
+    run: Path,
+    path: Path,
+    runner: Runner,
+    dataset: SegmentationDataset,
+    *,
+    limit: int | None = None,
+) -> None:
+    """Writes the page; it refers to no other file, and all names in it are escaped.
+
+    Args:
+        run: folder of the run.
+        runner: of its model. dataset: its validation images.
+        limit: look at this many images, evenly spread; all by default.
+
+    Raises: OSError if the page cannot be written.
+    """
+    confusion, scores = _looked_at(runner, dataset, limit)
+    iou, names = iou_of(confusion), dataset.classes.names
+    by_class = {
+        name: None if np.isnan(value) else float(value)
+        for name, value in zip(names, iou, strict=True)
+    }
+    mean = float(np.nanmean(iou)) if confusion.sum() else float("nan")
+    parts = [f"<p>{len(scores)} images of {_text(dataset.name)}: mIoU {100 * mean:.2f} %</p>"]
+    log = run / "log.jsonl"
+    rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    if rows:
+        parts.append(f"<h2>Learning curves</h2>{charts.curves(rows)}")
+    parts.append(f"<h2>IoU of each class</h2>{charts.bars(by_class)}")
+    parts.append(f"<h2>Confusion, % of each true class</h2>{charts.matrix(confusion, names)}")
+    order = sorted(scores, key=lambda index: scores[index])
+    worst = order[:SHOWN]
+    best = [index for index in order[::-1][:SHOWN] if index not in worst]
+    for title, chosen in (("Best images", best), ("Worst images", worst)):
+        parts.append(f"<h2>{title}</h2>")
+        parts += [_pictures(runner, dataset, index, scores[index]) for index in chosen]
+    parts.append(f"<h2>Files</h2>{_exports(run)}")
+    recipe = run / "recipe.yaml"
+    if recipe.exists():
+        parts.append(f"<h2>Recipe</h2><pre>{_text(recipe.read_text())}</pre>")
+    parts.append(f"<h2>Environment of this report</h2>{_environment()}")
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(_page(f"{run.resolve().name}: {runner.card.network or 'model'}", parts))
+    part.replace(path)
+
+
+def _looked_at(runner, dataset, limit) -> tuple[np.ndarray, dict[int, float]]:
+    """Counts of all images, and the mIoU of each image that has a labelled pixel."""
+    confusion, scores = np.zeros((len(dataset.classes),) * 2, np.int64), {}
+    for index in evenly_spread(len(dataset), limit):
+        sample = dataset[index]
+        found = confusion_of(sample, runner.predict(sample.image), len(dataset.classes))
+        confusion += found
+        if found.sum():
+            scores[index] = float(np.nanmean(iou_of(found)))
+    return confusion, scores
+
+
+def _pictures(runner: Runner, dataset: SegmentationDataset, index: int, score: float) -> str:
+    sample = dataset[index]
+    mask = runner.predict(sample.image)
+    wrong = (mask != sample.mask) & (sample.mask != IGNORE_CLASS)
+    grey = np.repeat(sample.image[..., :3].mean(-1, keepdims=True), 3, -1) * 0.6
+    errors = np.where(wrong[..., None], [230, 40, 40], grey).astype(np.uint8)
+    shown = {
+        "image": np.broadcast_to(
+            sample.image[..., : 3 if sample.image.shape[-1] >= 3 else 1], (*mask.shape, 3)
+        ),
+        "truth": overlay(sample.image, sample.mask, dataset.classes),
+        "prediction": overlay(sample.image, mask, dataset.classes),
+        "errors": errors,
+    }
+    figures = "".join(
+        f'<figure><img alt="{title}" src="{_data_url(pixels)}"><figcaption>{title}</figcaption>'
+        "</figure>"
+        for title, pixels in shown.items()
+    )
+    return f'<p>{_text(sample.name)}: mIoU {100 * score:.1f} %</p><div class="row">{figures}</div>'
+
+
+def _exports(run: Path) -> str:
+    """The model files of a run, with what the export reports beside them say."""
+    reports = {}
+    for path in sorted(run.glob("*.json")):
+        try:
+            record = json.loads(path.read_text())
+            reports[Path(record["path"]).name] = record
+        except (ValueError, KeyError, TypeError):
+            continue  # another JSON file
+    lines = []
+    for path in sorted(run.iterdir()):
+        if path.suffix not in (".keras", ".tflite", ".onnx"):
+            continue
+        record = reports.get(path.name, {})
+        gate = record.get("gate") or {}
+        sides = gate.get("comparison", {}).get("evaluations", {})
+        side = sides.get(path.suffix[1:], {})
+        latency = side.get("latency_ms_median")
+        cells = (
+            path.name,
+            f"{path.stat().st_size / 1e6:.2f} MB",
+            "" if latency is None else f"{latency:.1f} ms",
+            record.get("accuracy", ""),
+        )
+        lines.append("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in cells) + "</tr>")
+    head = "<tr><th>file</th><th>size</th><th>latency</th><th>accuracy kept</th></tr>"
+    return f'<div class="wide"><table>{head}{"".join(lines)}</table></div>'
+
+
+def _environment() -> str:
+    facts = {"Python": platform.python_version(), "system": platform.platform()}
+    facts |= {name: version(name) for name in ENVIRONMENT}
+    lines = (f"<tr><td>{_text(k)}</td><td>{_text(v)}</td></tr>" for k, v in facts.items())
+    return f'<div class="wide"><table>{"".join(lines)}</table></div>'
+
+
+def _data_url(pixels: np.ndarray) -> str:
+    picture, file = Image.fromarray(np.ascontiguousarray(pixels)), io.BytesIO()
+    picture.thumbnail((LONGEST, LONGEST))
+    picture.save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _page(title: str, parts: list[str]) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{_text(title)}</title><style>{STYLE}</style></head><body>"
+        f"<h1>{_text(title)}</h1>{''.join(parts)}</body></html>\n"
+    )
+
+
+def _text(value) -> str:
+    return html.escape(str(value))

@@ -1,0 +1,47 @@
+"""The page of a run stands by itself, and nothing in it is taken for markup."""
+
+import json
+import re
+
+import numpy as np
+
+from keras_seg.data.classes import ClassTable
+from keras_seg.report.page import write_report
+from tests.colour_blocks import ColourBlocks
+from tests.test_inference import Stub, darkness
+
+
+def test_page_is_one_escaped_file_with_every_part(tmp_path):
+    run = tmp_path / "<b>run"
+    run.mkdir()
+    rows = [
+        {"epoch": n, "loss": 2 / n, "val_loss": 3 / n, "mean_iou": 0.1 * n, "val_mean_iou": 0.2}
+        for n in (1, 2)
+    ]
+    (run / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (run / "recipe.yaml").write_text("data: <script>alert(1)</script>\n")
+    (run / "model.tflite").write_bytes(bytes(1_500_000))
+    side = {"latency_ms_median": 12.34}
+    gate = {"comparison": {"evaluations": {"tflite": side}}}
+    record = {"path": str(run / "model.tflite"), "gate": gate, "accuracy": "mIoU 80 % <kept>"}
+    (run / "model.json").write_text(json.dumps(record))
+    (run / "other.json").write_text("[]")
+    data = ColourBlocks(length=9)
+    data.classes = ClassTable(("a<script>", "b$x_", "c&"))
+    write_report(run, run / "report.html", Stub(darkness), data)
+    page = (run / "report.html").read_text()
+    for part in ("Learning curves", "IoU of each class", "Confusion", "Best images", "Files"):
+        assert part in page
+    for text in ("1.50 MB", "12.3 ms", "mIoU 80 % &lt;kept&gt;", "&lt;script&gt;alert(1)"):
+        assert text in page
+    assert "<script" not in page and "<b>run" not in page
+    links = re.findall(r"(?:src|href)=\"([^\"#]+)", page)
+    assert links and all(link.startswith("data:image/png") for link in links)
+    truth = np.concatenate([sample.mask[sample.mask != 255] for sample in data])
+    found = np.concatenate(
+        [Stub(darkness).predict(s.image)[s.mask != 255] for s in data], axis=None
+    )
+    iou = [
+        ((truth == k) & (found == k)).sum() / ((truth == k) | (found == k)).sum() for k in range(3)
+    ]
+    assert f"mIoU {100 * np.mean(iou):.2f} %" in page
