@@ -325,6 +325,33 @@ def report_verb(run: Path, output: Path | None = None, limit: int | None = None)
     return DONE
 
 
+def web_verb(
+    file: Path,
+    output: Path = Path("site"),
+    sample: Path | None = None,
+    runtime: Path | None = None,
+    sizing: Literal["auto", "resize", "tile"] = "auto",
+) -> int:
+    """Write a static page that runs a .tflite or .onnx file in the browser.
+
+    Args:
+        file: the exported model, of a fixed size.
+        output: folder of the page; one that this verb wrote before is replaced.
+        sample: picture that the page offers to try; drawn shapes by default.
+        runtime: node_modules folder with the JavaScript runtime; by default npm brings it.
+        sizing: how images meet the network's size.
+    """
+    from keras_seg.web import write_site
+
+    write_site(file, output, sample=sample, runtime=runtime, sizing=sizing)
+    Console().print(
+        f"{output}: a page for any static server. Try it: python -m http.server -d {output}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return DONE
+
+
 def verify_verb(data: str, channels: int = 3, json_file: Path | None = None) -> int:
     """Check images and masks: pairs, sizes, values, damage, duplicates, balance.
 
@@ -399,6 +426,7 @@ VERBS = {
     "evaluate": evaluate_verb,
     "predict": predict_verb,
     "report": report_verb,
+    "web": web_verb,
     "verify-dataset": verify_verb,
     "demo": demo_verb,
     "models": models_verb,

@@ -66,7 +66,7 @@ def test_rooms_import_only_from_floors_below(monkeypatch):
         {"checkpoints"},
         {"training", "inference"},
         {"export"},
-        {"report", "demo", "overview"},
+        {"report", "demo", "overview", "web"},
         {"cli"},
     ]
     floor_of = {room: i for i, rooms in enumerate(floors) for room in rooms}

@@ -54,7 +54,7 @@ class TFLiteRunner(Runner):
             self._interpreter.resize_tensor_input(image["index"], images.shape, strict=True)
             self._interpreter.allocate_tensors()
             image, output = self._details()
-        self._interpreter.set_tensor(image["index"], _quantized(images, image))
+        self._interpreter.set_tensor(image["index"], quantized(images, image))
         self._interpreter.invoke()
         result = self._interpreter.get_tensor(output["index"])
         return result if self.card.head == "argmax" else _dequantized(result, output)
@@ -90,7 +90,7 @@ def _interpreter(path: Path, threads: int):
     return interpreter
 
 
-def _quantized(images: np.ndarray, detail: dict) -> np.ndarray:
+def quantized(images: np.ndarray, detail: dict) -> np.ndarray:
     """uint8 pixels in the type of an input tensor: value = pixel / scale + zero point."""
     dtype, (scale, zero_point) = detail["dtype"], detail["quantization"]
     if scale == 0 or (dtype == np.uint8 and (scale, zero_point) == (1, 0)):

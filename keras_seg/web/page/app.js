@@ -1,0 +1,197 @@
+// The page: where pictures come from, and how their masks are shown.
+
+import { predictMask, withoutAlpha } from "./mask.js";
+import { loadNetwork } from "./network.js";
+
+const element = (id) => document.getElementById(id);
+const canvas = element("picture");
+const context = canvas.getContext("2d", { willReadFrequently: true });
+
+export const state = { card: null, run: null, mask: null, size: null, picture: null, runs: 0 };
+let camera = null;
+let busy = false;
+
+function say(text, isError = false) {
+  element("status").textContent = text;
+  element("status").classList.toggle("error", isError);
+}
+
+async function start() {
+  try {
+    state.card = await (await fetch("model.json")).json();
+    showLegend(state.card.classes);
+    element("network").textContent = [state.card.network ?? "network", `${state.card.width} × ${state.card.height}`, state.card.format].join(" · ");
+    say("Loading the network …");
+    state.run = await loadNetwork(state.card);
+    for (const control of document.querySelectorAll("[data-waits]")) control.disabled = false;
+    say("Ready. Choose a picture.");
+  } catch (error) {
+    say(`The network could not be loaded: ${error.message ?? error}`, true);
+  }
+}
+
+function showLegend({ names, colors }) {
+  names.forEach((name, i) => {
+    const item = document.createElement("li");
+    const patch = document.createElement("span");
+    const share = document.createElement("span");
+    patch.className = "patch";
+    patch.style.backgroundColor = `rgb(${colors[i].join(" ")})`;
+    share.className = "share";
+    const label = document.createElement("span");
+    label.className = "name";
+    label.textContent = name; // as text: a class may be called like a tag
+    item.append(patch, label, share);
+    element("legend").append(item);
+  });
+}
+
+function showShares() {
+  const counts = new Array(state.card.classes.names.length).fill(0);
+  for (const value of state.mask) counts[value]++;
+  document.querySelectorAll("#legend .share").forEach((share, i) => {
+    share.textContent = `${((100 * counts[i]) / state.mask.length).toFixed(1)} %`;
+  });
+}
+
+// Reads a picture's pixels without its colour profile, upright, on white where it is transparent.
+async function pixelsOf(source) {
+  const bitmap = source instanceof Blob ? await createImageBitmap(source, { colorSpaceConversion: "none" }) : source;
+  const width = bitmap.videoWidth ?? bitmap.width;
+  const height = bitmap.videoHeight ?? bitmap.height;
+  const scratch = new OffscreenCanvas(width, height);
+  const drawing = scratch.getContext("2d", { willReadFrequently: true });
+  drawing.fillStyle = "white";
+  drawing.fillRect(0, 0, width, height);
+  drawing.drawImage(bitmap, 0, 0);
+  return drawing.getImageData(0, 0, width, height);
+}
+
+async function segment(source) {
+  if (busy || !state.run) return;
+  busy = true;
+  try {
+    const picture = await pixelsOf(source);
+    if (!camera) {
+      say("Working …");
+      await new Promise((resolve) => setTimeout(resolve)); // lets the page paint first
+    }
+    const size = [picture.height, picture.width];
+    const pixels = withoutAlpha(picture.data, state.card.channels);
+    let milliseconds = 0;
+    let passes = 0;
+    const timed = async (part) => {
+      const begin = performance.now();
+      const scores = await state.run(part);
+      milliseconds += performance.now() - begin;
+      passes++;
+      return scores;
+    };
+    const begin = performance.now();
+    state.mask = await predictMask(timed, state.card, pixels, size);
+    const total = performance.now() - begin;
+    Object.assign(state, { picture, size });
+    element("time").textContent = `${milliseconds.toFixed(1)} ms network${passes > 1 ? ` (${passes} windows)` : ""}, ${total.toFixed(1)} ms in all`;
+    show();
+    showShares();
+    say(`${picture.width} × ${picture.height} pixels, computed on this device.`);
+    element("save").disabled = false;
+    state.runs++;
+  } catch (error) {
+    say(`This picture could not be segmented: ${error.message ?? error}`, true);
+  } finally {
+    busy = false;
+  }
+}
+
+function show() {
+  if (!state.picture) return;
+  const opacity = element("opacity").value / 100;
+  const { colors } = state.card.classes;
+  const { width, height, data } = state.picture;
+  const blended = new ImageData(width, height);
+  for (let i = 0; i < state.mask.length; i++) {
+    const color = colors[state.mask[i]];
+    for (let c = 0; c < 3; c++) {
+      blended.data[4 * i + c] = Math.round(data[4 * i + c] * (1 - opacity) + color[c] * opacity);
+    }
+    blended.data[4 * i + 3] = 255;
+  }
+  canvas.width = width;
+  canvas.height = height;
+  context.putImageData(blended, 0, 0);
+  canvas.hidden = false;
+  element("hint").hidden = true;
+}
+
+// The mask as a grey PNG whose pixels are class numbers.
+function save() {
+  const [height, width] = state.size;
+  const scratch = new OffscreenCanvas(width, height);
+  const mask = new ImageData(width, height);
+  state.mask.forEach((value, i) => mask.data.set([value, value, value, 255], 4 * i));
+  scratch.getContext("2d").putImageData(mask, 0, 0);
+  scratch.convertToBlob({ type: "image/png" }).then((blob) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = "mask.png";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  });
+}
+
+async function toggleCamera() {
+  if (camera) return stopCamera();
+  try {
+    const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+    camera = document.createElement("video");
+    Object.assign(camera, { srcObject: stream, muted: true, playsInline: true });
+    await camera.play();
+    element("camera").textContent = "Stop camera";
+    followCamera(camera);
+  } catch (error) {
+    stopCamera();
+    say(`The camera cannot be used: ${error.message ?? error}. Pages need https or localhost for it.`, true);
+  }
+}
+
+async function followCamera(video) {
+  while (camera === video) {
+    await segment(video);
+    await new Promise(requestAnimationFrame);
+  }
+}
+
+function stopCamera() {
+  for (const track of camera?.srcObject?.getTracks() ?? []) track.stop();
+  camera = null;
+  element("camera").textContent = "Camera";
+}
+
+function take(file) {
+  stopCamera();
+  if (file) segment(file);
+}
+
+element("file").addEventListener("change", (event) => {
+  take(event.target.files[0]);
+  event.target.value = ""; // so that the same file can be chosen again
+});
+element("choose").addEventListener("click", () => element("file").click());
+element("sample").addEventListener("click", async () => take(await (await fetch("sample.png")).blob()));
+element("camera").addEventListener("click", toggleCamera);
+element("save").addEventListener("click", save);
+element("opacity").addEventListener("input", show);
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  document.body.classList.add("dragging");
+});
+document.addEventListener("dragleave", () => document.body.classList.remove("dragging"));
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  document.body.classList.remove("dragging");
+  take(event.dataTransfer.files[0]);
+});
+navigator.serviceWorker?.register("worker.js").catch(() => {}); // the page works without it, online
+
+start();
