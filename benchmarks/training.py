@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--torch-python", type=Path, help="interpreter with PyTorch")
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each turn")
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--without", nargs="*", default=[], help="set-ups of Keras to leave out")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -77,6 +78,7 @@ def measure(options) -> dict:
                 {"network": network, **shared, **setup},
             )
             for name, setup in KERAS.items()
+            if name not in options.without
         }
         if options.torch_python and network == "unet":
             for name, setup in TORCH.items():

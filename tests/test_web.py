@@ -15,7 +15,7 @@ from keras_seg import export, inference
 from keras_seg.card import ModelCard
 from keras_seg.cli import main
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.images import read_image
+from keras_seg.data.images import read_mask
 from keras_seg.data.resized import resize_image
 from keras_seg.inference.prediction import resize_scores
 from keras_seg.models import files
@@ -51,7 +51,7 @@ def exported(tmp_path_factory):
     def make(name):
         options = dict(MODELS[name])
         if "quantize" in options:
-            options["data"] = data
+            options["calibration"] = data
         export.export(folder / "model.keras", folder / name, input_shape=(*SIZE, 3), **options)
         return folder / name
 
@@ -327,7 +327,7 @@ def test_page_in_use(browser, served, exported, tmp_path):
     with page.expect_download() as download:
         page.click("#save")
     saved = download.value.path().rename(tmp_path / "mask.png")
-    assert (read_image(saved, 1)[..., 0] == mask).all()
+    assert (read_mask(saved) == mask).all()
     mask_of(page, lambda: page.click("#camera"))
     page.click("#camera")
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390

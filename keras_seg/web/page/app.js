@@ -2,6 +2,7 @@
 
 import { predictMask, withoutAlpha } from "./mask.js";
 import { loadNetwork } from "./network.js";
+import { palettePng } from "./png.js";
 
 const element = (id) => document.getElementById(id);
 const canvas = element("picture");
@@ -125,19 +126,14 @@ function show() {
 }
 
 // The mask as a grey PNG whose pixels are class numbers.
-function save() {
+async function save() {
   const [height, width] = state.size;
-  const scratch = new OffscreenCanvas(width, height);
-  const mask = new ImageData(width, height);
-  state.mask.forEach((value, i) => mask.data.set([value, value, value, 255], 4 * i));
-  scratch.getContext("2d").putImageData(mask, 0, 0);
-  scratch.convertToBlob({ type: "image/png" }).then((blob) => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = "mask.png";
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  });
+  const blob = await palettePng(state.mask, width, height, state.card.classes.colors);
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = "mask.png";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
 async function toggleCamera() {
