@@ -16,7 +16,8 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGES = [path for path in sorted(DOCS.rglob("*.md")) if PYTHON.search(path.read_text())]
-LONG = {"training", "quantization", "edge", "index"}  # they train and export
+QUICK = {"adding_a_network", "unet", "unetplusplus", "resunet", "icnn", "danet"}
+"""Pages that build small networks alone; others train, export or build large ones."""
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ LONG = {"training", "quantization", "edge", "index"}  # they train and export
         pytest.param(
             path,
             id=str(path.relative_to(DOCS).with_suffix("")),
-            marks=[pytest.mark.slow] if path.parent == DOCS and path.stem in LONG else [],
+            marks=[] if path.stem in QUICK else [pytest.mark.slow],
         )
         for path in PAGES
     ],

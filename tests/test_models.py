@@ -15,6 +15,39 @@ MASK = np.random.default_rng(1).integers(0, 3, (2, *TINY_SIZE)).astype("int32")
 every_model = pytest.mark.parametrize("name", models.list_models())
 
 
+COMPILE_LONG = {"danet", "deconvnet", "gridnet", "hrnet", "ocrnet", "resunetplusplus"}
+"""Networks whose training step XLA compiles for half a minute and more."""
+
+
+# SGD, since the graph of Adam takes minutes to build for networks with many weights
+@pytest.mark.parametrize(
+    ("name", "policy", "xla"),
+    [
+        pytest.param(
+            name,
+            policy,
+            xla,
+            marks=[pytest.mark.slow] if xla and name in COMPILE_LONG else [],
+        )
+        for name in models.list_models()
+        for policy, xla in (("float32", "auto"), ("mixed_float16", False))
+    ],
+)
+def test_fit_lowers_the_loss_and_keeps_float32_outputs(name, policy, xla):
+    keras.config.set_dtype_policy(policy)
+    try:
+        keras.utils.set_random_seed(0)
+        model = models.build(name, (*TINY_SIZE, 3), 3, **models.find(name).tiny)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.output.dtype == "float32"
+    scores = [metrics.MeanIoU(3)]
+    model.compile("sgd", losses.CrossEntropy(), metrics=scores, jit_compile=xla)
+    before = model.evaluate(IMAGE, MASK, verbose=0)[0]
+    history = model.fit(IMAGE, MASK, epochs=8, verbose=0, shuffle=False).history["loss"]
+    assert np.isfinite(before) and history[-1] < history[0]
+
+
 @every_model
 class TestEveryModel:
     def test_mask_has_the_size_of_the_image(self, name, tiny_model):
@@ -45,22 +78,6 @@ class TestEveryModel:
         model.save(tmp_path / "m.keras")
         loaded = keras.saving.load_model(tmp_path / "m.keras", safe_mode=True)
         np.testing.assert_array_equal(model(IMAGE), loaded(IMAGE))
-
-    # SGD, since the graph of Adam takes minutes to build for networks with many weights
-    @pytest.mark.parametrize(("policy", "xla"), [("float32", "auto"), ("mixed_float16", False)])
-    def test_fit_lowers_the_loss_and_keeps_float32_outputs(self, name, policy, xla):
-        keras.config.set_dtype_policy(policy)
-        try:
-            keras.utils.set_random_seed(0)
-            model = models.build(name, (*TINY_SIZE, 3), 3, **models.find(name).tiny)
-        finally:
-            keras.config.set_dtype_policy("float32")
-        assert model.output.dtype == "float32"
-        scores = [metrics.MeanIoU(3)]
-        model.compile("sgd", losses.CrossEntropy(), metrics=scores, jit_compile=xla)
-        before = model.evaluate(IMAGE, MASK, verbose=0)[0]
-        history = model.fit(IMAGE, MASK, epochs=8, verbose=0, shuffle=False).history["loss"]
-        assert np.isfinite(before) and history[-1] < history[0]
 
     def test_gradients_reach_every_trainable_weight(self, name, tiny_model):
         import tensorflow as tf
