@@ -275,12 +275,17 @@ def mask_of(page, act):
     """The page's mask after something that makes it segment."""
     runs = page.evaluate("async () => (await import('./app.js')).state.runs")
     act()
-    page.wait_for_function(
-        f"async () => (await import('./app.js')).state.runs > {runs}", timeout=60_000
-    )
+    # a loop, because wait_for_function takes the promise of an async function for an answer
     values, size = page.evaluate(
-        "async () => { const { state } = await import('./app.js');"
-        " return [Array.from(state.mask), state.size]; }"
+        """async (runs) => {
+            const { state } = await import('./app.js');
+            for (let waited = 0; state.runs <= runs; waited++) {
+                if (waited > 3000) throw Error(document.getElementById('status').innerText);
+                await new Promise((resolve) => setTimeout(resolve, 20));
+            }
+            return [Array.from(state.mask), state.size];
+        }""",
+        runs,
     )
     return np.array(values, np.uint8).reshape(size)
 
