@@ -3,7 +3,7 @@
     python -m benchmarks.readme
 
 Rewrites the lines between the two comments that name this module. A result that has not been
-measured leaves its cell empty.
+measured leaves its cell empty, and a column of such cells is left out.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def table() -> str:
                 _kept(edge.get("networks", {}).get(name, {}).get("rows", {})),
             )
         )
-    return common.markdown_table(HEADER, rows)
+    shown = [column for column in zip(HEADER, *rows, strict=True) if any(column[1:])]
+    header, *rows = zip(*shown, strict=True)
+    return common.markdown_table(header, rows)
 
 
 def _record(name: str) -> dict:
