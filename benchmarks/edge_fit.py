@@ -21,7 +21,8 @@ from keras_seg.data.pipeline import training_pipeline
 from keras_seg.data.resized import ResizedDataset
 from keras_seg.export import quantization_aware
 from keras_seg.models import ModelCard
-from keras_seg.training.outputs import at_image_size, output_losses, output_masks, size_rule
+from keras_seg.models.sizes import size_rule
+from keras_seg.training.outputs import at_image_size, output_losses, output_masks
 from keras_seg.training.recipe import RECIPE_NAME, Recipe
 from keras_seg.training.run_folder import MODEL_NAME
 
