@@ -29,6 +29,8 @@ NETWORKS = ("unet", "deeplabv3plus")
 KERAS = {
     "float32": {},
     "float32, memory as glibc gives it": {"keep_memory": False},
+    "float32, batch norm of Keras": {"fused": False},
+    "float32, oneDNN": {"onednn": True},
     "mixed float16": {"policy": "mixed_float16"},
     "mixed bfloat16": {"policy": "mixed_bfloat16"},
     "XLA": {"jit": True},
@@ -38,6 +40,9 @@ TOO_SLOW = 4.0
 SLOW_S = 40.0
 KEPT_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 """Environment by which glibc does for PyTorch what `keras_seg.training` has it do for Keras."""
+ONEDNN = {"TF_ENABLE_ONEDNN_OPTS": "1"}
+"""Environment by which TensorFlow takes oneDNN's operators where it does not by itself: without
+AVX-512."""
 TORCH_WORKER = Path(__file__).with_name("torch_unet.py")
 
 
@@ -76,6 +81,7 @@ def measure(options) -> dict:
             f"Keras {name}": Worker(
                 [sys.executable, "-m", "benchmarks.training", "--worker"],
                 {"network": network, **shared, **setup},
+                ONEDNN if setup.get("onednn") else None,
             )
             for name, setup in KERAS.items()
             if name not in options.without
@@ -188,16 +194,21 @@ def keras_worker(
     policy: str | None = None,
     jit: bool = False,
     keep_memory: bool = True,
+    fused: bool = True,
+    onednn: bool = False,
 ):
+    del onednn  # the environment has it
     import keras
     import numpy as np
     import tensorflow as tf
 
-    from keras_seg import models
+    from keras_seg import layers, models
     from keras_seg.training import keep_freed_memory, output_losses
 
     if keep_memory:  # as `train` does
         keep_freed_memory()
+    if not fused:
+        layers.BatchNormalization.call = keras.layers.BatchNormalization.call
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     if policy:
         keras.config.set_dtype_policy(policy)

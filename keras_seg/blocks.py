@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_seg.layers import CropOrPad, Preprocessing, Resize, SizeGuard
+from keras_seg.layers import BatchNormalization, CropOrPad, Preprocessing, Resize, SizeGuard
 
 BATCH_NORM_EPSILON = 1e-5
 """PyTorch's value, with which nearly all published segmentation weights were trained."""
@@ -42,7 +42,7 @@ def image_input(
 
 
 def batch_norm(x, *, name: str, epsilon: float = BATCH_NORM_EPSILON):
-    return layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, epsilon=epsilon, name=name)(x)
+    return BatchNormalization(momentum=BATCH_NORM_MOMENTUM, epsilon=epsilon, name=name)(x)
 
 
 def conv_bn_act(

@@ -8,6 +8,7 @@ import keras
 from keras import layers
 
 from keras_seg.blocks import BATCH_NORM_MOMENTUM
+from keras_seg.layers import BatchNormalization
 
 CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 POOLINGS = (layers.MaxPooling2D, layers.AveragePooling2D)
@@ -18,9 +19,9 @@ def dilate(model: keras.Model, output_stride: int, *, padded: Collection[str] = 
 
     Every stride beyond it becomes 1 and the convolutions behind it are dilated instead, so that
     each kernel sees the same pixels as before. A ZeroPadding2D before such a convolution becomes
-    symmetric, by the dilated radius. Poolings keep their window. Batch norms get this package's
-    momentum: MobileNetV2's own 0.999 would need thousands of steps before the averages mean
-    anything.
+    symmetric, by the dilated radius. Poolings keep their window. Batch norms become this package's
+    own, with its momentum: MobileNetV2's 0.999 would need thousands of steps before the averages
+    mean anything.
 
     padded: names of convolutions without padding that get some, so that a map at stride s has the
         size of the image over s.
@@ -50,6 +51,7 @@ def dilate(model: keras.Model, output_stride: int, *, padded: Collection[str] = 
             config["strides"] = (1, 1)
         elif isinstance(layer, layers.BatchNormalization):
             config["momentum"] = BATCH_NORM_MOMENTUM
+            return BatchNormalization.from_config(config)
         elif isinstance(layer, layers.ZeroPadding2D):
             (follower,) = (node.operation for node in layer._outbound_nodes)
             if isinstance(follower, CONVOLUTIONS) and strides[follower.name][1] > output_stride:

@@ -1,6 +1,7 @@
 """Keras layers with state or a rule of their own, one idea a file."""
 
 from keras_seg.layers.attention import ChannelAttention, PositionAttention
+from keras_seg.layers.batch_normalization import BatchNormalization
 from keras_seg.layers.channel_normalization import ChannelNormalization
 from keras_seg.layers.crop_or_pad import CropOrPad
 from keras_seg.layers.edge_padding import EdgePadding2D
@@ -26,6 +27,7 @@ from keras_seg.layers.total_dropout import TotalDropout
 from keras_seg.layers.window import CutWindow, PasteWindow
 
 __all__ = [
+    "BatchNormalization",
     "ChannelAttention",
     "ChannelNormalization",
     "CropOrPad",
