@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from keras_seg import inference
 from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.drafts import draft_of
 from keras_seg.export.audit import Audit, audit
 from keras_seg.export.errors import ExportError
 from keras_seg.export.gate import GateResult, judge
@@ -30,9 +30,7 @@ def publish(
 ) -> tuple[Audit, GateResult | None]:
     """Writes the file beside its place, proves it there, and only then gives it its name."""
     path, result = request.path, None
-    # a folder, since a temporary file could be read by nobody else once it has its name
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
-        draft = Path(folder) / path.name
+    with draft_of(path) as draft:
         draft.write_bytes(content)
         # first, as some files end a process that runs them
         found = _audited(draft, source, request)

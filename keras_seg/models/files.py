@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import keras
 
 from keras_seg import layers  # noqa: F401  (registers the layers that the files name)
 from keras_seg.card import CARD_NAME, ModelCard
+from keras_seg.drafts import draft_of
 
 
 def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
@@ -22,8 +22,7 @@ def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
     path = Path(path)
     if path.suffix != ".keras":
         raise ValueError(f"A model is saved to a file ending in .keras. Received: {path}")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
-        part = Path(folder) / path.name
+    with draft_of(path) as part:
         keras.Model(model.inputs, model.output, name=model.name).save(part)
         with zipfile.ZipFile(part, "a") as archive:
             archive.writestr(CARD_NAME, card.to_json())

@@ -9,6 +9,7 @@ from pathlib import Path
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.open import open_dataset
+from keras_seg.drafts import clear_abandoned
 from keras_seg.training.recipe import RECIPE_NAME, Recipe
 from keras_seg.training.records import differences, to_record
 
@@ -49,8 +50,7 @@ def prepare(recipe: Recipe, *, writes: bool = True) -> Path:
     else:
         _check_same(recipe, folder)
     if writes:
-        for part in folder.glob(f".{Path(MODEL_NAME).stem}-*"):  # of a process that was killed
-            shutil.rmtree(part, ignore_errors=True)
+        clear_abandoned(folder / MODEL_NAME)
         path = folder / RECIPE_NAME
         part = path.with_name(f".{RECIPE_NAME}.part")
         part.write_text(recipe.to_yaml())
