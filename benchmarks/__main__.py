@@ -67,6 +67,9 @@ BENCHMARKS = (
     Benchmark("attention"),
     Benchmark("data"),
     Benchmark("training", takes=("torch_python",)),
+    Benchmark("peers", takes=("torch_python",)),
+    Benchmark("scale"),
+    Benchmark("profiles"),
     Benchmark("edge", takes=("runs",), needs=("data",)),
 )
 
