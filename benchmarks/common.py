@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+
+from benchmarks import schema
 
 RESULTS = Path("benchmarks/results")
 
@@ -54,15 +58,20 @@ def milliseconds(run: Callable[[], object]) -> float:
 
 
 def interleaved(
-    samplers: Mapping[str, Callable[[], float]], *, repeats: int, warm_up: int = 2
+    samplers: Mapping[str, Callable[[], float]],
+    *,
+    repeats: int,
+    warm_up: int = 2,
+    reference: str | None = None,
 ) -> dict[str, dict]:
     """Takes one sample of each in turn, so that the noise of the machine meets all alike.
 
     Args:
         samplers: name → function that runs once and returns its milliseconds; `warm_up` first
             calls of each do not count.
+        reference: the name that ratios are to; None for no ratios.
 
-    Returns: name → median_ms, p90_ms and samples.
+    Returns: name → median_ms, p90_ms, samples and, with a reference, ratio.
     """
     samples = {name: [] for name in samplers}
     for repeat in range(-warm_up, repeats):
@@ -70,15 +79,54 @@ def interleaved(
             took = sample()
             if repeat >= 0:
                 samples[name].append(took)
-    return {name: summary(values) for name, values in samples.items()}
+    return summaries(samples, reference)
 
 
-def summary(samples_ms: Sequence[float]) -> dict:
+def summaries(
+    samples: Mapping[str, Sequence[float]], reference: str | None = None, unit: str = "ms"
+) -> dict[str, dict]:
+    """The `summary` of each, and of samples taken in turn the ratio to the reference.
+
+    A ratio is the median over the rounds of what each took as a part of what the reference took in
+    the same round: the machine changes its pace between rounds more than within one.
+    """
+    found = {name: summary(values, unit) for name, values in samples.items()}
+    base = samples.get(reference)
+    for name, values in samples.items():
+        if base is not None and len(values) == len(base):
+            ratio = float(np.median(np.divide(values, base)))
+            found[name] |= {"ratio": round(ratio, 4), "ratio_to": reference}
+    return found
+
+
+def summary(samples: Sequence[float], unit: str = "ms") -> dict:
+    """Median and 90th percentile, their keys ending in the unit, and the number of samples."""
     return {
-        "median_ms": round(float(np.median(samples_ms)), 3),
-        "p90_ms": round(float(np.percentile(samples_ms, 90)), 3),
-        "samples": len(samples_ms),
+        f"median_{unit}": round(float(np.median(samples)), 3),
+        f"p90_{unit}": round(float(np.percentile(samples, 90)), 3),
+        "samples": len(samples),
     }
+
+
+def parser(about: str, quick: str) -> argparse.ArgumentParser:
+    """A parser with the words that every benchmark understands: --quick, --threads, --output.
+
+    Args:
+        about: the module's docstring, of which the first line is shown.
+        quick: what --quick leaves out, in words.
+    """
+    found = argparse.ArgumentParser(description=about.splitlines()[0])
+    found.add_argument("--quick", action="store_true", help=quick)
+    found.add_argument("--threads", type=int, default=os.cpu_count())
+    found.add_argument("--output", type=Path, help="folder; quick runs go to a temporary one")
+    return found
+
+
+def output_folder(options: argparse.Namespace) -> Path:
+    """Where results go: never over those of full runs if the run is a quick one."""
+    if options.output is not None:
+        return options.output
+    return Path(tempfile.mkdtemp(prefix="keras-seg-quick-")) if options.quick else RESULTS
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence]) -> str:
@@ -98,8 +146,17 @@ def machine_line(record: dict) -> str:
 
 
 def write(path: Path, record: dict, text: str) -> None:
-    """The record as JSON at `path`, the text as Markdown beside it; both are also printed."""
+    """The record as JSON at `path`, the text as Markdown beside it; the text is also printed.
+
+    Raises: ValueError for a record that is not as `benchmarks.schema` says.
+    """
+    schema.check(record)
+    keep(path, record)
+    path.with_suffix(".md").write_text(text)
+    print(f"{text}\nwritten: {path}")
+
+
+def keep(path: Path, record: dict) -> None:
+    """The record as JSON at `path`, so that a benchmark that is cut off can go on from there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1) + "\n")
-    path.with_suffix(".md").write_text(text)
-    print(text)

@@ -1,26 +1,23 @@
 """Images a second of the training pipeline, one augmentation after the other, and of reading files.
 
-    python -m benchmarks.data --output benchmarks/results
+    python -m benchmarks.data [--quick]
 
 Generated street images of 360x480 pixels, kept in memory; crops of 256x256 in batches of 8, by the
 pipeline that training uses. Each row is the best of three passes. Writes `data.json` and `data.md`.
-`--quick` takes fewer images and one pass.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
+from benchmarks import common
 from keras_seg.data import (
     Augmentation,
     BuiltinDataset,
@@ -61,11 +58,10 @@ ROWS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
+    parser = common.parser(__doc__, quick="few images, one pass")
     parser.add_argument("--images", type=int, default=160)
-    parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
+    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     images, passes = (32, 1) if options.quick else (options.images, 3)
     dataset = CachedDataset(BuiltinDataset("streets", size=SIZE, length=images))
     dataset.fill()
@@ -80,8 +76,8 @@ def main() -> None:
                 files, Augmentation(**STILL), passes
             )
     record = {
-        "machine": {"processor": platform.processor(), "cores": os.cpu_count()},
-        "versions": {name: version(name) for name in ("keras-seg", "tensorflow", "numpy")},
+        "machine": common.machine(options.threads),
+        "versions": common.versions(("keras-seg", "tensorflow", "numpy")),
         "image": SIZE,
         "crop": CROP,
         "batch": BATCH,
@@ -89,10 +85,7 @@ def main() -> None:
         "images_per_second": rates,
         "weight_map_seconds": weight_map_seconds(passes),
     }
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "data.json").write_text(json.dumps(record, indent=1) + "\n")
-    (options.output / "data.md").write_text(markdown(record))
-    print(markdown(record))
+    common.write(common.output_folder(options) / "data.json", record, markdown(record))
 
 
 def rate(dataset, augmentation: Augmentation, passes: int) -> float:
@@ -151,8 +144,8 @@ def weight_map_seconds(passes: int) -> dict[str, float]:
 
 def markdown(record: dict) -> str:
     lines = [
-        f"{record['machine']['cores']} cores, TensorFlow {record['versions']['tensorflow']}, "
-        f"images {SIZE[0]}x{SIZE[1]}, crops {CROP[0]}x{CROP[1]}, batch {BATCH}.",
+        f"{common.machine_line(record)} "
+        f"Images {SIZE[0]}x{SIZE[1]}, crops {CROP[0]}x{CROP[1]}, batch {BATCH}.",
         "",
         "| pipeline | images/s |",
         "| --- | ---: |",

@@ -1,6 +1,6 @@
 """Pooling with indices and unpooling, timed beside TensorFlow Addons, PyTorch and up-sampling.
 
-    python -m benchmarks.layers [--quick] [--output FILE] [--cache FOLDER] [--torch-python PYTHON]
+    python -m benchmarks.layers [--quick] [--output FOLDER] [--cache FOLDER] [--torch-python PYTHON]
 
 TensorFlow Addons runs in an environment of its own, which is made in the cache folder the first
 time. Every side is timed in turn within one run, and must give the same sums first.
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.util
-import os
 import sys
 from pathlib import Path
 
@@ -21,14 +20,15 @@ import tensorflow as tf
 
 from benchmarks.addons_environment import addons_python, default_cache
 from benchmarks.common import (
-    RESULTS,
     interleaved,
     machine,
     machine_line,
     markdown_table,
+    output_folder,
     versions,
     write,
 )
+from benchmarks.common import parser as common_parser
 from benchmarks.peer import Peer
 from benchmarks.peers.pooling import NAMES, Side, data
 from keras_seg.layers import MaxPoolingWithIndices2D, MaxUnpooling2D
@@ -54,14 +54,11 @@ def main() -> None:
         shapes = QUICK_SHAPES if options.quick else SHAPES
         repeats = options.repeats or (3 if options.quick else 25)
         record["rows"] = [row for shape in shapes for row in measure(shape, peers, repeats)]
-    write(options.output, record, markdown(record))
+    write(output_folder(options) / "layers.json", record, markdown(record))
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="two shapes, three repeats")
-    parser.add_argument("--output", type=Path, default=RESULTS / "layers.json")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser = common_parser(__doc__, quick="two shapes, three repeats")
     parser.add_argument("--repeats", type=int, help="timed runs of each side; 25 by default")
     parser.add_argument(
         "--cache", type=Path, default=default_cache(), help="folder of TensorFlow Addons"
@@ -109,7 +106,7 @@ def measure(shape, peers: dict[str, Peer], repeats: int) -> list[dict]:
                     "function": function,
                     "backward": backward,
                     "index_bytes": {name: found["index_bytes"] for name, found in facts.items()},
-                    "times": interleaved(samplers, repeats=repeats),
+                    "times": interleaved(samplers, repeats=repeats, reference=OURS),
                 }
             )
     return rows

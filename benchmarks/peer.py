@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ANSWER = "peer-answer:"
@@ -15,23 +17,45 @@ class Peer:
     """A script under another interpreter, asked by a line of JSON, answering by one.
 
     The process stays up between questions, so that its runs can alternate with runs of this
-    process. The script reads `{"do": name, ...}` and prints `peer-answer:{...}`; an answer with
+    process. With `pausing` it is stopped between questions, because the threads of OpenMP and ONNX
+    Runtime spin for a while after a run and would take the processor from the next one to be timed.
+    The script reads `{"do": name, ...}` and prints `peer-answer:{...}`; an answer with
     the key "error" is raised here.
 
     Raises: RuntimeError if the process ends or reports an error, with what it said.
     """
 
-    def __init__(self, python: str | Path, script: Path, arguments: Sequence[str] = ()):
-        self.name = script.stem
+    def __init__(
+        self,
+        python: str | Path,
+        script: Path,
+        arguments: Sequence[str] = (),
+        *,
+        environment: Mapping[str, str] | None = None,
+        pausing: bool = False,
+    ):
+        self.name, self._pausing = script.stem, pausing
         self._process = subprocess.Popen(
             [str(python), str(script), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            env=os.environ | dict(environment or {}),
         )
 
     def ask(self, do: str, **details) -> dict:
+        self._signal("SIGCONT")
+        try:
+            return self._answer(do, details)
+        finally:
+            self._signal("SIGSTOP")
+
+    def _signal(self, name: str):
+        if self._pausing and self._process.poll() is None:
+            self._process.send_signal(getattr(signal, name))
+
+    def _answer(self, do: str, details: dict) -> dict:
         try:
             self._process.stdin.write(json.dumps({"do": do} | details) + "\n")
             self._process.stdin.flush()
@@ -46,6 +70,7 @@ class Peer:
         raise RuntimeError(f"{self.name} ended with code {self._process.wait()} at {do}.")
 
     def close(self) -> None:
+        self._signal("SIGCONT")
         self._process.stdin.close()
         self._process.wait()
 

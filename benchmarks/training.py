@@ -20,7 +20,6 @@ from pathlib import Path
 
 from benchmarks import common
 
-RESULTS = common.RESULTS / "training.json"
 WIDTHS = (32, 64, 128, 256, 512)
 CLASSES = 19
 SIZE, BATCH = 256, 8
@@ -47,13 +46,11 @@ TORCH_WORKER = Path(__file__).with_name("torch_unet.py")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small images, few steps")
+    parser = common.parser(__doc__, quick="small images, few steps")
     parser.add_argument("--torch-python", type=Path, help="interpreter with PyTorch")
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each turn")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--without", nargs="*", default=[], help="set-ups of Keras to leave out")
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -62,8 +59,7 @@ def main() -> None:
     if options.quick:
         options.steps, options.turns = 2, 2
     record = measure(options)
-    path = RESULTS.with_stem("training_quick") if options.quick else RESULTS
-    common.write(path, record, report(record))
+    common.write(common.output_folder(options) / "training.json", record, report(record))
 
 
 def measure(options) -> dict:

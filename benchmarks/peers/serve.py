@@ -1,6 +1,7 @@
 """The peer's side of `benchmarks.peer`: answers questions until standard input ends."""
 
 import json
+import resource
 import sys
 
 ANSWER = "peer-answer:"
@@ -15,3 +16,10 @@ def serve(actions):
         except Exception as error:  # goes to the side that asked
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(ANSWER + json.dumps(answer), flush=True)
+
+
+def peak_mib():
+    """The most memory that this process has held."""
+    # Linux counts kB, macOS bytes
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -1,0 +1,19 @@
+"""Says which packages an environment has, for `benchmarks.peers`."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from serve import serve
+
+
+def versions(packages):
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+if __name__ == "__main__":
+    serve({"versions": versions})

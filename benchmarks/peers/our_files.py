@@ -1,0 +1,84 @@
+"""Our files of the weights of an smp network, and ONNX Runtime integers: `benchmarks.peers`."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from serve import peak_mib, serve
+
+words = json.loads(sys.argv[1])
+folder = Path(words["folder"])
+
+
+def keras_file(path):
+    from keras_seg.checkpoints.command import convert_file
+
+    start = time.perf_counter()
+    convert_file(folder / "weights.safetensors", "smp", Path(path))
+    return facts(start, path)
+
+
+def exported(size, path, quantize):
+    from keras_seg.data import BuiltinDataset
+    from keras_seg.export import export
+
+    start = time.perf_counter()
+    calibration = BuiltinDataset("streets", size=(size, size), length=words["calibration"])
+    export(
+        folder / "model.keras",
+        path,
+        quantize=quantize,
+        calibration=calibration,
+        input_shape=(size, size, 3),
+    )
+    return facts(start, path)
+
+
+def onnx_int8(size, batch, path, source):
+    """QDQ pairs by ONNX Runtime's quantizer: uint8 maps, int8 weights for each channel."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    pixels = np.load(folder / f"images-{size}.npy").astype(np.float32).transpose(0, 3, 1, 2)
+    feeds = iter([{"image": np.resize(one[None], (batch, *one.shape))} for one in pixels])
+
+    class Reader(CalibrationDataReader):
+        def get_next(self):
+            return next(feeds, None)
+
+    start = time.perf_counter()
+    prepared = Path(path).with_suffix(".prepared.onnx")
+    quant_pre_process(source, prepared, skip_symbolic_shape=True)
+    quantize_static(
+        prepared,
+        path,
+        Reader(),
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
+    prepared.unlink()
+    return facts(start, path)
+
+
+def images(size, count):
+    from keras_seg.data import BuiltinDataset
+
+    drawn = BuiltinDataset("streets", size=(size, size), length=count)
+    np.save(folder / f"images-{size}.npy", np.stack([sample.image for sample in drawn]))
+    return {}
+
+
+def facts(start, path):
+    return {
+        "convert_s": round(time.perf_counter() - start, 1),
+        "peak_mib": round(peak_mib()),
+        "size_bytes": Path(path).stat().st_size,
+    }
+
+
+if __name__ == "__main__":
+    actions = (keras_file, exported, onnx_int8, images)
+    serve({action.__name__: action for action in actions})

@@ -1,0 +1,60 @@
+"""What every record of a benchmark holds, so that one program can read them all.
+
+At its top:
+
+    machine    processor, cores, memory_gib, python, threads, load_average
+    versions   package -> version, of this side
+    peers      (where there are any) name -> {package: version}
+
+Wherever something was repeated, one object with
+
+    median_ms, p90_ms, samples    of the repeats; other units end otherwise: median_mib, ...
+    ratio, ratio_to               (where it was taken in turn with others) how many times as much
+                                  as the one called `ratio_to` took in the same round, median
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+MACHINE = ("processor", "cores", "python", "threads", "load_average")
+
+
+def check(record: Mapping) -> None:
+    """Raises ValueError that lists everything in which a record is not as described here."""
+    faults = [f"no {key!r} at the top" for key in ("machine", "versions") if key not in record]
+    faults += [f"machine: no {key!r}" for key in MACHINE if key not in record.get("machine", {})]
+    for place, found in timings(record):
+        faults += [f"{place}: {fault}" for fault in _faults(found)]
+    if faults:
+        raise ValueError(
+            f"A benchmark's record is not as benchmarks/schema.py says: {'; '.join(faults)}."
+        )
+
+
+def timings(record, place: str = "record") -> Iterator[tuple[str, Mapping]]:
+    """(place, object) of all that was measured repeatedly, at any depth."""
+    if isinstance(record, Mapping):
+        if any(str(key).startswith("median_") for key in record):
+            yield place, record
+        for key, value in record.items():
+            yield from timings(value, f"{place}[{key!r}]")
+    elif isinstance(record, (list, tuple)):
+        for i, value in enumerate(record):
+            yield from timings(value, f"{place}[{i}]")
+
+
+def _faults(found: Mapping) -> Iterator[str]:
+    for key in found:
+        if not key.startswith("median_"):
+            continue
+        unit = key.removeprefix("median_")
+        for needed in (f"p90_{unit}", "samples"):
+            if needed not in found:
+                yield f"{key} without {needed}"
+                continue
+        low, high = found[key], found.get(f"p90_{unit}", found[key])
+        if not 0 <= low <= high:
+            yield f"median {low} and 90th percentile {high}"
+    if ("ratio" in found) != ("ratio_to" in found):
+        yield "of ratio and ratio_to there is only one"
