@@ -148,10 +148,11 @@ def export_verb(
         sizing: how images meet the file's size.
         limit: evaluate on this many images; all by default.
         layout: order of the axes of image and scores; nchw for ONNX only.
-        json_file: file to write the report to.
+        json_file: file to write the report to; by default FILE.json beside a file in its run.
     """
     from keras_seg.export import GateError
     from keras_seg.export.command import export_run
+    from keras_seg.training.run_folder import recipe_beside
 
     try:
         report = export_run(
@@ -172,6 +173,8 @@ def export_verb(
         _complain(f"keras-seg export: {refusal}")
         return REFUSED
     Console().print(report.table())
+    if json_file is None and recipe_beside(report.path) is not None:
+        json_file = Path(f"{report.path}.json")  # where `keras-seg report` looks
     _write_json(json_file, report.to_dict())
     return DONE
 
@@ -307,12 +310,15 @@ def predict_verb(
     return REFUSED if result.failed else DONE
 
 
-def report_verb(run: Path, output: Path | None = None, limit: int | None = None) -> int:
+def report_verb(
+    run: Path, output: Path | None = None, data: str | None = None, limit: int | None = None
+) -> int:
     """Write one HTML page of a run: curves, classes, images, files, recipe.
 
     Args:
         run: folder of the run.
         output: HTML file; by default report.html in the run.
+        data: folder or built-in data set; by default the data of the run.
         limit: look at this many validation images; all by default.
     """
     from keras_seg import inference
@@ -321,7 +327,7 @@ def report_verb(run: Path, output: Path | None = None, limit: int | None = None)
 
     output = output or run / "report.html"
     runner = inference.load(run / MODEL_NAME)
-    dataset = evaluation_data(run / MODEL_NAME, None, "val", runner.input_shape[2])
+    dataset = evaluation_data(run / MODEL_NAME, data, "val", runner.input_shape[2])
     write_report(run, output, runner, dataset, limit=limit)
     Console().print(f"Report: {output}", soft_wrap=True)
     return DONE

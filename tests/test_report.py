@@ -24,8 +24,12 @@ def test_page_is_one_escaped_file_with_every_part(tmp_path):
     side = {"latency_ms_median": 12.34}
     gate = {"comparison": {"evaluations": {"tflite": side}}}
     record = {"path": str(run / "model.tflite"), "gate": gate, "accuracy": "mIoU 80 % <kept>"}
+    record["size_bytes"] = 1_500_000
     (run / "model.json").write_text(json.dumps(record))
     (run / "other.json").write_text("[]")
+    (run / "old.onnx").write_bytes(b"new")
+    stale = record | {"path": "old.onnx", "accuracy": "of an older file"}
+    (run / "old.onnx.json").write_text(json.dumps(stale))
     data = ColourBlocks(length=9)
     data.classes = ClassTable(("a<script>", "b$x_", "c&"))
     write_report(run, run / "report.html", Stub(darkness), data)
@@ -34,6 +38,7 @@ def test_page_is_one_escaped_file_with_every_part(tmp_path):
         assert part in page
     for text in ("1.50 MB", "12.3 ms", "mIoU 80 % &lt;kept&gt;", "&lt;script&gt;alert(1)"):
         assert text in page
+    assert "old.onnx" in page and "of an older file" not in page
     assert "<script" not in page and "<b>run" not in page
     links = re.findall(r"(?:src|href)=\"([^\"#]+)", page)
     assert links and all(link.startswith("data:image/png") for link in links)

@@ -1,49 +1,48 @@
-"""Charts as SVG text for a page without other files."""
+"""Charts as SVG or HTML text for a page without other files."""
 
 from __future__ import annotations
 
+import html
 import io
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 
 def curves(rows: Sequence[dict]) -> str:
-    """Losses and mIoU over the epochs of a run's log, as SVG."""
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
-    loss, score = figure.subplots(1, 2)
-    epochs = [row["epoch"] for row in rows]
-    for axis, names, title in (
-        (loss, ("loss", "val_loss"), "loss"),
-        (score, ("mean_iou", "val_mean_iou"), "mIoU"),
-    ):
+    """Losses and mIoU over the epochs of a run's log, an SVG each, narrow enough for a phone."""
+    epochs, charts = [row["epoch"] for row in rows], []
+    for names, title in ((("loss", "val_loss"), "loss"), (("mean_iou", "val_mean_iou"), "mIoU")):
+        figure = Figure(figsize=(4.4, 3.2), layout="constrained")
+        axis = figure.subplots()
         for name, label in zip(names, ("training", "validation"), strict=True):
             values = [row.get(name) for row in rows]
             axis.plot(epochs, [np.nan if v is None else v for v in values], "o-", ms=3, label=label)
         axis.set_title(title)
         axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
         axis.legend()
-    return _svg(figure)
+        charts.append(_svg(figure))
+    return "".join(charts)
 
 
-def bars(values: dict[str, float | None]) -> str:
-    """IoU of each class, as SVG; a class that is absent has no bar."""
-    names = list(values)
-    figure = Figure(figsize=(9, 0.8 + 0.32 * len(names)), layout="constrained")
-    axis = figure.subplots()
-    shown = [value or 0.0 for value in values.values()]
-    axis.barh(range(len(names)), shown, color="#3572b0")
-    for place, value in enumerate(values.values()):
+def bars(values: dict[str, float | None], colors: Sequence[tuple[int, int, int]]) -> str:
+    """IoU of each class as HTML bars in the colours of the masks; an absent class has none."""
+    lines = []
+    for (name, value), color in zip(values.items(), colors, strict=True):
         text = "absent" if value is None else f"{100 * value:.1f} %"
-        axis.text((value or 0) + 0.01, place, text, va="center", fontsize=8)
-    # a dollar sign would begin a formula
-    axis.set_yticks(range(len(names)), [name.replace("$", r"\$") for name in names])
-    axis.invert_yaxis()
-    axis.set_xlim(0, 1.12)
-    return _svg(figure)
+        bar = (
+            f'<span class="fill" style="width:{100 * (value or 0):.1f}%;'
+            f'background:rgb{tuple(map(int, color))}"></span>'
+        )
+        lines.append(
+            f'<tr><th>{html.escape(name)}</th><td class="bar">{bar}</td><td>{text}</td></tr>'
+        )
+    return f'<table class="bars">{"".join(lines)}</table>'
 
 
 def matrix(confusion: np.ndarray, names: Sequence[str]) -> str:

@@ -27,7 +27,13 @@ LONGEST = 480
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:0 auto;padding:1rem;color:#222}
 h1,h2{line-height:1.2;overflow-wrap:anywhere} .wide{overflow-x:auto} svg{max-width:100%;height:auto}
-table{border-collapse:collapse} td,th{padding:.25rem .6rem;border-bottom:1px solid #ddd;
+.wide svg{max-width:none} .curves{display:flex;flex-wrap:wrap;gap:.5rem}
+.bars{width:100%} .bars th{font-weight:normal;min-width:6rem;max-width:10rem;
+overflow-wrap:break-word} .bars td{white-space:nowrap} .bar{width:100%}
+.fill{display:block;height:1rem;min-width:1px;box-shadow:0 0 0 1px #8888}
+table{border-collapse:collapse} .wide td{white-space:nowrap}
+.wide td:last-child{white-space:normal;min-width:12rem}
+td,th{padding:.25rem .6rem;border-bottom:1px solid #ddd;
 text-align:left}
 .row{display:grid;gap:.5rem;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));
 margin:.5rem 0 1rem} figure{margin:0} img{width:100%;display:block} figcaption{font-size:.8rem}
@@ -64,9 +70,10 @@ def write_report(
     log = run / "log.jsonl"
     rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     if rows:
-        parts.append(f"<h2>Learning curves</h2>{charts.curves(rows)}")
-    parts.append(f"<h2>IoU of each class</h2>{charts.bars(by_class)}")
-    parts.append(f"<h2>Confusion, % of each true class</h2>{charts.matrix(confusion, names)}")
+        parts.append(f'<h2>Learning curves</h2><div class="curves">{charts.curves(rows)}</div>')
+    parts.append(f"<h2>IoU of each class</h2>{charts.bars(by_class, dataset.classes.colors)}")
+    matrix = f'<div class="wide">{charts.matrix(confusion, names)}</div>'
+    parts.append(f"<h2>Confusion, % of each true class</h2>{matrix}")
     order = sorted(scores, key=lambda index: scores[index])
     worst = order[:SHOWN]
     best = [index for index in order[::-1][:SHOWN] if index not in worst]
@@ -123,8 +130,10 @@ def _exports(run: Path) -> str:
     for path in sorted(run.glob("*.json")):
         try:
             record = json.loads(path.read_text())
-            reports[Path(record["path"]).name] = record
-        except (ValueError, KeyError, TypeError):
+            file = path.with_name(Path(record["path"]).name)
+            if record["size_bytes"] == file.stat().st_size:  # else the report of an older file
+                reports[file.name] = record
+        except (ValueError, KeyError, TypeError, OSError):
             continue  # another JSON file
     lines = []
     for path in sorted(run.iterdir()):
