@@ -68,6 +68,7 @@ BENCHMARKS = (
     Benchmark("data"),
     Benchmark("training", takes=("torch_python",)),
     Benchmark("peers", takes=("torch_python",)),
+    Benchmark("start", takes=("torch_python",)),
     Benchmark("scale"),
     Benchmark("profiles"),
     Benchmark("edge", takes=("runs",), needs=("data",)),

@@ -269,6 +269,9 @@ def predict_verb(
     overlay: bool = False,
     probabilities: bool = False,
     uncertainty: bool = False,
+    proposals: Literal["max", "mean"] | None = None,
+    parts: dict[str, Path] | None = None,
+    face_size: list[int] | None = None,
     overwrite: bool = False,
     frames: int | None = None,
     threads: int | None = None,
@@ -283,6 +286,9 @@ def predict_verb(
         flips: average over mirror images.
         scales: average over the image at these times its size, such as [0.75,1,1.25].
         polygons: outlines of the regions, as X.geojson or as one coco.json.
+        proposals: DeconvNet's ensemble: the largest, or mean, score over parts of the image.
+        parts: .keras files of iCNN's second stage, as `--parts.eyes eyes.keras`; file is the first.
+        face_size: height and width of the faces that the parts were cut from in training.
         frames: at most so many of each video or camera; all by default.
         threads: CPU threads; all by default.
     """
@@ -291,8 +297,15 @@ def predict_verb(
     from keras_seg.inference.outputs import Wanted
 
     plain = flips == "none" and tuple(scales) == (1.0,)
+    if parts is None:
+        if face_size is not None:
+            raise ValueError("face_size belongs to face parsing. Give --parts, or leave it out.")
+        runner = inference.load(file, threads=threads)
+    else:
+        size = None if face_size is None else tuple(face_size)
+        runner = inference.load_face_parser(file, parts, face_size=size, threads=threads)
     result = predict_files(
-        inference.load(file, threads=threads),
+        runner,
         inputs,
         output,
         sizing=sizing,
@@ -300,6 +313,7 @@ def predict_verb(
         wanted=Wanted(overlay, probabilities, uncertainty, polygons),
         overwrite=overwrite,
         frames=frames,
+        proposals=proposals,
     )
     total = result.done + result.skipped + len(result.failed)
     before = f", {result.skipped} of them before" if result.skipped else ""

@@ -153,6 +153,13 @@ class TestErrors:
 
 
 class TestStart:
+    def test_help_says_what_each_option_means(self, capsys):
+        with pytest.raises(SystemExit, match="0"):
+            cli.main(["predict", "--help"])
+        text = " ".join(capsys.readouterr().out.split())
+        assert "folder for X_mask.png" in text and "of the faces that the parts" in text
+        assert "<function" not in text
+
     @pytest.mark.parametrize(
         "arguments", ["--help", "train --help", "convert --help", "export --help"]
     )

@@ -8,11 +8,14 @@ TensorFlow is imported only when a .keras file is loaded.
 """
 
 from keras_seg.inference.evaluation import compare, evaluate
+from keras_seg.inference.faces import load_face_parser
 from keras_seg.inference.loading import load
 from keras_seg.inference.prediction import SIZINGS, predict
+from keras_seg.inference.proposals import predict_by_proposals
 from keras_seg.inference.results import Comparison, Evaluation
 from keras_seg.inference.runner import Runner
 from keras_seg.inference.test_time import TestTimeAugmentation
+from keras_seg.inference.uncertainty import predict_uncertainty
 
 __all__ = [
     "SIZINGS",
@@ -23,5 +26,8 @@ __all__ = [
     "compare",
     "evaluate",
     "load",
+    "load_face_parser",
     "predict",
+    "predict_by_proposals",
+    "predict_uncertainty",
 ]

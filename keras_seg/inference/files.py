@@ -22,6 +22,7 @@ from keras_seg.inference.inputs import Source, expand
 from keras_seg.inference.ledger import Ledger
 from keras_seg.inference.outputs import PredictionFiles, Wanted
 from keras_seg.inference.polygons import CocoBuilder
+from keras_seg.inference.proposals import check_proposals, predict_by_proposals
 from keras_seg.inference.runner import Runner
 from keras_seg.inference.test_time import TestTimeAugmentation
 from keras_seg.inference.uncertainty import check_uncertain, predict_uncertainty
@@ -54,6 +55,7 @@ def predict_files(
     wanted: Wanted | None = None,
     overwrite: bool = False,
     frames: int | None = None,
+    proposals: str | None = None,
 ) -> FilesResult:
     """Writes `X_mask.png` (palette, class indices) and what else is wanted for each image X.
 
@@ -66,16 +68,18 @@ def predict_files(
         inputs: files, folders, patterns, and "camera:0".
         overwrite: predict anew what was finished before.
         frames: at most so many of each video or camera.
+        proposals: "max" or "mean" joins the network's answers to parts of the image, see
+            `predict_by_proposals`.
 
     Raises: ValueError for inputs or options that cannot be; OSError if nothing can be written.
     """
     wanted = wanted or Wanted()
-    _check(runner, wanted, tta)
+    _check(runner, wanted, tta, proposals)
     sources = expand(inputs)
     output.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(output, _settings(runner, sizing, tta, wanted, frames))
+    ledger = Ledger(output, _settings(runner, sizing, tta, wanted, frames, proposals))
     open_ones = [s for s in sources if overwrite or not ledger.is_finished(s)]
-    work = _Work(runner, sizing, tta, wanted, ledger, frames)
+    work = _Work(runner, sizing, tta, wanted, ledger, frames, proposals)
     failed = []
     with _progress() as progress:
         task = progress.add_task("Predicting", total=len(open_ones))
@@ -94,7 +98,7 @@ def predict_files(
     return FilesResult(len(open_ones) - len(failed), len(sources) - len(open_ones), failed)
 
 
-def _check(runner: Runner, wanted: Wanted, tta) -> None:
+def _check(runner: Runner, wanted: Wanted, tta, proposals) -> None:
     if wanted.probabilities and runner.card.head == "argmax":
         raise ValueError(
             f"{runner.path} puts out classes, so that it has no probabilities. Export it with "
@@ -104,6 +108,13 @@ def _check(runner: Runner, wanted: Wanted, tta) -> None:
         check_uncertain(runner)
         if tta is not None:
             raise ValueError("Uncertainty is of the image as it is. Leave flips and scales out.")
+    if proposals is not None:
+        check_proposals(runner, proposals)
+        if tta is not None or wanted.probabilities or wanted.uncertainty:
+            raise ValueError(
+                "Proposals give a mask alone. Leave flips, scales, probabilities and uncertainty "
+                "out."
+            )
 
 
 def _is_about(error: OSError, source: Source) -> bool:
@@ -117,16 +128,18 @@ def _progress() -> Progress:
     return Progress(console=console, disable=not console.is_terminal, transient=True)
 
 
-def _settings(runner: Runner, sizing, tta, wanted: Wanted, frames) -> dict:
-    sha256 = None
-    if runner.path is not None:
-        with runner.path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+def _settings(runner: Runner, sizing, tta, wanted: Wanted, frames, proposals) -> dict:
+    digests = []
+    for path in runner.files:
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
     settings = {
-        "model": sha256,
+        "model": "+".join(digests) or None,
         "sizing": sizing,
         "tta": None if tta is None else asdict(tta),
         "frames": frames,
+        "proposals": proposals,
+        "size": runner.card.image_size,
         **asdict(wanted),
     }
     return json.loads(json.dumps(settings))  # as they will be read again
@@ -153,8 +166,10 @@ def _read_ahead(
 class _Work:
     """Predicts one source after the other into the ledger's folder."""
 
-    def __init__(self, runner: Runner, sizing, tta, wanted: Wanted, ledger: Ledger, frames):
-        self.runner, self.sizing, self.tta = runner, sizing, tta
+    def __init__(
+        self, runner: Runner, sizing, tta, wanted: Wanted, ledger: Ledger, frames, proposals
+    ):
+        self.runner, self.sizing, self.tta, self.proposals = runner, sizing, tta, proposals
         self.wanted, self.ledger, self.frames = wanted, ledger, frames
 
     def predict(self, source: Source, image: Future[ImageRows] | None) -> None:
@@ -185,15 +200,16 @@ class _Work:
     def _bands(self, rows: ImageRows) -> Iterator[tuple[bands.Band, np.ndarray | None]]:
         height, width, _ = rows.shape
         runner, large = self.runner, height * width > bands.WHOLE_PIXELS
+        if large:
+            self._check_large(height, width)
         if self.wanted.uncertainty:
-            if large:
-                raise ValueError(
-                    f"Uncertainty is of images up to {bands.WHOLE_PIXELS} pixels. Received: "
-                    f"{height}x{width}. Cut the image into smaller ones."
-                )
             image = rows.read(0, height)
             found = predict_uncertainty(runner, image, sizing=self.sizing)
             yield bands.Band(image, found.mask, found.probabilities), found.deviation
+        elif self.proposals is not None:
+            image = rows.read(0, height)
+            mask = predict_by_proposals(runner, image, combination=self.proposals)
+            yield bands.Band(image, mask, None), None
         elif large:
             for band in bands.predict_bands(runner, rows, sizing=self.sizing, tta=self.tta):
                 yield band, None
@@ -206,6 +222,18 @@ class _Work:
             else:
                 mask = runner.predict(image, **words)
             yield bands.Band(image, mask, scores), None
+
+    def _check_large(self, height: int, width: int) -> None:
+        whole = {
+            "Uncertainty": self.wanted.uncertainty,
+            "Prediction by proposals": self.proposals is not None,
+            "Face parsing at the image's own scale": self.runner.needs_whole,
+        }
+        for what in (name for name, holds in whole.items() if holds):
+            raise ValueError(
+                f"{what} is for images up to {bands.WHOLE_PIXELS} pixels. Received: "
+                f"{height}x{width}. Make the image smaller first, or cut it."
+            )
 
     def _film(self, base: Path, source: Source) -> list[Path]:
         """Masks of a film's frames, and its overlays as a film."""

@@ -52,15 +52,7 @@ def predict_by_proposals(
     Raises: ValueError for a box outside the image, another combination, or a network that puts
         out no logits of several classes.
     """
-    if combination not in COMBINATIONS:
-        raise ValueError(
-            f"combination must be one of {tuple(COMBINATIONS)}. Received: {combination!r}"
-        )
-    if runner.card.head != "logits" or any(runner.margin):
-        raise ValueError(
-            "Proposals are joined by the logits of a network with padding. Received: head "
-            f"{runner.card.head!r}, margin {runner.margin}."
-        )
+    check_proposals(runner, combination)
     image = with_channels(image, runner.input_shape[2])
     boxes = grid_proposals(image.shape[:2]) if boxes is None else boxes
     total = None
@@ -79,3 +71,16 @@ def predict_by_proposals(
     if total is None:
         raise ValueError("There must be at least one box. Received: none.")
     return class_map(total, "logits")
+
+
+def check_proposals(runner: Runner, combination: str) -> None:
+    """Raises ValueError for another combination, or scores that cannot be joined."""
+    if combination not in COMBINATIONS:
+        raise ValueError(
+            f"combination must be one of {tuple(COMBINATIONS)}. Received: {combination!r}"
+        )
+    if runner.card.head != "logits" or any(runner.margin):
+        raise ValueError(
+            "Proposals are joined by the logits of a network with padding. Received: head "
+            f"{runner.card.head!r}, margin {runner.margin}."
+        )

@@ -33,6 +33,8 @@ class Runner(abc.ABC):
         input_shape: (height, width, channels) of the image, None where free.
         num_classes: number of mask values, 2 for a network with a single logit.
         threads: number of CPU threads it runs on.
+        files: all files that the predictions depend on.
+        needs_whole: the network makes sense of whole images only, not of windows of them.
     """
 
     format: str
@@ -41,6 +43,8 @@ class Runner(abc.ABC):
         self, path: Path | None, card: ModelCard, input_shape: Shape, num_classes: int, threads: int
     ):
         self.path = path
+        self.files = () if path is None else (path,)
+        self.needs_whole = False
         self.card = card
         self.input_shape = input_shape
         self.num_classes = num_classes

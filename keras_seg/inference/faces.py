@@ -1,0 +1,107 @@
+"""iCNN's face parsing from the files of its two stages.
+
+Zhou, Hu, Zhang: Interlinked Convolutional Neural Networks for Face Parsing, ISNN 2015,
+arXiv:1806.02479.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keras_seg.inference.loading import load
+from keras_seg.inference.runner import Runner
+from keras_seg.names import unknown_name
+
+if TYPE_CHECKING:
+    from keras_seg.models import FacePart
+
+SIDE = 64
+"""Height and width of what each stage sees, where its file does not say."""
+
+
+def load_face_parser(
+    stage1: str | Path,
+    nets: Mapping[str, str | Path],
+    *,
+    parts: Sequence[FacePart] | None = None,
+    face_size: tuple[int, int] | None = None,
+    threads: int | None = None,
+) -> Runner:
+    """Both stages as one runner, from a photograph of a face to one mask.
+
+    The model in it, `runner.model`, is that of `models.face_parser`; saved with `runner.card` it is
+    one .keras file, which predicts and exports as any other.
+
+    Args:
+        stage1: .keras file of the network that labels the whole face, whose class names count.
+        nets: .keras file of each network of the second stage by its name in `parts`.
+        parts: the patches; None for brows, eyes, nose and mouth as in Helen (8 labels).
+        face_size: (height, width) of the faces from which the second stage's patches were cut in
+            training, to which others are resized; None for faces at their own scale.
+
+    Raises: FileNotFoundError; ValueError for names that no part has, parts without a network,
+        files of another kind, or networks that do not fit together.
+    """
+    # imports TensorFlow
+    from keras_seg.inference.keras_runner import KerasRunner
+    from keras_seg.models.face_parser import HELEN_PARTS, face_parser
+
+    if face_size is not None and (len(face_size) != 2 or min(face_size) < 1):
+        raise ValueError(f"face_size is (height, width) in pixels. Received: {face_size}")
+    parts = tuple(parts or HELEN_PARTS)
+    _check_names(nets, {part.net: None for part in parts})
+    first = _stage(stage1, threads)
+    others = {name: _stage(path, threads) for name, path in nets.items()}
+    sides = {name: _side(runner) for name, runner in others.items()}
+    if len(set(sides.values())) > 1:
+        raise ValueError(f"All patches must have one size. Received: {sides}.")
+    model = face_parser(
+        (None, None, first.input_shape[2]),
+        parts=parts,
+        stage1=first.model,
+        nets={name: runner.model for name, runner in others.items()},
+        stage1_size=_side(first),
+        patch_size=next(iter(sides.values())),
+    )
+    card = replace(first.card, network="face_parser", size_multiple=1, image_size=face_size)
+    runner = KerasRunner(model, card, path=first.path, threads=threads)
+    runner.files = (first.path, *(runner.path for runner in others.values()))
+    runner.needs_whole = face_size is None
+    return runner
+
+
+def _check_names(given: Mapping[str, object], known: Mapping[str, None]) -> None:
+    for name in given:
+        if name not in known:
+            raise ValueError(unknown_name("network of a part", name, known))
+    missing = [name for name in known if name not in given]
+    if missing:
+        raise ValueError(
+            f"Each part of the face needs its network. Received: none for {', '.join(missing)}."
+        )
+
+
+def _stage(path: str | Path, threads: int | None) -> Runner:
+    runner = load(path, threads=threads)
+    if runner.format != "keras" or runner.card.head != "logits":
+        raise ValueError(
+            "The stages of face parsing are .keras files that put out logits. Received: "
+            f"{runner.path}, which puts out {runner.card.head}. Export the whole as one file: save "
+            "the model of keras_seg.inference.load_face_parser."
+        )
+    return runner
+
+
+def _side(runner: Runner) -> int:
+    """Height and width at which a stage sees the face or its patch."""
+    fixed = runner.input_shape[:2]
+    height, width = fixed if None not in fixed else runner.card.image_size or (SIDE, SIDE)
+    if height != width:
+        raise ValueError(
+            f"A stage of face parsing sees squares. Received: {runner.path}, which was trained on "
+            f"{height}x{width}."
+        )
+    return height
