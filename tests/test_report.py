@@ -35,6 +35,7 @@ def test_page_is_one_escaped_file_with_every_part(tmp_path):
     for text in ("1.50 MB", "12.3 ms", "mIoU 80 % &lt;kept&gt;", "&lt;script&gt;alert(1)"):
         assert text in page
     assert "<script" not in page and "<b>run" not in page
+    assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in page
     links = re.findall(r"(?:src|href)=\"([^\"#]+)", page)
     assert links and all(link.startswith("data:image/png") for link in links)
     truth = np.concatenate([sample.mask[sample.mask != 255] for sample in data])
