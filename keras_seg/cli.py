@@ -13,6 +13,7 @@ import jsonargparse
 from rich.console import Console
 from rich.table import Table
 
+from keras_seg.drafts import write_text
 from keras_seg.training.presets import list_presets, preset_path, summary
 from keras_seg.training.recipe import Recipe, read_yaml
 from keras_seg.training.records import check_keys
@@ -480,7 +481,7 @@ def _complain(text: str) -> None:
 
 def _write_json(path: Path | None, record: dict) -> None:
     if path is not None:
-        path.write_text(json.dumps(record, indent=1) + "\n")
+        write_text(path, json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Folders for files that are not finished, which the next one clears if their process died."""
+"""Files that get their name when they are whole, and folders for those that are not yet."""
 
 from __future__ import annotations
 
@@ -35,6 +35,16 @@ def draft_of(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all: an older one stays until the new one is complete."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def clear_abandoned(path: Path) -> None:

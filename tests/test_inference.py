@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -120,6 +121,15 @@ class TestRun:
             expected = model(image[None].astype(np.float32), training=False)[0].numpy()
             np.testing.assert_allclose(runner.run(image), expected, atol=1e-4)
         assert len(runner._graphs) == MAX_GRAPHS
+
+    @pytest.mark.parametrize("suffix", SUFFIXES)
+    def test_threads_that_share_a_runner_get_the_scores_of_one(self, folder, suffix):
+        runner, rng = runner_of(folder, suffix), np.random.default_rng(0)
+        images = list(rng.integers(0, 256, (40, *SHAPE)).astype(np.uint8))
+        alone = [runner.run(image) for image in images]
+        with ThreadPoolExecutor(8) as pool:
+            together = list(pool.map(runner.run, images))
+        np.testing.assert_array_equal(together, alone)
 
     @pytest.mark.parametrize("suffix", SUFFIXES[1:])
     def test_number_of_threads_is_obeyed(self, folder, suffix):

@@ -1,4 +1,4 @@
-"""Killed at random moments, nothing is lost and no half file has a name; the same command goes on."""
+"""Killed at random moments, nothing is lost, nothing half has a name, and the command goes on."""
 
 import subprocess
 import sys

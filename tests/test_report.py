@@ -40,6 +40,7 @@ def test_page_is_one_escaped_file_with_every_part(tmp_path):
         assert text in page
     assert "old.onnx" in page and "of an older file" not in page
     assert "<script" not in page and "<b>run" not in page
+    assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in page
     links = re.findall(r"(?:src|href)=\"([^\"#]+)", page)
     assert links and all(link.startswith("data:image/png") for link in links)
     truth = np.concatenate([sample.mask[sample.mask != 255] for sample in data])

@@ -17,6 +17,7 @@ from rich.progress import Progress
 
 from keras_seg.data.images import overlay, read_mask
 from keras_seg.data.rows import ArrayRows, ImageRows, open_rows
+from keras_seg.drafts import write_text
 from keras_seg.inference import bands
 from keras_seg.inference.inputs import Source, expand
 from keras_seg.inference.ledger import Ledger
@@ -279,6 +280,4 @@ def _write_coco(path: Path, sources: list[Source], ledger: Ledger, runner: Runne
                     coco.add(name if film else str(source.path), read_mask(ledger.folder / name))
     finally:
         Image.MAX_IMAGE_PIXELS = limit
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(coco.to_dict()))
-    part.replace(path)
+    write_text(path, json.dumps(coco.to_dict()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zipfile
 from dataclasses import dataclass
@@ -55,8 +56,16 @@ class PredictionFiles:
         self._parts: dict[Path, Path] = {}
         self._masks: list[np.ndarray] = []
         base.parent.mkdir(parents=True, exist_ok=True)
+        self._mask = self._overlay = self._deviation = self._scores = None
+        try:
+            self._open(size)
+        except BaseException:  # of a full disk, at any of them
+            self.discard()
+            raise
+
+    def _open(self, size: tuple[int, int]) -> None:
+        classes, wanted = self._classes, self._wanted
         self._mask = PngRows(self._part("_mask.png"), size, palette=palette_of(classes))
-        self._overlay = self._deviation = self._scores = None
         if wanted.overlay:
             self._overlay = PngRows(self._part("_overlay.png"), size, colour=True)
         if wanted.uncertainty:
@@ -79,7 +88,8 @@ class PredictionFiles:
 
     def commit(self) -> list[Path]:
         """Ends the files and gives them their names; returns these."""
-        self._close()
+        for file in self._files():
+            file.close()
         if self._wanted.polygons == "geojson":
             found = geojson(np.concatenate(self._masks), self._classes)
             self._part(".geojson").write_text(json.dumps(found))
@@ -89,7 +99,11 @@ class PredictionFiles:
 
     def discard(self) -> None:
         """Removes what was written under no name yet."""
-        self._close()
+        for file in self._files():
+            with contextlib.suppress(
+                OSError, ValueError
+            ):  # a full disk takes no end, zipfile no other
+                file.close()
         for part in self._parts.values():
             part.unlink(missing_ok=True)
 
@@ -98,17 +112,17 @@ class PredictionFiles:
         self._parts[path] = path.with_name(f".{path.name}.part")
         return self._parts[path]
 
-    def _close(self) -> None:
-        for file in (self._mask, self._overlay, self._deviation, self._scores):
-            if file is not None:
-                file.close()
+    def _files(self) -> list[PngRows | _ScoreRows]:
+        files = (self._mask, self._overlay, self._deviation, self._scores)
+        return [file for file in files if file is not None]
 
 
 class _ScoreRows:
     """A compressed .npz of one float16 array, written from its top."""
 
     def __init__(self, path: Path, shape: tuple[int, int, int]):
-        self._archive = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+        self._file = path.open("wb")
+        self._archive = zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
         self._entry = self._archive.open("probabilities.npy", "w", force_zip64=True)
         header = {"descr": "<f2", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(self._entry, header)
@@ -117,7 +131,10 @@ class _ScoreRows:
         self._entry.write(np.ascontiguousarray(rows, "<f2").tobytes())
 
     def close(self) -> None:
-        if self._entry is not None:
+        try:
             self._entry.close()
-            self._archive.close()
-            self._entry = None
+        finally:
+            try:
+                self._archive.close()
+            finally:
+                self._file.close()

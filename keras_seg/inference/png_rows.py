@@ -59,10 +59,12 @@ class PngRows:
         """Ends the file; one that was left before its last row stays no valid picture."""
         if self._file.closed:
             return
-        if self._written == self._height:
-            self._chunk(b"IDAT", self._zlib.flush())
-            self._chunk(b"IEND", b"")
-        self._file.close()
+        try:
+            if self._written == self._height:
+                self._chunk(b"IDAT", self._zlib.flush())
+                self._chunk(b"IEND", b"")
+        finally:
+            self._file.close()
 
     def _chunk(self, kind: bytes, content: bytes) -> None:
         if kind == b"IDAT" and not content:

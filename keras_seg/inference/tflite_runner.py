@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import zipfile
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class TFLiteRunner(Runner):
     def __init__(self, path: Path, *, threads: int | None = None):
         threads = threads or available_threads()
         self._interpreter = _interpreter(path, threads)
+        self._lock = threading.Lock()  # one interpreter has one set of tensors
         image, output = self._details()
         shape = image["shape_signature"] if len(image["shape_signature"]) else image["shape"]
         if len(shape) != 4:
@@ -49,6 +51,10 @@ class TFLiteRunner(Runner):
         super().__init__(path, card, input_shape, num_classes, threads)
 
     def _forward(self, images: np.ndarray) -> np.ndarray:
+        with self._lock:
+            return self._run(images)
+
+    def _run(self, images: np.ndarray) -> np.ndarray:
         image, output = self._details()
         if tuple(image["shape"]) != images.shape:  # only a free-size file comes here
             self._interpreter.resize_tensor_input(image["index"], images.shape, strict=True)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.images import overlay
+from keras_seg.drafts import write_text
 from keras_seg.inference.evaluation import confusion_of, evenly_spread, iou_of
 from keras_seg.inference.runner import Runner
 from keras_seg.names import IGNORE_CLASS
@@ -39,6 +40,8 @@ text-align:left}
 margin:.5rem 0 1rem} figure{margin:0} img{width:100%;display:block} figcaption{font-size:.8rem}
 pre{background:#f5f5f5;padding:.8rem;overflow-x:auto;font-size:.85rem}
 """
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""No script runs in the page, and nothing is loaded."""
 ENVIRONMENT = ("keras-seg", "tensorflow", "keras", "numpy", "ai-edge-litert", "onnxruntime")
 
 
@@ -85,9 +88,7 @@ def write_report(
     if recipe.exists():
         parts.append(f"<h2>Recipe</h2><pre>{_text(recipe.read_text())}</pre>")
     parts.append(f"<h2>Environment of this report</h2>{_environment()}")
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(_page(f"{run.resolve().name}: {runner.card.network or 'model'}", parts))
-    part.replace(path)
+    write_text(path, _page(f"{run.resolve().name}: {runner.card.network or 'model'}", parts))
 
 
 def _looked_at(runner, dataset, limit) -> tuple[np.ndarray, dict[int, float]]:
@@ -173,6 +174,7 @@ def _page(title: str, parts: list[str]) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f"<title>{_text(title)}</title><style>{STYLE}</style></head><body>"
         f"<h1>{_text(title)}</h1>{''.join(parts)}</body></html>\n"
     )

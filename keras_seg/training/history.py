@@ -8,6 +8,8 @@ import json
 import math
 from pathlib import Path
 
+from keras_seg.drafts import write_text
+
 MONITOR = "val_mean_iou"
 CSV_NAME, JSON_NAME = "log.csv", "log.jsonl"
 
@@ -65,20 +67,11 @@ class History:
         if not self.writes:
             return
         text = "".join(f"{json.dumps(row)}\n" for row in self.rows)
-        _replace(self.folder / JSON_NAME, text)
+        write_text(self.folder / JSON_NAME, text)
         table = io.StringIO()
         flat = [{k: v for k, v in row.items() if not isinstance(v, dict)} for row in self.rows]
         if flat:
             writer = csv.DictWriter(table, flat[0], lineterminator="\n")
             writer.writeheader()
             writer.writerows(flat)
-        _replace(self.folder / CSV_NAME, table.getvalue())
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        write_text(self.folder / CSV_NAME, table.getvalue())

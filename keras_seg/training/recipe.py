@@ -209,7 +209,7 @@ class Recipe:
         record = read_yaml(path)
         try:
             return from_record(record, cls)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:  # the latter for what is missing or no number
             raise ValueError(f"{path}: {error}") from error
 
 
@@ -217,7 +217,7 @@ def read_yaml(path: str | Path) -> dict:
     """The entries of a recipe file; ValueError if it holds none."""
     try:
         record = yaml.safe_load(Path(path).read_text())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no recipe: it is no YAML file. {error}") from error
     if not isinstance(record, dict):
         raise ValueError(f"{path} is no recipe: it holds no keys.")

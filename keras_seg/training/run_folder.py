@@ -9,7 +9,7 @@ from pathlib import Path
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.open import open_dataset
-from keras_seg.drafts import clear_abandoned
+from keras_seg.drafts import clear_abandoned, write_text
 from keras_seg.training.recipe import RECIPE_NAME, Recipe
 from keras_seg.training.records import differences, to_record
 
@@ -51,10 +51,7 @@ def prepare(recipe: Recipe, *, writes: bool = True) -> Path:
         _check_same(recipe, folder)
     if writes:
         clear_abandoned(folder / MODEL_NAME)
-        path = folder / RECIPE_NAME
-        part = path.with_name(f".{RECIPE_NAME}.part")
-        part.write_text(recipe.to_yaml())
-        part.replace(path)
+        write_text(folder / RECIPE_NAME, recipe.to_yaml())
     return folder
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+"""What the hub's cache calls large files."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ def download(hub_file: HubFile, *, remedy: str) -> Path:
         remedy: what a user can do without this file; ends the message of an error.
 
     Raises: ImportError without huggingface_hub; RuntimeError that says what was tried, if the file
-        is neither in the cache nor to be had.
+        is neither in the cache nor to be had, or is not what the hub announced.
     """
     try:
         from huggingface_hub import hf_hub_download
@@ -39,9 +44,29 @@ def download(hub_file: HubFile, *, remedy: str) -> Path:
             f"'keras-seg[hub]'. {remedy}"
         ) from error
     try:
-        return Path(hf_hub_download(hub_file.repo, hub_file.file))
+        path = Path(hf_hub_download(hub_file.repo, hub_file.file))
     except Exception as error:  # the hub's library raises many kinds
         raise RuntimeError(
             f"The weights {hub_file} are not in the local cache and could not be downloaded "
             f"({type(error).__name__}: {error}). {remedy}"
         ) from error
+    _check_digest(path)
+    return path
+
+
+def _check_digest(path: Path) -> None:
+    """Raises RuntimeError for a file of the cache that is not what the hub announced.
+
+    The hub announces the SHA-256 of large files, and its cache calls them so; the name that is
+    asked for is a link to it. Where links are not to be had, nothing is known to compare with.
+    """
+    blob = path.resolve()
+    if not SHA256.fullmatch(blob.name):
+        return
+    with blob.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != blob.name:
+        raise RuntimeError(
+            f"{blob} is damaged: its SHA-256 is {found}, and the hub announced {blob.name}. Delete "
+            "it and start again."
+        )
