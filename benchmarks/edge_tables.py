@@ -21,7 +21,7 @@ def markdown(record: dict) -> str:
     parts = [
         f"{machine_line(record)}\n\nOf every network: the Keras model, then its files. Networks "
         f'trained on "{record["data"]}" had {record["seconds"]:g} s from random values on crops of '
-        f"{height}x{width}; all were trained on with roundings for {record['aware_seconds']:g} s "
+        f"{height}x{width}; all were trained on with roundings for some steps "
         '("QAT"), by which the float network gains, too, so that a loss may be negative. '
         f"{record['images']} validation images, evenly spread. Points of mIoU lost to the Keras "
         "model; same class as in the Keras model (of a QAT file, in brackets: as in the QAT "
@@ -61,9 +61,11 @@ def _network(name: str, found: dict) -> str:
     if "error" in found:
         return f"## {name}\n\nNot measured: {found['error']}\n"
     height, width, _ = found["input_shape"]
+    aware = found["aware_fit"]
     text = (
         f"## {name}\n\n{found['parameters']:,} parameters, trained on {found['trained']}, files "
-        f"for {height}x{width}.\n\n"
+        f"for {height}x{width}. With roundings: {aware['steps']} steps in "
+        f"{aware['seconds']:g} s.\n\n"
     )
     rows = [(key, found["rows"][key]) for key in FORMATS]
     text += markdown_table(HEADER, [_cells(key, row) for key, row in rows if "refused" not in row])
