@@ -153,7 +153,7 @@ def export_verb(
     """
     from keras_seg.export import GateError
     from keras_seg.export.command import export_run
-    from keras_seg.training.run_folder import recipe_beside
+    from keras_seg.training.recipe import RECIPE_NAME
 
     try:
         report = export_run(
@@ -174,7 +174,9 @@ def export_verb(
         _complain(f"keras-seg export: {refusal}")
         return REFUSED
     Console().print(report.table())
-    if json_file is None and recipe_beside(report.path) is not None:
+    folder = Path(report.path).parent
+    in_its_run = folder.samefile(file.parent) and (folder / RECIPE_NAME).exists()
+    if json_file is None and in_its_run:
         json_file = Path(f"{report.path}.json")  # where `keras-seg report` looks
     _write_json(json_file, report.to_dict())
     return DONE

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGES = [path for path in sorted(DOCS.rglob("*.md")) if PYTHON.search(path.read_text())]
-QUICK = {"adding_a_network", "unet", "unetplusplus", "resunet", "icnn", "danet"}
+QUICK = {"adding_a_network", "unet", "unetplusplus", "resunet", "danet"}
 """Pages that build small networks alone; others train, export or build large ones."""
 
 

@@ -68,6 +68,7 @@ def test_both_stages_are_one_runner_whose_mask_is_that_of_the_whole_network(stag
     np.testing.assert_array_equal(runner.predict(face()), expected)
 
 
+@pytest.mark.slow
 def test_command_writes_the_mask_of_both_stages(stages, runner, tmp_path):
     Image.fromarray(face()).save(tmp_path / "a.png")
     assert command(stages, tmp_path / "a.png", "--output", tmp_path / "out") == 0

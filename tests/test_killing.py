@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks and locks
 @pytest.mark.parametrize(
     ("victim", "kills"),
     [
-        ("prediction", 2),
+        pytest.param("prediction", 2, marks=pytest.mark.slow),
         pytest.param("prediction", 50, marks=pytest.mark.slow),
         pytest.param("export", 50, marks=pytest.mark.slow),
         pytest.param("training", 50, marks=pytest.mark.slow),

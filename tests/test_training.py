@@ -192,7 +192,7 @@ class TestFailures:
         target, name = {
             "checkpoint": (np, "savez"),
             "model": (models.ModelCard, "to_json"),
-            "log": (history, "_replace"),
+            "log": (history, "write_text"),
         }[where]
         original, calls = getattr(target, name), []
 
