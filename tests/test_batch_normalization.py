@@ -45,7 +45,7 @@ def test_a_single_pixel_has_no_variance_rather_than_nan():
 def test_half_precision_keeps_statistics_in_float32(policy):
     ours = step(BatchNormalization, images(), dtype=policy)
     theirs = step(keras.layers.BatchNormalization, images(), dtype=policy)
-    for our, their in zip(ours[1:], theirs[1:], strict=True):
+    for our, their in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(our, their, rtol=0.03, atol=0.03 * np.abs(their).max())
 
 
