@@ -147,6 +147,9 @@ def sample():
     return {"ms": 1e3 * (time.perf_counter() - start)}
 
 
+def peak():
+    return {"peak_mib": round(peak_mib())}
+
+
 if __name__ == "__main__":
-    peak = lambda: {"peak_mib": round(peak_mib())}  # noqa: E731
     serve({"prepare": prepare, "sample": sample, "peak": peak})

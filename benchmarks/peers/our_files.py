@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from serve import peak_mib, serve
+from serve import facts, serve
 
 words = json.loads(sys.argv[1])
 folder = Path(words["folder"])
@@ -69,14 +69,6 @@ def images(size, count):
     drawn = BuiltinDataset("streets", size=(size, size), length=count)
     np.save(folder / f"images-{size}.npy", np.stack([sample.image for sample in drawn]))
     return {}
-
-
-def facts(start, path):
-    return {
-        "convert_s": round(time.perf_counter() - start, 1),
-        "peak_mib": round(peak_mib()),
-        "size_bytes": Path(path).stat().st_size,
-    }
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import json
 import resource
 import sys
+import time
+from pathlib import Path
 
 ANSWER = "peer-answer:"
 
@@ -23,3 +25,12 @@ def peak_mib():
     # Linux counts kB, macOS bytes
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def facts(start, path):
+    """What a conversion that began at `start` took, and the file that it made."""
+    return {
+        "convert_s": round(time.perf_counter() - start, 1),
+        "peak_mib": round(peak_mib()),
+        "size_bytes": Path(path).stat().st_size,
+    }

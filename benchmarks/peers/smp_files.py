@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from serve import peak_mib, serve
+from serve import facts, serve
 from smp_models import build, settle, stored
 
 words = json.loads(sys.argv[1])
@@ -76,14 +76,6 @@ def litert_int8(size, path, source):
 
 def model():
     return stored(folder / "weights.safetensors", **network)
-
-
-def facts(start, path):
-    return {
-        "convert_s": round(time.perf_counter() - start, 1),
-        "peak_mib": round(peak_mib()),
-        "size_bytes": Path(path).stat().st_size,
-    }
 
 
 if __name__ == "__main__":
