@@ -14,8 +14,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` with the same numbers, computed by TensorFlow's operator.
 
     Keras 3 normalises a batch in pieces (mean, variance, differences, products), each of which
-    writes a whole map: a tenth to a fifth of U-Net's training step, by processor. TensorFlow's fused
-    operator and its gradient read the map once or twice. Taken for 4D maps in training, with
+    writes a whole map: a tenth to a fifth of U-Net's training step, by processor. TensorFlow's
+    fused operator and its gradient read the map once or twice. Taken for 4D maps in training, with
     statistics of one device; all else, and every prediction, is Keras' own arithmetic.
 
     Shapes: (B, H, W, C) → the same.
