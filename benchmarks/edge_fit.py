@@ -19,7 +19,7 @@ from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.open import open_dataset
 from keras_seg.data.pipeline import training_pipeline
 from keras_seg.data.resized import ResizedDataset
-from keras_seg.export import quantization_aware
+from keras_seg.export import quantization_aware, soft_labels
 from keras_seg.models import ModelCard
 from keras_seg.models.sizes import size_rule
 from keras_seg.training.outputs import at_image_size, output_losses, output_masks
@@ -47,11 +47,8 @@ SMALL = {
 BATCH, AWARE_BATCH = 8, 4
 LARGEST_CROP = 128
 """Pixels of the sides of crops on which a run at its own scale is trained on."""
-RATE, AWARE_RATE, LATE_RATE = 2e-3, 1e-4, 1e-5
-"""Of Adam: at first, with roundings, and with roundings after a finished run, whose rate has
-fallen to nothing: 1e-4 took two points of mIoU from such a network in twenty steps."""
-LATE_TIMES = 4
-"""Times the seconds for a network of a finished run."""
+RATE, AWARE_RATE = 2e-3, 1e-4
+"""Of Adam, at first and with roundings."""
 AWARE_MOMENTUM = 0.9
 """Of the ranges: a training of some ten steps is too short for the usual 0.99."""
 ENCODERS = ("danet", "deeplabv3plus", "hrnet", "ocrnet")
@@ -163,23 +160,37 @@ def train(subject: Subject, seconds: float) -> dict:
     classes = subject.train.classes
     model = models.build(subject.name, (None, None, subject.shape[2]), len(classes), **options)
     card = ModelCard(classes, network=subject.name, size_multiple=size_rule(model)[0])
-    return _fit(model, subject, card, subject.model, asked, RATE, BATCH)
+    network = at_image_size(model)
+    network.compile(
+        keras.optimizers.Adam(RATE),
+        jit_compile=False,
+        **output_losses(network, "cross_entropy+dice"),
+    )
+    masks = output_masks(network)
+    batches = _batches(subject, BATCH).map(masks, num_parallel_calls=tf.data.AUTOTUNE)
+    return _fitted(model, network, batches, card, subject.model, asked, RATE)
 
 
 def train_aware(subject: Subject, seconds: float) -> dict:
     """Trains the network on with the roundings of int8, unless that was done before."""
     source = hashlib.sha256(subject.model.read_bytes()).hexdigest()
-    rate = AWARE_RATE
-    if subject.trained.startswith(RUN):  # its steps take longer, and there is more to lose
-        rate, seconds = LATE_RATE, LATE_TIMES * seconds
-    asked = {"seconds": seconds, "crop": list(subject.crop), "source_sha256": source, "rate": rate}
+    asked = {"seconds": seconds, "crop": list(subject.crop), "source_sha256": source}
+    asked |= {"rate": AWARE_RATE, "labels": "soft"}
     before = _done(subject.aware, asked)
     if before is not None:
         return before
     keras.utils.set_random_seed(0)
-    model = quantization_aware(models.load(subject.model), momentum=AWARE_MOMENTUM)
+    source_model = models.load(subject.model)
+    model = quantization_aware(source_model, momentum=AWARE_MOMENTUM)
+    model.compile(
+        keras.optimizers.Adam(AWARE_RATE),
+        jit_compile=False,
+        **output_losses(model, keras.losses.CategoricalCrossentropy(from_logits=True)),
+    )
     card = models.read_card(subject.model)
-    return _fit(model, subject, card, subject.aware, asked, rate, AWARE_BATCH)
+    # masks would train the network itself on, for better or worse; what rounding costs is asked
+    batches = _batches(subject, AWARE_BATCH).map(soft_labels(source_model))
+    return _fitted(model, model, batches, card, subject.aware, asked, AWARE_RATE)
 
 
 def _done(path: Path, asked: dict) -> dict | None:
@@ -191,30 +202,27 @@ def _done(path: Path, asked: dict) -> dict | None:
     return found if {key: found.get(key) for key in asked} == asked else None
 
 
-def _fit(
-    model: keras.Model,
-    subject: Subject,
-    card: ModelCard,
-    path: Path,
-    asked: dict,
-    rate: float,
-    batch: int,
-) -> dict:
-    """Fits for the seconds asked for and saves; what was asked, the steps and the loss."""
-    network = at_image_size(model)
-    network.compile(
-        keras.optimizers.Adam(rate),
-        jit_compile=False,
-        **output_losses(network, "cross_entropy+dice"),
-    )
-    batches = training_pipeline(
+def _batches(subject: Subject, batch: int) -> tf.data.Dataset:
+    return training_pipeline(
         subject.train,
         crop=subject.crop,
         batch_size=batch,
         epochs=1,
         steps=CHUNK,
         augmentation=Augmentation(flip_horizontal=True, scale=(0.8, 1.25)),
-    ).map(output_masks(network), num_parallel_calls=tf.data.AUTOTUNE)
+    )
+
+
+def _fitted(
+    model: keras.Model,
+    network: keras.Model,
+    batches: tf.data.Dataset,
+    card: ModelCard,
+    path: Path,
+    asked: dict,
+    rate: float,
+) -> dict:
+    """Fits `network` for the seconds asked for and saves `model`; what was asked, steps, loss."""
     deadline = Deadline(asked["seconds"], rate)
     history = network.fit(batches.repeat(), steps_per_epoch=CHUNK, callbacks=[deadline], verbose=0)
     loss = round(float(history.history["loss"][-1]), 4)

@@ -18,6 +18,7 @@ from keras_seg.export.quantization_aware import quantization_aware
 from keras_seg.export.quantization_aware_tflite import float_layers
 from keras_seg.export.report import ExportReport
 from keras_seg.export.request import FORMATS, HEADS, INPUTS, QUANTIZATIONS
+from keras_seg.export.soft_labels import soft_labels
 
 __all__ = [
     "FORMATS",
@@ -34,4 +35,5 @@ __all__ = [
     "export",
     "float_layers",
     "quantization_aware",
+    "soft_labels",
 ]

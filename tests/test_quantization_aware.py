@@ -299,6 +299,45 @@ def test_training_wins_back_what_int8_loses(wide, aware, data, tmp_path):
     assert abs(regained.drop) < 0.5
 
 
+class TestSoftLabels:
+    """The network itself teaches its copy, of whatever outputs."""
+
+    @pytest.mark.parametrize("outputs", [1, 3])
+    def test_they_are_the_probabilities_of_each_output(self, outputs):
+        model = small_network(outputs, extra_output=True)
+        (found,) = tf.data.Dataset.from_tensors(pictures()).map(room.soft_labels(model))
+        image, labels = found
+        for name, logits in model(image, training=False).items():
+            wanted = tf.sigmoid(logits) if logits.shape[-1] == 1 else tf.nn.softmax(logits)
+            np.testing.assert_allclose(labels[name], wanted, atol=1e-6)
+
+    def test_probabilities_stay_and_masks_are_replaced(self):
+        model = keras.Sequential([keras.Input((8, 8, 3)), kl.Conv2D(2, 1), kl.Softmax()])
+        images = np.ones((1, 8, 8, 3), np.uint8)
+        image, labels = room.soft_labels(model, from_logits=False)(images, np.zeros((1, 8, 8)))
+        np.testing.assert_allclose(labels, model(images.astype("float32")), atol=1e-6)
+        np.testing.assert_array_equal(image, images)
+
+    def test_they_win_back_what_int8_loses(self, wide, data, tmp_path):
+        images = np.stack([sample.image for sample in data]).astype("float32")
+        batches = tf.data.Dataset.from_tensor_slices(images).repeat().batch(4)
+        words = {"quantize": "int8", "input_shape": SHAPE, "evaluation": data, "max_drop": 100.0}
+        aware = room.quantization_aware(wide, momentum=0.9)
+        aware.compile(
+            keras.optimizers.Adam(0.01),
+            keras.losses.CategoricalCrossentropy(from_logits=True),
+            jit_compile=False,
+        )
+        mious = []
+        for steps in (1, 100):
+            aware.fit(batches.map(room.soft_labels(wide)), steps_per_epoch=steps, verbose=0)
+            gate = room.export(aware, tmp_path / "aware.tflite", **words).gate
+            mious.append(gate.comparison.evaluations["tflite"].miou)
+        before = inference.evaluate(KerasRunner(wide, card_of(data)), data).miou
+        assert before - mious[0] > 0.1
+        assert before - mious[1] < 0.5 * (before - mious[0])
+
+
 class TestRewriting:
     def rewritten(self, layer, *, before=None):
         image = keras.Input((8, 8, 3), name="image")
