@@ -9,7 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg.export.errors import ExportError
+from keras_seg.export.folding import scale_and_offset
 from keras_seg.export.fused_argmax import coarse_scores, repeated
+from keras_seg.export.quantization_plan import make_plan
+from keras_seg.export.quantization_rules import PER_CHANNEL
 from keras_seg.export.request import HEADS
 from keras_seg.inference.keras_runner import first_output
 from keras_seg.layers import Preprocessing
@@ -18,7 +21,9 @@ REDUCED = {"float16", "bfloat16", "mixed_float16", "mixed_bfloat16"}
 """Names of the policies that a deployed network leaves behind."""
 
 
-def deployed_model(model: keras.Model, input_shape: tuple[int, int, int]) -> keras.Model:
+def deployed_model(
+    model: keras.Model, input_shape: tuple[int, int, int], *, norms_to_convolutions: bool = False
+) -> keras.Model:
     """A copy of a network for the device, with the same weights.
 
     It has a static shape with batch 1: only then do dilated convolutions stay one operator, and
@@ -26,10 +31,23 @@ def deployed_model(model: keras.Model, input_shape: tuple[int, int, int]) -> ker
     normalisation is a 1x1 depthwise convolution, which is one fast operator in int8 where multiply
     and subtract are two slow ones.
 
+    Args:
+        norms_to_convolutions: also makes batch norms that no convolution takes in such
+            convolutions. In integers their products, each channel with a range of its own, would
+            be rounded in one range before the sum, where a convolution has a scale a channel and
+            rounds once; ONNX Runtime computes them faster in float, too, and XNNPACK does not.
+
     Raises: ExportError if the network cannot be rebuilt at this size.
     """
     image = keras.Input(input_shape, batch_size=1, name="image")
-    return _rebuilt(model, image, _as_convolution)
+    alone = _lonely_norms(model) if norms_to_convolutions else set()
+
+    def copy(layer: keras.Layer) -> keras.Layer:
+        if isinstance(layer, Preprocessing) or id(layer) in alone:
+            return _ScaleAndOffset(1, name=layer.name, dtype="float32")
+        return _copied(layer)
+
+    return _rebuilt(model, image, copy)
 
 
 def float32_model(model: keras.Model) -> keras.Model:
@@ -107,17 +125,34 @@ def _copied(layer: keras.Layer) -> keras.Layer:
     return type(layer).from_config(in_float32(layer.get_config()))
 
 
-def _as_convolution(layer: keras.Layer) -> keras.Layer:
-    if isinstance(layer, Preprocessing):
-        return keras.layers.DepthwiseConv2D(1, name=layer.name, dtype="float32")
-    return _copied(layer)
+class _ScaleAndOffset(keras.layers.DepthwiseConv2D):
+    """A 1x1 depthwise convolution that is called as a batch norm."""
+
+    def call(self, inputs, training=None, mask=None):
+        return super().call(inputs)
+
+
+def _lonely_norms(model: keras.Model) -> set[int]:
+    """ids of the layers of one scale and offset a channel that fold into no convolution."""
+    bare = keras.Model(model.inputs, first_output(model.output))
+    plan = make_plan(bare)
+    folding = set(map(id, plan.folds.values()))
+    return {
+        id(step.operation)
+        for step in plan.steps
+        if isinstance(step.operation, PER_CHANNEL)
+        and id(step.operation) not in folding
+        and getattr(step.operation, "axis", -1) in (-1, 3)
+        and all(len(x.shape) == 4 for x in keras.tree.flatten(step.operation.output))
+    }
 
 
 def _copy_weights(source: keras.Layer, target: keras.Layer):
-    if isinstance(source, Preprocessing) and not isinstance(target, Preprocessing):
+    if isinstance(source, PER_CHANNEL) and isinstance(target, _ScaleAndOffset):
         kernel, bias = target.kernel, target.bias
-        kernel.assign(np.reshape(np.broadcast_to(source.scale, bias.shape), kernel.shape))
-        bias.assign(np.broadcast_to(source.offset, bias.shape))
+        scale, offset = scale_and_offset(source, bias.shape[0])
+        kernel.assign(np.reshape(scale, kernel.shape))
+        bias.assign(offset)
     elif isinstance(source, keras.Layer) and source.weights:
         target.set_weights([np.asarray(value, np.float32) for value in source.get_weights()])
 

@@ -130,7 +130,9 @@ def _converted(
     threads: int | None,
 ) -> tuple[bytes, MixedPrecision | None]:
     """The file's bytes, with its card in them, and how a mixed file was found."""
-    model, mixed = deployed_model(source.model, source.shape), None
+    to_convolutions = request.format == "onnx" or request.quantize in CALIBRATED
+    model = deployed_model(source.model, source.shape, norms_to_convolutions=to_convolutions)
+    mixed = None
     if request.format == "onnx":
         return to_onnx(model, request, source.card, chosen.images, source.from_logits), None
     if request.quantize == "mixed":

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers as kl
 from rich.console import Console
 
 from keras_seg import export as room
@@ -17,8 +18,10 @@ from keras_seg import inference
 from keras_seg.card import ModelCard
 from keras_seg.data.classes import ClassTable
 from keras_seg.export import calibration, exporter, metadata, publish
+from keras_seg.export.deployment import deployed_model
 from keras_seg.inference.keras_runner import KerasRunner
 from keras_seg.inference.prediction import class_map
+from keras_seg.layers import LayerScale
 from keras_seg.models import files
 from tests.colour_blocks import ColourBlocks, card_of, small_network, trained
 
@@ -271,6 +274,50 @@ def scrambled(content, *_):
     values = np.array(largest.data).view(np.float32)
     largest.data = np.random.default_rng(0).permutation(values).view(np.uint8)
     return metadata.write_model(model)
+
+
+class TestNormsAlone:
+    """A batch norm that follows no convolution is a convolution itself where that is better."""
+
+    @pytest.fixture(scope="class")
+    def network(self):
+        keras.utils.set_random_seed(0)
+        image = keras.Input((None, None, 3), name="image")
+        x = skip = kl.Conv2D(8, 3, padding="same", activation="relu", name="first")(image)
+        x = kl.ReLU()(kl.BatchNormalization(name="alone")(x))
+        x = kl.BatchNormalization(name="folds")(kl.Conv2D(8, 1, use_bias=False)(x))
+        x = LayerScale(name="scale")(kl.Add()([x, skip]))
+        model = keras.Model(image, kl.Conv2D(3, 1, name="head")(x))
+        spread = 10.0 ** np.linspace(-2, 2, 8)  # of the channels: what one range cannot hold
+        first, alone = model.get_layer("first"), model.get_layer("alone")
+        first.kernel.assign(first.kernel * spread / 100)
+        alone.moving_variance.assign(spread**2)
+        alone.beta.assign(np.linspace(-1, 1, 8))
+        model.get_layer("scale").gamma.assign(np.linspace(-2, 2, 8))
+        return model
+
+    def test_the_deployed_network_is_the_same_function(self, network, image):
+        pixels = image[None].astype("float32")
+        deployed = deployed_model(network, SHAPE, norms_to_convolutions=True)
+        kinds = {layer.name: type(layer) for layer in deployed.layers}
+        assert issubclass(kinds["alone"], kl.DepthwiseConv2D)
+        assert issubclass(kinds["scale"], kl.DepthwiseConv2D)
+        assert issubclass(kinds["folds"], kl.BatchNormalization)
+        expected = np.asarray(network(pixels, training=False))
+        found = np.asarray(deployed(pixels, training=False))
+        np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+    def test_int8_multiplies_nothing_that_it_has_to_round(self, network, data, tmp_path):
+        operators = room.export(
+            network, tmp_path / "m.tflite", quantize="int8", input_shape=SHAPE, calibration=data
+        ).audit.operators
+        assert "MUL" not in operators
+        assert operators["DEPTHWISE_CONV_2D"] == 2
+
+    def test_onnx_has_convolutions_for_them_in_float_too(self, network, tmp_path):
+        report = room.export(network, tmp_path / "m.onnx", input_shape=SHAPE)
+        assert not {"Mul", "BatchNormalization"} & set(report.audit.operators)
+        assert report.audit.operators["Conv"] == 5
 
 
 class TestGate:
