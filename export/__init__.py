@@ -10,6 +10,7 @@ answers were compared with the Keras model's.
 """
 
 from keras_seg.export.audit import Audit, audit
+from keras_seg.export.clipped_ranges import ClippedRanges
 from keras_seg.export.errors import ExportError, GateError
 from keras_seg.export.exporter import export
 from keras_seg.export.gate import GateResult
@@ -26,6 +27,7 @@ __all__ = [
     "INPUTS",
     "QUANTIZATIONS",
     "Audit",
+    "ClippedRanges",
     "ExportError",
     "ExportReport",
     "GateError",

@@ -10,6 +10,7 @@ import keras
 from keras_seg.card import ModelCard
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.export.calibration import Calibration, choose
+from keras_seg.export.clipped_ranges import ClippedRanges, with_clipped_ranges
 from keras_seg.export.deployment import deployed_model
 from keras_seg.export.metadata import with_card
 from keras_seg.export.mixed import to_mixed_tflite
@@ -56,7 +57,8 @@ def export(
             (int8 weights, 16-bit maps: more exact than int8 but run by no delegate, so slower than
             float32, and refused where an operator has no such form). For ONNX "fp16" (everything)
             or "int8" (QDQ pairs and int8 weights). "int8", "int16x8" and "mixed" need
-            `calibration`; a model of `quantization_aware` is written in TFLite "int8" with the
+            `calibration`, whose unusual images an "int8" file lets go where they spoil the ranges
+            of the others (see `report.clipped`); a model of `quantization_aware` is written in TFLite "int8" with the
             ranges that it was trained in.
         calibration: training data, from which real images are chosen for integer files.
         evaluation: validation data for the comparison; None leaves the accuracy unmeasured.
@@ -101,7 +103,7 @@ def export(
     chosen = Calibration([], [], [])
     if quantize in CALIBRATED and not trained_ranges:
         chosen = choose(calibration, source.shape, sizing=resolve_sizing(sizing, source.card))
-    content, mixed = _converted(source, request, chosen, evaluation, threads)
+    content, mixed, clipped = _converted(source, request, chosen, evaluation, threads)
     found, result = publish(content, source, request, evaluation, threads)
     return ExportReport(
         path=str(request.path),
@@ -119,6 +121,7 @@ def export(
         seconds=time.perf_counter() - start,
         card=source.card,
         mixed=mixed,
+        clipped=clipped,
     )
 
 
@@ -128,15 +131,20 @@ def _converted(
     chosen: Calibration,
     evaluation: SegmentationDataset | None,
     threads: int | None,
-) -> tuple[bytes, MixedPrecision | None]:
-    """The file's bytes, with its card in them, and how a mixed file was found."""
+) -> tuple[bytes, MixedPrecision | None, ClippedRanges | None]:
+    """The file's bytes, with its card in them, and how a mixed file or its ranges were found."""
     to_convolutions = request.format == "onnx" or request.quantize in CALIBRATED
     model = deployed_model(source.model, source.shape, norms_to_convolutions=to_convolutions)
-    mixed = None
+    mixed = clipped = None
     if request.format == "onnx":
-        return to_onnx(model, request, source.card, chosen.images, source.from_logits), None
+        content = to_onnx(model, request, source.card, chosen.images, source.from_logits)
+        if request.quantize == "int8":
+            content, clipped = with_clipped_ranges(content, source, request, chosen, threads)
+        return content, None, clipped
     if request.quantize == "mixed":
         content, mixed = to_mixed_tflite(model, request, source, chosen, evaluation, threads)
     else:
         content = to_tflite(model, request, chosen.images, source.from_logits)
-    return with_card(content, source.card, HEADS[request.head]), mixed
+    if request.quantize == "int8" and chosen.images:
+        content, clipped = with_clipped_ranges(content, source, request, chosen, threads)
+    return with_card(content, source.card, HEADS[request.head]), mixed, clipped

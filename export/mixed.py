@@ -9,26 +9,22 @@ of them until the loss fits, then as many fewer as halving the last step allows.
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import keras
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from keras_seg import inference
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.export.audit import COMPARISONS, broken_comparisons
 from keras_seg.export.calibrated import Calibrated, with_enclosed
 from keras_seg.export.calibration import Calibration
 from keras_seg.export.errors import ExportError
-from keras_seg.export.metadata import with_card
-from keras_seg.export.mixed_loss import Loss, LostMIoU, OtherClasses
+from keras_seg.export.mixed_loss import Loss, LostMIoU, OtherClasses, loss_of
 from keras_seg.export.mixed_report import Kept, MixedPrecision, Step
-from keras_seg.export.request import HEADS, Request
+from keras_seg.export.request import Request
 from keras_seg.export.source import Source
 from keras_seg.export.tflite_graph import read_graphs
 
@@ -65,7 +61,7 @@ def to_mixed_tflite(
     calibrated = Calibrated.measured(model, request, chosen.images, source.from_logits)
 
     def measured(content: bytes) -> float:
-        return _loss_of(with_card(content, source.card, HEADS[request.head]), loss, threads)
+        return loss_of(content, source.card, request.head, loss, threads)
 
     search = _Search(calibrated, measured, loss, request.max_drop)
     return search.run(chosen.images)
@@ -216,15 +212,6 @@ def _coarse(calibrated: Calibrated) -> list[int]:
         )
         for i in operators
     ]
-
-
-def _loss_of(content: bytes, loss: Loss, threads: int | None) -> float:
-    if any(broken_comparisons(graph) for graph in read_graphs(content)):
-        return float("inf")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trial.tflite"
-        path.write_bytes(content)
-        return loss(inference.load(path, threads=threads))
 
 
 def _scores(content: bytes, images: Sequence[np.ndarray]) -> np.ndarray:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import abc
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
+from keras_seg import inference
+from keras_seg.card import ModelCard
 from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.export.audit import broken_comparisons
 from keras_seg.export.gate import unlabelled
+from keras_seg.export.metadata import with_card
+from keras_seg.export.request import HEADS
+from keras_seg.export.tflite_graph import read_graphs
 from keras_seg.inference.evaluation import confusion_of, evenly_spread, iou_of
 from keras_seg.inference.prediction import class_map, predict
 from keras_seg.inference.runner import Runner
@@ -65,3 +73,20 @@ class OtherClasses(Loss):
 
 def _classes(runner: Runner, image: np.ndarray) -> np.ndarray:
     return class_map(runner.run(image), runner.card.head)
+
+
+def loss_of(
+    content: bytes, card: ModelCard, head: str, loss: Loss, threads: int | None = None
+) -> float:
+    """What the bytes of a .tflite file lose; infinity for a file that cannot be right."""
+    if any(broken_comparisons(graph) for graph in read_graphs(content)):
+        return float("inf")
+    return loss_of_file(with_card(content, card, HEADS[head]), "tflite", loss, threads)
+
+
+def loss_of_file(content: bytes, format: str, loss: Loss, threads: int | None = None) -> float:
+    """What the bytes of a file lose that has its card in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"trial.{format}"
+        path.write_bytes(content)
+        return loss(inference.load(path, threads=threads))

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from keras_seg.card import ModelCard
 from keras_seg.export.audit import Audit
+from keras_seg.export.clipped_ranges import ClippedRanges
 from keras_seg.export.gate import GateResult
 from keras_seg.export.mixed_report import MixedPrecision
 from keras_seg.inference.tables import megabytes, percent
@@ -31,6 +32,7 @@ class ExportReport:
         seconds: that the export took.
         card: what the file says of itself.
         mixed: what a mixed file keeps in float and why, None for others.
+        clipped: where the ranges of an int8 file end, None if they hold all that was seen.
     """
 
     path: str
@@ -48,6 +50,7 @@ class ExportReport:
     seconds: float
     card: ModelCard
     mixed: MixedPrecision | None = None
+    clipped: ClippedRanges | None = None
 
     def to_dict(self) -> dict:
         """Everything as plain values for JSON."""
@@ -56,6 +59,7 @@ class ExportReport:
             "gate": None if self.gate is None else self.gate.to_dict(),
             "card": asdict(self.card),
             "mixed": None if self.mixed is None else self.mixed.to_dict(),
+            "clipped": None if self.clipped is None else self.clipped.to_dict(),
         }
 
     def table(self) -> Table:
@@ -77,6 +81,8 @@ class ExportReport:
                 f"{self.calibration_images} images"
                 + (f", none of them with {missing}" if missing else ", every class on them"),
             )
+        if self.clipped is not None:
+            table.add_row("ranges", str(self.clipped))
         if self.mixed is not None:
             kept = "\n".join(map(str, self.mixed.kept)) or "nothing"
             table.add_row("kept in float", kept)
