@@ -58,8 +58,8 @@ def export(
             float32, and refused where an operator has no such form). For ONNX "fp16" (everything)
             or "int8" (QDQ pairs and int8 weights). "int8", "int16x8" and "mixed" need
             `calibration`, whose unusual images an "int8" file lets go where they spoil the ranges
-            of the others (see `report.clipped`); a model of `quantization_aware` is written in TFLite "int8" with the
-            ranges that it was trained in.
+            of the others (see `report.clipped`); a model of `quantization_aware` is written in
+            TFLite "int8" with the ranges that it was trained in.
         calibration: training data, from which real images are chosen for integer files.
         evaluation: validation data for the comparison; None leaves the accuracy unmeasured.
         input_shape: (height, width, channels) for a model of free size; left out, the size that

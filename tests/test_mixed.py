@@ -150,7 +150,7 @@ class TestSearch:
 
     def test_loss_that_float_does_not_mend_is_said(self, uneven, tmp_path, monkeypatch):
         model, data = uneven
-        monkeypatch.setattr(mixed, "_loss_of", lambda *_: 7.0)
+        monkeypatch.setattr(mixed, "loss_of", lambda *_: 7.0)
         with pytest.raises(room.ExportError, match=r"Even with every layer .* loses 7\.00 "):
             exported(model, tmp_path / "m.tflite", data, max_drop=5)
         assert list(tmp_path.iterdir()) == []
