@@ -34,6 +34,8 @@ from keras_seg.layers import FakeQuantize
 
 ACCEPTED = 5.0
 """Percent of the calibration pixels with another class up to which other ranges are not tried."""
+WORTH = 0.75
+"""Part of that which other ranges must leave at most: they cut off something, too."""
 QUANTILES = (0.9, 0.8, 0.75, 0.7, 0.6, 0.5)
 TINY = 1e-6
 """Range of a tensor that is zero on most images."""
@@ -92,14 +94,16 @@ def with_clipped_ranges(
     found = {}
     for quantile, file, lost in search(aware, source, request, chosen.images, loss, measured):
         console.print(f"  ranges of {quantile:.0%} of the images: {lost:.1f} %")
-        if lost < min((lost for _, lost in found.values()), default=before):
+        if lost <= WORTH * before:
             found[quantile] = file, lost
     if not found:
         return content, None
     best = min(found, key=lambda quantile: found[quantile][1])
     clipped = found[best][0]()
     after = measured(clipped)
-    return (clipped, ClippedRanges(best, after, before)) if after < before else (content, None)
+    if after > WORTH * before:
+        return content, None
+    return clipped, ClippedRanges(best, after, before)
 
 
 Trial = tuple[float, Callable[[], bytes], float]
