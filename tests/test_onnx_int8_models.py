@@ -12,7 +12,7 @@ from tests.conftest import TINY_SIZE, Shapes
 pytestmark = pytest.mark.slow
 
 SEVEN_BITS = 1.5
-"""Decibels that weights of 7 bits cost, which the limits of the networks, of 8 bits, do not hold."""
+"""Decibels that weights of 7 bits cost; the limits of the networks are for weights of 8."""
 SQUARED = 5.0
 """Decibels that a network keeps which squares its input, so that TFLite refuses it in int8."""
 
