@@ -16,6 +16,7 @@ from keras_seg.export.gate import GateResult, judge
 from keras_seg.export.quantization_aware_tflite import unexpected_islands
 from keras_seg.export.request import Request
 from keras_seg.export.source import Source
+from keras_seg.inference.seal import sealed
 
 INSTEAD = {"int8": "quantize='mixed' or 'dynamic'", "int16x8": "quantize='int8' or 'dynamic'"}
 """What to ask for where an integer file cannot be had."""
@@ -31,7 +32,7 @@ def publish(
     """Writes the file beside its place, proves it there, and only then gives it its name."""
     path, result = request.path, None
     with draft_of(path) as draft:
-        draft.write_bytes(content)
+        draft.write_bytes(sealed(content))
         # first, as some files end a process that runs them
         found = _audited(draft, source, request)
         exported = inference.load(draft, threads=threads)

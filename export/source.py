@@ -8,7 +8,7 @@ from pathlib import Path
 
 import keras
 
-from keras_seg.card import ModelCard
+from keras_seg.card import NO_SEAL, ModelCard
 from keras_seg.data.classes import ClassTable
 from keras_seg.export.deployment import float32_model
 from keras_seg.export.request import Request, check_head, resolve_shape
@@ -57,6 +57,7 @@ class Source:
                 quantize=request.quantize,
                 layout=request.layout,
                 source_sha256=sha256,
+                seal=NO_SEAL,
                 version=__version__,
             ),
             shape=shape,

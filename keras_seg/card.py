@@ -10,6 +10,8 @@ from keras_seg.version import __version__
 
 CARD_NAME = "keras_seg.json"
 """Name of the record in a .keras archive; its stem names the entry in .tflite and .onnx files."""
+NO_SEAL = "0" * 64
+"""Stands where an exported file's checksum will."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class ModelCard:
         quantize: how an exported file was quantized, None for float.
         layout: order of the axes of an exported file's image and scores: "nhwc" or "nchw".
         source_sha256: SHA-256 of the .keras file that an exported file was made from.
+        seal: checksum of an exported file, see `keras_seg.inference.seal`.
         version: of this package, when the file was written.
     """
 
@@ -40,6 +43,7 @@ class ModelCard:
     quantize: str | None = None
     layout: str = "nhwc"
     source_sha256: str | None = None
+    seal: str | None = field(default=None, compare=False)
     version: str = field(default=__version__)
 
     def to_json(self) -> str:
@@ -47,15 +51,19 @@ class ModelCard:
         return json.dumps(record, indent=1)
 
     @classmethod
-    def from_json(cls, text: str) -> ModelCard:
-        record = json.loads(text)
-        known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
-        size = record.get("image_size")
-        return cls(
-            **known
-            | {
-                "classes": ClassTable.from_dict(record["classes"]),
-                "image_size": tuple(size) if size else None,
-                "margin": tuple(record.get("margin", (0, 0))),
-            }
-        )
+    def from_json(cls, text: str | bytes) -> ModelCard:
+        """Reads what `to_json` wrote; ValueError for anything else."""
+        try:
+            record = json.loads(text)
+            known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
+            size = record.get("image_size")
+            return cls(
+                **known
+                | {
+                    "classes": ClassTable.from_dict(record["classes"]),
+                    "image_size": tuple(size) if size else None,
+                    "margin": tuple(record.get("margin", (0, 0))),
+                }
+            )
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"its card is damaged: {error!r}") from error

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_seg.card import ModelCard
 from keras_seg.inference.runner import (
     CARD_ENTRY,
     Runner,
@@ -15,6 +14,7 @@ from keras_seg.inference.runner import (
     count_classes,
     unreadable,
 )
+from keras_seg.inference.seal import check_seal
 
 DTYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(float16)": np.float16}
 
@@ -30,15 +30,15 @@ class ONNXRunner(Runner):
     format = "onnx"
 
     def __init__(self, path: Path, *, threads: int | None = None):
+        check_seal(path)
         threads = threads or available_threads()
         self._session = _session(path, threads)
-        image, output = self._session.get_inputs()[0], self._session.get_outputs()[0]
+        image, output, text = _described(self._session, path)
         if image.type not in DTYPES or len(image.shape) != 4:
             found = f"its input is {image.type} of shape {image.shape}"
             raise unreadable(path, "image network's .onnx", found)
         self._image_name, self._dtype = image.name, DTYPES[image.type]
-        text = self._session.get_modelmeta().custom_metadata_map.get(CARD_ENTRY)
-        channels_first = text is not None and ModelCard.from_json(text).layout == "nchw"
+        channels_first = text is not None and card_or_default(text, None, path).layout == "nchw"
         channels = output.shape[1 if channels_first else -1] if len(output.shape) == 4 else None
         card = card_or_default(text, channels, path)
         # a free size is a name or None
@@ -52,6 +52,15 @@ class ONNXRunner(Runner):
         images = images.transpose(0, 3, 1, 2) if channels_first else images
         output = self._session.run(None, {self._image_name: images})[0]
         return output.transpose(0, 2, 3, 1) if channels_first and output.ndim == 4 else output
+
+
+def _described(session, path: Path) -> tuple:
+    """Image, output and card, as a file describes them."""
+    try:
+        text = session.get_modelmeta().custom_metadata_map.get(CARD_ENTRY)
+        return session.get_inputs()[0], session.get_outputs()[0], text
+    except (UnicodeDecodeError, IndexError) as error:
+        raise unreadable(path, ".onnx", f"its description is damaged: {error}") from error
 
 
 def _session(path: Path, threads: int):

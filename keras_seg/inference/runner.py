@@ -168,7 +168,10 @@ def card_or_default(text: str | bytes | None, channels: int | None, path: Path) 
         )
     if text is None:
         return ModelCard(ClassTable.numbered(count_classes(channels)))
-    card = ModelCard.from_json(text if isinstance(text, str) else bytes(text).decode())
+    try:
+        card = ModelCard.from_json(text)
+    except ValueError as error:
+        raise unreadable(path, path.suffix.lower(), error) from error
     check_classes(card, channels, path)
     return card
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 import zipfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from keras_seg.inference.runner import (
     count_classes,
     unreadable,
 )
+from keras_seg.inference.seal import check_seal
 
 IDENTIFIER = b"TFL3"
 """Bytes 4 to 7 of every .tflite file."""
@@ -33,6 +35,7 @@ class TFLiteRunner(Runner):
     format = "tflite"
 
     def __init__(self, path: Path, *, threads: int | None = None):
+        check_seal(path)
         threads = threads or available_threads()
         self._interpreter = _interpreter(path, threads)
         self._lock = threading.Lock()  # one interpreter has one set of tensors
@@ -42,7 +45,10 @@ class TFLiteRunner(Runner):
             raise unreadable(path, "image network's .tflite", f"its input has shape {list(shape)}")
         channels = int(output["shape"][-1]) if len(output["shape"]) == 4 else None
         content = path.read_bytes()
-        text = read_metadata(content, CARD_ENTRY)
+        try:
+            text = read_metadata(content, CARD_ENTRY)
+        except (struct.error, ValueError, TypeError) as error:  # flatbuffers reads where it is told
+            raise unreadable(path, ".tflite", f"its metadata are damaged: {error}") from error
         if text and read_metadata(content, METADATA_ENTRY) and not zipfile.is_zipfile(path):
             raise unreadable(path, ".tflite", "the label file at its end is cut off")
         card = card_or_default(text, channels, path)

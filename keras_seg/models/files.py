@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import keras
@@ -10,6 +12,9 @@ import keras
 from keras_seg import layers  # noqa: F401  (registers the layers that the files name)
 from keras_seg.card import CARD_NAME, ModelCard
 from keras_seg.drafts import draft_of
+
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
+"""What zipfile raises for an archive that is not as it was written."""
 
 
 def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
@@ -52,7 +57,10 @@ def read_card(path: str | Path) -> ModelCard | None:
     with zipfile.ZipFile(_check_archive(path)) as archive:
         if CARD_NAME not in archive.namelist():
             return None
-        return ModelCard.from_json(archive.read(CARD_NAME).decode())
+        try:
+            return ModelCard.from_json(archive.read(CARD_NAME))
+        except DAMAGE as error:
+            raise ValueError(f"{path} is damaged: {error}. Give an undamaged file.") from error
 
 
 def _check_archive(path) -> Path:
@@ -64,10 +72,14 @@ def _check_archive(path) -> Path:
             f"{path} is no .keras file: it is not a zip archive. Pass a file that model.save() or "
             "`keras-seg train` has written."
         )
-    with zipfile.ZipFile(path) as archive:
-        if "config.json" not in archive.namelist():
-            raise ValueError(
-                f"{path} is no .keras file: the archive has no config.json. Pass a file that "
-                "model.save() or `keras-seg train` has written."
-            )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            whole = "config.json" in archive.namelist()
+    except DAMAGE as error:
+        raise ValueError(f"{path} is damaged: {error}. Give an undamaged file.") from error
+    if not whole:
+        raise ValueError(
+            f"{path} is no .keras file: the archive has no config.json. Pass a file that "
+            "model.save() or `keras-seg train` has written."
+        )
     return path
