@@ -58,6 +58,27 @@ def clear_abandoned(path: Path) -> None:
                 os.close(lock)
 
 
+@contextlib.contextmanager
+def only_user(folder: Path, *, remedy: str) -> Iterator[None]:
+    """Keeps a folder for this process while in the block; nothing is left when the process dies.
+
+    Windows and some network file systems have no such locks; there it does nothing.
+
+    Raises: BlockingIOError if another process has the folder.
+    """
+    try:
+        lock = _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB) if fcntl is not None else None
+    except BlockingIOError as error:
+        raise BlockingIOError(f"{folder} is in use by another process. {remedy}") from error
+    except OSError:  # the file system has no locks
+        lock = None
+    try:
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
 def _prefix(path: Path) -> str:
     return f".{path.stem}-draft-"
 

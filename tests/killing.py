@@ -29,6 +29,7 @@ from keras_seg.data.images import read_image, read_mask
 from keras_seg.inference.files import predict_files
 from keras_seg.inference.ledger import LEDGER_NAME
 from keras_seg.inference.outputs import Wanted
+from keras_seg.training import fit  # noqa: F401  (imported once, not by each child)
 from keras_seg.training.saved_state import _checked_facts, saved_steps
 from tests.conftest import Shapes, write_folder
 
@@ -161,6 +162,7 @@ def kill_often(victim, root: Path, kills: int, seed: int) -> dict:
         killed = status == -signal.SIGKILL
         assert killed or status == 0, (root / "output.txt").read_text()[-2000:]
         if killed:
+            sys.stderr.write(f"{counts}\n")
             counts["killed at an access" if by_access else "killed at a time"] += 1
         if output.exists():
             victim.check(output, whole, finished=not killed)

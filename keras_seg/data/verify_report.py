@@ -65,7 +65,7 @@ def to_text(report: DatasetReport) -> Group:
 
 
 def _split_table(report: DatasetReport) -> Table:
-    table = Table(title=report.source)
+    table = Table(title=Text(report.source))
     for column in ("split", "samples", "readable", "smallest", "median", "largest", "unknown %"):
         table.add_column(column, justify="left" if column == "split" else "right")
     for split in report.facts:
@@ -99,7 +99,7 @@ def _class_table(report: DatasetReport) -> Table:
     weights = report.suggestion.class_weights if report.suggestion else None
     for number, name in enumerate(report.classes.names):
         numbers = [f"{100 * share[number]:.2f}" for share in shares]
-        table.add_row(name, *numbers, "" if weights is None else f"{weights[number]:.3f}")
+        table.add_row(Text(name), *numbers, "" if weights is None else f"{weights[number]:.3f}")
     return table
 
 

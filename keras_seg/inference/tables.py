@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from keras_seg.inference.evaluation import Evaluation
@@ -23,7 +24,7 @@ def comparison_table(
         column.justify = "right"
     table.add_row("mIoU", *(percent(side.miou) for side in sides))
     for name in sides[0].per_class_iou:
-        table.add_row(f"  IoU {name}", *(percent(side.per_class_iou[name]) for side in sides))
+        table.add_row(Text(f"  IoU {name}"), *(percent(side.per_class_iou[name]) for side in sides))
     table.add_row("pixel accuracy", *(percent(side.pixel_accuracy) for side in sides))
     if agreement:
         first = next(iter(evaluations))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,7 +73,8 @@ def train(
 
     Raises: ValueError, FileNotFoundError, FileExistsError or PermissionError for a recipe, data
         or an output folder that cannot work, before the first step; Diverged if the loss
-        is no number; OSError if the disk is full. What was saved before stays.
+        is no number; BlockingIOError if a training is running in that folder; OSError if the disk
+        is full. What was saved before stays.
     """
     strategy = strategies.make_strategy(recipe.strategy)
     strategies.check_batch(recipe.batch_size, strategy)
@@ -86,16 +88,23 @@ def train(
     check_classes(recipe, train_set.classes)
     for dataset in (train_set, val_set):
         dataset.fill()  # damaged files are named now, not in the middle of an epoch
-    run = _Run(recipe, strategy, train_set, val_set, rewrite)
-    with errors_explained(recipe.output, run.state):
-        return run.fit()
+    with contextlib.ExitStack() as held:
+        run = _Run(recipe, strategy, train_set, val_set, rewrite, held)
+        with errors_explained(recipe.output, run.state):
+            return run.fit()
 
 
 class _Run:
     """One call of `train`: network, optimizer and what was restored."""
 
     def __init__(
-        self, recipe: Recipe, strategy, train_set: CachedDataset, val_set: CachedDataset, rewrite
+        self,
+        recipe: Recipe,
+        strategy,
+        train_set: CachedDataset,
+        val_set: CachedDataset,
+        rewrite,
+        held: contextlib.ExitStack,
     ):
         self.recipe, self.strategy, self.rewrite = recipe, strategy, rewrite
         self.train_set, self.val_set = train_set, val_set
@@ -104,7 +113,7 @@ class _Run:
         with strategies.scope(strategy):
             self._build()
         writes = strategies.is_chief(strategy)
-        self.folder = run_folder.prepare(recipe, writes=writes)
+        self.folder = run_folder.prepare(recipe, held, writes=writes)
         checkpoints = self.folder / run_folder.CHECKPOINTS
         if writes:
             remove_unfinished(checkpoints)

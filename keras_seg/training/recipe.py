@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,7 +50,7 @@ class OptimizerOptions:
                 )
         for what in ("clip_norm", "head_rate"):
             value = getattr(self, what)
-            if value is not None and value <= 0:
+            if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"optimizer_options.{what} must be positive. Received: {value}")
 
 
@@ -186,10 +187,10 @@ class Recipe:
             *("steps_per_epoch", "early_stop", "max_minutes"),
         ):
             value = getattr(self, what)
-            if value is not None and value <= 0:
+            if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{what} must be positive. Received: {value}")
         for what in ("weight_decay", "auxiliary_weight", "seed", "overlays"):
-            if getattr(self, what) < 0:
+            if not 0 <= getattr(self, what) < math.inf:
                 raise ValueError(f"{what} must not be negative. Received: {getattr(self, what)}")
         if self.schedule == "step" and not self.schedule_options.step_epochs:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.open import open_dataset
-from keras_seg.drafts import clear_abandoned, write_text
+from keras_seg.drafts import clear_abandoned, only_user, write_text
 from keras_seg.training.recipe import RECIPE_NAME, Recipe
 from keras_seg.training.records import differences, to_record
 
@@ -23,12 +24,13 @@ FREE = {"output", "overwrite", "max_minutes", "checkpoint_steps", "overlays", "s
 """Entries that may change when a training goes on, since no trained value depends on them."""
 
 
-def prepare(recipe: Recipe, *, writes: bool = True) -> Path:
+def prepare(recipe: Recipe, held: contextlib.ExitStack, *, writes: bool = True) -> Path:
     """Makes the folder and writes the recipe as resolved; refuses before any work is done.
 
-    A run of the same recipe is left as it is, so that it goes on.
+    A run of the same recipe is left as it is, so that it goes on. Until `held` is left, no other
+    process can train there.
 
-    Raises: FileExistsError if a run of another recipe lies there and may not be replaced;
+    Raises: BlockingIOError if another training is running there; FileExistsError if a run of another recipe lies there and may not be replaced;
         NotADirectoryError or PermissionError if nothing can be written there.
     """
     folder = Path(recipe.output)
@@ -44,6 +46,9 @@ def prepare(recipe: Recipe, *, writes: bool = True) -> Path:
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(f"output {folder} cannot be written to. Choose another --output.")
+    if writes:
+        remedy = "A training is running there: wait for its end, or choose another --output."
+        held.enter_context(only_user(folder, remedy=remedy))
     if recipe.overwrite:
         if writes:
             _clear(folder)

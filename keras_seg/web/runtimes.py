@@ -116,8 +116,13 @@ def _packed(package: Package) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         archive = _npm_pack(package, Path(scratch))
-        with tarfile.open(archive) as packed:
-            packed.extractall(scratch, filter="data")
+        try:
+            with tarfile.open(archive) as packed:
+                packed.extractall(scratch, filter="data")  # writes nothing outside of its folder
+        except tarfile.TarError as error:
+            raise ValueError(
+                f"What npm brought for {package.name}@{package.version} cannot be unpacked: {error}"
+            ) from error
         unpacked = Path(scratch) / "package"
         _check(package, unpacked)
         for path in sorted(unpacked.rglob("*"), reverse=True):
