@@ -149,10 +149,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--unsealed", action="store_true", help="files without a checksum")
     options = parser.parse_args(argv)
     if options.kind == "keras":
-        import keras_seg.inference.keras_runner
+        import keras_seg.inference.keras_runner  # noqa: F401
     elif options.kind == "tflite":
         import ai_edge_litert.interpreter
-        import ai_edge_litert.schema_py_generated
+        import ai_edge_litert.schema_py_generated  # noqa: F401
     else:
         import onnxruntime  # noqa: F401
     with tempfile.TemporaryDirectory() as folder:

@@ -2,15 +2,18 @@
 
 import io
 import json
+import math
+import re
 import string
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from keras_seg import weights
+from keras_seg import cli, weights
 from keras_seg.data.images import read_image, read_mask
 from keras_seg.names import unknown_name
 from keras_seg.training import Recipe
@@ -178,6 +181,69 @@ class TestRecipes:
         with pytest.raises((ValueError, TypeError)) as refused:
             Recipe.from_yaml(path)
         assert isinstance(refused.value, ValueError) and str(path) in str(refused.value)
+
+    @pytest.mark.parametrize(
+        ("entry", "said"),
+        [
+            ({"batch_size": "eight"}, "'batch_size' must be a whole number. Received: 'eight'"),
+            ({"batch_size": True}, "'batch_size' must be a whole number. Received: True"),
+            ({"crop": [64]}, "'crop' must be a list of 2 whole numbers. Received: [64]"),
+            ({"learning_rate": None}, "'learning_rate' must be a number. Received: None"),
+            ({"learning_rate": math.nan}, "'learning_rate' must be a number. Received: nan"),
+            ({"classes": ["a", 1]}, "'classes' must be a list of texts or null"),
+            ({"jit": "yes"}, "'jit' must be true or false. Received: 'yes'"),
+            ({"augmentation": 3}, "'augmentation' must be a mapping. Received: 3"),
+            ({"augmentation": {"scale": 2}}, "'augmentation.scale' must be a list of 2 numbers"),
+        ],
+    )
+    def test_a_value_of_another_type_is_said_with_its_entry(self, tmp_path, entry, said):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(yaml.safe_dump({"data": "d", "output": "o"} | entry))
+        with pytest.raises(ValueError, match=re.escape(said)) as refused:
+            Recipe.from_yaml(path)
+        assert str(path) in str(refused.value)
+
+    def test_the_command_line_says_it_too(self, tmp_path, capsys):
+        path = tmp_path / "recipe.yaml"
+        path.write_text("batch_size: eight\n")
+        words = ["train", "--config", str(path), "--data", "d", "--output", "o"]
+        assert cli.main(words) == cli.WRONG_INPUT
+        assert f"entry of {path} 'batch_size' must be a whole number" in capsys.readouterr().err
+
+    def test_numbers_without_a_point_are_numbers(self, tmp_path):
+        path = tmp_path / "recipe.yaml"
+        path.write_text("data: d\noutput: o\nlearning_rate: 1e-3\naugmentation: {scale: [1, 2e0]}")
+        recipe = Recipe.from_yaml(path)
+        assert recipe.learning_rate == 0.001 and recipe.augmentation.scale == (1, 2)
+
+    @FEW
+    @given(data=st.data())
+    def test_any_value_of_any_entry_is_taken_or_refused_by_name(self, tmp_path, data):
+        key = data.draw(st.sampled_from(sorted(Recipe.__dataclass_fields__)))
+        plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+        value = data.draw(
+            st.recursive(
+                plain,
+                lambda inner: (
+                    st.lists(inner, max_size=3)
+                    | st.dictionaries(st.text(max_size=5), inner, max_size=2)
+                ),
+                max_leaves=4,
+            )
+        )
+        path = tmp_path / "recipe.yaml"
+        path.write_text(yaml.safe_dump({"data": "d", "output": "o"} | {key: value}))
+        try:
+            recipe = Recipe.from_yaml(path)
+        except ValueError as error:
+            assert str(path) in str(error)
+        else:
+            assert Recipe.from_yaml(_written(tmp_path, recipe)) == recipe
+
+
+def _written(folder, recipe):
+    (folder / "again.yaml").write_text(recipe.to_yaml())
+    return folder / "again.yaml"
 
 
 def test_every_preset_is_named_when_it_is_misspelt():

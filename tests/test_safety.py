@@ -91,10 +91,10 @@ class TestArchives:
         with zipfile.ZipFile(path, "a") as archive:
             for name in ("../out.txt", "assets/../../out.txt", f"{tmp_path}/out.txt", "x/y.txt"):
                 archive.writestr(name, "harm")
-        before = {p for p in tmp_path.rglob("*")}
+        before = set(tmp_path.rglob("*"))
         monkeypatch.chdir(path.parent)
         assert inference.load(path).num_classes == 2
-        assert {p for p in tmp_path.rglob("*")} == before
+        assert set(tmp_path.rglob("*")) == before
 
     def test_a_checkpoint_with_such_names_is_read_into_memory_alone(self, tmp_path):
         path = tmp_path / "inner" / "w.npz"

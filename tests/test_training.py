@@ -1,8 +1,11 @@
 """A recipe becomes a trained model, and nothing that was saved is lost."""
 
+import contextlib
 import csv
 import errno
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from PIL import Image
 
 from keras_seg import models, training
 from keras_seg.data import Augmentation
-from keras_seg.training import Recipe, history
+from keras_seg.training import Recipe, history, run_folder
 from keras_seg.training.callbacks import Steps
 from keras_seg.training.optimizers import make_optimizer
 from keras_seg.training.run_folder import recipe_beside
@@ -252,6 +255,31 @@ class TestErrors:
         with pytest.raises(ValueError, match="height .*Received: 30.*28 and 32"):
             training.train(replace(recipe, crop=(30, 48)))
         assert not (tmp_path / "run").exists()
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="locks as Linux has them")
+    def test_a_folder_that_another_process_trains_in(self, recipe, tmp_path):
+        """The other process is killed in the end, and leaves no lock behind."""
+        output = tmp_path / "busy"
+        output.mkdir()
+        code = (
+            "import pathlib, sys, time\nfrom keras_seg.drafts import only_user\n"
+            "with only_user(pathlib.Path(sys.argv[1]), remedy=''):\n"
+            "    print('here', flush=True)\n    time.sleep(600)"
+        )
+        words = [sys.executable, "-c", code, str(output)]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdout.readline() == "here\n"
+            busy = replace(recipe, output=str(output), overwrite=True)
+            with (
+                pytest.raises(BlockingIOError, match=r"busy is in use.*A training is running"),
+                contextlib.ExitStack() as held,
+            ):
+                run_folder.prepare(busy, held)
+            assert list(output.iterdir()) == []
+            other.kill()
+            other.wait()
+        with contextlib.ExitStack() as held:
+            assert run_folder.prepare(busy, held) == output
 
     def test_output_that_is_a_file(self, recipe, tmp_path):
         (tmp_path / "file").write_text("")

@@ -30,8 +30,9 @@ def prepare(recipe: Recipe, held: contextlib.ExitStack, *, writes: bool = True) 
     A run of the same recipe is left as it is, so that it goes on. Until `held` is left, no other
     process can train there.
 
-    Raises: BlockingIOError if another training is running there; FileExistsError if a run of another recipe lies there and may not be replaced;
-        NotADirectoryError or PermissionError if nothing can be written there.
+    Raises: BlockingIOError if another training is running there; FileExistsError if a run of
+        another recipe lies there and may not be replaced; NotADirectoryError or PermissionError if
+        nothing can be written there.
     """
     folder = Path(recipe.output)
     try:
