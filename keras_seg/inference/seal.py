@@ -16,7 +16,8 @@ from pathlib import Path
 from keras_seg.card import NO_SEAL
 from keras_seg.inference.runner import unreadable
 
-PLACE = re.compile(rb'"seal": "([0-9a-f]{64})"')
+PLACE = re.compile(rb'"seal": "(.{64})"', re.DOTALL)
+"""Of any bytes, since the checksum itself may be what is damaged."""
 OPEN = NO_SEAL.encode()
 
 
@@ -37,7 +38,7 @@ def check_seal(path: Path) -> None:
         place = PLACE.search(content)
         if place is None or place[1] == OPEN:
             return
-        start, end, said = *place.span(1), place[1].decode()
+        start, end, said = *place.span(1), place[1].decode(errors="replace")
         del place  # holds the mapped memory
         found = _digest(content, start, end)
     if found != said:
