@@ -20,7 +20,7 @@ PICTURE = Path(__file__).parent.parent / "docs" / "pictures" / "demo.png"
 FILE = "model_int8.tflite"
 SHOWN = (0, 20, 39, 59)
 """Validation images, one a column, taken evenly and not for their masks."""
-COLORS = 64
+COLORS = 224
 """Of the palette, with which the picture is small enough to commit."""
 
 
