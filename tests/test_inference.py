@@ -196,9 +196,9 @@ class TestPredict:
         assert max(np.diff(starts)) <= 16
 
     def test_tiles_average_probabilities(self):
-        answers = iter([np.full((8, 8, 1), value, np.float32) for value in (0.2, 0.6)])
-        image = np.zeros((8, 12, 3), np.uint8)
-        result = tiled_probabilities(lambda _: next(answers), image, (8, 8), "probabilities", 2)
+        answers = iter([np.full((1, 8, 8, 1), value, np.float32) for value in (0.2, 0.6)])
+        images = np.zeros((1, 8, 12, 3), np.uint8)
+        result = tiled_probabilities(lambda _: next(answers), images, (8, 8), "probabilities", 2)[0]
         assert result[4, 0, 0] == pytest.approx(0.2)
         assert result[4, -1, 0] == pytest.approx(0.6)
         assert result[4, 5, 0] < 0.4 < result[4, 6, 0]  # halfway between the windows' middles

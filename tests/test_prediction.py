@@ -7,7 +7,8 @@ import pytest
 from keras_seg import export, inference, models
 from keras_seg.card import ModelCard
 from keras_seg.data.classes import ClassTable
-from keras_seg.inference import TestTimeAugmentation
+from keras_seg.data.rows import ArrayRows
+from keras_seg.inference import TestTimeAugmentation, bands
 from keras_seg.inference.keras_runner import KerasRunner
 from keras_seg.inference.tiles import meeting_positions, overlap_tiled
 from tests.colour_blocks import ColourBlocks, card_of, small_network
@@ -132,6 +133,26 @@ class TestBatches:
         batch = runner.predict(np.stack(images[:2]), batch_size=1)
         np.testing.assert_array_equal(batch, np.stack(single[:2]))
 
+    @pytest.mark.parametrize("padding", ["same", "valid"])
+    @pytest.mark.parametrize("large", [False, True])
+    def test_windows_of_a_keras_model_run_together_and_say_the_same(
+        self, valid_unet, monkeypatch, padding, large
+    ):
+        model = valid_unet if padding == "valid" else small_network()
+        side = _size(2 * KerasRunner(model).margin[0] + 16) if padding == "valid" else 16
+        card = ModelCard(ClassTable.numbered(3), "small")
+        runner = KerasRunner(model, card, input_shape=(side, side, 3))
+        seen = []
+        monkeypatch.setattr(runner, "_forward", _watched(runner._forward, seen))
+        image = noise(40, 93)
+        masks = {}
+        for windows in (1, 4):
+            runner.pixels_at_once = windows * side**2
+            masks[windows] = _mask(runner, image, large)
+            assert min(windows, 3) <= max(seen) <= windows
+        assert len(np.unique(masks[1])) > 1
+        np.testing.assert_array_equal(masks[4], masks[1])
+
     def test_one_logit_has_the_probabilities_of_two_classes(self):
         runner = Stub(lambda images: images[..., :1].astype(np.float32) - 100, classes=2)
         found = runner.predict(np.full((2, 2, 3), 100, np.uint8), probabilities=True)
@@ -141,6 +162,23 @@ class TestBatches:
         runner = Stub(lambda images: darkness(images).argmax(-1), head="argmax")
         with pytest.raises(ValueError, match="no probabilities"):
             runner.predict(noise(4, 4), probabilities=True)
+
+
+def _watched(forward, seen):
+    """`forward`, noting the length of every batch."""
+
+    def run(images):
+        seen.append(len(images))
+        return forward(images)
+
+    return run
+
+
+def _mask(runner, image, large):
+    if not large:
+        return runner.predict(image)
+    found = bands.predict_bands(runner, ArrayRows(image))
+    return np.concatenate([band.mask for band in found])
 
 
 def _size(at_least, multiple=4, offset=12):

@@ -41,6 +41,13 @@ def test_commands_are_of_the_program():
     assert {words[0] for text in COMMANDS for words in commands(text)} == options | {"convert"}
 
 
+def test_links_lead_to_files_of_the_repository():
+    text, folder = readme.README.read_text(), readme.README.parent
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    assert [target for target in targets if not (folder / target).exists()] == []
+    assert (folder / "docs/pictures/demo.png").stat().st_size < 150_000
+
+
 @pytest.mark.slow
 def test_commands_on_your_own_images_run_in_order(tmp_path, monkeypatch):
     """A smaller network and one epoch; it has learnt nothing, so that int8 may lose everything."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from keras_seg.inference.prediction import (
     class_map,
     network_size,
     resize_scores,
+    resized_scores,
     resolve_sizing,
 )
 from keras_seg.inference.runner import Runner
@@ -24,6 +25,7 @@ from keras_seg.inference.test_time import (
 )
 from keras_seg.inference.tiles import (
     gaussian,
+    groups,
     meeting_positions,
     positions,
     to_probabilities,
@@ -102,11 +104,12 @@ def _blended_bands(runner: Runner, rows: ImageRows, tta) -> Iterator[Band]:
         across_sum[left : left + window[1]] += across
     for top, following in zip(tops, (*tops[1:], tops[-1] + window[0]), strict=True):
         image = rows.read(top, min(top + window[0], height))
-        for left in lefts:
-            found = _window_probabilities(runner, _filled(image, left, window), tta)
-            if total is None:
-                total = np.zeros((*shape, found.shape[-1]), np.float32)
-            total[:, left : left + window[1]] += weight * found
+        for some in groups(lefts, runner.at_once(window)):
+            parts = np.stack([_filled(image, left, window) for left in some])
+            for left, found in zip(some, _probabilities(runner, parts, tta), strict=True):
+                if total is None:
+                    total = np.zeros((*shape, found.shape[-1]), np.float32)
+                total[:, left : left + window[1]] += weight * found
         down_sum += down
         done = following - top
         for row in range(0, min(done, height - top), ROWS):
@@ -127,11 +130,11 @@ def _filled(image: np.ndarray, left: int, window: tuple[int, int]) -> np.ndarray
     return np.pad(part, [*gaps, (0, 0)], mode="edge") if np.any(gaps) else part
 
 
-def _window_probabilities(runner: Runner, part: np.ndarray, tta) -> np.ndarray:
+def _probabilities(runner: Runner, parts: np.ndarray, tta) -> Sequence[np.ndarray]:
     if tta is not None:
-        return averaged_probabilities(runner, part[None], "tile", tta)[0]
-    scores = resize_scores(runner.run(part), part.shape[:2])
-    return to_probabilities(scores, runner.card.head, runner.num_classes)
+        return averaged_probabilities(runner, parts, "tile", tta)
+    scores = resized_scores(runner.run_batch(parts), parts.shape[1:3])
+    return [to_probabilities(each, runner.card.head, runner.num_classes) for each in scores]
 
 
 def _meeting_bands(runner: Runner, rows: ImageRows) -> Iterator[Band]:
@@ -147,7 +150,9 @@ def _meeting_bands(runner: Runner, rows: ImageRows) -> Iterator[Band]:
         first = lines.min()
         image = rows.read(first, lines.max() + 1)
         padded = image[lines - first][:, columns]
-        parts = [runner.run(padded[:, left : left + window[1]]) for left in lefts]
+        parts = []
+        for some in groups(lefts, runner.at_once(window)):
+            parts += [*runner.run_batch(np.stack([padded[:, n : n + window[1]] for n in some]))]
         steps = [after - before for before, after in pairwise(lefts)]
         inner = [part[:, :n] for part, n in zip(parts, (*steps, width - lefts[-1]), strict=True)]
         below = tops[tops.index(top) + 1] if top != tops[-1] else height

@@ -29,7 +29,7 @@ MAX_GRAPHS = 8
 
 
 class KerasRunner(Runner):
-    """Runs a Keras model as a static graph at batch 1, built once for each image size.
+    """Runs a Keras model as a graph, built once for each image size, alone and in batches.
 
     Args:
         model: image (B, H, W, C) in 0..255 → logits (B, H, W, num_classes), or a dict whose first
@@ -83,6 +83,9 @@ class KerasRunner(Runner):
         own = size_rule(self.model)
         return own if own != (1, 0, 1) else super().size_rule  # a foreign model says nothing
 
+    def at_once(self, window: tuple[int, int]) -> int:
+        return max(1, self.pixels_at_once // (window[0] * window[1]))
+
     def run_batch(self, images: np.ndarray) -> np.ndarray:
         self._check(images[0])
         return self._tidy(self._forward(images))
@@ -97,6 +100,8 @@ class KerasRunner(Runner):
         return to_probabilities(scores, self._own_head, self.num_classes)
 
     def _graph(self, shape: tuple):
+        if shape[0] > 1:
+            shape = (None, *shape[1:])  # one graph for batches of all lengths
         if shape in self._graphs:
             return self._graphs[shape]
         if len(self._graphs) == MAX_GRAPHS:

@@ -26,7 +26,7 @@ def load(
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        near = get_close_matches(suffix, SUFFIXES, n=1, cutoff=0.4)
+        near = get_close_matches(suffix, SUFFIXES, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(
             f"A model file ends in one of {', '.join(SUFFIXES)}. Received: {str(path)!r}.{hint}"

@@ -48,7 +48,11 @@ def predict_by(
 ) -> np.ndarray:
     """`predict` with `run` called in place of `runner.run`, so that a caller can watch it."""
     images = with_channels(image, runner.input_shape[2])[None]
-    scores, head = scores_by(lambda parts: run(parts[0])[None], runner, images, sizing)
+
+    def run_each(parts):
+        return np.stack([run(part) for part in parts])
+
+    scores, head = scores_by(run_each, runner, images, sizing)
     return class_map(scores[0], head)
 
 
@@ -98,12 +102,14 @@ def scores_by(
         images = np.stack([resize_image(image, target) for image in images])
 
     window = network_size(runner, images.shape[1:3])
+    at_once = runner.at_once(window)
     if any(runner.margin):
-        scores = overlap_tiled(run, images, window, runner.margin, runner.size_multiple)
+        scores = overlap_tiled(run, images, window, runner.margin, runner.size_multiple, at_once)
     elif free or rescaled:
         scores = _padded(run_full, images, window)
     else:
-        scores, head = _tiled(run_full, images, window, head, runner.num_classes), "probabilities"
+        scores = tiled_probabilities(run_full, images, window, head, runner.num_classes, at_once)
+        head = "probabilities"
     return resized_scores(scores, size), head
 
 
@@ -195,12 +201,3 @@ def _padded(run: Callable, images: np.ndarray, size: tuple[int, int]) -> np.ndar
     height, width = images.shape[1:3]
     padding = ((0, 0), (0, size[0] - height), (0, size[1] - width), (0, 0))
     return run(np.pad(images, padding, mode="reflect"))[:, :height, :width]
-
-
-def _tiled(run: Callable, images: np.ndarray, window, head: str, num_classes: int) -> np.ndarray:
-    def run_one(part):
-        return run(part[None])[0]
-
-    return np.stack(
-        [tiled_probabilities(run_one, image, window, head, num_classes) for image in images]
-    )

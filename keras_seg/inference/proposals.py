@@ -10,7 +10,7 @@ import numpy as np
 from keras_seg.data.resized import resize_image
 from keras_seg.inference.prediction import class_map, network_size, resize_scores, with_channels
 from keras_seg.inference.runner import Runner
-from keras_seg.inference.tiles import positions
+from keras_seg.inference.tiles import groups, positions
 
 SIDE = 224
 """Height and width that the paper resizes proposals to."""
@@ -55,22 +55,29 @@ def predict_by_proposals(
     check_proposals(runner, combination)
     image = with_channels(image, runner.input_shape[2])
     boxes = grid_proposals(image.shape[:2]) if boxes is None else boxes
-    total = None
-    for box in boxes:
-        place = np.s_[box[0] : box[2], box[1] : box[3]]
-        part = image[place]
-        if min(box) < 0 or part.shape[:2] != (box[2] - box[0], box[3] - box[1]) or not part.size:
-            raise ValueError(
-                f"A box is (top, left, bottom, right) within {image.shape[:2]}. Received: {box}"
-            )
-        scores = runner.run(resize_image(part, network_size(runner, (SIDE, SIDE))))
-        scores = resize_scores(scores, part.shape[:2])
-        if total is None:
-            total = np.zeros((*image.shape[:2], scores.shape[-1]), np.float32)
-        total[place] = COMBINATIONS[combination](total[place], scores)
-    if total is None:
+    if not len(boxes):
         raise ValueError("There must be at least one box. Received: none.")
+    total, size = None, network_size(runner, (SIDE, SIDE))
+    for some in groups(boxes, runner.at_once(size)):
+        parts = [_part(image, box) for box in some]
+        found = runner.run_batch(np.stack([resize_image(part, size) for part in parts]))
+        for (top, left, bottom, right), scores in zip(some, found, strict=True):
+            scores = resize_scores(scores, (bottom - top, right - left))
+            if total is None:
+                total = np.zeros((*image.shape[:2], scores.shape[-1]), np.float32)
+            place = total[top:bottom, left:right]
+            place[...] = COMBINATIONS[combination](place, scores)
     return class_map(total, "logits")
+
+
+def _part(image: np.ndarray, box: Box) -> np.ndarray:
+    top, left, bottom, right = box
+    part = image[top:bottom, left:right]
+    if min(box) < 0 or part.shape[:2] != (bottom - top, right - left) or not part.size:
+        raise ValueError(
+            f"A box is (top, left, bottom, right) within {image.shape[:2]}. Received: {box}"
+        )
+    return part
 
 
 def check_proposals(runner: Runner, combination: str) -> None:

@@ -20,6 +20,9 @@ from keras_seg.inference.test_time import (
 CARD_ENTRY = Path(CARD_NAME).stem
 """Name under which .tflite and .onnx files hold the model card."""
 
+PIXELS_AT_ONCE = 2**20
+"""Of the windows that run together: as many as one window of an image larger than memory has."""
+
 Shape = tuple[int | None, int | None, int]
 
 
@@ -35,6 +38,7 @@ class Runner(abc.ABC):
         threads: number of CPU threads it runs on.
         files: all files that the predictions depend on.
         needs_whole: the network makes sense of whole images only, not of windows of them.
+        pixels_at_once: windows of so many pixels in all run together, where the format can.
     """
 
     format: str
@@ -45,6 +49,7 @@ class Runner(abc.ABC):
         self.path = path
         self.files = () if path is None else (path,)
         self.needs_whole = False
+        self.pixels_at_once = PIXELS_AT_ONCE
         self.card = card
         self.input_shape = input_shape
         self.num_classes = num_classes
@@ -102,6 +107,10 @@ class Runner(abc.ABC):
         for group in groups_of_one_shape(images, batch_size):
             found.extend(predict_batch(self, np.stack(group), probabilities, sizing, tta))
         return found
+
+    def at_once(self, window: tuple[int, int]) -> int:
+        """Number of windows of that size to run together: one, as exported files have one image."""
+        return 1
 
     def run_batch(self, images: np.ndarray) -> np.ndarray:
         """`run` of several images of one size, with a batch axis in front."""

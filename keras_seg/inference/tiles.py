@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -14,33 +15,37 @@ SIGMA = 1 / 8
 
 def tiled_probabilities(
     run: Callable[[np.ndarray], np.ndarray],
-    image: np.ndarray,
+    images: np.ndarray,
     window: tuple[int, int],
     head: str,
     num_classes: int,
+    at_once: int = 1,
 ) -> np.ndarray:
-    """Class probabilities of an image by a network that sees windows of it.
+    """Class probabilities of images of one size by a network that sees windows of them.
 
-    Shapes: (H, W, C) uint8 → (H, W, num_classes) float32; (H, W, 1) for a single logit.
+    Shapes: (B, H, W, C) uint8 → (B, H, W, num_classes) float32; (B, H, W, 1) for a single logit.
 
     Args:
-        run: (*window, C) uint8 → what the network puts out, at the size of the window.
+        run: (n, *window, C) uint8 → what the network puts out, at the size of the windows.
         head: "logits", "probabilities" or "argmax": what the network puts out.
+        at_once: windows that the network sees together, at most.
     """
-    height, width = image.shape[:2]
+    height, width = images.shape[1:3]
     padding = [(0, max(0, full - size)) for full, size in zip(window, (height, width), strict=True)]
-    image = np.pad(image, [*padding, (0, 0)], mode="edge")
+    images = np.pad(images, [(0, 0), *padding, (0, 0)], mode="edge")
     weight = np.outer(*(gaussian(length) for length in window))[..., None]
-    total, weights = 0.0, np.zeros((*image.shape[:2], 1), np.float32)
-    for top in positions(image.shape[0], window[0]):
-        for left in positions(image.shape[1], window[1]):
-            place = np.s_[top : top + window[0], left : left + window[1]]
-            probabilities = to_probabilities(run(image[place]), head, num_classes)
-            if isinstance(total, float):
-                total = np.zeros((*image.shape[:2], probabilities.shape[-1]), np.float32)
+    tops, lefts = (positions(n, w) for n, w in zip(images.shape[1:3], window, strict=True))
+    total, weights = None, np.zeros((*images.shape[:3], 1), np.float32)
+    for some in groups(list(product(range(len(images)), tops, lefts)), at_once):
+        places = [np.s_[i, top : top + window[0], left : left + window[1]] for i, top, left in some]
+        scores = run(np.stack([images[place] for place in places]))
+        for place, found in zip(places, scores, strict=True):
+            probabilities = to_probabilities(found, head, num_classes)
+            if total is None:
+                total = np.zeros((*images.shape[:3], probabilities.shape[-1]), np.float32)
             total[place] += weight * probabilities
             weights[place] += weight
-    return (total / weights)[:height, :width]
+    return (total / weights)[:, :height, :width]
 
 
 def overlap_tiled(
@@ -49,6 +54,7 @@ def overlap_tiled(
     window: tuple[int, int],
     margin: tuple[int, int],
     multiple: int,
+    at_once: int = 1,
 ) -> np.ndarray:
     """The overlap-tile strategy of the U-Net paper: what a network without padding says of images.
 
@@ -59,9 +65,10 @@ def overlap_tiled(
     Shapes: (B, H, W, C) uint8 → (B, H, W, n), or (B, H, W) from a network that puts out classes.
 
     Args:
-        run: (B, *window, C) uint8 → its output, which lacks `margin` on each side.
+        run: (n, *window, C) uint8 → its output, which lacks `margin` on each side.
         margin: (rows, columns) that the output lacks on each side.
         multiple: stride of the network's deepest map, in pixels.
+        at_once: windows that the network sees together, at most.
     """
     height, width = images.shape[1:3]
     tops, lefts = (
@@ -75,14 +82,25 @@ def overlap_tiled(
     ]
     padded = np.pad(images, [(0, 0), *padding, (0, 0)], mode="reflect")
     result = None
-    for top in tops:
-        for left in lefts:
-            scores = run(padded[:, top : top + window[0], left : left + window[1]])
-            if result is None:
-                result = np.empty((len(images), height, width, *scores.shape[3:]), scores.dtype)
-            place = result[:, top : top + scores.shape[1], left : left + scores.shape[2]]
-            place[...] = scores[:, : place.shape[1], : place.shape[2]]
+    for some in groups(list(product(range(len(images)), tops, lefts)), at_once):
+        windows = [
+            padded[i, top : top + window[0], left : left + window[1]] for i, top, left in some
+        ]
+        scores = run(np.stack(windows))
+        if result is None:
+            result = np.empty((len(images), height, width, *scores.shape[3:]), scores.dtype)
+        for (i, top, left), found in zip(some, scores, strict=True):
+            place = result[i, top : top + found.shape[0], left : left + found.shape[1]]
+            place[...] = found[: place.shape[0], : place.shape[1]]
     return result
+
+
+def groups(items: Sequence, at_most: int) -> Iterator[Sequence]:
+    """Neighbours together, at most so many and evenly: a single one left over needs a new graph."""
+    count = -(-len(items) // at_most)
+    ends = [len(items) * i // count for i in range(count + 1)]
+    for start, end in pairwise(ends):
+        yield items[start:end]
 
 
 def meeting_positions(size: int, inner: int, multiple: int) -> list[int]:
