@@ -16,13 +16,17 @@ HEADER = (
 )
 
 
+LABELS = {"soft": "its own answers", "masks": "masks"}
+
+
 def markdown(record: dict) -> str:
     height, width = record["size"]
     parts = [
         f"{machine_line(record)}\n\nOf every network: the Keras model, then its files. Networks "
         f'trained on "{record["data"]}" had {record["seconds"]:g} s from random values on crops of '
         f"{height}x{width}; all were trained on with roundings for some steps "
-        '("QAT"), by which the float network gains, too, so that a loss may be negative. '
+        '("QAT"), on their own answers or, where it says so, on masks, by which the float network '
+        "gains, too, so that a loss may be negative. "
         f"{record['images']} validation images, evenly spread. Points of mIoU lost to the Keras "
         "model; same class as in the Keras model (of a QAT file, in brackets: as in the QAT "
         "model that it was made from). Latency of the network alone in LiteRT or ONNX Runtime, "
@@ -65,7 +69,7 @@ def _network(name: str, found: dict) -> str:
     text = (
         f"## {name}\n\n{found['parameters']:,} parameters, trained on {found['trained']}, files "
         f"for {height}x{width}. With roundings: {aware['steps']} steps in "
-        f"{aware['seconds']:g} s.\n\n"
+        f"{aware['seconds']:g} s on {LABELS[aware['labels']]}.\n\n"
     )
     rows = [(key, found["rows"][key]) for key in FORMATS]
     text += markdown_table(HEADER, [_cells(key, row) for key, row in rows if "refused" not in row])

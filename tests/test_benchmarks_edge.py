@@ -23,7 +23,7 @@ NETWORK = {
     "trained": "nuclei",
     "input_shape": [128, 128, 3],
     "parameters": 12_345,
-    "aware_fit": {"steps": 60, "seconds": 45.0},
+    "aware_fit": {"steps": 60, "seconds": 45.0, "labels": "soft"},
     "rows": dict.fromkeys(FORMATS, ROW)
     | {
         "Keras": ROW | {"agreement": None, "others": {}},
