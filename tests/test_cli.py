@@ -173,6 +173,17 @@ class TestStart:
         )
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
+    def test_the_list_of_verbs_is_quick_and_the_same_as_that_of_the_parser(self):
+        code = (
+            "import sys; from keras_seg.cli.first_help import first_help\n"
+            "quick = first_help()\n"
+            "slow = {'jsonargparse', 'rich', 'numpy', 'yaml'} & set(sys.modules)\n"
+            "from keras_seg.cli.parser import make_parser\n"
+            "same = quick == make_parser().format_help()\n"
+            "sys.exit(f'imported {slow}' if slow else 0 if same else quick)"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
     def test_measuring_an_exported_file_does_not_import_tensorflow(self):
         code = (
             "import sys, keras_seg.inference, keras_seg.inference.files, keras_seg.data\n"

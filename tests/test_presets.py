@@ -98,7 +98,9 @@ class TestPresets:
 
     def test_flags_win_over_the_preset(self, monkeypatch, tmp_path):
         seen = []
-        monkeypatch.setattr(cli, "train_verb", lambda recipe: seen.append(recipe) or 0)
+        monkeypatch.setattr(
+            "keras_seg.cli.line.train_verb", lambda recipe: seen.append(recipe) or 0
+        )
         arguments = ["--preset", "danet-cityscapes", "--data", "d", "--output", "o"]
         flags = ["--epochs", "3", "--optimizer_options.head_rate", "5", "--crop", "[96,128]"]
         assert cli.main(["train", *arguments, *flags]) == 0

@@ -1,0 +1,28 @@
+"""What verbs answer: exit codes, lines on the terminal, reports in files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+DONE, REFUSED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def say(what, **options) -> None:
+    """Prints text or a table; the options are those of rich's `Console.print`."""
+    from rich.console import Console
+
+    Console().print(what, **options)
+
+
+def complain(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def write_json(path: Path | None, record: dict) -> None:
+    import json
+
+    from keras_seg.drafts import write_text
+
+    if path is not None:
+        write_text(path, json.dumps(record, indent=1) + "\n")

@@ -1,0 +1,60 @@
+"""The parser of one verb, from its function's signature and docstring, or of all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jsonargparse
+
+from keras_seg.cli.verbs import ABOUT, EXPLICIT, TRAIN_HELP, VERBS, summary
+from keras_seg.version import __version__
+
+
+def make_parser(verb: str | None = None) -> jsonargparse.ArgumentParser:
+    """Knows only the given verb, because each costs time; all if it is None."""
+    parser = jsonargparse.ArgumentParser(prog="keras-seg", description=ABOUT, version=__version__)
+    parser.add_argument(
+        "--traceback", action="store_true", help="show where in the code an error arose"
+    )
+    verbs = parser.add_subcommands(dest="verb", metavar="VERB")
+    if verb in (None, "train"):
+        verbs.add_subcommand("train", _train_parser(), help=TRAIN_HELP)
+    for name in VERBS if verb is None else {verb} & {*VERBS}:
+        verbs.add_subcommand(name, _verb_parser(name), help=summary(name))
+    return parser
+
+
+def _train_parser() -> jsonargparse.ArgumentParser:
+    from keras_seg.training.presets import preset_path
+    from keras_seg.training.recipe import Recipe, read_yaml
+    from keras_seg.training.records import check_keys
+
+    class RecipeFile(jsonargparse.ActionConfigFile):
+        """A recipe file or a preset's name; unknown entries are answered with the nearest."""
+
+        def __call__(self, parser, cfg, values, option_string=None):
+            if option_string == "--preset":
+                values = str(preset_path(values))
+            if Path(values).is_file():
+                check_keys(read_yaml(values), Recipe, f"entry of {values}")
+            super().__call__(parser, cfg, values, option_string)
+
+    parser = jsonargparse.ArgumentParser(description="Train a network from a recipe.")
+    parser.add_argument(
+        "--config",
+        "--preset",
+        action=RecipeFile,
+        help="YAML file with the same words, or a name of `keras-seg presets`; flags win",
+    )
+    parser.add_class_arguments(Recipe)
+    return parser
+
+
+def _verb_parser(name: str) -> jsonargparse.ArgumentParser:
+    function, explicit = VERBS[name], EXPLICIT.get(name, {})
+    parser = jsonargparse.ArgumentParser(description=function.__doc__.splitlines()[0])
+    skipped = {argument.lstrip("-") for argument in explicit}
+    parser.add_function_arguments(function, as_positional=True, skip=skipped)
+    for argument, options in explicit.items():
+        parser.add_argument(argument, **options)
+    return parser
