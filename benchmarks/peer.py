@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class Peer:
     process. With `pausing` it is stopped between questions, because the threads of OpenMP and ONNX
     Runtime spin for a while after a run and would take the processor from the next one to be timed.
     The script reads `{"do": name, ...}` and prints `peer-answer:{...}`; an answer with
-    the key "error" is raised here.
+    the key "error" is raised here. A question that takes longer than `limit_s` ends the process.
 
     Raises: RuntimeError if the process ends or reports an error, with what it said.
     """
@@ -33,8 +34,9 @@ class Peer:
         *,
         environment: Mapping[str, str] | None = None,
         pausing: bool = False,
+        limit_s: float | None = None,
     ):
-        self.name, self._pausing = script.stem, pausing
+        self.name, self._pausing, self._limit_s = script.stem, pausing, limit_s
         self._process = subprocess.Popen(
             [str(python), str(script), *arguments],
             stdin=subprocess.PIPE,
@@ -46,9 +48,13 @@ class Peer:
 
     def ask(self, do: str, **details) -> dict:
         self._signal("SIGCONT")
+        alarm = threading.Timer(self._limit_s or threading.TIMEOUT_MAX, self._process.kill)
+        alarm.daemon = True
+        alarm.start()
         try:
             return self._answer(do, details)
         finally:
+            alarm.cancel()
             self._signal("SIGSTOP")
 
     def _signal(self, name: str):
@@ -67,7 +73,8 @@ class Peer:
                 if "error" in answer:
                     raise RuntimeError(f"{self.name} failed at {do}: {answer['error']}")
                 return answer
-        raise RuntimeError(f"{self.name} ended with code {self._process.wait()} at {do}.")
+        limit = f" (limit {self._limit_s:g} s)" if self._limit_s else ""
+        raise RuntimeError(f"{self.name} ended with code {self._process.wait()} at {do}{limit}.")
 
     def close(self) -> None:
         self._signal("SIGCONT")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.peer import Peer
@@ -11,20 +12,30 @@ from benchmarks.peer import Peer
 SCRIPTS = Path(__file__).parent / "peers"
 IMAGES, CALIBRATION = 8, 8
 FACTS = "files.json"
+LIMIT_S = 420.0
+"""After which a conversion is given up; the reason is told in the table."""
 
 
-def make(network: dict, folder: Path, torch_python: Path, options) -> dict[str, dict]:
-    """File → seconds of its conversion, peak memory, size; or {"error": why there is none}."""
+def make(
+    network: dict, folder: Path, pythons: dict[str, Path], options, size: int, batch: int
+) -> dict[str, dict]:
+    """File → seconds of its conversion, peak memory, size; or {"error": why there is none}.
+
+    Those of one size and batch are made, unless they were before; those of all are told.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FACTS
     facts = json.loads(path.read_text()) if path.exists() else {}
     words = {"folder": str(folder), "network": network, "threads": options.threads}
     words |= {"calibration": CALIBRATION}
-    for file, python, script, do, details in _tasks(folder, torch_python, options):
-        if (folder / file).exists() and file in facts:
+    for file, side, do, details in _tasks(folder, options, size, batch):
+        failed = "error" in facts.get(file, {})
+        made = file in facts and (folder / file).exists()
+        if made or side not in pythons or (failed and not options.fresh):
             continue
         try:
-            with Peer(python, SCRIPTS / script, [json.dumps(words)]) as peer:
+            script = SCRIPTS / f"{side}_files.py"
+            with Peer(pythons[side], script, [json.dumps(words)], limit_s=LIMIT_S) as peer:
                 facts[file] = peer.ask(do, **details)
         except RuntimeError as error:
             facts[file] = {"error": str(error)[:300]}
@@ -33,28 +44,35 @@ def make(network: dict, folder: Path, torch_python: Path, options) -> dict[str, 
     return facts
 
 
-def _tasks(folder: Path, torch_python: Path, options):
-    """(file, interpreter, script, action, its details), in an order in which each finds its own."""
-    smp, ours = (torch_python, "smp_files.py"), (sys.executable, "our_files.py")
+def _tasks(folder: Path, options, size: int, batch: int) -> Iterator[tuple[str, str, str, dict]]:
+    """(file, side, action, its details), in an order in which each finds what it needs."""
     whole = lambda name: str(folder / name)  # noqa: E731
-    for size in options.sizes:
-        yield f"images-{size}.npy", *ours, "images", {"size": size, "count": IMAGES}
-    yield "weights.safetensors", *smp, "weights", {"size": options.sizes[0]}
-    yield "model.keras", *ours, "keras_file", {"path": whole("model.keras")}
-    for size in options.sizes:
-        for batch in options.batches:
-            case = {"size": size, "batch": batch}
-            yield f"reference-{size}-{batch}.npy", *smp, "reference", case
-            name, integers = f"smp-{size}-{batch}.onnx", f"smp-int8-{size}-{batch}.onnx"
-            yield name, *smp, "onnx", case | {"path": whole(name)}
-            details = case | {"path": whole(integers), "source": whole(name)}
-            yield integers, *ours, "onnx_int8", details
-        name, integers = f"smp-{size}.tflite", f"smp-int8-{size}.tflite"
-        yield name, *smp, "litert", {"size": size, "path": whole(name)}
-        details = {"size": size, "path": whole(integers), "source": whole(name)}
-        yield integers, *smp, "litert_int8", details
-        for suffix in ("tflite", "onnx"):
-            for number, quantize in (("", None), ("-int8", "int8")):
-                name = f"ours{number}-{size}.{suffix}"
-                details = {"size": size, "path": whole(name), "quantize": quantize}
-                yield name, *ours, "exported", details
+    case = {"size": size, "batch": batch}
+    # the weights settle on images of the first size
+    for drawn in {options.sizes[0], size}:
+        yield f"images-{drawn}.npy", "our", "images", {"size": drawn, "count": IMAGES}
+    yield "weights.safetensors", "smp", "weights", {"size": options.sizes[0]}
+    yield "model.keras", "our", "keras_file", {"path": whole("model.keras")}
+    yield f"reference-{size}-{batch}.npy", "smp", "reference", case
+    source, integers = f"smp-{size}-{batch}.onnx", f"smp-int8-{size}-{batch}.onnx"
+    yield source, "smp", "onnx", case | {"path": whole(source)}
+    yield integers, "our", "onnx_int8", case | {"path": whole(integers), "source": whole(source)}
+    name, integers = f"smp-{size}.tflite", f"smp-int8-{size}.tflite"
+    yield name, "smp", "litert", {"size": size, "path": whole(name)}
+    details = {"size": size, "path": whole(integers), "source": whole(name)}
+    yield integers, "smp", "litert_int8", details
+    for suffix in ("tflite", "onnx"):
+        for number, quantize in (("", None), ("-int8", "int8")):
+            name = f"ours{number}-{size}.{suffix}"
+            details = {"size": size, "path": whole(name), "quantize": quantize}
+            yield name, "our", "exported", details
+    if batch == 1:
+        name, integers = f"onnx2tf-{size}.tflite", f"onnx2tf-int8-{size}.tflite"
+        details = {"size": size, "path": whole(name), "source": whole(source)}
+        yield name, "onnx2tf", "onnx2tf", details | {"integers": whole(integers)}
+
+
+def pythons(torch_python: Path, onnx2tf_python: Path | None) -> dict[str, Path]:
+    """Side → interpreter that runs its script."""
+    found = {"smp": torch_python, "our": Path(sys.executable)}
+    return found | ({"onnx2tf": onnx2tf_python} if onnx2tf_python else {})

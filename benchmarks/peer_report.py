@@ -11,6 +11,10 @@ HEADER = (
     *("way", "ms, median / p90", f"x {REFERENCE}", "largest difference", "same class %"),
     *("import s", "load s", "first run s", "peak MiB"),
 )
+OTHER_HEADER = (
+    *("network", "size", "parameters M", "billion multiply-adds", "ms, median / p90"),
+    *("import s", "load s", "first run s", "peak MiB"),
+)
 
 
 def best(case: dict, precision: str, *, ours: bool) -> tuple[str, float] | None:
@@ -25,11 +29,17 @@ def best(case: dict, precision: str, *, ours: bool) -> tuple[str, float] | None:
 
 
 def markdown(record: dict) -> str:
-    peers = ", ".join(f"{p} {v}" for found in record["peers"].values() for p, v in found.items())
+    peers = "; ".join(
+        ", ".join(f"{package} {number}" for package, number in found.items())
+        for found in {str(found): found for found in record["peers"].values()}.values()
+    )
     parts = [
-        f"{machine_line(record)} Beside it in an environment of its own: {peers}. All ways of a "
+        f"{machine_line(record)} Beside it in environments of their own: {peers}. All ways of a "
         "case ran in turn, each in a process of its own; ratios are medians over the rounds. "
-        "Differences are from PyTorch's scores, as a part of the largest; random weights.\n",
+        "Differences are from PyTorch's scores, as a part of the largest; random weights. "
+        "Settings for processors that are shared (passive OpenMP, no spinning), and Keras by XLA, "
+        "ran in each network's first case only; a batch of several at the first size only. "
+        "onnx2tf ran where the files' table names it.\n",
         "## Best of ours beside the best of peers\n",
         markdown_table(
             ("case", "precision", "ours", "peers", "times as fast"),
@@ -38,6 +48,13 @@ def markdown(record: dict) -> str:
     ]
     for case, ways in record["cases"].items():
         parts += [f"## {case}\n", markdown_table(HEADER, [_cells(*item) for item in ways.items()])]
+    if record.get("others"):
+        parts += [
+            "## Other networks, one image\n",
+            "Networks of other packages that are no copies of ours: other layers, weights of their "
+            "own, so other work. Their times are here to be known, not to be compared.\n",
+            markdown_table(OTHER_HEADER, _other_rows(record["others"])),
+        ]
     parts.append("## Files\n")
     rows = [
         (network, file, _megabytes(found), found.get("convert_s", ""), found.get("peak_mib", ""))
@@ -69,6 +86,20 @@ def _cells(name: str, row: dict) -> tuple:
         f"{100 * row['agreement']:.2f}",
         *(row[key] for key in ("import_s", "load_s", "first_run_s", "peak_mib")),
     )
+
+
+def _other_rows(others: dict):
+    for side in others.values():
+        for name, row in side.items():
+            if "error" in row:
+                yield (name, row["error"].replace("|", "/").replace("\n", " "), *[""] * 7)
+                continue
+            yield (
+                *(name, row["size"], f"{row['parameters'] / 1e6:.1f}"),
+                f"{row['multiply_adds'] / 1e9:.1f}",
+                f"{row['median_ms']:.1f} / {row['p90_ms']:.1f}",
+                *(row[key] for key in ("import_s", "load_s", "first_run_s", "peak_mib")),
+            )
 
 
 def _megabytes(found: dict) -> str:

@@ -1,14 +1,20 @@
 """Inference beside peers: same networks, same weights, same images, in turn.
 
-    python -m benchmarks.peers [--quick] [--torch-python PYTHON] [--networks NAME ...]
-        [--sizes N ...] [--batches N ...] [--without NAME ...] [--fresh]
+    python -m benchmarks.peers [--quick] [--torch-python PYTHON] [--beside NAME ...]
+        [--networks NAME ...] [--sizes N ...] [--batches N ...] [--without NAME ...]
+        [--minutes N] [--fresh]
 
 segmentation_models.pytorch makes networks with random weights, which ours load; all float32 scores
 must be equal before anything is timed. Each way to run them is a process of its own, stopped while
 others have their turn. PyTorch lives in an environment that is made in the cache folder, unless
 `--torch-python` names one that has the packages of `benchmarks/peers/requirements-torch.txt`.
-Converted files stay in `--cache`; results are written after every case, and a second call goes on.
+Batches of several are measured at the first size only. Converted files stay in `--cache`, results
+are written after every case, and a second call goes on; after `--minutes` no new case begins.
 Files of LiteRT and ours of ONNX hold one image, and take those of a batch one after the other.
+
+`--beside` adds what has an environment of its own: `onnx2tf` (the same networks, converted by it,
+batch 1 at the first size), `torchvision` and `keras` (networks that those packages have and we or
+smp have not: other weights, other work, in a table of their own without ratios).
 """
 
 from __future__ import annotations
@@ -17,69 +23,106 @@ import contextlib
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import common, peer_files
+from benchmarks import common, peer_files, peer_others
 from benchmarks.addons_environment import default_cache
 from benchmarks.peer import Peer
 from benchmarks.peer_environment import peer_python
 from benchmarks.peer_paths import CLASSES, EXACT, NETWORKS, REFERENCE, Way, ways
 from benchmarks.peer_report import markdown, plot
 
-SIZES, BATCHES, QUICK_SIZES, QUICK_BATCHES = (256, 512), (1, 8), (64,), (1, 2)
+SIZES, BATCHES, QUICK_SIZES, QUICK_BATCHES = (256, 512), (1, 8), (64,), (1,)
+BESIDE = ("onnx2tf", "torchvision", "keras")
 PACKAGES = (
     *("keras-seg", "tensorflow", "keras", "ai-edge-litert", "onnxruntime", "tf2onnx", "openvino"),
 )
 PEER_PACKAGES = (
     *("torch", "segmentation-models-pytorch", "litert-torch", "ai-edge-quantizer", "onnxscript"),
+    *("torchvision", "onnx2tf", "tensorflow", "keras", "keras-hub", "segmentation-models"),
 )
-WARM_UP = 2
+WARM_UP, LEAST_ROUNDS = 1, 3
+START_LIMIT_S = 300.0
 
 
 def main() -> None:
     options = _arguments()
-    torch_python = options.torch_python or peer_python("torch", options.cache)
+    deadline = time.monotonic() + 60 * options.minutes
+    environments = _environments(options)
     path = common.output_folder(options) / "peers.json"
     record = {
         "machine": common.machine(options.threads),
         "versions": common.versions(PACKAGES),
-        "peers": {"smp": _versions(torch_python)},
+        "peers": {name: _versions(python) for name, python in environments.items()},
         "files": {},
         "cases": {},
+        "others": {},
     }
     if path.exists() and not options.fresh:
-        old = json.loads(path.read_text())
-        alike = all(old.get(key) == record[key] for key in ("versions", "peers"))
-        record |= {key: old[key] for key in ("files", "cases")} if alike else {}
-    for network in options.networks:
-        folder = options.cache / "files" / network.replace(" ", "-")
-        arguments = NETWORKS[network] | {"classes": CLASSES}
-        record["files"][network] = peer_files.make(arguments, folder, torch_python, options)
-        for size in options.sizes:
-            for batch in options.batches:
-                case = f"{network}, {size}x{size}, batch {batch}"
-                if case in record["cases"]:
-                    continue
-                start = time.perf_counter()
-                words = {"folder": str(folder), "network": arguments, "size": size, "batch": batch}
-                words |= {"threads": options.threads}
-                record["cases"][case] = measure(words, torch_python, options)
-                print(f"{case}: {time.perf_counter() - start:.0f} s", flush=True)
-                common.keep(path, record)
+        record |= _kept(json.loads(path.read_text()), record)
+    todo = [case for case in _cases(options) if _title(*case) not in record["cases"]]
+    late = []
+    for number, (network, size, batch) in enumerate(todo):
+        title, left = _title(network, size, batch), deadline - time.monotonic()
+        if left < 0:
+            late.append(title)
+            continue
+        start = time.perf_counter()
+        seconds = min(options.seconds, left / (len(todo) - number))
+        found = _case(network, size, batch, environments, options, seconds)
+        record["files"][network], record["cases"][title] = found
+        print(f"{title}: {time.perf_counter() - start:.0f} s", flush=True)
+        common.keep(path, record)
+    for name in peer_others.sides(environments):
+        if name not in record["others"] and time.monotonic() < deadline:
+            record["others"][name] = peer_others.measure(name, environments, options)
+            common.keep(path, record)
     common.write(path, record, markdown(record))
     plot(record, path.with_suffix(".png"))
+    if late:
+        print(f"Out of {options.minutes:g} minutes; the same command goes on with: {late}")
 
 
-def measure(words: dict, torch_python: Path, options) -> dict[str, dict]:
+def _cases(options) -> Iterator[tuple[str, int, int]]:
+    """Network, size and batch; what the first cases lack is the least of a loss."""
+    for batch in options.batches:
+        for size in options.sizes if batch == options.batches[0] else options.sizes[:1]:
+            yield from ((network, size, batch) for network in options.networks)
+
+
+def _title(network: str, size: int, batch: int) -> str:
+    return f"{network}, {size}x{size}, batch {batch}"
+
+
+def _case(network, size, batch, environments, options, seconds) -> tuple[dict, dict]:
+    """Facts of the network's files, and what `measure` says of this case."""
+    folder = options.cache / "files" / network.replace(" ", "-")
+    arguments = NETWORKS[network] | {"classes": CLASSES}
+    first_size = size == options.sizes[0]
+    pythons = peer_files.pythons(
+        environments["smp"], environments.get("onnx2tf") if first_size else None
+    )
+    files = peer_files.make(arguments, folder, pythons, options, size, batch)
+    words = {"folder": str(folder), "network": arguments, "size": size, "batch": batch}
+    words |= {"threads": options.threads}
+    chosen = [
+        way
+        for way in ways(first_case=first_size and batch == options.batches[0])
+        if way.name not in options.without
+        and ("onnx2tf" not in way.name or way.file.format(**words) in files)
+    ]
+    return files, measure(chosen, words, environments["smp"], options, seconds)
+
+
+def measure(chosen: list[Way], words: dict, torch_python: Path, options, seconds: float) -> dict:
     """Way → times, ratio to `REFERENCE`, peak memory and how equal it is, or its error.
 
     Raises: ValueError if a float32 way answers other scores than PyTorch.
     """
     found, workers = {}, {}
     with contextlib.ExitStack() as stack:
-        for way in ways():
-            if way.name in options.without:
-                continue
+        for way in chosen:
             try:
                 worker = stack.enter_context(_worker(way, words, torch_python))
                 found[way.name] = _about(way) | worker.ask("prepare")
@@ -89,23 +132,23 @@ def measure(words: dict, torch_python: Path, options) -> dict[str, dict]:
                 continue
             if way.precision == "float32" and found[way.name]["difference"] > EXACT:
                 raise ValueError(f"{way.name} answers otherwise than PyTorch: {found[way.name]}")
-        samples = _rounds(workers, options)
+        samples = rounds(workers, options.rounds, seconds)
         for name, times in common.summaries(samples, REFERENCE).items():
             found[name] |= times | workers[name].ask("peak")
     return found
 
 
-def _rounds(workers: dict[str, Peer], options) -> dict[str, list[float]]:
-    """As many rounds as asked for, fewer if they take long, but three."""
+def rounds(workers: dict[str, Peer], most: int, seconds: float) -> dict[str, list[float]]:
+    """At most so many rounds, fewer if they take longer than `seconds`, but `LEAST_ROUNDS`."""
     samples = {name: [] for name in workers}
     start = time.perf_counter()
-    for number in range(-WARM_UP, options.rounds):
+    for number in range(-WARM_UP, most):
         for name, worker in workers.items():
             worker.ask("sample")  # the caches are those of the one before
             took = worker.ask("sample")["ms"]
             if number >= 0:
                 samples[name].append(took)
-        if number >= 2 and time.perf_counter() - start > options.seconds:
+        if number + 1 >= LEAST_ROUNDS and time.perf_counter() - start > seconds:
             break
     return samples
 
@@ -119,10 +162,27 @@ def _worker(way: Way, words: dict, torch_python: Path) -> Peer:
     facts = words | way.facts | {"kind": way.kind}
     if way.file:
         facts["path"] = str(Path(words["folder"]) / way.file.format(**words))
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": str(words["threads"])}
+    environment = peer_others.quiet(words["threads"]) | way.environment
     script = peer_files.SCRIPTS / "inference.py"
-    environment = quiet | way.environment
-    return Peer(python, script, [json.dumps(facts)], environment=environment, pausing=True)
+    words = [json.dumps(facts)]
+    return Peer(python, script, words, environment=environment, pausing=True, limit_s=START_LIMIT_S)
+
+
+def _environments(options) -> dict[str, Path]:
+    """Name → interpreter. What is asked for beside and cannot be installed is left out, and said.
+
+    Raises: RuntimeError if there is no PyTorch.
+    """
+    found = {"smp": options.torch_python or peer_python("torch", options.cache)}
+    for name in options.beside:
+        given = getattr(options, f"{name}_python", None)
+        try:
+            found[name] = (
+                found["smp"] if name == "torchvision" else given or peer_python(name, options.cache)
+            )
+        except RuntimeError as error:
+            print(f"{name} is left out: {error}", file=sys.stderr)
+    return found
 
 
 def _versions(python: Path) -> dict[str, str]:
@@ -130,20 +190,37 @@ def _versions(python: Path) -> dict[str, str]:
         return peer.ask("versions", packages=PEER_PACKAGES)
 
 
+def _kept(old: dict, record: dict) -> dict:
+    """What was measured before with these versions; environments that are new add to it."""
+    known = old.get("peers", {})
+    alike = old.get("versions") == record["versions"] and all(
+        known[name] == found for name, found in record["peers"].items() if name in known
+    )
+    if not alike:
+        return {}
+    return {key: old.get(key, {}) for key in ("files", "cases", "others")} | {
+        "peers": known | record["peers"]
+    }
+
+
 def _arguments():
     parser = common.parser(__doc__, quick="one small network, small images, three rounds")
     parser.add_argument("--torch-python", type=Path, help="interpreter with PyTorch and smp")
+    parser.add_argument("--onnx2tf-python", type=Path, help="interpreter with onnx2tf")
+    parser.add_argument("--keras-python", type=Path, help="interpreter with keras-hub and so on")
+    parser.add_argument("--beside", nargs="+", default=[], choices=BESIDE, metavar="NAME")
     parser.add_argument("--cache", type=Path, default=default_cache())
     parser.add_argument("--networks", nargs="+", choices=[*NETWORKS], metavar="NAME")
     parser.add_argument("--sizes", type=int, nargs="+")
     parser.add_argument("--batches", type=int, nargs="+")
     parser.add_argument("--without", nargs="+", default=[], help="ways to leave out, by name")
     parser.add_argument("--rounds", type=int)
-    parser.add_argument("--seconds", type=float, default=240.0, help="after which a case ends")
+    parser.add_argument("--seconds", type=float, default=60.0, help="after which a case ends")
+    parser.add_argument("--minutes", type=float, default=40.0, help="after which no case begins")
     parser.add_argument("--fresh", action="store_true", help="measure kept cases again")
     options = parser.parse_args()
     quick = options.quick
-    options.networks = options.networks or ([*NETWORKS][-1:] if quick else [*NETWORKS])
+    options.networks = options.networks or ([*NETWORKS][1:2] if quick else [*NETWORKS])
     options.sizes = options.sizes or (QUICK_SIZES if quick else SIZES)
     options.batches = options.batches or (QUICK_BATCHES if quick else BATCHES)
     options.rounds = options.rounds or (3 if quick else 15)

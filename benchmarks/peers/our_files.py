@@ -42,7 +42,8 @@ def onnx_int8(size, batch, path, source):
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     pixels = np.load(folder / f"images-{size}.npy").astype(np.float32).transpose(0, 3, 1, 2)
-    feeds = iter([{"image": np.resize(one[None], (batch, *one.shape))} for one in pixels])
+    # as many calls as fill the batch with every image once: ranges are of all of them either way
+    feeds = iter([{"image": pixels[i : i + batch]} for i in range(0, len(pixels), batch)])
 
     class Reader(CalibrationDataReader):
         def get_next(self):
