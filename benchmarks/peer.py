@@ -13,6 +13,9 @@ from pathlib import Path
 ANSWER = "peer-answer:"
 """What a line of the peer's standard output begins with if it is an answer, and no library's."""
 
+GOODBYE_S = 10.0
+"""How long a peer may take to end by itself."""
+
 
 class Peer:
     """A script under another interpreter, asked by a line of JSON, answering by one.
@@ -79,7 +82,11 @@ class Peer:
     def close(self) -> None:
         self._signal("SIGCONT")
         self._process.stdin.close()
-        self._process.wait()
+        try:
+            self._process.wait(GOODBYE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def __enter__(self) -> Peer:
         return self
