@@ -96,7 +96,7 @@ def _other_rows(others: dict):
                 continue
             yield (
                 *(name, row["size"], f"{row['parameters'] / 1e6:.1f}"),
-                f"{row['multiply_adds'] / 1e9:.1f}",
+                f"{row['multiply_adds'] / 1e9:.2f}",
                 f"{row['median_ms']:.1f} / {row['p90_ms']:.1f}",
                 *(row[key] for key in ("import_s", "load_s", "first_run_s", "peak_mib")),
             )
@@ -124,5 +124,5 @@ def plot(record: dict, path: Path) -> None:
         late = [[0] * len(order), [ran[n]["p90_ms"] - ran[n]["median_ms"] for n in order]]
         colours = ["tab:blue" if ran[name]["ours"] else "tab:gray" for name in order]
         axes.barh(order, medians, xerr=late, color=colours)
-        axes.set(title=case, xlabel="ms; line: 90th percentile. Blue: keras_seg")
+        axes.set(title=case, xscale="log", xlabel="ms; line: 90th percentile. Blue: keras_seg")
     figure.savefig(path, dpi=80)
