@@ -8,6 +8,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # one worker a core
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -101,3 +102,19 @@ def shapes_folder(tmp_path, shapes):
     train, val = (list(part) for part in shapes)
     names = {"train": [s.name for s in train], "val": [s.name for s in val]}
     return write_folder(tmp_path / "shapes", train + val, splits=names)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium with a camera that shows a moving picture."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra `browser`")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs Chromium")
+    flags = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with playwright.sync_playwright() as driver:
+        running = driver.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", *flags], headless=True
+        )
+        yield running
+        running.close()

@@ -4,9 +4,11 @@ import json
 import re
 
 import numpy as np
+import pytest
 
 from keras_seg.data.classes import ClassTable
-from keras_seg.report.page import write_report
+from keras_seg.report import charts
+from keras_seg.report.page import _exports, _page, write_report
 from tests.colour_blocks import ColourBlocks
 from tests.test_inference import Stub, darkness
 
@@ -51,3 +53,22 @@ def test_page_is_one_escaped_file_with_every_part(tmp_path):
         ((truth == k) & (found == k)).sum() / ((truth == k) | (found == k)).sum() for k in range(3)
     ]
     assert f"mIoU {100 * np.mean(iou):.2f} %" in page
+
+
+@pytest.mark.xdist_group("web")
+@pytest.mark.parametrize("count", [2, 19])
+def test_confusion_and_files_fit_on_a_phone(browser, tmp_path, count):
+    names = tuple(f"class {n} of some" for n in range(count))
+    confusion = np.eye(count, dtype=int)
+    (tmp_path / "model_int8_fused_argmax.tflite").write_bytes(b"content")
+    record = {"path": "model_int8_fused_argmax.tflite", "size_bytes": 7, "accuracy": "kept " * 30}
+    (tmp_path / "model.json").write_text(json.dumps(record))
+    parts = [f'<div class="wide">{charts.matrix(confusion, names)}</div>', _exports(tmp_path)]
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.set_content(_page("run", parts))
+    boxes = "elements => elements.map(e => e.getBoundingClientRect().right)"
+    edges = page.locator(".matrix td, .matrix th, .files td").evaluate_all(boxes)
+    assert len(edges) >= count**2 and max(edges) <= 390
+    digits = page.locator(".matrix td >> text=100").first
+    assert float(digits.evaluate("e => parseFloat(getComputedStyle(e).fontSize)")) >= 9
+    page.close()

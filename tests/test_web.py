@@ -206,22 +206,6 @@ console.log(JSON.stringify(wrong));
 
 
 @pytest.fixture(scope="module")
-def browser():
-    """A headless Chromium with a camera that shows a moving picture."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra `browser`")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs Chromium")
-    flags = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", *flags], headless=True
-        )
-        yield running
-        running.close()
-
-
-@pytest.fixture(scope="module")
 def served(exported, tmp_path_factory):
     """Writes the site of a file and serves it: name → address."""
     folder = tmp_path_factory.mktemp("sites")

@@ -11,6 +11,13 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+FULL = (8, 48, 107)
+"""Colour of a share of 1; a share of 0 is white."""
+WHITE_INK = 0.65
+"""Share above which white text stands out more than black."""
+NUMBERED = 30
+"""Classes up to which the cells of a matrix have room for numbers."""
+
 
 def curves(rows: Sequence[dict]) -> str:
     """Losses and mIoU over the epochs of a run's log, an SVG each, narrow enough for a phone."""
@@ -46,24 +53,24 @@ def bars(values: dict[str, float | None], colors: Sequence[tuple[int, int, int]]
 
 
 def matrix(confusion: np.ndarray, names: Sequence[str]) -> str:
-    """Shares of each true class by predicted class, as SVG."""
+    """Shares of each true class by predicted class, as an HTML table narrow enough for a phone."""
     counts = confusion.astype(float)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    side = 2.5 + 0.42 * len(names)
-    figure = Figure(figsize=(side, side), layout="constrained")
-    axis = figure.subplots()
-    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    labels = [name.replace("$", r"\$") for name in names]
-    axis.set_xticks(range(len(names)), labels, rotation=90)
-    axis.set_yticks(range(len(names)), labels)
-    axis.set_xlabel("predicted")
-    axis.set_ylabel("truth")
-    if len(names) <= 30:
-        for row, column in np.ndindex(*shares.shape):
-            color = "white" if shares[row, column] > 0.5 else "black"
-            text = f"{100 * shares[row, column]:.0f}"
-            axis.text(column, row, text, ha="center", va="center", fontsize=7, color=color)
-    return _svg(figure)
+    numbered, names = len(names) <= NUMBERED, [html.escape(name) for name in names]
+    heads = "".join(f'<th scope="col"><span>{name}</span></th>' for name in names)
+    lines = [f"<tr><td></td>{heads}</tr>"]
+    for name, row in zip(names, shares, strict=True):
+        cells = "".join(_cell(share, numbered) for share in row.tolist())
+        lines.append(f'<tr><th scope="row">{name}</th>{cells}</tr>')
+    caption = "<caption>A row for each true class, a column for each predicted one</caption>"
+    return f'<table class="matrix" style="--classes:{len(names)}">{caption}{"".join(lines)}</table>'
+
+
+def _cell(share: float, numbered: bool) -> str:
+    red, green, blue = (round(255 + share * (full - 255)) for full in FULL)
+    ink = ";color:#fff" if share > WHITE_INK else ""
+    text = f"{100 * share:.0f}" if numbered else ""
+    return f'<td style="background:rgb({red},{green},{blue}){ink}">{text}</td>'
 
 
 def _svg(figure: Figure) -> str:

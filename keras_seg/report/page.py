@@ -28,14 +28,28 @@ LONGEST = 480
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:0 auto;padding:1rem;color:#222}
 h1,h2{line-height:1.2;overflow-wrap:anywhere} .wide{overflow-x:auto} svg{max-width:100%;height:auto}
-.wide svg{max-width:none} .curves{display:flex;flex-wrap:wrap;gap:.5rem}
+.curves{display:flex;flex-wrap:wrap;gap:.5rem}
 .bars{width:100%} .bars th{font-weight:normal;min-width:6rem;max-width:10rem;
 overflow-wrap:break-word} .bars td{white-space:nowrap} .bar{width:100%}
 .fill{display:block;height:1rem;min-width:1px;box-shadow:0 0 0 1px #8888}
-table{border-collapse:collapse} .wide td{white-space:nowrap}
-.wide td:last-child{white-space:normal;min-width:12rem}
-td,th{padding:.25rem .6rem;border-bottom:1px solid #ddd;
-text-align:left}
+table{border-collapse:collapse} td,th{padding:.25rem .6rem;border-bottom:1px solid #ddd;
+text-align:left} td:last-child{overflow-wrap:anywhere}
+.matrix{table-layout:fixed;width:100%;min-width:calc(4.2rem + var(--classes)*.9rem);
+max-width:calc(8rem + var(--classes)*2.8rem);font-size:clamp(.6rem,1.9vw,.85rem);line-height:1.2}
+.matrix caption{caption-side:bottom;padding:.5rem 0;font-size:.85rem;text-align:left}
+.matrix th{font-weight:normal} .matrix th,.matrix td{padding:0;border:0}
+.matrix tr>:first-child{width:8rem;padding-right:.3rem;overflow-wrap:break-word}
+.matrix th+th,.matrix td+th{vertical-align:bottom}
+.matrix th span{writing-mode:vertical-rl;transform:rotate(180deg);max-height:9rem;
+padding-top:.3rem}
+.matrix th+td,.matrix td+td{height:1.9em;text-align:center;border:1px solid #eee}
+.files td:not(:last-child){white-space:nowrap}
+@media(max-width:40rem){.matrix tr>:first-child{width:4.2rem}
+.files tr,.files td,.files td:not(:last-child){display:block;
+white-space:normal} .files tr{padding:.4rem 0;border-bottom:1px solid #ddd}
+.files td{padding:0;border:0} .files td:first-child{font-weight:600}
+.files td[title]::before{content:attr(title) ": ";color:#666} .files td:empty,
+.files tr:first-child{display:none}}
 .row{display:grid;gap:.5rem;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));
 margin:.5rem 0 1rem} figure{margin:0} img{width:100%;display:block} figcaption{font-size:.8rem}
 pre{background:#f5f5f5;padding:.8rem;overflow-x:auto;font-size:.85rem}
@@ -145,22 +159,22 @@ def _exports(run: Path) -> str:
         sides = gate.get("comparison", {}).get("evaluations", {})
         side = sides.get(path.suffix[1:], {})
         latency = side.get("latency_ms_median")
-        cells = (
-            path.name,
-            f"{path.stat().st_size / 1e6:.2f} MB",
-            "" if latency is None else f"{latency:.1f} ms",
-            record.get("accuracy", ""),
-        )
-        lines.append("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in cells) + "</tr>")
+        cells = {
+            "size": f"{path.stat().st_size / 1e6:.2f} MB",
+            "latency": "" if latency is None else f"{latency:.1f} ms",
+            "accuracy kept": record.get("accuracy", ""),
+        }
+        facts = "".join(f'<td title="{k}">{_text(v)}</td>' for k, v in cells.items())
+        lines.append(f"<tr><td>{_text(path.name)}</td>{facts}</tr>")
     head = "<tr><th>file</th><th>size</th><th>latency</th><th>accuracy kept</th></tr>"
-    return f'<div class="wide"><table>{head}{"".join(lines)}</table></div>'
+    return f'<table class="files">{head}{"".join(lines)}</table>'
 
 
 def _environment() -> str:
     facts = {"Python": platform.python_version(), "system": platform.platform()}
     facts |= {name: version(name) for name in ENVIRONMENT}
     lines = (f"<tr><td>{_text(k)}</td><td>{_text(v)}</td></tr>" for k, v in facts.items())
-    return f'<div class="wide"><table>{"".join(lines)}</table></div>'
+    return f"<table>{''.join(lines)}</table>"
 
 
 def _data_url(pixels: np.ndarray) -> str:
