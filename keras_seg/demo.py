@@ -20,6 +20,7 @@ from keras_seg.data.augmentation import Augmentation
 from keras_seg.data.builtin import otsu_threshold_mask
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.images import colorize, overlay
+from keras_seg.drafts import write_text
 from keras_seg.export import GateError, export
 from keras_seg.inference.evaluation import confusion_of, iou_of
 from keras_seg.training.fit import open_data, train
@@ -34,8 +35,8 @@ SHOWN = 4
 def run_demo(output: Path, *, epochs: int = 14) -> bool:
     """Trains a small U-Net on the built-in cells and takes it through the whole line.
 
-    Writes the trained run, the exported files, `table.txt`, `results.json` and `demo.png` into
-    `output`, and prints where they are.
+    Writes the trained run, the exported files and their reports, `table.txt`, `results.json` and
+    `demo.png` into `output`, and prints where they are.
 
     Returns: whether every export passed its gate.
     """
@@ -90,6 +91,8 @@ def _export_all(console, output, recipe, train_set, val_set) -> list[str]:
                 evaluation=val_set,
                 input_shape=(*recipe.crop, recipe.channels),
             )
+            facts = json.dumps(report.to_dict(), indent=1) + "\n"
+            write_text(output / f"{name}.json", facts)  # where `keras-seg report` looks
             console.print(f"{name}: {report.accuracy} ({report.seconds:.0f} s)")
         except GateError as refusal:
             console.print(f"{name}: {refusal}")

@@ -17,6 +17,10 @@ def test_demo_leaves_proven_files_a_table_and_a_picture(tmp_path):
     keras = results["model.keras"]["miou"]
     assert abs(results["model.tflite"]["miou"] - keras) < 1e-3
     assert abs(results["model.onnx"]["miou"] - keras) < 1e-3
+    for name in EXPORTS:
+        report = json.loads((tmp_path / "demo" / f"{name}.json").read_text())
+        assert report["size_bytes"] == (tmp_path / "demo" / name).stat().st_size
+        assert "mIoU" in report["accuracy"]
     table = (tmp_path / "demo" / "table.txt").read_text()
     assert all(name in table for name in (*FILES, "Otsu's threshold"))
     assert Image.open(tmp_path / "demo" / "demo.png").width > 800
