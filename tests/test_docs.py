@@ -54,3 +54,5 @@ def test_site_builds_without_a_warning(tmp_path):
     built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr[-3000:]
     assert "<math" in (tmp_path / "networks" / "danet" / "index.html").read_text()
+    # a paragraph of its own, although nothing but a line break precedes it in the docstring
+    assert "<p><strong>Raises:</strong>" in (tmp_path / "api" / "layers" / "index.html").read_text()

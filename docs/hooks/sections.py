@@ -1,0 +1,21 @@
+"""Short sections of docstrings (`Raises: ValueError for ...`) as paragraphs of their own."""
+
+from __future__ import annotations
+
+import re
+
+import griffe
+
+SECTION = re.compile(
+    r"^(?P<name>Args|Differs from the paper|Raises|Returns|Shapes|Source|Warns): (?=\S)",
+    re.MULTILINE,
+)
+
+
+class ShortSections(griffe.Extension):
+    """Griffe takes a name for a section only where nothing follows on its line."""
+
+    def on_object(self, *, obj: griffe.Object, **_) -> None:
+        """Called for every module, class, function and attribute."""
+        if obj.docstring:
+            obj.docstring.value = SECTION.sub(r"\n**\g<name>:** ", obj.docstring.value)
