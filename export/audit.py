@@ -8,6 +8,7 @@ from pathlib import Path
 
 import onnx
 from rich.table import Table
+from rich.text import Text
 
 from keras_seg.export import onnx_cost
 from keras_seg.export.tflite_cost import arena_bytes, delegation, multiply_adds
@@ -63,7 +64,7 @@ class Audit:
 
     def table(self) -> Table:
         """The operators as a table for the terminal."""
-        table = Table("operator", "count", title=f"{Path(self.path).name}")
+        table = Table("operator", "count", title=Text(Path(self.path).name))
         table.columns[1].justify = "right"
         for name, count in self.operators.items():
             table.add_row(name, str(count))
@@ -79,7 +80,7 @@ class Audit:
             left = ", ".join(f"{name} x {count}" for name, count in self.undelegated.items())
             table.add_row(f"not run by XNNPACK: {left or 'nothing'}", "")
         for problem in self.problems:
-            table.add_row(f"[red]{problem}[/red]", "")
+            table.add_row(Text(problem, style="red"), "")
         return table
 
 

@@ -88,7 +88,7 @@ def with_clipped_ranges(
         aware = quantization_aware(source.model)
     except ExportError:
         return content, None
-    console = Console(file=sys.stderr)
+    console = Console(file=sys.stderr, markup=False, emoji=False)
     console.print(f"int8: {before:.1f} {loss.measure}; looking for ranges that fit more images")
     search = _of_tensors if request.format == "tflite" else _of_images
     found = {}

@@ -83,7 +83,7 @@ class _Search:
         self.reasons |= dict.fromkeys(_attention(calibrated), ATTENTION)
         self.ranking: dict[str, float] = {}
         self.steps: list[Step] = []
-        self.console = Console(file=sys.stderr)
+        self.console = Console(file=sys.stderr, markup=False, emoji=False)
 
     def run(self, images: Sequence[np.ndarray]) -> tuple[bytes, MixedPrecision]:
         content, count = self.tried(0), 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from rich.table import Table
+from rich.text import Text
 
 from keras_seg.card import ModelCard
 from keras_seg.export.audit import Audit
@@ -65,7 +66,8 @@ class ExportReport:
     def table(self) -> Table:
         """The facts as a table for the terminal."""
         height, width, channels = self.input_shape
-        table = Table("exported", self.path)
+        table = Table("exported")
+        table.add_column(Text(str(self.path)))
         table.add_row("format", f"{self.format}, {self.quantize or 'float32'}")
         table.add_row("image", f"{height} x {width} x {channels}, {self.input}")
         table.add_row("output", self.head)
@@ -73,20 +75,22 @@ class ExportReport:
         operators = ", ".join(f"{name} x {n}" for name, n in self.audit.operators.items())
         table.add_row("operators", operators)
         if self.audit.islands:
-            table.add_row("stays float", ", ".join(self.audit.islands))
+            table.add_row("stays float", Text(", ".join(self.audit.islands)))
         if self.calibration_images:
             missing = ", ".join(self.missing_classes)
             table.add_row(
                 "calibrated on",
-                f"{self.calibration_images} images"
-                + (f", none of them with {missing}" if missing else ", every class on them"),
+                Text(
+                    f"{self.calibration_images} images"
+                    + (f", none of them with {missing}" if missing else ", every class on them")
+                ),
             )
         if self.clipped is not None:
             table.add_row("ranges", str(self.clipped))
         if self.mixed is not None:
             kept = "\n".join(map(str, self.mixed.kept)) or "nothing"
-            table.add_row("kept in float", kept)
-            table.add_row("search", str(self.mixed))
+            table.add_row("kept in float", Text(kept))
+            table.add_row("search", Text(str(self.mixed)))
         if self.audit.partitions is not None:
             left = ", ".join(f"{name} x {n}" for name, n in self.audit.undelegated.items())
             table.add_row(

@@ -40,7 +40,7 @@ def run_demo(output: Path, *, epochs: int = 14) -> bool:
 
     Returns: whether every export passed its gate.
     """
-    start, console = time.monotonic(), Console()
+    start, console = time.monotonic(), Console(markup=False, emoji=False)
     recipe = Recipe(
         data="builtin:cells",
         output=str(output),
@@ -67,7 +67,7 @@ def run_demo(output: Path, *, epochs: int = 14) -> bool:
     table = _table(evaluations, _threshold_miou(val_set))
     console.print(table)
     with (output / "table.txt").open("w") as file:
-        Console(file=file, width=100).print(table)
+        Console(file=file, width=100, markup=False, emoji=False).print(table)
     record = {name: evaluation.to_dict() for name, evaluation in evaluations.items()}
     (output / "results.json").write_text(json.dumps(record, indent=1) + "\n")
     _draw(output / "demo.png", val_set, output, files)

@@ -16,6 +16,7 @@ import keras_seg
 from keras_seg import inference, models, weights
 from keras_seg.data import ClassTable, verify, verify_report
 from keras_seg.inference.polygons import CocoBuilder, geojson
+from keras_seg.inference.tables import comparison_table
 from keras_seg.web import runtimes
 from tests.colour_blocks import ColourBlocks
 from tests.conftest import Shapes, write_folder
@@ -152,3 +153,17 @@ class TestNamesAreText:
         for name, text in scripts.items():
             for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
                 assert way not in text, name
+
+    def test_paths_in_what_verbs_print(self, capsys, monkeypatch):
+        from keras_seg.cli.answers import say
+        from keras_seg.export.audit import Audit
+
+        monkeypatch.setenv("COLUMNS", "200")
+        path = "a[/b][red]:smile:.tflite"
+        say(f"Report: {path}")
+        found = Audit(path, "tflite", 9, {"[/x]": 1}, {}, (), (f"{path} is empty",))
+        say(found.table())
+        measured = inference.evaluate(Stub(darkness), ColourBlocks(length=2))
+        say(comparison_table({path: measured}, {path: 1.0}))
+        printed = capsys.readouterr().out
+        assert printed.count(path) == 5 and "[/x]" in printed

@@ -9,10 +9,11 @@ DONE, REFUSED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def say(what, **options) -> None:
-    """Prints text or a table; the options are those of rich's `Console.print`."""
+    """Prints text or a table as it is; the options are those of rich's `Console.print`."""
     from rich.console import Console
 
-    Console().print(what, **options)
+    # a path may hold what would be markup: runs/a[/b]
+    Console(markup=False, emoji=False).print(what, **options)
 
 
 def complain(text: str) -> None:

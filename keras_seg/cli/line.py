@@ -25,7 +25,11 @@ def main(argv: list[str] | None = None) -> int:
         sys.exit(0)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    return _run(words)
+    try:
+        return _run(words)
+    except KeyboardInterrupt:  # also while libraries are imported, which takes seconds
+        complain("keras-seg: interrupted; nothing that was saved is lost.")
+        return INTERRUPTED
 
 
 def _run(words: list[str]) -> int:
@@ -46,9 +50,6 @@ def _run(words: list[str]) -> int:
 
             return train_verb(Recipe(**arguments))
         return VERBS[verb](**arguments)
-    except KeyboardInterrupt:
-        complain("keras-seg: interrupted; nothing that was saved is lost.")
-        return INTERRUPTED
     except EXPECTED_ERRORS as error:
         if options.traceback:
             import traceback

@@ -19,9 +19,9 @@ def comparison_table(
 ) -> Table:
     """One column an evaluation; with the further arguments, how far each is from the first."""
     sides = list(evaluations.values())
-    table = Table("", *evaluations)
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = Table("")
+    for name in evaluations:
+        table.add_column(Text(name), justify="right")
     table.add_row("mIoU", *(percent(side.miou) for side in sides))
     for name in sides[0].per_class_iou:
         table.add_row(Text(f"  IoU {name}"), *(percent(side.per_class_iou[name]) for side in sides))
@@ -29,11 +29,11 @@ def comparison_table(
     if agreement:
         first = next(iter(evaluations))
         table.add_row(
-            f"same class as {first}",
+            Text(f"same class as {first}"),
             *(percent(agreement.get(name), "") for name in evaluations),
         )
         table.add_row(
-            f"largest score difference from {first}",
+            Text(f"largest score difference from {first}"),
             *(_difference((largest_difference or {}).get(name)) for name in evaluations),
         )
     table.add_row("latency, median", *(f"{side.latency_ms_median:.2f} ms" for side in sides))

@@ -121,7 +121,8 @@ class OhemCrossEntropy(SegmentationLoss):
         kept = self.min_kept
         kept = ops.cast(ops.ceil(kept * ops.cast(number, "float32")), "int32") if kept < 1 else kept
         kept = ops.minimum(ops.cast(kept, "int32"), number)
-        hardest_first = -ops.sort(-last)
+        # one more, so that there is a first one also in a replica that got no images
+        hardest_first = ops.pad(-ops.sort(-last), (0, 1), constant_values=-1.0)
         least = ops.take(hardest_first, ops.maximum(kept - 1, 0))
         of_number = (values >= least) & (kept > 0)
         below = ops.exp(-values) < self.threshold
