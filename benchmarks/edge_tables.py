@@ -65,7 +65,7 @@ def _summary(record: dict) -> str:
         if (rows := found.get("rows"))
     ]
     text = markdown_table(("points of mIoU lost", "Keras mIoU %", *names), rows)
-    return f"{text}\nBold: more than 1 point, or 0.5 of a QAT file. A dash: refused, see below.\n"
+    return f"{text}\nBold: more than 1 point, or 0.5 of a QAT file, see below. A dash: refused.\n"
 
 
 def _loss(row: dict, name: str) -> str:
