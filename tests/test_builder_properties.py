@@ -79,7 +79,7 @@ def check_build(name: str, arguments: dict):
     assert np.isfinite(scores).all()
 
 
-@pytest.mark.slow  # fails: SegNet that rounds down refuses a 1x1 image without naming an argument
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(build=builds())
 def test_a_mask_of_the_size_or_an_error_that_names_the_argument(build):

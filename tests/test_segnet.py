@@ -126,6 +126,12 @@ class TestSizes:
         fixed.set_weights(free.get_weights())
         np.testing.assert_array_equal(fixed(PIXELS), free(PIXELS))
 
+    @pytest.mark.parametrize(("name", "smallest"), [("segnet", 32), ("segnet_basic", 16)])
+    def test_images_that_rounding_down_would_use_up_are_refused(self, name, smallest):
+        shape = (64, smallest - 1, 3)
+        with pytest.raises(ValueError, match=f"input_shape must be at least {smallest} pixels"):
+            models.build(name, shape, 3, **models.find(name).tiny, rounding="floor")
+
     def test_fc6_needs_images_of_224_pixels(self):
         with pytest.raises(ValueError, match=r"at least 224 pixels\. Received: 223"):
             models.deconvnet((224, 223, 3), 2, widths=NARROW, fc=8)

@@ -72,6 +72,7 @@ def segnet(
     """
     blocks.check_classes(num_classes, activation)
     _check(widths, rounding)
+    _check_size(input_shape, rounding, len(widths))
     image, x = blocks.image_input(input_shape, preprocessing=preprocessing)
     if backbone_weights is not None:
         check_vgg16(widths, VGG16, image.shape[-1])
@@ -146,6 +147,7 @@ def segnet_basic(
     blocks.check_classes(num_classes, activation)
     blocks.check_widths(widths, at_least=1)
     _check([widths], rounding)
+    _check_size(input_shape, rounding, len(widths))
     image, x = blocks.image_input(input_shape, preprocessing=preprocessing)
     drop = partial(_dropout, rate=dropout, bayesian=bayesian)
     conv = partial(blocks.conv_bn_act, kernel=kernel, use_bias=use_bias)
@@ -190,3 +192,15 @@ def _check(widths, rounding):
     blocks.check_choice("rounding", rounding, ROUNDINGS)
     for stage_widths in widths:
         blocks.check_widths(stage_widths, at_least=1)
+
+
+def _check_size(input_shape, rounding: str, stages: int):
+    """Raises ValueError for an image of which pooling that rounds down leaves nothing."""
+    smallest = 2**stages
+    sides = blocks.check_input_shape(input_shape)[:2]
+    if rounding == "floor" and any(side is not None and side < smallest for side in sides):
+        raise ValueError(
+            f"With rounding='floor' the sides of input_shape must be at least {smallest} pixels, "
+            f"so that one is left after {stages} poolings. Received: {tuple(input_shape)}. Use "
+            "rounding='ceil' for smaller images."
+        )
