@@ -73,7 +73,7 @@ def make_plan(model: keras.Model) -> Plan:
     numbers = {id(x): next(count) for x in model.inputs}
     steps = list(_steps(model, numbers, count))
     outputs = [numbers[id(x)] for x in keras.tree.flatten(model.output)]
-    takers = _sole_takers(steps, outputs)
+    takers = sole_takers(steps, outputs)
     folds = _folds(steps, takers)
     image = numbers[id(model.inputs[0])]
     means = {n for step in steps if isinstance(step.operation, MEANS) for n in step.floats}
@@ -136,7 +136,7 @@ def _floats(values: list) -> list[keras.KerasTensor]:
     return [x for x in values if isinstance(x, keras.KerasTensor) and "float" in str(x.dtype)]
 
 
-def _sole_takers(steps: list[Step], outputs: list[int]) -> dict[int, Step]:
+def sole_takers(steps: list[Step], outputs: list[int]) -> dict[int, Step]:
     """Tensor → the only step that takes it, if there is one and the tensor is no output."""
     takers = defaultdict(list)
     for step in steps:

@@ -6,6 +6,7 @@ from keras import layers
 
 from keras_seg.layers import (
     CropOrPad,
+    DepthToSpace,
     EdgePadding2D,
     FakeQuantize,
     LayerScale,
@@ -36,6 +37,7 @@ SAME_RANGE = (
     layers.UpSampling2D,
     layers.ZeroPadding2D,
     CropOrPad,
+    DepthToSpace,
     EdgePadding2D,
     MaxPoolingWithIndices2D,
     MaxUnpooling2D,
