@@ -134,7 +134,7 @@ def _of_images(
     aware: keras.Model, source: Source, request: Request, images, _, measured
 ) -> Iterator[Trial]:
     """Trials with the files themselves."""
-    model = deployed_model(source.model, source.shape, norms_to_convolutions=True)
+    model = deployed_model(source.model, source.shape, norms_to_convolutions=True, subpixel=True)
     reach = [np.abs(values).max((1, 2)) for _, values in _extremes(aware, images)]
     # how far an image goes beyond the usual, in the tensor where it goes farthest
     unusual = np.max([values / max(np.median(values), TINY) for values in reach], axis=0)

@@ -14,6 +14,7 @@ from keras_seg.export.fused_argmax import coarse_scores, repeated
 from keras_seg.export.quantization_plan import make_plan
 from keras_seg.export.quantization_rules import PER_CHANNEL
 from keras_seg.export.request import HEADS
+from keras_seg.export.subpixel import with_subpixel_convolutions
 from keras_seg.inference.keras_runner import first_output
 from keras_seg.layers import Preprocessing
 
@@ -22,7 +23,11 @@ REDUCED = {"float16", "bfloat16", "mixed_float16", "mixed_bfloat16"}
 
 
 def deployed_model(
-    model: keras.Model, input_shape: tuple[int, int, int], *, norms_to_convolutions: bool = False
+    model: keras.Model,
+    input_shape: tuple[int, int, int],
+    *,
+    norms_to_convolutions: bool = False,
+    subpixel: bool = False,
 ) -> keras.Model:
     """A copy of a network for the device, with the same weights.
 
@@ -36,6 +41,8 @@ def deployed_model(
             convolutions. In integers their products, each channel with a range of its own, would
             be rounded in one range before the sum, where a convolution has a scale a channel and
             rounds once; ONNX Runtime computes them faster in float, too, and XNNPACK does not.
+        subpixel: also convolves small maps in place of nearest enlarged ones, see
+            `keras_seg.export.subpixel`.
 
     Raises: ExportError if the network cannot be rebuilt at this size.
     """
@@ -47,7 +54,8 @@ def deployed_model(
             return _ScaleAndOffset(1, name=layer.name, dtype="float32")
         return _copied(layer)
 
-    return _rebuilt(model, image, copy)
+    deployed = _rebuilt(model, image, copy)
+    return with_subpixel_convolutions(deployed) if subpixel else deployed
 
 
 def float32_model(model: keras.Model) -> keras.Model:

@@ -20,7 +20,6 @@ from keras_seg.export.publish import publish
 from keras_seg.export.report import ExportReport, in_words
 from keras_seg.export.request import CALIBRATED, HEADS, Request
 from keras_seg.export.source import Source
-from keras_seg.export.subpixel import with_subpixel_convolutions
 from keras_seg.export.tflite import to_tflite
 from keras_seg.export.trained_ranges import has_trained_ranges
 from keras_seg.inference.evaluation import check_comparable
@@ -135,9 +134,12 @@ def _converted(
 ) -> tuple[bytes, MixedPrecision | None, ClippedRanges | None]:
     """The file's bytes, with its card in them, and how a mixed file or its ranges were found."""
     to_convolutions = request.format == "onnx" or request.quantize in CALIBRATED
-    model = deployed_model(source.model, source.shape, norms_to_convolutions=to_convolutions)
-    if request.format == "tflite" and request.quantize != "int16x8":
-        model = with_subpixel_convolutions(model)
+    model = deployed_model(
+        source.model,
+        source.shape,
+        norms_to_convolutions=to_convolutions,
+        subpixel=request.quantize != "int16x8",  # which TFLite's depth-to-space does not have
+    )
     mixed = clipped = None
     if request.format == "onnx":
         content = to_onnx(model, request, source.card, chosen.images, source.from_logits)

@@ -17,6 +17,7 @@ Source: Shi et al., arXiv:1609.07009, for the equivalence.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -31,6 +32,9 @@ from keras_seg.layers import DepthToSpace, Resize
 # rows i - 1 and i holds the large rows 2i - 1 and 2i: the first meets row i - 1 twice, the second i
 _MEETS = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]], np.float32)
 
+FUNCTIONS = ("linear", "relu", "relu6")
+"""What can be done to the four equal pixels before they are four, beside numbers a channel."""
+
 
 def with_subpixel_convolutions(model: keras.Model) -> keras.Model:
     """A copy of a functional float32 network with the same outputs; or `model` where nothing fits.
@@ -41,6 +45,14 @@ def with_subpixel_convolutions(model: keras.Model) -> keras.Model:
     rewriting = _Rewriting(model)
     copy = rewriting.run()
     return copy if rewriting.rewritten else model
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some channels of a map; `enlarged`: still to be, by two, with nearest neighbours."""
+
+    tensor: keras.KerasTensor
+    enlarged: bool = False
 
 
 class _Rewriting:
@@ -74,33 +86,50 @@ class _Rewriting:
         output = keras.tree.pack_sequence_as(self.model.output, found)
         return keras.Model(image, output, name=self.model.name)
 
-    def parts_of(self, step: Step) -> list[tuple[keras.KerasTensor, bool]]:
-        """What such a convolution takes, small maps for enlarged ones, and which these are.
-
-        Empty if the step is none, or none of its maps is enlarged.
-        """
+    def parts_of(self, step: Step) -> list[Part]:
+        """What such a convolution takes, small maps for enlarged ones; else, or if none is, ()."""
         layer = step.operation
         fits = (
             type(layer) is layers.Conv2D
-            and layer.kernel_size == (3, 3)
+            and layer.kernel_size in ((1, 1), (3, 3))
             and layer.strides == layer.dilation_rate == (1, 1)
             and layer.groups == 1
-            and layer.padding == "same"
+            and (layer.padding == "same" or layer.kernel_size == (1, 1))
             and layer.data_format == "channels_last"
         )
         parts = list(self.parts(step.values[0])) if fits else []
-        return parts if any(enlarged for _, enlarged in parts) else []
+        return parts if any(part.enlarged for part in parts) else []
 
-    def parts(self, number: int) -> Iterator[tuple[keras.KerasTensor, bool]]:
+    def parts(self, number: int) -> Iterator[Part]:
+        """A tensor taken apart, as far as what is done to each of its values allows it."""
         maker = self.makers.get(number)
         operation = maker and maker.operation
         if isinstance(operation, layers.Concatenate) and operation.axis in (-1, 3):
             for value in maker.values:
                 yield from self.parts(value)
         elif maker and self.doubles(maker):
-            yield self.tensors[maker.values[0]], True
+            yield Part(self.tensors[maker.values[0]], enlarged=True)
+        elif maker and number in self.takers and by_channel(operation):
+            parts = list(self.parts(maker.values[0]))
+            if any(part.enlarged for part in parts):
+                yield from self.each(operation, parts)
+            else:
+                yield Part(self.tensors[number])
         else:
-            yield self.tensors[number], False
+            yield Part(self.tensors[number])
+
+    def each(self, layer: layers.Layer, parts: list[Part]) -> Iterator[Part]:
+        """A layer that treats each channel by itself, on each of the parts."""
+        ends = np.cumsum([part.tensor.shape[-1] for part in parts])[:-1]
+        channels = [
+            np.split(weights, ends, axis=2 if weights.ndim == 4 else 0)
+            for weights in layer.get_weights()
+        ]
+        for i, part in enumerate(parts):
+            copy = self.renamed(layer)
+            x = copy(part.tensor)
+            copy.set_weights([weights[i] for weights in channels])
+            yield Part(x, part.enlarged)
 
     def doubles(self, step: Step) -> bool:
         layer = step.operation
@@ -130,10 +159,10 @@ class _Rewriting:
         layer = step.operation
         kernel, bias = folded(layer, self.plan.folds.get(step.outputs[0]))
         bias = np.broadcast_to(bias, layer.filters)
-        ends = np.cumsum([x.shape[-1] for x, _ in parts])[:-1]
+        ends = np.cumsum([part.tensor.shape[-1] for part in parts])[:-1]
         pieces = list(zip(parts, np.split(kernel, ends, axis=2), strict=True))
         small, large = (
-            [(x, weights) for (x, enlarged), weights in pieces if enlarged is wanted]
+            [(part.tensor, weights) for part, weights in pieces if part.enlarged is wanted]
             for wanted in (True, False)
         )
         functions = [f.operation for f in followers if function_of(f.operation)]
@@ -148,9 +177,12 @@ class _Rewriting:
 
     def applied(self, functions: list[layers.Layer], x: keras.KerasTensor) -> keras.KerasTensor:
         for function in functions:
-            config = function.get_config() | {"name": self.free_name(function.name)}
-            x = type(function).from_config(config)(x)
+            x = self.renamed(function)(x)
         return x
+
+    def renamed(self, layer: layers.Layer) -> layers.Layer:
+        config = layer.get_config() | {"name": self.free_name(layer.name)}
+        return type(layer).from_config(config)
 
     def enlarging(self, pieces, bias, functions, name: str) -> keras.KerasTensor:
         """The convolution of the enlarged maps, from the small ones.
@@ -158,6 +190,11 @@ class _Rewriting:
         Functions of each value come before the squares take their places: there they are part of
         the convolution's operator, behind them one that XNNPACK does not have in int8.
         """
+        if pieces[0][1].shape[:2] == (1, 1):
+            x = self.convolution(pieces, bias, f"{name}.small", padding="valid")
+            x = self.applied(functions, x)
+            x = self.new(layers.Concatenate, f"{name}.four")([x] * 4)
+            return self.new(DepthToSpace, f"{name}.squares", 2)(x)
         pieces = [(x, windows(kernel)) for x, kernel in pieces]
         padded = [
             (self.new(layers.ZeroPadding2D, f"{name}.{i}.border")(x), kernel)
@@ -207,6 +244,15 @@ class _Rewriting:
         if layer.weights:
             self.copies[id(layer)].set_weights(layer.get_weights())
         return outputs
+
+
+def by_channel(operation: keras.Operation) -> bool:
+    """Whether a layer computes each value from that value and numbers of its channel."""
+    if isinstance(operation, layers.BatchNormalization):
+        return operation.axis in (-1, 3)
+    if isinstance(operation, layers.DepthwiseConv2D):
+        return operation.kernel_size == operation.strides == (1, 1)
+    return function_of(operation) in FUNCTIONS
 
 
 def windows(kernel: np.ndarray) -> np.ndarray:
