@@ -1,4 +1,4 @@
-"""Convolutions of enlarged maps, computed on the small maps.
+"""Convolutions that enlarge maps or follow enlarged ones, computed on the small maps.
 
 A nearest up-sampling by two makes four equal pixels of each. Of the nine weights that a 3x3
 convolution lays on them, those that meet equal pixels can be added beforehand: each of the four
@@ -26,11 +26,8 @@ from keras import layers
 from keras_seg.export.folding import folded
 from keras_seg.export.quantization_plan import Step, make_plan, sole_takers
 from keras_seg.export.quantization_rules import function_of
+from keras_seg.export.subpixel_kernels import of_doubled, of_transposed
 from keras_seg.layers import DepthToSpace, Resize
-
-# row of the window's square, row of the window, row of the 3x3 kernel. The window between small
-# rows i - 1 and i holds the large rows 2i - 1 and 2i: the first meets row i - 1 twice, the second i
-_MEETS = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]], np.float32)
 
 FUNCTIONS = ("linear", "relu", "relu6")
 """What can be done to the four equal pixels before they are four, beside numbers a channel."""
@@ -74,10 +71,10 @@ class _Rewriting:
         for step in plan.steps:
             if id(step) in within:
                 outputs = [tensors[step.values[0]]]
-            elif parts := self.parts_of(step):
-                followers = self.followers(step)
+            elif found := self.faster(step):
+                output, followers = found
                 within |= {id(follower) for follower in followers}
-                outputs = [self.on_small_maps(step, followers, parts)]
+                outputs = [output]
                 self.rewritten += 1
             else:
                 outputs = keras.tree.flatten(self.copied(step))
@@ -85,6 +82,54 @@ class _Rewriting:
         found = [tensors[number] for number in plan.outputs]
         output = keras.tree.pack_sequence_as(self.model.output, found)
         return keras.Model(image, output, name=self.model.name)
+
+    def faster(self, step: Step) -> tuple[keras.KerasTensor, list[Step]] | None:
+        """The output of a convolution and of those behind it that become part of it."""
+        followers = self.followers(step)
+        if parts := self.parts_of(step):
+            return self.on_small_maps(step, followers, parts), followers
+        if size := self.square_of(step):
+            return self.transposed(step, followers, size), followers
+        return None
+
+    def square_of(self, step: Step) -> int | None:
+        """Stride of a transposed convolution without padding, None for all else."""
+        layer = step.operation
+        if not (
+            type(layer) is layers.Conv2DTranspose
+            and layer.kernel_size[0] == layer.kernel_size[1]
+            and layer.strides[0] == layer.strides[1]
+            and layer.dilation_rate == (1, 1)
+            and layer.output_padding is None
+            and (layer.padding == "valid" or layer.kernel_size == layer.strides)
+            and layer.data_format == "channels_last"
+        ):
+            return None
+        # what a single pixel becomes doesn't depend on the stride
+        alone = self.tensors[step.values[0]].shape[1:3] == (1, 1)
+        return layer.kernel_size[0] if alone else layer.strides[0]
+
+    def transposed(self, step: Step, followers: list[Step], stride: int) -> keras.KerasTensor:
+        layer, x = step.operation, self.tensors[step.values[0]]
+        kernel, bias = folded(layer, self.plan.folds.get(step.outputs[0]))
+        bias = np.broadcast_to(bias, layer.filters)
+        kernel, outside = of_transposed(kernel, stride), -layer.kernel_size[0] % stride
+        if border := kernel.shape[0] - 1:
+            x = self.new(layers.ZeroPadding2D, f"{layer.name}.border", border)(x)
+        bias = np.tile(bias, stride**2)
+        x = self.convolution([(x, kernel)], bias, f"{layer.name}.windows", padding="valid")
+        x = self.applied(self.functions(layer, followers), x)
+        if stride > 1:
+            x = self.new(DepthToSpace, f"{layer.name}.squares", stride)(x)
+        if outside:
+            x = self.new(layers.Cropping2D, f"{layer.name}.inside", ((0, outside),) * 2)(x)
+        return x
+
+    def functions(self, layer, followers: list[Step]) -> list[layers.Layer]:
+        """What is applied to each value of a convolution's result."""
+        own = layer.activation is not keras.activations.linear
+        behind = [f.operation for f in followers if function_of(f.operation)]
+        return [*([layers.Activation(layer.activation)] if own else []), *behind]
 
     def parts_of(self, step: Step) -> list[Part]:
         """What such a convolution takes, small maps for enlarged ones; else, or if none is, ()."""
@@ -165,9 +210,7 @@ class _Rewriting:
             [(part.tensor, weights) for part, weights in pieces if part.enlarged is wanted]
             for wanted in (True, False)
         )
-        functions = [f.operation for f in followers if function_of(f.operation)]
-        if layer.activation is not keras.activations.linear:
-            functions.insert(0, layers.Activation(layer.activation))
+        functions = self.functions(layer, followers)
         if not large:
             return self.enlarging(small, bias, functions, layer.name)
         x = self.enlarging(small, None, [], layer.name)
@@ -195,7 +238,7 @@ class _Rewriting:
             x = self.applied(functions, x)
             x = self.new(layers.Concatenate, f"{name}.four")([x] * 4)
             return self.new(DepthToSpace, f"{name}.squares", 2)(x)
-        pieces = [(x, windows(kernel)) for x, kernel in pieces]
+        pieces = [(x, of_doubled(kernel)) for x, kernel in pieces]
         padded = [
             (self.new(layers.ZeroPadding2D, f"{name}.{i}.border")(x), kernel)
             for i, (x, kernel) in enumerate(pieces)
@@ -253,14 +296,3 @@ def by_channel(operation: keras.Operation) -> bool:
     if isinstance(operation, layers.DepthwiseConv2D):
         return operation.kernel_size == operation.strides == (1, 1)
     return function_of(operation) in FUNCTIONS
-
-
-def windows(kernel: np.ndarray) -> np.ndarray:
-    """Kernel for enlarged maps (3, 3, in, out) → for the small ones (2, 2, in, 4 * out).
-
-    The four blocks of output channels are the pixels of a square: upper left, upper right, lower
-    left, lower right. Zero padding of the small map by 1 makes squares around all of its corners,
-    whose outermost rows and columns lie outside of the enlarged map.
-    """
-    found = np.einsum("pui,qvj,ijco->uvcpqo", _MEETS, _MEETS, kernel)
-    return found.reshape(2, 2, kernel.shape[2], 4 * kernel.shape[3])
