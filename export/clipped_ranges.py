@@ -20,7 +20,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from keras_seg.export.calibration import Calibration
-from keras_seg.export.deployment import deployed_model
+from keras_seg.export.deployment import deployed_model, model_of_file
 from keras_seg.export.errors import ExportError
 from keras_seg.export.mixed_loss import OtherClasses, loss_of, loss_of_file
 from keras_seg.export.onnx import to_onnx
@@ -134,7 +134,7 @@ def _of_images(
     aware: keras.Model, source: Source, request: Request, images, _, measured
 ) -> Iterator[Trial]:
     """Trials with the files themselves."""
-    model = deployed_model(source.model, source.shape, norms_to_convolutions=True, subpixel=True)
+    model = model_of_file(source.model, source.shape, request)
     reach = [np.abs(values).max((1, 2)) for _, values in _extremes(aware, images)]
     # how far an image goes beyond the usual, in the tensor where it goes farthest
     unusual = np.max([values / max(np.median(values), TINY) for values in reach], axis=0)

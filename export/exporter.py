@@ -11,7 +11,7 @@ from keras_seg.card import ModelCard
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.export.calibration import Calibration, choose
 from keras_seg.export.clipped_ranges import ClippedRanges, with_clipped_ranges
-from keras_seg.export.deployment import deployed_model
+from keras_seg.export.deployment import model_of_file
 from keras_seg.export.metadata import with_card
 from keras_seg.export.mixed import to_mixed_tflite
 from keras_seg.export.mixed_report import MixedPrecision
@@ -133,13 +133,7 @@ def _converted(
     threads: int | None,
 ) -> tuple[bytes, MixedPrecision | None, ClippedRanges | None]:
     """The file's bytes, with its card in them, and how a mixed file or its ranges were found."""
-    to_convolutions = request.format == "onnx" or request.quantize in CALIBRATED
-    model = deployed_model(
-        source.model,
-        source.shape,
-        norms_to_convolutions=to_convolutions,
-        subpixel=request.quantize != "int16x8",  # which TFLite's depth-to-space does not have
-    )
+    model = model_of_file(source.model, source.shape, request)
     mixed = clipped = None
     if request.format == "onnx":
         content = to_onnx(model, request, source.card, chosen.images, source.from_logits)

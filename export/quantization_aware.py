@@ -13,6 +13,7 @@ from keras_seg.export.errors import ExportError
 from keras_seg.export.folding import folded, scale_and_offset
 from keras_seg.export.quantization_plan import Step, make_plan
 from keras_seg.export.quantization_rules import CONVOLUTIONS, DROPOUTS, FIXED, PER_CHANNEL
+from keras_seg.export.subpixel import with_subpixel_convolutions
 from keras_seg.export.trained_ranges import is_quantization_aware
 from keras_seg.layers import (
     FakeQuantize,
@@ -89,7 +90,7 @@ def quantization_aware(model: keras.Model, *, momentum: float = 0.99) -> keras.M
             "Quantization-aware training needs a functional model with one image input. Received: "
             f"{type(model).__name__} {model.name!r}."
         )
-    return _Rewriting(model, momentum).run()
+    return _Rewriting(with_subpixel_convolutions(model), momentum).run()
 
 
 class _Rewriting:

@@ -206,7 +206,7 @@ def _joined(
 
     uses = Counter(outputs)
     for step in steps:
-        if hands_on(step.operation) and len(step.values) == 1:
+        if hands_on(step.operation) and len(set(step.values)) == 1:
             for number in step.floats:
                 parents[number] = step.values[0]
         else:
@@ -216,7 +216,7 @@ def _joined(
             uses[root(number)] += count
     joints = set()
     for step in steps:
-        if not hands_on(step.operation) or len(step.values) < 2:
+        if not hands_on(step.operation) or len(set(step.values)) < 2:
             continue
         (output,) = step.floats
         ranges = {fixed.get(root(number)) for number in step.values}

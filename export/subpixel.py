@@ -33,13 +33,17 @@ FUNCTIONS = ("linear", "relu", "relu6")
 """What can be done to the four equal pixels before they are four, beside numbers a channel."""
 
 
-def with_subpixel_convolutions(model: keras.Model) -> keras.Model:
+def with_subpixel_convolutions(model: keras.Model, *, transposed: bool = True) -> keras.Model:
     """A copy of a functional float32 network with the same outputs; or `model` where nothing fits.
 
-    3x3 convolutions of stride 1 are rewritten whose input is a nearest up-sampling by two, or a
-    concatenation with such maps in it. A batch norm behind such a convolution folds into it.
+    Rewritten are 3x3 and 1x1 convolutions of stride 1 whose input is a nearest up-sampling by two,
+    or a concatenation with such maps in it, also with batch norms and ReLUs between; and transposed
+    convolutions without padding. A batch norm behind such a convolution folds into it.
+
+    Args:
+        transposed: False leaves transposed convolutions as they are.
     """
-    rewriting = _Rewriting(model)
+    rewriting = _Rewriting(model, transposed)
     copy = rewriting.run()
     return copy if rewriting.rewritten else model
 
@@ -55,8 +59,9 @@ class Part:
 class _Rewriting:
     """Copies one network call by call; `rewritten` counts the convolutions that changed."""
 
-    def __init__(self, model: keras.Model):
-        self.model, self.plan, self.rewritten = model, make_plan(model), 0
+    def __init__(self, model: keras.Model, transposed: bool):
+        self.model, self.with_transposed = model, transposed
+        self.plan, self.rewritten = make_plan(model), 0
         self.makers: dict[int, Step] = {n: step for step in self.plan.steps for n in step.outputs}
         self.takers = sole_takers(self.plan.steps, self.plan.outputs)
         self.tensors: dict[int, keras.KerasTensor] = {}
@@ -96,9 +101,10 @@ class _Rewriting:
         """Stride of a transposed convolution without padding, None for all else."""
         layer = step.operation
         if not (
-            type(layer) is layers.Conv2DTranspose
+            self.with_transposed
+            and type(layer) is layers.Conv2DTranspose
             and layer.kernel_size[0] == layer.kernel_size[1]
-            and layer.strides[0] == layer.strides[1]
+            and layer.strides[0] == layer.strides[1] <= layer.kernel_size[0]
             and layer.dilation_rate == (1, 1)
             and layer.output_padding is None
             and (layer.padding == "valid" or layer.kernel_size == layer.strides)
