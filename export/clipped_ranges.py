@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import keras
@@ -85,7 +85,7 @@ def with_clipped_ranges(
     if before <= ACCEPTED:
         return content, None
     try:
-        aware = quantization_aware(source.model)
+        aware = quantization_aware(source.model, subpixel=request.subpixel)
     except ExportError:
         return content, None
     console = Console(file=sys.stderr, markup=False, emoji=False)
@@ -116,9 +116,9 @@ def _of_tensors(
     """Trials in a network that rounds as the file will, unless that would have layers in float."""
     if float_layers(aware):
         return
-    rounded = KerasRunner(
-        aware, source.reference.card, input_shape=source.shape, head=request.puts_out
-    )
+    own_head = "logits" if source.from_logits else "probabilities"
+    card = replace(source.reference.card, head=own_head)
+    rounded = KerasRunner(aware, card, input_shape=source.shape, head=request.puts_out)
     extremes = _extremes(aware, images)
 
     def file(quantile: float) -> bytes:

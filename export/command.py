@@ -31,6 +31,7 @@ def export_run(
     sizing: str,
     limit: int | None,
     layout: str = "nhwc",
+    subpixel: bool = True,
 ) -> ExportReport:
     """Exports a model that lies in the folder of its run.
 
@@ -65,6 +66,7 @@ def export_run(
         sizing=sizing,
         limit=limit,
         layout=layout,
+        subpixel=subpixel,
     )
 
 

@@ -30,7 +30,9 @@ def model_of_file(
     deployed = deployed_model(
         model, input_shape, norms_to_convolutions=request.format == "onnx" or integers
     )
-    if request.quantize == "int16x8":  # TFLite has no depth-to-space of 16 bits
+    if (
+        not request.subpixel or request.quantize == "int16x8"
+    ):  # TFLite has no depth-to-space of 16 bits
         return deployed
     # ONNX Runtime's transposed convolution is the faster one in float: 0.94 of the time in U-Net++
     transposed = request.format == "tflite" or integers

@@ -34,7 +34,9 @@ QUANTIZED = {
 }
 
 
-def quantization_aware(model: keras.Model, *, momentum: float = 0.99) -> keras.Model:
+def quantization_aware(
+    model: keras.Model, *, momentum: float = 0.99, subpixel: bool = True
+) -> keras.Model:
     """A copy of a trained network that computes with the roundings of its int8 TFLite file.
 
         aware = keras_seg.export.quantization_aware(model)
@@ -52,6 +54,7 @@ def quantization_aware(model: keras.Model, *, momentum: float = 0.99) -> keras.M
             as it is.
         momentum: share of a range's old extremes that a training step keeps; the first batch
             counts whole, so that one step is enough to have ranges at all.
+        subpixel: as in `export`, for the file to be; the copy trains in that form.
 
     What is rounded, by the rules of TFLite's integer kernels:
 
@@ -90,7 +93,9 @@ def quantization_aware(model: keras.Model, *, momentum: float = 0.99) -> keras.M
             "Quantization-aware training needs a functional model with one image input. Received: "
             f"{type(model).__name__} {model.name!r}."
         )
-    return _Rewriting(with_subpixel_convolutions(model), momentum).run()
+    if subpixel:
+        model = with_subpixel_convolutions(model)
+    return _Rewriting(model, momentum).run()
 
 
 class _Rewriting:

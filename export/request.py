@@ -55,6 +55,7 @@ class Request:
     max_drop: float
     limit: int | None
     layout: str = "nhwc"
+    subpixel: bool = True
 
     @property
     def puts_out(self) -> str:
@@ -76,6 +77,7 @@ class Request:
         max_drop: float,
         limit: int | None,
         layout: str = "nhwc",
+        subpixel: bool = True,
     ) -> Request:
         path = Path(path)
         format = _format_of(path, format)
@@ -106,7 +108,7 @@ class Request:
         if not max_drop >= 0:
             raise ValueError(f"max_drop is in points of mIoU, 0 or more. Received: {max_drop}")
         _check_writable(path)
-        return cls(path, format, quantize, input, head, sizing, max_drop, limit, layout)
+        return cls(path, format, quantize, input, head, sizing, max_drop, limit, layout, subpixel)
 
 
 def resolve_shape(

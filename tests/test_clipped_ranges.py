@@ -44,11 +44,11 @@ def network():
     return model
 
 
-def exported(network, path, bright):
+def exported(network, path, bright, **options):
     data = Dim(bright)
     words = {"calibration": data, "evaluation": data, "max_drop": 100.0, "input_shape": SHAPE}
     card = ModelCard(data.classes)
-    return room.export(network, path, quantize="int8", card=card, **words)
+    return room.export(network, path, quantize="int8", card=card, **words, **options)
 
 
 @pytest.mark.parametrize("suffix", ["tflite", "onnx"])
@@ -63,6 +63,11 @@ class TestClippedRanges:
         assert found.clipped.quantile < 1
         assert found.clipped.loss < found.clipped.before
         assert found.to_dict()["clipped"]["quantile"] == found.clipped.quantile
+
+    def test_a_file_of_classes_has_its_ranges_clipped_too(self, network, tmp_path, suffix):
+        scores = exported(network, tmp_path / f"m.{suffix}", bright=2)
+        classes = exported(network, tmp_path / f"classes.{suffix}", bright=2, head="argmax")
+        assert classes.clipped == scores.clipped
 
     def test_usual_images_leave_all_as_it_was(self, network, tmp_path, suffix):
         assert exported(network, tmp_path / f"m.{suffix}", bright=16).clipped is None

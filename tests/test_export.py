@@ -153,7 +153,7 @@ class TestFilesAnswerAsKeras:
         report = room.export(
             model, tmp_path / "m.tflite", input_shape=SHAPE, evaluation=data, card=card_of(data)
         )
-        assert report.audit.operators["CONV_2D"] == 3  # first, down, head
+        assert report.audit.operators["CONV_2D"] == 4  # first, down, up, head
         assert report.gate.agreement >= 0.999
 
     def test_nested_models_are_rebuilt(self, tmp_path, image):
@@ -190,13 +190,17 @@ def binary():
 
 class TestWhatFilesAreMadeOf:
     def test_normalisation_and_batch_norm_are_folded(self, make):
-        assert make(".tflite").audit.operators == {
-            "CONV_2D": 3,
+        operators = {
+            "CONV_2D": 4,
             "DEPTHWISE_CONV_2D": 2,  # the normalisation and the dilated one
-            "TRANSPOSE_CONV": 1,
+            "DEPTH_TO_SPACE": 1,
             "RESIZE_BILINEAR": 1,
             "CONCATENATION": 1,
         }
+        assert make(".tflite").audit.operators == operators
+        own = operators | {"CONV_2D": 3, "TRANSPOSE_CONV": 1}
+        del own["DEPTH_TO_SPACE"]
+        assert make(".tflite", subpixel=False).audit.operators == own
 
     @pytest.mark.parametrize("head", ["logits", "probabilities", "argmax"])
     def test_int8_is_integer_throughout(self, make, head):

@@ -258,7 +258,7 @@ class TestExport:
             for layer in aware.layers
             if isinstance(layer, FakeQuantize) and layer.fixed is None and layer.members > 1
         ]
-        assert [(layer.name, layer.members) for layer in shared] == [("up.range", 2)]
+        assert [(layer.name, layer.members) for layer in shared] == [("up.windows.range", 2)]
 
     def test_means_are_rounded_in_the_range_of_what_they_are_means_of(self, aware):
         shared = aware.get_layer("down.range")

@@ -21,6 +21,7 @@ def export_verb(
     sizing: Literal["auto", "resize", "tile"] = "auto",
     limit: int | None = None,
     layout: Literal["nhwc", "nchw"] = "nhwc",
+    subpixel: bool = True,
     json_file: Path | None = None,
 ) -> int:
     """Write a trained model as one TFLite or ONNX file and prove it equal.
@@ -41,6 +42,8 @@ def export_verb(
         sizing: how images meet the file's size.
         limit: evaluate on this many images; all by default.
         layout: order of the axes of image and scores; nchw for ONNX only.
+        subpixel: whether up-sampling is part of the convolutions beside it: faster, but false for
+            devices without DEPTH_TO_SPACE.
         json_file: file to write the report to; by default FILE.json beside a file in its run.
     """
     from keras_seg.export import GateError
@@ -61,6 +64,7 @@ def export_verb(
             sizing=sizing,
             limit=limit,
             layout=layout,
+            subpixel=subpixel,
         )
     except GateError as refusal:
         complain(f"keras-seg export: {refusal}")
