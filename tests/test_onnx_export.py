@@ -96,8 +96,8 @@ class TestAnswers:
             kernel.assign(kernel + random.normal(0, np.std(kernel), kernel.shape))
             return convert(network, *arguments)
 
-        convert = exporter.to_onnx
-        monkeypatch.setattr(exporter, "to_onnx", of_a_worse_network)
+        convert = exporter.float_graph
+        monkeypatch.setattr(exporter, "float_graph", of_a_worse_network)
         monkeypatch.setattr(clipped_ranges, "ACCEPTED", 100.0)  # ranges are not to blame
         words = {"quantize": "int8", "calibration": data, "evaluation": data}
         with pytest.raises(room.GateError, match=r"points lost.*try quantize='fp16', write"):
