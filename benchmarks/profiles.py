@@ -14,6 +14,7 @@ after each, goes on from there, and in the end `profiles.md` and `profiles.png`.
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import time
 from collections import Counter
@@ -30,6 +31,7 @@ from benchmarks.profiles_report import markdown, plot
 PACKAGES = ("keras-seg", "tensorflow", "keras", "ai-edge-litert")
 CLASSES = 21
 STEPS, PROFILED_STEPS, REPEATS, PROFILED_RUNS = 3, 1, 10, 5
+ONEDNN = re.compile("^_Mkl(Native)?")
 FILES = {"TFLite float32": None, "TFLite int8": "int8"}
 TIMEOUT_SECONDS = 300.0
 
@@ -136,7 +138,7 @@ def operations(trace: bytes) -> Counter:
     """Kind of operation → milliseconds, of a trace that TensorFlow's profiler has written.
 
     The events of operations are called "name:kind". Those that run others (a graph's call, a loop)
-    are left out: what they run is counted.
+    are left out: what they run is counted. oneDNN's forms count as TensorFlow's own.
     """
     from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XSpace
 
@@ -149,7 +151,7 @@ def operations(trace: bytes) -> Counter:
                 # a function of TensorFlow's own C++ is called "Class::Function"
                 is_operation = name and kind.isidentifier() and not name.endswith(":")
                 if is_operation and "Call" not in kind and kind not in ("While", "If"):
-                    spent[kind] += event.duration_ps / 1e9
+                    spent[ONEDNN.sub("", kind)] += event.duration_ps / 1e9
     return spent
 
 

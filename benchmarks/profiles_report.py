@@ -77,10 +77,11 @@ def _file_cells(name: str, file: str, facts: dict) -> tuple:
     if "refused" in facts:
         return (name, file, facts["refused"].replace("|", "/").replace("\n", " "), *[""] * 6)
     counts = facts["operators"]
+    left = ", ".join(f"{kind} {count}" for kind, count in facts["undelegated"].items())
     return (
         *(name, file, f"{facts['median_ms']:.1f} / {facts['p90_ms']:.1f}", sum(counts.values())),
-        facts["partitions"],
-        ", ".join(f"{kind} {count}" for kind, count in facts["undelegated"].items()),
+        facts["partitions"] or "",
+        left if not facts["problems"] else f"`export` refuses it: {'; '.join(facts['problems'])}",
         ", ".join(f"{kind} {counts[kind]}" for kind in MOVING if kind in counts),
         f"{facts['size_bytes'] / 1e6:.2f}",
         facts["export_s"],
