@@ -171,7 +171,8 @@ def plot(record: dict, path: Path) -> None:
     late = [[0] * len(starts), [found["p90_ms"] - found["median_ms"] for found in starts.values()]]
     left.barh([*starts], [found["median_ms"] for found in starts.values()], xerr=late)
     left.invert_yaxis()
-    left.set(xlabel="ms; line: 90th percentile")
+    left.set(xlabel="ms; line: 90th percentile", xscale="log")
+    left.grid(axis="x", alpha=0.3)
     for network, times in record["phases"].items():
         begun = 0.0
         for number, (phase, found) in enumerate(times.items()):
