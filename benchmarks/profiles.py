@@ -30,10 +30,10 @@ from benchmarks.profiles_report import markdown, plot
 
 PACKAGES = ("keras-seg", "tensorflow", "keras", "ai-edge-litert")
 CLASSES = 21
-STEPS, PROFILED_STEPS, REPEATS, PROFILED_RUNS = 3, 1, 10, 5
+STEPS, PROFILED_STEPS, REPEATS, PROFILED_RUNS = 3, 1, 7, 3
 ONEDNN = re.compile("^_Mkl(Native)?")
 FILES = {"TFLite float32": None, "TFLite int8": "int8"}
-TIMEOUT_SECONDS = 300.0
+TIMEOUT_SECONDS = 400.0
 
 
 def main() -> None:
