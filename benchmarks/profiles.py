@@ -6,9 +6,9 @@
 Training: TensorFlow's profiler over a step, self time by kind of operation. Exported graphs,
 float32 and int8: the profiler of LiteRT's library, kernels of XNNPACK included; parts that XNNPACK
 takes, operators that it leaves to single-threaded kernels, and those that compute nothing. They are
-made as `keras-seg export` makes them, but not compared with Keras, and int8 with the ranges of all
-calibration images: weights are random. Each network is a process of its own. Writes `profiles.json`
-after each, goes on from there, and in the end `profiles.md` and `profiles.png`.
+made as `keras-seg export` makes them, but not compared with Keras, and int8 with the ranges of one
+image: weights are random. Training and files of a network are each a process of its own. Writes
+`profiles.json` after each, goes on from there, and in the end `profiles.md` and `profiles.png`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ CLASSES = 21
 STEPS, PROFILED_STEPS, REPEATS, PROFILED_RUNS = 3, 1, 7, 3
 ONEDNN = re.compile("^_Mkl(Native)?")
 FILES = {"TFLite float32": None, "TFLite int8": "int8"}
+PARTS = ("training", "files")
 TIMEOUT_SECONDS = 400.0
 
 
@@ -56,34 +57,36 @@ def main() -> None:
         old = json.loads(path.read_text())
         if all(old[key] == record[key] for key in ("versions", "size", "batch")):
             record["networks"] = old["networks"]
-    names, late = options.names or models.list_models(), []
-    for name in names:
-        if "training" in record["networks"].get(name, {}):
-            continue
-        if time.monotonic() > deadline:
-            late.append(name)
-            continue
-        record["networks"][name] = _asked(name, options)
-        common.keep(path, record)
+    late = []
+    for name in options.names or models.list_models():
+        found = record["networks"].setdefault(name, {})
+        for part in PARTS:
+            if "error" not in found.get(part, {"error": "not yet measured"}):
+                continue
+            if time.monotonic() > deadline:
+                late.append(f"{name}, {part}")
+                continue
+            found[part] = _asked(name, part, options)
+            common.keep(path, record)
     common.write(path, record, markdown(record))
     plot(record, path.with_suffix(".png"))
     if late:
         print(f"Out of {options.minutes:g} minutes; the same command goes on with: {late}")
 
 
-def _asked(name: str, options) -> dict:
-    words = {"name": name, "size": options.size, "batch": options.batch}
+def _asked(name: str, part: str, options) -> dict:
+    words = {"name": name, "part": part, "size": options.size, "batch": options.batch}
     words |= {"threads": options.threads, "tiny": options.quick}
     start = time.perf_counter()
     question = ["--measure", json.dumps(words)]
     found = ask("benchmarks.profiles", question, timeout=TIMEOUT_SECONDS)
-    found["took_s"] = round(time.perf_counter() - start, 1)
-    print(f"{name}: {found.get('error', 'measured')}, {found['took_s']:.0f} s", flush=True)
+    took = time.perf_counter() - start
+    print(f"{name}, {part}: {found.get('error', 'measured')}, {took:.0f} s", flush=True)
     return found
 
 
-def measure(name: str, size: int, batch: int, threads: int, tiny: bool) -> dict:
-    """Profile of a training step and facts of the float32 and int8 files, in this process."""
+def measure(name: str, part: str, size: int, batch: int, threads: int, tiny: bool) -> dict:
+    """Profile of a training step, or facts of the float32 and int8 files, in this process."""
     import keras
     import tensorflow as tf
 
@@ -98,9 +101,7 @@ def measure(name: str, size: int, batch: int, threads: int, tiny: bool) -> dict:
     shape = (*[-(-size // multiple) * multiple] * 2, 3)
     backbone = {"backbone_weights": None} if "backbone_weights" in found.tiny else {}
     model = found.build(shape, CLASSES, **(found.tiny if tiny else backbone))
-    # files first: a step leaves the averages of batch norms far from those of this noise
-    made = files(model, threads)
-    return {"training": profile(model, shape, batch), "files": made}
+    return profile(model, shape, batch) if part == "training" else files(model, threads)
 
 
 def profile(model, shape: tuple, batch: int) -> dict:

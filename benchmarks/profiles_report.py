@@ -22,9 +22,7 @@ HEADER = (
 def markdown(record: dict) -> str:
     networks = record["networks"].items()
     of_files = [
-        (name, file, facts)
-        for name, found in networks
-        for file, facts in found.get("files", {}).items()
+        (name, file, facts) for name, found in networks for file, facts in _files(found).items()
     ]
     share = f"the {SHOWN} kinds that take most, %"
     return "\n".join(
@@ -46,6 +44,12 @@ def markdown(record: dict) -> str:
     )
 
 
+def _files(found: dict) -> dict[str, dict]:
+    """File → its facts; one row with the reason if the process that makes them failed."""
+    files = found.get("files", {})
+    return {"": {"refused": files["error"]}} if "error" in files else files
+
+
 def shares(spent: dict[str, float], most: int) -> dict[str, float]:
     """Kind → percent of the time, of those that take most; the rest is one more."""
     total = sum(spent.values()) or 1
@@ -60,9 +64,9 @@ def _in_words(spent: dict[str, float]) -> str:
 
 
 def _training_cells(name: str, found: dict) -> tuple:
-    if "error" in found:
-        return (name, "", found["error"].replace("|", "/"))
-    times = found["training"]
+    times = found.get("training", {"error": ""})
+    if "error" in times:
+        return (name, "", times["error"].replace("|", "/"))
     pace = f"{times['median_ms']:.0f} / {times['p90_ms']:.0f}"
     return (name, pace, _in_words(times["operations"]))
 
@@ -107,10 +111,9 @@ def bars(record: dict) -> dict[str, dict[str, dict[str, float]]]:
     """Panel → network → kind → percent, with the same few kinds for all networks of a panel."""
     spent: dict[str, dict] = {}
     for name, found in record["networks"].items():
-        if "error" in found:
-            continue
-        spent.setdefault("training", {})[name] = found["training"]["operations"]
-        for file, facts in found["files"].items():
+        if "operations" in found.get("training", {}):
+            spent.setdefault("training", {})[name] = found["training"]["operations"]
+        for file, facts in _files(found).items():
             if facts.get("kernels"):
                 spent.setdefault(file, {})[name] = facts["kernels"]
     return {title: _alike(networks) for title, networks in spent.items()}

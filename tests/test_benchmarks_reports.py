@@ -87,7 +87,8 @@ def test_bars_of_a_panel_have_the_same_kinds_and_sum_to_a_hundred():
     networks = {
         "first": {"training": training, "files": of_file},
         "second": {"training": {"operations": {"kind 3": 1.0}}, "files": {}},
-        "failed": {"error": "out of memory"},
+        "failed": {"training": {"error": "out of memory"}, "files": {"error": "it, too"}},
+        "not yet": {},
     }
     panels = bars({"networks": networks})
     assert panels.keys() == {"training", "TFLite float32"}
