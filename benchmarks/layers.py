@@ -18,7 +18,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.addons_environment import addons_python, default_cache
 from benchmarks.common import (
     interleaved,
     machine,
@@ -30,6 +29,7 @@ from benchmarks.common import (
 )
 from benchmarks.common import parser as common_parser
 from benchmarks.peer import Peer
+from benchmarks.peer_environment import default_cache, peer_python
 from benchmarks.peers.pooling import NAMES, Side, data
 from keras_seg.layers import MaxPoolingWithIndices2D, MaxUnpooling2D
 
@@ -76,7 +76,7 @@ def parse() -> argparse.Namespace:
 def peer_programs(options) -> dict[str, tuple[Path, Path]]:
     programs = {}
     if not options.without_addons:
-        programs[ADDONS] = (addons_python(options.cache), SCRIPTS / "addons_pooling.py")
+        programs[ADDONS] = (peer_python("addons", options.cache), SCRIPTS / "addons_pooling.py")
     if options.torch_python:
         programs[TORCH] = (options.torch_python, SCRIPTS / "torch_pooling.py")
     return programs

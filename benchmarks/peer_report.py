@@ -39,7 +39,7 @@ def markdown(record: dict) -> str:
         "Differences are from PyTorch's scores, as a part of the largest; random weights. "
         "Settings for processors that are shared (passive OpenMP, no spinning), and Keras by XLA, "
         "ran in each network's first case only; a batch of several at the first size only. "
-        "onnx2tf ran where the files' table names it.\n",
+        "onnx2tf ran where the files' table names it, on graphs in opset 17.\n",
         "## Best of ours beside the best of peers\n",
         markdown_table(
             ("case", "precision", "ours", "peers", "times as fast"),

@@ -1,16 +1,20 @@
-"""Where the time of each network goes: operators of a training step, of a TFLite graph.
+"""Where the time of each network goes: operators of a training step, of TFLite graphs.
 
-    python -m benchmarks.profiles [--quick] [--names NAME ...] [--size N] [--batch N] [--fresh]
+    python -m benchmarks.profiles [--quick] [--names NAME ...] [--size N] [--batch N]
+        [--minutes N] [--fresh]
 
-Training: TensorFlow's profiler over a step, self time by kind of operation. Exported graph:
-LiteRT's Python interface times no single operators, so their counts, those that XNNPACK leaves to
-single-threaded kernels, and conversions and transpositions, beside the latency of the whole.
-Each network is a process of its own. Writes `profiles.json` after each, in the end `profiles.md`.
+Training: TensorFlow's profiler over a step, self time by kind of operation. Exported graphs,
+float32 and int8: the profiler of LiteRT's library, kernels of XNNPACK included; parts that XNNPACK
+takes, operators that it leaves to single-threaded kernels, and those that compute nothing. They are
+made as `keras-seg export` makes them, but not compared with Keras, and int8 with the ranges of one
+image: weights are random. Training and files of a network are each a process of its own. Writes
+`profiles.json` after each, goes on from there, and in the end `profiles.md` and `profiles.png`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import time
 from collections import Counter
@@ -18,18 +22,19 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import common
+from benchmarks import common, untrained_files
+from benchmarks.litert_profile import ProfilerMissing
+from benchmarks.litert_profile import profile as profile_file
 from benchmarks.own_process import answer, ask
+from benchmarks.profiles_report import markdown, plot
 
 PACKAGES = ("keras-seg", "tensorflow", "keras", "ai-edge-litert")
-STEPS, PROFILED_STEPS, REPEATS, SHOWN = 3, 1, 10, 8
-TIMEOUT_SECONDS = 300.0
-MOVING = ("TRANSPOSE", "CAST", "QUANTIZE", "DEQUANTIZE", "RESHAPE", "TILE", "CONCATENATION", "PAD")
-"""Operators that compute nothing."""
-HEADER = (
-    *("network", "file", "ms, median / p90", "operators", "XNNPACK parts", "not in XNNPACK"),
-    *("that compute nothing", "MB"),
-)
+CLASSES = 21
+STEPS, PROFILED_STEPS, REPEATS, PROFILED_RUNS = 3, 1, 7, 3
+ONEDNN = re.compile("^_Mkl(Native)?")
+FILES = {"TFLite float32": None, "TFLite int8": "int8"}
+PARTS = ("training", "files")
+TIMEOUT_SECONDS = 400.0
 
 
 def main() -> None:
@@ -39,6 +44,7 @@ def main() -> None:
         return
     from keras_seg import models
 
+    deadline = time.monotonic() + 60 * options.minutes
     path = common.output_folder(options) / "profiles.json"
     record = {
         "machine": common.machine(options.threads),
@@ -51,35 +57,51 @@ def main() -> None:
         old = json.loads(path.read_text())
         if all(old[key] == record[key] for key in ("versions", "size", "batch")):
             record["networks"] = old["networks"]
+    late = []
     for name in options.names or models.list_models():
-        if "training" in record["networks"].get(name, {}):
-            continue
-        words = {"name": name, "size": options.size, "batch": options.batch}
-        words |= {"threads": options.threads, "tiny": options.quick}
-        start = time.perf_counter()
-        question = ["--measure", json.dumps(words)]
-        found = ask("benchmarks.profiles", question, timeout=TIMEOUT_SECONDS)
-        record["networks"][name] = found
-        took = time.perf_counter() - start
-        print(f"{name}: {found.get('error', 'measured')}, {took:.0f} s", flush=True)
-        common.keep(path, record)
+        found = record["networks"].setdefault(name, {})
+        for part in PARTS:
+            if "error" not in found.get(part, {"error": "not yet measured"}):
+                continue
+            if time.monotonic() > deadline:
+                late.append(f"{name}, {part}")
+                continue
+            found[part] = _asked(name, part, options)
+            common.keep(path, record)
     common.write(path, record, markdown(record))
+    plot(record, path.with_suffix(".png"))
+    if late:
+        print(f"Out of {options.minutes:g} minutes; the same command goes on with: {late}")
 
 
-def measure(name: str, size: int, batch: int, threads: int, tiny: bool) -> dict:
-    """Profile of a training step and facts of the float32 and int8 files, in this process."""
+def _asked(name: str, part: str, options) -> dict:
+    words = {"name": name, "part": part, "size": options.size, "batch": options.batch}
+    words |= {"threads": options.threads, "tiny": options.quick}
+    start = time.perf_counter()
+    question = ["--measure", json.dumps(words)]
+    found = ask("benchmarks.profiles", question, timeout=TIMEOUT_SECONDS)
+    took = time.perf_counter() - start
+    print(f"{name}, {part}: {found.get('error', 'measured')}, {took:.0f} s", flush=True)
+    return found
+
+
+def measure(name: str, part: str, size: int, batch: int, threads: int, tiny: bool) -> dict:
+    """Profile of a training step, or facts of the float32 and int8 files, in this process."""
+    import keras
     import tensorflow as tf
 
     from keras_seg import models
+    from keras_seg.training import keep_freed_memory
 
+    keep_freed_memory()  # as `train` does
     tf.config.threading.set_intra_op_parallelism_threads(threads)
+    keras.utils.set_random_seed(0)
     found = models.find(name)
     multiple = found.size_multiple
     shape = (*[-(-size // multiple) * multiple] * 2, 3)
     backbone = {"backbone_weights": None} if "backbone_weights" in found.tiny else {}
-    model = found.build(shape, 21, **(found.tiny if tiny else backbone))
-    training = profile(model, shape, batch)
-    return {"training": training, "files": files(model, shape, threads)}
+    model = found.build(shape, CLASSES, **(found.tiny if tiny else backbone))
+    return profile(model, shape, batch) if part == "training" else files(model, threads)
 
 
 def profile(model, shape: tuple, batch: int) -> dict:
@@ -91,7 +113,7 @@ def profile(model, shape: tuple, batch: int) -> dict:
     model.compile("adam", jit_compile=False, **output_losses(model, "cross_entropy"))
     random = np.random.default_rng(0)
     image = random.uniform(0, 255, (batch, *shape)).astype(np.float32)
-    mask = random.integers(0, 21, (batch, *shape[:2])).astype(np.int32)
+    mask = random.integers(0, CLASSES, (batch, *shape[:2])).astype(np.int32)
     batches = iter(tf.data.Dataset.from_tensors((image, mask)).repeat())
     model.make_train_function()
 
@@ -99,7 +121,8 @@ def profile(model, shape: tuple, batch: int) -> dict:
         return float(model.train_function(batches)["loss"])
 
     step()
-    times = [common.milliseconds(step) for _ in range(STEPS)]
+    samplers = {"step": lambda: common.milliseconds(step)}
+    times = common.interleaved(samplers, repeats=STEPS)["step"]
     with tempfile.TemporaryDirectory() as folder:
         tf.profiler.experimental.start(folder)
         for _ in range(PROFILED_STEPS):
@@ -107,7 +130,7 @@ def profile(model, shape: tuple, batch: int) -> dict:
         tf.profiler.experimental.stop()
         (trace,) = Path(folder).rglob("*.xplane.pb")
         spent = operations(trace.read_bytes())
-    return common.summary(times) | {
+    return times | {
         "operations": {kind: round(ms / PROFILED_STEPS, 3) for kind, ms in spent.most_common()}
     }
 
@@ -116,7 +139,7 @@ def operations(trace: bytes) -> Counter:
     """Kind of operation → milliseconds, of a trace that TensorFlow's profiler has written.
 
     The events of operations are called "name:kind". Those that run others (a graph's call, a loop)
-    are left out: what they run is counted.
+    are left out: what they run is counted. oneDNN's forms count as TensorFlow's own.
     """
     from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XSpace
 
@@ -129,43 +152,46 @@ def operations(trace: bytes) -> Counter:
                 # a function of TensorFlow's own C++ is called "Class::Function"
                 is_operation = name and kind.isidentifier() and not name.endswith(":")
                 if is_operation and "Call" not in kind and kind not in ("While", "If"):
-                    spent[kind] += event.duration_ps / 1e9
+                    spent[ONEDNN.sub("", kind)] += event.duration_ps / 1e9
     return spent
 
 
-def files(model, shape: tuple, threads: int) -> dict:
+def files(model, threads: int) -> dict:
     """File → its operators, what no delegate takes, its latency; or why there is none."""
-    from keras_seg.card import ModelCard
-    from keras_seg.data import BuiltinDataset, ClassTable
-    from keras_seg.export import ExportError, export
-    from keras_seg.models import for_inference
+    from keras_seg.export import ExportError
 
-    calibration = BuiltinDataset("streets", size=shape[:2], length=4)
-    card, found = ModelCard(ClassTable.numbered(21)), {}
+    found = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, quantize in (("TFLite float32", None), ("TFLite int8", "int8")):
-            path = Path(folder) / f"{quantize}.tflite"
+        for name, quantize in FILES.items():
+            path, start = Path(folder) / f"{quantize}.tflite", time.perf_counter()
             try:
-                report = export(
-                    for_inference(model),
-                    path,
-                    quantize=quantize,
-                    calibration=calibration,
-                    card=card,
-                )
+                untrained_files.write(model, path, quantize)
             except ExportError as error:
                 found[name] = {"refused": str(error)}
                 continue
-            facts = report.audit
-            found[name] = latency(path, threads) | {
-                "operators": facts.operators,
-                "partitions": facts.partitions,
-                "undelegated": facts.undelegated,
-                "multiply_adds": facts.multiply_adds,
-                "size_bytes": facts.size_bytes,
-                "export_s": round(report.seconds, 1),
-            }
+            found[name] = {"export_s": round(time.perf_counter() - start, 1)}
+            found[name] |= facts(path, threads)
     return found
+
+
+def facts(path: Path, threads: int) -> dict:
+    """What the audit says of a file, its latency, and where its time goes."""
+    from keras_seg.export import audit
+
+    found = audit(path)
+    timed = latency(path, threads)
+    try:
+        timed["kernels"] = profile_file(path, threads, PROFILED_RUNS)
+    except ProfilerMissing as error:
+        timed["no_profile"] = str(error)
+    return timed | {
+        "operators": found.operators,
+        "partitions": found.partitions,
+        "undelegated": found.undelegated,
+        "problems": found.problems,
+        "multiply_adds": found.multiply_adds,
+        "size_bytes": found.size_bytes,
+    }
 
 
 def latency(path: Path, threads: int) -> dict:
@@ -173,49 +199,8 @@ def latency(path: Path, threads: int) -> dict:
 
     interpreter = Interpreter(str(path), num_threads=threads)
     interpreter.allocate_tensors()
-    interpreter.invoke()
-    return common.summary([common.milliseconds(interpreter.invoke) for _ in range(REPEATS)])
-
-
-def markdown(record: dict) -> str:
-    parts = [
-        f"{common.machine_line(record)} Images {record['size']}x{record['size']}, batches of "
-        f"{record['batch']} in training, 21 classes, random weights.\n",
-        "## Training step: time on all threads by kind of operation\n",
-    ]
-    networks = record["networks"].items()
-    header = ("network", "step ms, median / p90", f"the {SHOWN} kinds that take most, %")
-    parts.append(common.markdown_table(header, [_training_cells(*item) for item in networks]))
-    parts.append("## Exported graphs\n")
-    rows = [
-        _file_cells(name, file, facts)
-        for name, found in networks
-        for file, facts in found.get("files", {}).items()
-    ]
-    return "\n".join([*parts, common.markdown_table(HEADER, rows)])
-
-
-def _training_cells(name: str, found: dict) -> tuple:
-    if "error" in found:
-        return (name, "", found["error"].replace("|", "/"))
-    times = found["training"]
-    total = sum(times["operations"].values()) or 1
-    shares = [f"{kind} {100 * ms / total:.0f}" for kind, ms in times["operations"].items()]
-    pace = f"{times['median_ms']:.0f} / {times['p90_ms']:.0f}"
-    return (name, pace, ", ".join(shares[:SHOWN]))
-
-
-def _file_cells(name: str, file: str, facts: dict) -> tuple:
-    if "refused" in facts:
-        return (name, file, facts["refused"].replace("|", "/").replace("\n", " "), *[""] * 5)
-    counts = facts["operators"]
-    return (
-        *(name, file, f"{facts['median_ms']:.1f} / {facts['p90_ms']:.1f}", sum(counts.values())),
-        facts["partitions"],
-        ", ".join(f"{kind} {count}" for kind, count in facts["undelegated"].items()),
-        ", ".join(f"{kind} {counts[kind]}" for kind in MOVING if kind in counts),
-        f"{facts['size_bytes'] / 1e6:.2f}",
-    )
+    samplers = {"file": lambda: common.milliseconds(interpreter.invoke)}
+    return common.interleaved(samplers, repeats=REPEATS, warm_up=1)["file"]
 
 
 def _arguments():
@@ -223,6 +208,7 @@ def _arguments():
     parser.add_argument("--names", nargs="+", help="only these networks")
     parser.add_argument("--size", type=int)
     parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=60.0, help="after which none begins")
     parser.add_argument("--fresh", action="store_true", help="measure kept networks again")
     parser.add_argument("--measure", help="words of one network as JSON; for its own process")
     options = parser.parse_args()

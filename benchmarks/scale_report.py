@@ -9,12 +9,18 @@ from benchmarks.common import machine_line, markdown_table
 AXES = ("size", "classes", "batch")
 
 
+HEADER = (
+    *("network", "mode", "size", "classes", "batch", "ms, median / p90", "peak MiB"),
+    "of them beyond TensorFlow alone",
+)
+
+
 def markdown(record: dict) -> str:
-    header = ("point", "ms, median / p90", "peak MiB", "more than TensorFlow alone, MiB")
     stream = record["stream"]
     parts = [
-        f"{machine_line(record)} Keras in float32, each point a process of its own.\n",
-        markdown_table(header, [_cells(*point) for point in record["points"].items()]),
+        f"{machine_line(record)} Keras in float32, each point a process of its own: "
+        "`predict_on_batch`, or `train_on_batch` by plain gradient descent.\n",
+        markdown_table(HEADER, [_cells(point) for point in record["points"].values()]),
         "## Images through the training pipeline\n",
     ]
     if "error" in stream:
@@ -29,15 +35,22 @@ def markdown(record: dict) -> str:
     )
 
 
-def _cells(name: str, point: dict) -> tuple:
+def _cells(point: dict) -> tuple:
+    mode = "training" if point["training"] else "inference"
+    place = (point["network"], mode, *(point[axis] for axis in AXES))
     if "error" in point:
-        return (name, point["error"].replace("|", "/"), "", "")
+        return (*place, point["error"].replace("|", "/"), "", "")
     return (
-        name,
+        *place,
         f"{point['median_ms']:.0f} / {point['p90_ms']:.0f}",
         point["peak_mib"],
-        point["peak_mib"] - point["idle_mib"],
+        beyond(point),
     )
+
+
+def beyond(point: dict) -> int:
+    """Memory of a point, without that of TensorFlow before there is a network, MiB."""
+    return point["peak_mib"] - point["idle_mib"]
 
 
 def plot(record: dict, path: Path) -> None:
@@ -45,21 +58,35 @@ def plot(record: dict, path: Path) -> None:
     from matplotlib.figure import Figure
 
     points = [point for point in record["points"].values() if "error" not in point]
-    figure = Figure((14, 7), layout="constrained")
+    points = [point | {"beyond_mib": beyond(point)} for point in points]
+    figure = Figure((15, 7), layout="constrained")
     panels = figure.subplots(2, len(AXES) + 1)
+    words = {"median_ms": "ms, median", "beyond_mib": "MiB beyond TensorFlow alone"}
     for column, axis in enumerate(AXES):
-        for row, key in enumerate(("median_ms", "peak_mib")):
+        for row, (key, about) in enumerate(words.items()):
+            panel = panels[row, column]
             for name, line in curves(points, axis, key).items():
-                panels[row, column].plot(*zip(*line, strict=True), marker="o", label=name)
-            panels[row, column].set(xlabel=axis, xscale="log", yscale="log")
-            panels[row, column].set_ylabel(("ms", "peak MiB")[row])
-    panels[0, 0].legend(fontsize=7)
-    stream = record["stream"]
-    if "error" not in stream:
-        panels[0, -1].plot(stream["seen"], stream["resident_mib"])
-        panels[0, -1].set(xlabel="images seen", ylabel="resident MiB", ylim=(0, None))
+                panel.plot(*zip(*line, strict=True), marker="o", label=name)
+            panel.set(xlabel=axis, ylabel=about, xscale="log", yscale="log")
+            places = sorted({place for line in panel.lines for place in line.get_xdata()})
+            panel.set_xticks(places, [str(place) for place in places])
+            panel.set_xticks([], minor=True)
+            panel.grid(alpha=0.3)
+    handles, names = panels[0, 0].get_legend_handles_labels()
     panels[1, -1].axis("off")
+    panels[1, -1].legend(handles, names, loc="center")
+    _plot_stream(record["stream"], panels[0, -1])
     figure.savefig(path, dpi=80)
+
+
+def _plot_stream(stream: dict, panel) -> None:
+    if "error" in stream:
+        panel.axis("off")
+        return
+    panel.plot(stream["seen"], stream["resident_mib"])
+    panel.set(xlabel="images through the pipeline", ylabel="MiB of the process")
+    panel.set_ylim(0, 1.25 * max(stream["resident_mib"]))
+    panel.grid(alpha=0.3)
 
 
 def curves(points: list[dict], axis: str, key: str) -> dict[str, list[tuple]]:

@@ -20,10 +20,9 @@ import tensorflow as tf
 from rich.console import Console
 
 from keras_seg.export.calibration import Calibration
-from keras_seg.export.deployment import deployed_model, model_of_file
+from keras_seg.export.deployment import deployed_model
 from keras_seg.export.errors import ExportError
 from keras_seg.export.mixed_loss import OtherClasses, loss_of, loss_of_file
-from keras_seg.export.onnx import to_onnx
 from keras_seg.export.quantization_aware import quantization_aware
 from keras_seg.export.quantization_aware_tflite import float_layers
 from keras_seg.export.request import Request
@@ -67,12 +66,18 @@ class ClippedRanges:
 
 
 def with_clipped_ranges(
-    content: bytes, source: Source, request: Request, chosen: Calibration, threads: int | None
+    content: bytes,
+    source: Source,
+    request: Request,
+    chosen: Calibration,
+    threads: int | None,
+    of_images: Callable[[Sequence[np.ndarray]], bytes] | None = None,
 ) -> tuple[bytes, ClippedRanges | None]:
     """An int8 file, or if it answers badly one with clipped ranges, if that answers better.
 
     TFLite: each range ends at a quantile of the extremes that the tensor had on each image. ONNX:
-    images with unusual extremes are left out of those that ONNX Runtime measures ranges on.
+    images with unusual extremes are left out of those that ONNX Runtime measures ranges on, by
+    `of_images`, which makes a file with the ranges of some images.
     """
     loss = OtherClasses(source.reference, chosen.images)
 
@@ -90,9 +95,12 @@ def with_clipped_ranges(
         return content, None
     console = Console(file=sys.stderr, markup=False, emoji=False)
     console.print(f"int8: {before:.1f} {loss.measure}; looking for ranges that fit more images")
-    search = _of_tensors if request.format == "tflite" else _of_images
+    if request.format == "tflite":
+        trials = _of_tensors(aware, source, request, chosen.images, loss)
+    else:
+        trials = _of_images(aware, chosen.images, of_images, measured)
     found = {}
-    for quantile, file, lost in search(aware, source, request, chosen.images, loss, measured):
+    for quantile, file, lost in trials:
         console.print(f"  ranges of {quantile:.0%} of the images: {lost:.1f} %")
         if lost <= WORTH * before:
             found[quantile] = file, lost
@@ -111,7 +119,7 @@ Trial = tuple[float, Callable[[], bytes], float]
 
 
 def _of_tensors(
-    aware: keras.Model, source: Source, request: Request, images, loss: OtherClasses, _
+    aware: keras.Model, source: Source, request: Request, images, loss: OtherClasses
 ) -> Iterator[Trial]:
     """Trials in a network that rounds as the file will, unless that would have layers in float."""
     if float_layers(aware):
@@ -130,17 +138,18 @@ def _of_tensors(
         yield quantile, partial(file, quantile), loss(rounded)
 
 
-def _of_images(
-    aware: keras.Model, source: Source, request: Request, images, _, measured
-) -> Iterator[Trial]:
+def _of_images(aware: keras.Model, images, of_images, measured) -> Iterator[Trial]:
     """Trials with the files themselves."""
-    model = model_of_file(source.model, source.shape, request)
     reach = [np.abs(values).max((1, 2)) for _, values in _extremes(aware, images)]
     # how far an image goes beyond the usual, in the tensor where it goes farthest
     unusual = np.max([values / max(np.median(values), TINY) for values in reach], axis=0)
+    tried = {len(images)}
     for quantile in QUANTILES:
-        usual = [images[i] for i in np.argsort(unusual)[: math.ceil(quantile * len(images))]]
-        file = to_onnx(model, request, source.card, usual, source.from_logits)
+        count = math.ceil(quantile * len(images))
+        if count in tried:
+            continue
+        tried.add(count)
+        file = of_images([images[i] for i in np.argsort(unusual)[:count]])
         yield quantile, partial(bytes, file), measured(file)
 
 

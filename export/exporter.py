@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -15,7 +16,7 @@ from keras_seg.export.deployment import model_of_file
 from keras_seg.export.metadata import with_card
 from keras_seg.export.mixed import to_mixed_tflite
 from keras_seg.export.mixed_report import MixedPrecision
-from keras_seg.export.onnx import to_onnx
+from keras_seg.export.onnx import float_graph, onnx_file
 from keras_seg.export.publish import publish
 from keras_seg.export.report import ExportReport, in_words
 from keras_seg.export.request import CALIBRATED, HEADS, Request
@@ -143,9 +144,11 @@ def _converted(
     model = model_of_file(source.model, source.shape, request)
     mixed = clipped = None
     if request.format == "onnx":
-        content = to_onnx(model, request, source.card, chosen.images, source.from_logits)
+        graph = float_graph(model, request, source.from_logits)
+        file = partial(onnx_file, graph, request, source.card)
+        content = file(chosen.images)
         if request.quantize == "int8":
-            content, clipped = with_clipped_ranges(content, source, request, chosen, threads)
+            content, clipped = with_clipped_ranges(content, source, request, chosen, threads, file)
         return content, None, clipped
     if request.quantize == "mixed":
         content, mixed = to_mixed_tflite(model, request, source, chosen, evaluation, threads)

@@ -36,12 +36,20 @@ def to_onnx(
 ) -> bytes:
     """Converts a deployed model (see `deployed_model`) and writes the card into it.
 
+    Args:
+        images: (H, W, C) uint8 calibration images, used for int8 only.
+
+    Raises: ExportError that names the operators which ONNX does not have.
+    """
+    return onnx_file(float_graph(model, request, from_logits), request, card, images)
+
+
+def float_graph(model: keras.Model, request: Request, from_logits: bool = True) -> onnx.ModelProto:
+    """A deployed model in float32, without a card.
+
     In the layout "nhwc" the image and the scores are (1, H, W, C), as everywhere in this package;
     ONNX's own order of axes then costs one transpose after the image and one before the scores. In
     "nchw" they are (1, C, H, W), without a transpose. Class maps are (1, H, W) in both.
-
-    Args:
-        images: (H, W, C) uint8 calibration images, used for int8 only.
 
     Raises: ExportError that names the operators which ONNX does not have.
     """
@@ -58,14 +66,23 @@ def to_onnx(
         )
     _resize_to_sizes(proto)
     _standard_nearest(proto)
-    proto = simplified(proto)
+    return simplified(proto)
+
+
+def onnx_file(
+    graph: onnx.ModelProto, request: Request, card: ModelCard, images: Sequence[np.ndarray] = ()
+) -> bytes:
+    """A `float_graph` in the precision that is asked for, with the card in it.
+
+    int8 leaves the graph to be quantized again, with ranges of other images.
+    """
     if request.quantize == "fp16":
-        proto = to_fp16(proto)
+        graph = to_fp16(graph)
     elif request.quantize == "int8":
-        proto = to_int8(proto, [_as_input(image, request) for image in images])
-    onnx.helper.set_model_props(proto, {CARD_ENTRY: card.to_json()})
-    onnx.checker.check_model(proto, full_check=True)
-    return proto.SerializeToString()
+        graph = to_int8(graph, [_as_input(image, request) for image in images])
+    onnx.helper.set_model_props(graph, {CARD_ENTRY: card.to_json()})
+    onnx.checker.check_model(graph, full_check=True)
+    return graph.SerializeToString()
 
 
 def _as_input(image: np.ndarray, request: Request) -> np.ndarray:

@@ -63,11 +63,12 @@ def to_fp16(proto: onnx.ModelProto) -> onnx.ModelProto:
 def to_int8(proto: onnx.ModelProto, images: Sequence[np.ndarray]) -> onnx.ModelProto:
     """The graph with quantized weights, and a pair that quantizes and undoes it at every tensor.
 
-    Maps are uint8, as ONNX Runtime computes fastest. Weights are int8 with a scale a channel and
-    use 7 of their 8 bits: x86 processors without VNNI add two products in 16 bits, which 8 bits
-    overflow (logits fell from 39 to 17 dB), while 7 bits cost up to 1.5 dB and answer alike
-    everywhere. Runtimes merge the pairs into integer operators where they have them; the others
-    compute in float. Products of two maps, as in attention, and `FLOAT_OPERATORS` stay float.
+    `proto` can be quantized again, with other images. Maps are uint8, as ONNX Runtime computes
+    fastest. Weights are int8 with a scale a channel and use 7 of their 8 bits: x86 processors
+    without VNNI add two products in 16 bits, which 8 bits overflow (logits fell from 39 to 17 dB),
+    while 7 bits cost up to 1.5 dB and answer alike everywhere. Runtimes merge the pairs into
+    integer operators where they have them; the others compute in float. Products of two maps, as in
+    attention, and `FLOAT_OPERATORS` stay float.
 
     Args:
         images: what the graph takes, (1, H, W, C) or (1, C, H, W) in its type, to measure ranges.
@@ -75,9 +76,9 @@ def to_int8(proto: onnx.ModelProto, images: Sequence[np.ndarray]) -> onnx.ModelP
     onnx.helper.set_model_props(proto, PREPARED)
     types = {*quantization.registry.QDQRegistry, *quantization.registry.QLinearOpsRegistry}
 
-    def quantize(_: Path, target: Path):
+    def quantize(source: Path, target: Path):
         quantization.quantize_static(
-            proto,
+            source,  # of a graph in memory it would move the weights to files that it deletes
             target,
             _Reader(proto.graph.input[0].name, images),
             op_types_to_quantize=sorted(types.difference(FLOAT_OPERATORS)),

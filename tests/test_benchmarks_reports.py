@@ -3,9 +3,11 @@
 import pytest
 from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XSpace
 
+from benchmarks.litert_profile import ProfilerMissing, parsed
 from benchmarks.peer_paths import REFERENCE, ways
 from benchmarks.peer_report import best
 from benchmarks.profiles import operations
+from benchmarks.profiles_report import OTHERS, bars, shares
 from benchmarks.scale_report import curves
 from benchmarks.synthetic import Noise
 
@@ -31,13 +33,69 @@ def test_ways_have_names_of_their_own_and_the_reference_is_one_of_the_peers():
 def test_profile_adds_up_operations_and_leaves_out_what_runs_others():
     space = XSpace()
     plane = space.planes.add(name="/host:CPU")
-    events = {"net/conv:Conv2D": 4, "net/conv2:Conv2D": 2, "step:StatefulPartitionedCall": 9}
+    events = {
+        "net/conv:Conv2D": 4,
+        "net/conv2:_MklNativeConv2D": 2,
+        "step:StatefulPartitionedCall": 9,
+    }
     events |= {"ThreadpoolListener::Schedule": 5, "add:AddV2": 1}
     line = plane.lines.add()
     for i, (name, milliseconds) in enumerate(events.items()):
         plane.event_metadata[i].name = name
         line.events.add(metadata_id=i, duration_ps=int(milliseconds * 1e9))
     assert operations(space.SerializeToString()) == {"Conv2D": 6, "AddV2": 1}
+
+
+SUMMARY = """
+========================= Run Order =========================
+  [node type]  [start]  [first]  [avg ms]  [%]  [cdf%]  [mem KB]  [times called]  [Name]
+  MAX_POOL_2D    0.000    0.637     9.999  1.141%  65.445%    0.000    5   [Builtin]:9
+
+========================= Summary by node type =========================
+                    [Node type]  [count]  [avg ms]  [avg %]  [cdf %]  [mem KB]  [times called]
+  Delegate/Convolution (NHWC, F32) IGEMM  10  4.353  87.488%  87.488%   0.000         8
+                        MAX_POOL_2D   1  0.583   0.733% 100.000%   0.000         1
+
+Timings (microseconds): count=29 curr=398082
+"""
+
+
+def test_time_by_kernel_is_read_from_litert_s_summary():
+    assert parsed(SUMMARY) == {
+        "Convolution (NHWC, F32) IGEMM": pytest.approx(34.824),
+        "MAX_POOL_2D": pytest.approx(0.583),
+    }
+
+
+def test_a_summary_of_another_form_is_an_error_and_no_number():
+    with pytest.raises(ProfilerMissing, match="no times by operator"):
+        parsed(SUMMARY.replace("%", " percent"))
+
+
+def test_shares_are_of_the_whole_and_what_is_left_is_one():
+    assert shares({"a": 10.0, "b": 60.0, "c": 10.0, "d": 20.0}, 2) == {
+        "b": 60.0,
+        "d": 20.0,
+        OTHERS: 20.0,
+    }
+    assert shares({"a": 1.0}, 2) == {"a": 100.0}
+
+
+def test_bars_of_a_panel_have_the_same_kinds_and_sum_to_a_hundred():
+    of_file = {"TFLite float32": {"kernels": {"conv": 3.0, "add": 1.0}}, "TFLite int8": {}}
+    training = {"operations": {f"kind {i}": 1.0 + i for i in range(20)}}
+    networks = {
+        "first": {"training": training, "files": of_file},
+        "second": {"training": {"operations": {"kind 3": 1.0}}, "files": {}},
+        "failed": {"training": {"error": "out of memory"}, "files": {"error": "it, too"}},
+        "not yet": {},
+    }
+    panels = bars({"networks": networks})
+    assert panels.keys() == {"training", "TFLite float32"}
+    for parts in panels.values():
+        assert len({tuple(part) for part in parts.values()}) == 1
+        assert all(sum(part.values()) == pytest.approx(100) for part in parts.values())
+    assert panels["training"]["second"]["kind 3"] == 100
 
 
 def test_curves_take_points_that_differ_on_one_axis_alone():

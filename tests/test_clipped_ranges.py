@@ -9,7 +9,7 @@ from keras_seg import export as room
 from keras_seg.card import ModelCard
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
-from keras_seg.export import clipped_ranges
+from keras_seg.export import clipped_ranges, exporter, onnx
 
 SHAPE = (16, 16, 2)
 
@@ -71,3 +71,17 @@ class TestClippedRanges:
 
     def test_usual_images_leave_all_as_it_was(self, network, tmp_path, suffix):
         assert exported(network, tmp_path / f"m.{suffix}", bright=16).clipped is None
+
+
+def test_network_is_converted_once_for_all_ranges_that_are_tried(network, tmp_path, monkeypatch):
+    convert, calls = exporter.float_graph, []
+    monkeypatch.setattr(
+        exporter, "float_graph", lambda *words: [calls.append(1), convert(*words)][1]
+    )
+    quantize, images = onnx.to_int8, []
+    monkeypatch.setattr(
+        onnx, "to_int8", lambda graph, some: [images.append(len(some)), quantize(graph, some)][1]
+    )
+    assert exported(network, tmp_path / "m.onnx", bright=2).clipped
+    assert len(calls) == 1
+    assert images[0] == max(images) and len(set(images)) == len(images) > 2

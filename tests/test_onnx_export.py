@@ -12,7 +12,7 @@ from keras_seg import export as room
 from keras_seg import inference
 from keras_seg.card import ModelCard
 from keras_seg.export import clipped_ranges, exporter
-from keras_seg.export.onnx_precision import to_fp16
+from keras_seg.export.onnx_precision import to_fp16, to_int8
 from keras_seg.inference.keras_runner import KerasRunner
 from tests.colour_blocks import ColourBlocks, card_of, small_network, trained
 
@@ -96,13 +96,54 @@ class TestAnswers:
             kernel.assign(kernel + random.normal(0, np.std(kernel), kernel.shape))
             return convert(network, *arguments)
 
-        convert = exporter.to_onnx
-        monkeypatch.setattr(exporter, "to_onnx", of_a_worse_network)
+        convert = exporter.float_graph
+        monkeypatch.setattr(exporter, "float_graph", of_a_worse_network)
         monkeypatch.setattr(clipped_ranges, "ACCEPTED", 100.0)  # ranges are not to blame
         words = {"quantize": "int8", "calibration": data, "evaluation": data}
         with pytest.raises(room.GateError, match=r"points lost.*try quantize='fp16', write"):
             room.export(model, tmp_path / "m.onnx", input_shape=SHAPE, card=card_of(data), **words)
         assert list(tmp_path.iterdir()) == []
+
+
+class TestOneGraphInManyRanges:
+    @pytest.fixture(scope="class")
+    def graph(self, model, data):
+        """Its weights are too large for ONNX Runtime to leave them in a graph in memory."""
+        request = exporter.Request(
+            *("m.onnx", "onnx", "int8", "float32", "logits", "auto", 1.0, None)
+        )
+        found = exporter.float_graph(exporter.deployed_model(model, SHAPE), request)
+        assert max(tensor.ByteSize() for tensor in found.graph.initializer) > 2**11
+        return found
+
+    def test_quantized_again_with_the_same_images_it_is_the_same(self, graph, data):
+        images = [data[i].image[None, :32].astype("float32") for i in range(2)]
+        files = [to_int8(graph, some) for some in (images, images[:1], images)]
+        assert parameters(files[0]) == parameters(files[2]) != parameters(files[1])
+
+    def test_ranges_of_many_images_are_those_of_each_put_together(self, graph, data):
+        images = [data[i].image[None, :32].astype("float32") for i in range(3)]
+        widest = ends_of_ranges(to_int8(graph, images))
+        single = [ends_of_ranges(to_int8(graph, [image])) for image in images]
+        for name, (low, high) in widest.items():
+            assert low == pytest.approx(min(ends[name][0] for ends in single), rel=0.01, abs=1e-6)
+            assert high == pytest.approx(max(ends[name][1] for ends in single), rel=0.01, abs=1e-6)
+
+
+def parameters(proto):
+    """Name → bytes of everything constant in a graph."""
+    return {tensor.name: tensor.raw_data for tensor in proto.graph.initializer}
+
+
+def ends_of_ranges(proto):
+    """Name of a quantized map → smallest and largest value that it can hold."""
+    constants = {t.name: onnx.numpy_helper.to_array(t) for t in proto.graph.initializer}
+    found = {}
+    for node in proto.graph.node:
+        if node.op_type == "QuantizeLinear":
+            scale, zero = (constants[name] for name in node.input[1:3])
+            found[node.input[0]] = (-float(zero) * scale, (255 - float(zero)) * scale)
+    return found
 
 
 class TestWhatFilesAreMadeOf:

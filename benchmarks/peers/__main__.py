@@ -27,9 +27,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import common, peer_files, peer_others
-from benchmarks.addons_environment import default_cache
 from benchmarks.peer import Peer
-from benchmarks.peer_environment import peer_python
+from benchmarks.peer_environment import default_cache, peer_python
 from benchmarks.peer_paths import CLASSES, EXACT, NETWORKS, REFERENCE, Way, ways
 from benchmarks.peer_report import markdown, plot
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from older_onnx import save_older
 from serve import facts, serve
 
 words = json.loads(sys.argv[1])
@@ -25,11 +26,12 @@ def onnx2tf(size, source, path, integers):
         np.save(SAMPLE, np.zeros((20, 128, 128, 3), np.float32))
         pixels = np.load(folder / f"images-{size}.npy")[: words["calibration"]]
         np.save("pixels.npy", pixels.astype(np.float32))
+        save_older(source, "older.onnx")
         from onnx2tf import convert
 
         none, one = np.zeros((1, 1, 1, 3)).tolist(), np.ones((1, 1, 1, 3)).tolist()
         convert(
-            input_onnx_file_path=source,
+            input_onnx_file_path="older.onnx",
             output_folder_path="made",
             output_integer_quantized_tflite=True,
             custom_input_op_name_np_data_path=[["image", "pixels.npy", none, one]],
