@@ -112,7 +112,7 @@ class TestOneGraphInManyRanges:
         request = exporter.Request(
             *("m.onnx", "onnx", "int8", "float32", "logits", "auto", 1.0, None)
         )
-        found = exporter.float_graph(exporter.deployed_model(model, SHAPE), request)
+        found = exporter.float_graph(exporter.model_of_file(model, SHAPE, request), request)
         assert max(tensor.ByteSize() for tensor in found.graph.initializer) > 2**11
         return found
 
