@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.peer import Peer
+from benchmarks.peer_paths import Case
 
 SCRIPTS = Path(__file__).parent / "peers"
 IMAGES, CALIBRATION = 8, 8
@@ -17,18 +18,21 @@ LIMIT_S = 420.0
 
 
 def make(
-    network: dict, folder: Path, pythons: dict[str, Path], options, size: int, batch: int
+    network: dict, folder: Path, pythons: dict[str, Path], options, case: Case
 ) -> dict[str, dict]:
     """File → seconds of its conversion, peak memory, size; or {"error": why there is none}.
 
-    Those of one size and batch are made, unless they were before; those of all are told.
+    Those of one case are made, unless they were before; those of all are told.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FACTS
     facts = json.loads(path.read_text()) if path.exists() else {}
     words = {"folder": str(folder), "network": network, "threads": options.threads}
     words |= {"calibration": CALIBRATION}
-    for file, side, do, details in _tasks(folder, options, size, batch):
+    tasks = [*_tasks(folder, options, case.size, case.batch)]
+    if case.classes:
+        tasks += _class_tasks(folder, case.size)
+    for file, side, do, details in tasks:
         failed = "error" in facts.get(file, {})
         made = file in facts and (folder / file).exists()
         if made or side not in pythons or (failed and not options.fresh):
@@ -70,6 +74,25 @@ def _tasks(folder: Path, options, size: int, batch: int) -> Iterator[tuple[str, 
         name, integers = f"onnx2tf-{size}.tflite", f"onnx2tf-int8-{size}.tflite"
         details = {"size": size, "path": whole(name), "source": whole(source)}
         yield name, "onnx2tf", "onnx2tf", details | {"integers": whole(integers)}
+
+
+def _class_tasks(folder: Path, size: int) -> Iterator[tuple[str, str, str, dict]]:
+    """The same for files of classes; the converters get the argmax as their users write it."""
+    whole = lambda name: str(folder / name)  # noqa: E731
+    source, integers = f"smp-classes-{size}.onnx", f"smp-classes-int8-{size}.onnx"
+    details = {"size": size, "batch": 1, "path": whole(source), "classes": True}
+    yield source, "smp", "onnx", details
+    details = {"size": size, "batch": 1, "path": whole(integers), "source": whole(source)}
+    yield integers, "our", "onnx_int8", details
+    source, integers = f"smp-classes-{size}.tflite", f"smp-classes-int8-{size}.tflite"
+    yield source, "smp", "litert", {"size": size, "path": whole(source), "classes": True}
+    details = {"size": size, "path": whole(integers), "source": whole(source)}
+    yield integers, "smp", "litert_int8", details
+    for suffix in ("tflite", "onnx"):
+        for number, quantize in (("", None), ("-int8", "int8")):
+            name = f"ours-classes{number}-{size}.{suffix}"
+            details = {"size": size, "path": whole(name), "quantize": quantize}
+            yield name, "our", "exported", details | {"classes": True}
 
 
 def pythons(torch_python: Path, onnx2tf_python: Path | None) -> dict[str, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 CLASSES = 21
 _STRIDE_16 = {"encoder_output_stride": 16}
@@ -50,6 +51,53 @@ REFERENCE = "smp, ONNX Runtime"
 """The way that ratios are to: of the peers' it is the one that most people deploy."""
 EXACT = 1e-3
 """Largest difference of float32 scores from PyTorch's, as a part of the largest score."""
+EQUAL = 0.999
+"""Smallest share of pixels whose class is PyTorch's, of float32 ways."""
+
+
+class Case(NamedTuple):
+    """A network, its images, and whether scores or classes are asked for.
+
+    Classes: from a photo, (H, W, 3) bytes, to a byte for each pixel, with all that lies between;
+    what the file does not do itself NumPy or PyTorch does.
+    """
+
+    network: str
+    size: int
+    batch: int
+    classes: bool = False
+
+    @property
+    def title(self) -> str:
+        what = "photo to classes" if self.classes else f"batch {self.batch}"
+        return f"{self.network}, {self.size}x{self.size}, {what}"
+
+
+def class_ways() -> list[Way]:
+    """Ways from a photo to classes, by files that put out classes and by such that do not."""
+    last = {"channels_last": True}
+    found = [Way("smp, PyTorch, channels last", "torch_eager", facts=last)]
+    for precision, end in (("float32", ""), ("int8", "-int8")):
+        name = end.replace("-", " ")
+        smp, ours = (f"{side}-classes{end}-{{size}}" for side in ("smp", "ours"))
+        scores = f"smp{end}-{{size}}.tflite"
+        facts = {"spinning": True}
+        found += [
+            Way(f"smp, ONNX Runtime{name}", "onnx", precision, f"{smp}.onnx", facts),
+            Way(f"smp, OpenVINO{name}", "openvino", precision, f"{smp}.onnx"),
+            Way(f"smp, litert-torch{name}", "litert", precision, f"{smp}.tflite"),
+            Way(f"smp, litert-torch{name}, NumPy's argmax", "litert", precision, scores),
+            Way(
+                f"keras_seg, ONNX Runtime{name}",
+                "onnx",
+                precision,
+                f"{ours}.onnx",
+                facts,
+                ours=True,
+            ),
+            Way(f"keras_seg, LiteRT{name}", "litert", precision, f"{ours}.tflite", ours=True),
+        ]
+    return found
 
 
 def ways(*, first_case: bool = True) -> list[Way]:

@@ -29,7 +29,17 @@ from pathlib import Path
 from benchmarks import common, peer_files, peer_others
 from benchmarks.peer import Peer
 from benchmarks.peer_environment import default_cache, peer_python
-from benchmarks.peer_paths import CLASSES, EXACT, NETWORKS, REFERENCE, Way, ways
+from benchmarks.peer_paths import (
+    CLASSES,
+    EQUAL,
+    EXACT,
+    NETWORKS,
+    REFERENCE,
+    Case,
+    Way,
+    class_ways,
+    ways,
+)
 from benchmarks.peer_report import markdown, plot
 
 SIZES, BATCHES, QUICK_SIZES, QUICK_BATCHES = (256, 512), (1, 8), (64,), (1,)
@@ -60,18 +70,18 @@ def main() -> None:
     }
     if path.exists() and not options.fresh:
         record |= _kept(json.loads(path.read_text()), record)
-    todo = [case for case in _cases(options) if _title(*case) not in record["cases"]]
+    todo = [case for case in _cases(options) if case.title not in record["cases"]]
     late = []
-    for number, (network, size, batch) in enumerate(todo):
-        title, left = _title(network, size, batch), deadline - time.monotonic()
+    for number, case in enumerate(todo):
+        left = deadline - time.monotonic()
         if left < 0:
-            late.append(title)
+            late.append(case.title)
             continue
         start = time.perf_counter()
         seconds = min(options.seconds, left / (len(todo) - number))
-        found = _case(network, size, batch, environments, options, seconds)
-        record["files"][network], record["cases"][title] = found
-        print(f"{title}: {time.perf_counter() - start:.0f} s", flush=True)
+        found = _case(case, environments, options, seconds)
+        record["files"][case.network], record["cases"][case.title] = found
+        print(f"{case.title}: {time.perf_counter() - start:.0f} s", flush=True)
         common.keep(path, record)
     for name in peer_others.sides(environments):
         if name not in record["others"] and time.monotonic() < deadline:
@@ -83,31 +93,29 @@ def main() -> None:
         print(f"Out of {options.minutes:g} minutes; the same command goes on with: {late}")
 
 
-def _cases(options) -> Iterator[tuple[str, int, int]]:
-    """Network, size and batch; what the first cases lack is the least of a loss."""
+def _cases(options) -> Iterator[Case]:
+    """What the first cases lack is the least of a loss."""
     for batch in options.batches:
         for size in options.sizes if batch == options.batches[0] else options.sizes[:1]:
-            yield from ((network, size, batch) for network in options.networks)
+            for classes in (False, True) if batch == 1 else (False,):
+                yield from (Case(network, size, batch, classes) for network in options.networks)
 
 
-def _title(network: str, size: int, batch: int) -> str:
-    return f"{network}, {size}x{size}, batch {batch}"
-
-
-def _case(network, size, batch, environments, options, seconds) -> tuple[dict, dict]:
+def _case(case: Case, environments, options, seconds) -> tuple[dict, dict]:
     """Facts of the network's files, and what `measure` says of this case."""
-    folder = options.cache / "files" / network.replace(" ", "-")
-    arguments = NETWORKS[network] | {"classes": CLASSES}
-    first_size = size == options.sizes[0]
+    folder = options.cache / "files" / case.network.replace(" ", "-")
+    arguments = NETWORKS[case.network] | {"classes": CLASSES}
+    first_size = case.size == options.sizes[0]
     pythons = peer_files.pythons(
         environments["smp"], environments.get("onnx2tf") if first_size else None
     )
-    files = peer_files.make(arguments, folder, pythons, options, size, batch)
-    words = {"folder": str(folder), "network": arguments, "size": size, "batch": batch}
-    words |= {"threads": options.threads}
+    files = peer_files.make(arguments, folder, pythons, options, case)
+    words = {"folder": str(folder), "network": arguments, "size": case.size, "batch": case.batch}
+    words |= {"threads": options.threads, "classes": case.classes}
+    first_case = first_size and case.batch == options.batches[0]
     chosen = [
         way
-        for way in ways(first_case=first_size and batch == options.batches[0])
+        for way in (class_ways() if case.classes else ways(first_case=first_case))
         if way.name not in options.without
         and ("onnx2tf" not in way.name or (folder / way.file.format(**words)).exists())
     ]
@@ -134,8 +142,7 @@ def measure(chosen: list[Way], words: dict, torch_python: Path, options, seconds
             except RuntimeError as error:
                 found[way.name] = _about(way) | {"error": str(error)[:300]}
                 continue
-            if way.precision == "float32" and found[way.name]["difference"] > EXACT:
-                fault = f"answers otherwise than PyTorch: {found[way.name]['difference']:.1e}"
+            if way.precision == "float32" and (fault := _fault(found[way.name])):
                 if "onnx2tf" not in way.name:
                     raise ValueError(f"{way.name} {fault}")
                 found[way.name] = _about(way) | {"error": fault}
@@ -144,6 +151,15 @@ def measure(chosen: list[Way], words: dict, torch_python: Path, options, seconds
         for name, times in common.summaries(samples, REFERENCE).items():
             found[name] |= times | workers[name].ask("peak")
     return found
+
+
+def _fault(facts: dict) -> str | None:
+    """What is wrong with the scores or classes of a float32 way."""
+    if facts.get("difference", 0.0) > EXACT:
+        return f"answers otherwise than PyTorch: {facts['difference']:.1e}"
+    if facts["agreement"] < EQUAL:
+        return f"answers otherwise than PyTorch: {100 * facts['agreement']:.2f} % of the classes"
+    return None
 
 
 def rounds(workers: dict[str, Peer], most: int, seconds: float) -> dict[str, list[float]]:

@@ -1,4 +1,7 @@
-"""One way of running one network, for `benchmarks.peers`: a process that times single runs."""
+"""One way of running one network, for `benchmarks.peers`: a process that times single runs.
+
+A way to scores begins with the array that its runtime takes, one to classes with a photo's bytes.
+"""
 
 import json
 import sys
@@ -15,9 +18,23 @@ threads, state = words["threads"], {}
 folder = Path(words["folder"])
 
 
+def photos():
+    return np.load(folder / f"images-{words['size']}.npy")[: words["batch"]]
+
+
 def pixels(channels_first):
-    found = np.load(folder / f"images-{words['size']}.npy")[: words["batch"]].astype(np.float32)
-    return np.ascontiguousarray(found.transpose(0, 3, 1, 2) if channels_first else found)
+    return as_floats(photos(), channels_first)
+
+
+def as_floats(images, channels_first):
+    images = images.transpose(0, 3, 1, 2) if channels_first else images
+    return np.ascontiguousarray(images, np.float32)
+
+
+def as_classes(found, axis):
+    """Of scores or of classes of any type; (1, H, W)."""
+    found = found if found.ndim == 3 else found.argmax(axis)
+    return found.astype(np.uint8, copy=False)
 
 
 def torch_eager():
@@ -28,6 +45,15 @@ def torch_eager():
     imported = time.perf_counter()
     order = torch.channels_last if words["channels_last"] else torch.contiguous_format
     model = stored(folder / "weights.safetensors", **words["network"]).to(memory_format=order)
+    if words["classes"]:
+        photo = photos()
+
+        def classes():
+            with torch.inference_mode():
+                image = torch.from_numpy(photo).permute(0, 3, 1, 2).float()
+                return model(image.contiguous(memory_format=order)).argmax(1).to(torch.uint8)
+
+        return imported, classes, lambda found: found.numpy()
     image = torch.from_numpy(pixels(True)).to(memory_format=order)
 
     def run():
@@ -49,6 +75,14 @@ def onnx():
     )
     first = session.get_inputs()[0]
     channels_first = first.shape[1] == 3
+    if words["classes"]:
+        photo = photos()
+
+        def classes():
+            image = photo if "uint8" in first.type else as_floats(photo, channels_first)
+            return as_classes(session.run(None, {first.name: image})[0], 1)
+
+        return imported, classes, np.asarray
     parts = in_parts(pixels(channels_first), first.shape[0])
 
     def run():
@@ -66,6 +100,14 @@ def openvino():
         words["path"], "CPU", settings | {"INFERENCE_PRECISION_HINT": "f32"}
     )
     request, image = model.create_infer_request(), pixels(True)
+    if words["classes"]:
+        photo = photos()
+
+        def classes():
+            found = request.infer({0: as_floats(photo, True)}, share_inputs=True)[0]
+            return as_classes(found, 1)
+
+        return imported, classes, np.asarray
 
     def run():
         return request.infer({0: image}, share_inputs=True)[0]
@@ -80,6 +122,19 @@ def litert():
     model = Interpreter(words["path"], num_threads=threads)
     model.allocate_tensors()
     entry, exit_ = model.get_input_details()[0], model.get_output_details()[0]
+    if words["classes"]:
+        photo, kind = photos(), np.dtype(entry["dtype"])
+        if kind == np.int8:
+            scale, zero = entry["quantization"]
+            steps = np.clip(np.round(np.arange(256) / scale) + zero, -128, 127).astype(np.int8)
+
+        def classes():
+            image = steps[photo] if kind == np.int8 else photo.astype(kind, copy=False)
+            model.set_tensor(entry["index"], image)
+            model.invoke()
+            return as_classes(model.get_tensor(exit_["index"]), -1)
+
+        return imported, classes, np.asarray
     parts = in_parts(pixels(False), 1)
     if entry["dtype"] != np.float32:
         scale, zero = entry["quantization"]
@@ -127,17 +182,21 @@ def prepare():
     """Loads, runs twice, and holds the scores beside those of the reference."""
     imported, run, to_numpy = globals()[words["kind"]]()
     loaded = time.perf_counter()
-    scores = to_numpy(run())
+    found = to_numpy(run())
     first = time.perf_counter()
     run()
     state["run"] = run
     expected = np.load(folder / f"reference-{words['size']}-{words['batch']}.npy")
-    return {
+    facts = {
         "import_s": round(imported - began, 2),
         "load_s": round(loaded - imported, 2),
         "first_run_s": round(first - loaded, 2),
-        "difference": float(np.abs(scores - expected).max() / np.abs(expected).max()),
-        "agreement": float((scores.argmax(-1) == expected.argmax(-1)).mean()),
+    }
+    if words["classes"]:
+        return facts | {"agreement": float((found == expected.argmax(-1)).mean())}
+    return facts | {
+        "difference": float(np.abs(found - expected).max() / np.abs(expected).max()),
+        "agreement": float((found.argmax(-1) == expected.argmax(-1)).mean()),
     }
 
 

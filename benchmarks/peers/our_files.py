@@ -20,7 +20,7 @@ def keras_file(path):
     return facts(start, path)
 
 
-def exported(size, path, quantize):
+def exported(size, path, quantize, classes=False):
     from keras_seg.data import BuiltinDataset
     from keras_seg.export import export
 
@@ -32,6 +32,7 @@ def exported(size, path, quantize):
         quantize=quantize,
         calibration=calibration,
         input_shape=(size, size, 3),
+        **({"input": "uint8", "head": "argmax"} if classes else {}),
     )
     return facts(start, path)
 

@@ -35,10 +35,21 @@ def reference(size, batch):
     return {}
 
 
-def onnx(size, batch, path):
+class Classes(torch.nn.Module):
+    """A network that puts out the class of each pixel."""
+
+    def __init__(self, inside, axis):
+        super().__init__()
+        self.inside, self.axis = inside, axis
+
+    def forward(self, image):
+        return self.inside(image).argmax(self.axis).to(torch.int32)
+
+
+def onnx(size, batch, path, classes=False):
     start = time.perf_counter()
     torch.onnx.export(
-        model(),
+        Classes(model(), 1).eval() if classes else model(),
         (images(size, batch),),
         path,
         dynamo=True,
@@ -49,11 +60,12 @@ def onnx(size, batch, path):
     return facts(start, path)
 
 
-def litert(size, path):
+def litert(size, path, classes=False):
     import litert_torch
 
     start = time.perf_counter()
     wrapped = litert_torch.to_channel_last_io(model(), args=[0], outputs=[0])
+    wrapped = Classes(wrapped, -1).eval() if classes else wrapped
     pixels = images(size, 1).permute(0, 2, 3, 1).contiguous()
     litert_torch.convert(wrapped, (pixels,)).export(path)
     return facts(start, path)
