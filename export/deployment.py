@@ -20,6 +20,7 @@ from keras_seg.layers import Preprocessing
 
 REDUCED = {"float16", "bfloat16", "mixed_float16", "mixed_bfloat16"}
 """Names of the policies that a deployed network leaves behind."""
+ANY_SIZE = 99
 
 
 def model_of_file(
@@ -36,7 +37,8 @@ def model_of_file(
         return deployed
     # ONNX Runtime's transposed convolution is the faster one in float: 0.94 of the time in U-Net++
     transposed = request.format == "tflite" or integers
-    return with_subpixel_convolutions(deployed, transposed=transposed)
+    largest = 3 if integers else ANY_SIZE
+    return with_subpixel_convolutions(deployed, transposed=transposed, largest=largest)
 
 
 def deployed_model(

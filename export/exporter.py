@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import keras
 
 from keras_seg.card import ModelCard
 from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.export.audit import Audit
 from keras_seg.export.calibration import Calibration, choose
 from keras_seg.export.clipped_ranges import ClippedRanges, with_clipped_ranges
 from keras_seg.export.deployment import model_of_file
+from keras_seg.export.errors import ExportError, GateError
+from keras_seg.export.gate import GateResult
 from keras_seg.export.metadata import with_card
 from keras_seg.export.mixed import to_mixed_tflite
 from keras_seg.export.mixed_report import MixedPrecision
@@ -25,6 +29,7 @@ from keras_seg.export.tflite import to_tflite
 from keras_seg.export.trained_ranges import has_trained_ranges
 from keras_seg.inference.evaluation import check_comparable
 from keras_seg.inference.prediction import resolve_sizing
+from keras_seg.layers import DepthToSpace
 
 
 def export(
@@ -111,8 +116,7 @@ def export(
     chosen = Calibration([], [], [])
     if quantize in CALIBRATED and not trained_ranges:
         chosen = choose(calibration, source.shape, sizing=resolve_sizing(sizing, source.card))
-    content, mixed, clipped = _converted(source, request, chosen, evaluation, threads)
-    found, result = publish(content, source, request, evaluation, threads)
+    mixed, clipped, found, result = _made(source, request, chosen, evaluation, threads)
     return ExportReport(
         path=str(request.path),
         format=request.format,
@@ -133,7 +137,28 @@ def export(
     )
 
 
+def _made(
+    source: Source,
+    request: Request,
+    chosen: Calibration,
+    evaluation: SegmentationDataset | None,
+    threads: int | None,
+) -> tuple[MixedPrecision | None, ClippedRanges | None, Audit, GateResult | None]:
+    """Makes the file; tells how its precision was found, and what `publish` says of it."""
+    model = model_of_file(source.model, source.shape, request)
+    try:
+        content, *how = _converted(model, source, request, chosen, evaluation, threads)
+        return *how, *publish(content, source, request, evaluation, threads)
+    except ExportError as error:
+        rewritten = any(isinstance(layer, DepthToSpace) for layer in model.layers)
+        if isinstance(error, GateError) or not (rewritten and request.subpixel):
+            raise
+    # the network's own operators may do, and if not, it is them that the error should name
+    return _made(source, replace(request, subpixel=False), chosen, evaluation, threads)
+
+
 def _converted(
+    model: keras.Model,
     source: Source,
     request: Request,
     chosen: Calibration,
@@ -141,7 +166,6 @@ def _converted(
     threads: int | None,
 ) -> tuple[bytes, MixedPrecision | None, ClippedRanges | None]:
     """The file's bytes, with its card in them, and how a mixed file or its ranges were found."""
-    model = model_of_file(source.model, source.shape, request)
     mixed = clipped = None
     if request.format == "onnx":
         graph = float_graph(model, request, source.from_logits)

@@ -2,10 +2,10 @@
 
 A nearest up-sampling by two makes four equal pixels of each. Of the nine weights that a 3x3
 convolution lays on them, those that meet equal pixels can be added beforehand: each of the four
-pixels then comes from a 2x2 window of the small map, by 4 of 9 products. What is concatenated with
-the enlarged map has a convolution of its own, and the two results are added. So neither the
-enlarged map nor the concatenated one is ever made, and the up-sampling, which XNNPACK leaves to a
-kernel of one thread, is gone.
+pixels then comes from a 2x2 window of the small map, by 4 of 9 products (9 of 25 for 5x5). What is
+concatenated with the enlarged map has a convolution of its own, and the two results are added. So
+neither the enlarged map nor the concatenated one is ever made, and the up-sampling, which XNNPACK
+leaves to a kernel of one thread, is gone.
 
 The sums are those of the network in another order. Measured for a decoder of five such steps at
 256x256, LiteRT on 2 threads: 0.71 of the time, in float32 as in int8; a transposed 4x4
@@ -33,17 +33,21 @@ FUNCTIONS = ("linear", "relu", "relu6")
 """What can be done to the four equal pixels before they are four, beside numbers a channel."""
 
 
-def with_subpixel_convolutions(model: keras.Model, *, transposed: bool = True) -> keras.Model:
+def with_subpixel_convolutions(
+    model: keras.Model, *, transposed: bool = True, largest: int = 3
+) -> keras.Model:
     """A copy of a functional float32 network with the same outputs; or `model` where nothing fits.
 
-    Rewritten are 3x3 and 1x1 convolutions of stride 1 whose input is a nearest up-sampling by two,
-    or a concatenation with such maps in it, also with batch norms and ReLUs between; and transposed
-    convolutions without padding. A batch norm behind such a convolution folds into it.
+    Rewritten are convolutions of an odd size and stride 1 whose input is a nearest up-sampling by
+    two, or a concatenation with such maps in it, also with batch norms and ReLUs between; and
+    transposed convolutions without padding. A batch norm behind such a convolution folds into it.
 
     Args:
         transposed: False leaves transposed convolutions as they are.
+        largest: size of the largest kernels that are rewritten. In iCNN, whose are 5x5 and more,
+            TFLite's converter loses the ranges of the maps that are pooled beside.
     """
-    rewriting = _Rewriting(model, transposed)
+    rewriting = _Rewriting(model, transposed, largest)
     copy = rewriting.run()
     return copy if rewriting.rewritten else model
 
@@ -59,8 +63,8 @@ class Part:
 class _Rewriting:
     """Copies one network call by call; `rewritten` counts the convolutions that changed."""
 
-    def __init__(self, model: keras.Model, transposed: bool):
-        self.model, self.with_transposed = model, transposed
+    def __init__(self, model: keras.Model, transposed: bool, largest: int):
+        self.model, self.with_transposed, self.largest = model, transposed, largest
         self.plan, self.rewritten = make_plan(model), 0
         self.makers: dict[int, Step] = {n: step for step in self.plan.steps for n in step.outputs}
         self.takers = sole_takers(self.plan.steps, self.plan.outputs)
@@ -142,7 +146,8 @@ class _Rewriting:
         layer = step.operation
         fits = (
             type(layer) is layers.Conv2D
-            and layer.kernel_size in ((1, 1), (3, 3))
+            and layer.kernel_size[0] == layer.kernel_size[1]
+            and layer.kernel_size[0] in range(1, self.largest + 1, 2)
             and layer.strides == layer.dilation_rate == (1, 1)
             and layer.groups == 1
             and (layer.padding == "same" or layer.kernel_size == (1, 1))
@@ -245,15 +250,17 @@ class _Rewriting:
             x = self.new(layers.Concatenate, f"{name}.four")([x] * 4)
             return self.new(DepthToSpace, f"{name}.squares", 2)(x)
         pieces = [(x, of_doubled(kernel)) for x, kernel in pieces]
-        padded = [
-            (self.new(layers.ZeroPadding2D, f"{name}.{i}.border")(x), kernel)
-            for i, (x, kernel) in enumerate(pieces)
-        ]
         bias = None if bias is None else np.tile(bias, 4)
-        x = self.convolution(padded, bias, f"{name}.windows", padding="valid")
+        width = len(pieces[0][1])
+        between = width % 2 == 0  # windows lie between the small pixels
+        if between:
+            border = self.new(layers.ZeroPadding2D, f"{name}.border", width // 2)
+            pieces = [(border(x), kernel) for x, kernel in pieces]
+        padding = "valid" if between else "same"
+        x = self.convolution(pieces, bias, f"{name}.windows", padding)
         x = self.applied(functions, x)
         x = self.new(DepthToSpace, f"{name}.squares", 2)(x)
-        return self.new(layers.Cropping2D, f"{name}.inside", 1)(x)
+        return self.new(layers.Cropping2D, f"{name}.inside", 1)(x) if between else x
 
     def convolution(self, pieces, bias: np.ndarray | None, name: str, padding: str):
         """Of several maps beside each other, each with its weights."""

@@ -9,19 +9,25 @@ from __future__ import annotations
 
 import numpy as np
 
-# row of the window's square, row of the window, row of the 3x3 kernel. The window of small rows
-# i - 1 and i makes the large rows 2i - 1 and 2i: the first meets row i - 1 twice, the second row i
-_MEETS = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]], np.float32)
-
 
 def of_doubled(kernel: np.ndarray) -> np.ndarray:
     """Kernel for maps that are doubled with equal pixels → for the maps as they are.
 
-    Shapes: (3, 3, in, out) → (2, 2, in, 4 * out). With zeros padded around the map, whose outermost
-    rows and columns of squares lie half outside of the large map.
+    Shapes: (k, k, in, out), k odd → (w, w, in, 4 * out), w = (k + 1) / 2. With w // 2 zeros padded
+    around the map. Where w is even, windows lie between the small pixels: there is one more than
+    pixels, and the outermost rows and columns of their squares lie outside of the large map.
     """
-    found = np.einsum("pui,qvj,ijco->uvcpqo", _MEETS, _MEETS, kernel)
-    return found.reshape(2, 2, kernel.shape[2], 4 * kernel.shape[3])
+    size, _, channels, filters = kernel.shape
+    reach, width = size // 2, (size + 1) // 2
+    meets = np.zeros(
+        (2, width, size), np.float32
+    )  # row of the square, of the window, of the kernel
+    for place in range(2):
+        row = place if width % 2 else place - 1  # of the large map, where the window's middle is 0
+        for i in range(size):
+            meets[place, (row - reach + i) // 2 + width // 2, i] = 1
+    found = np.einsum("pui,qvj,ijco->uvcpqo", meets, meets, kernel)
+    return found.reshape(width, width, channels, 4 * filters)
 
 
 def of_transposed(kernel: np.ndarray, stride: int) -> np.ndarray:

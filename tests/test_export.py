@@ -17,11 +17,18 @@ from keras_seg import export as room
 from keras_seg import inference
 from keras_seg.card import ModelCard
 from keras_seg.data.classes import ClassTable
-from keras_seg.export import calibration, clipped_ranges, exporter, metadata, publish
+from keras_seg.export import (
+    ExportError,
+    calibration,
+    clipped_ranges,
+    exporter,
+    metadata,
+    publish,
+)
 from keras_seg.export.deployment import deployed_model
 from keras_seg.inference.keras_runner import KerasRunner
 from keras_seg.inference.prediction import class_map
-from keras_seg.layers import LayerScale
+from keras_seg.layers import DepthToSpace, LayerScale
 from keras_seg.models import files
 from tests.colour_blocks import ColourBlocks, card_of, small_network, trained
 
@@ -201,6 +208,17 @@ class TestWhatFilesAreMadeOf:
         own = operators | {"CONV_2D": 3, "TRANSPOSE_CONV": 1}
         del own["DEPTH_TO_SPACE"]
         assert make(".tflite", subpixel=False).audit.operators == own
+
+    def test_own_operators_stay_where_others_cannot_be_written(self, model, tmp_path, monkeypatch):
+        def refusing(model, *arguments):
+            if any(isinstance(layer, DepthToSpace) for layer in model.layers):
+                raise ExportError("no")
+            return convert(model, *arguments)
+
+        convert = exporter.to_tflite
+        monkeypatch.setattr(exporter, "to_tflite", refusing)
+        report = room.export(model, tmp_path / "m.tflite", input_shape=SHAPE)
+        assert report.audit.operators["TRANSPOSE_CONV"] == 1
 
     @pytest.mark.parametrize("head", ["logits", "probabilities", "argmax"])
     def test_int8_is_integer_throughout(self, make, head):

@@ -53,12 +53,12 @@ def network(*body, shape=(6, 8, 3)):
 
 class TestDoubledMaps:
     @pytest.mark.parametrize("kind", ["UpSampling2D", "half_pixel", "top_left"])
-    @pytest.mark.parametrize("size", [1, 3])
+    @pytest.mark.parametrize("size", [1, 3, 5, 7])
     def test_convolution_of_a_doubled_map_is_one_of_the_small_map(self, kind, size):
         model = network(
             lambda x: doubled(x, kind), kl.Conv2D(5, size, padding="same", activation="relu")
         )
-        copy = with_subpixel_convolutions(model)
+        copy = with_subpixel_convolutions(model, largest=7)
         assert_equal(model, copy)
         assert DepthToSpace in kinds(copy) and not kinds(copy) & {*ENLARGING}
 
@@ -106,6 +106,7 @@ class TestDoubledMaps:
             (kl.UpSampling2D(2), kl.Conv2D(4, 3, padding="same", strides=2)),
             (kl.UpSampling2D(2), kl.Conv2D(4, 3, padding="same", dilation_rate=2)),
             (kl.UpSampling2D(2), kl.Conv2D(4, 3)),
+            (kl.UpSampling2D(2), kl.Conv2D(4, 5, padding="same")),
             (kl.UpSampling2D(2), kl.MaxPooling2D(2)),
         ],
     )
@@ -147,7 +148,7 @@ class TestTransposedConvolutions:
 @pytest.mark.parametrize("name", models.list_models())
 def test_tiny_network_puts_out_the_same_logits(name, tiny_model):
     network = tiny_model(name, input_shape=(64, 96, 3))
-    copy = with_subpixel_convolutions(network)
+    copy = with_subpixel_convolutions(network, largest=9)
     image = np.random.default_rng(0).uniform(0, 255, (1, 64, 96, 3)).astype("float32")
     for expected, found in zip(
         *(keras.tree.flatten(x(image, training=False)) for x in (network, copy)), strict=True
