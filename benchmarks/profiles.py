@@ -26,7 +26,7 @@ from benchmarks import common, untrained_files
 from benchmarks.litert_profile import ProfilerMissing
 from benchmarks.litert_profile import profile as profile_file
 from benchmarks.own_process import answer, ask
-from benchmarks.profiles_report import markdown, plot
+from benchmarks.profiles_report import FOR_FILES, markdown, plot
 
 PACKAGES = ("keras-seg", "tensorflow", "keras", "ai-edge-litert")
 CLASSES = 21
@@ -99,8 +99,9 @@ def measure(name: str, part: str, size: int, batch: int, threads: int, tiny: boo
     found = models.find(name)
     multiple = found.size_multiple
     shape = (*[-(-size // multiple) * multiple] * 2, 3)
-    backbone = {"backbone_weights": None} if "backbone_weights" in found.tiny else {}
-    model = found.build(shape, CLASSES, **(found.tiny if tiny else backbone))
+    options = {"backbone_weights": None} if "backbone_weights" in found.tiny else {}
+    options |= FOR_FILES.get(name, {}) if part == "files" else {}
+    model = found.build(shape, CLASSES, **(found.tiny if tiny else options))
     return profile(model, shape, batch) if part == "training" else files(model, threads)
 
 
@@ -208,7 +209,7 @@ def _arguments():
     parser.add_argument("--names", nargs="+", help="only these networks")
     parser.add_argument("--size", type=int)
     parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--minutes", type=float, default=60.0, help="after which none begins")
+    parser.add_argument("--minutes", type=float, default=12.0, help="after which none begins")
     parser.add_argument("--fresh", action="store_true", help="measure kept networks again")
     parser.add_argument("--measure", help="words of one network as JSON; for its own process")
     options = parser.parse_args()
