@@ -28,16 +28,17 @@ class ProfilerMissing(RuntimeError):
 
 
 def profile(path: Path, threads: int, runs: int) -> dict[str, float]:
-    """Kind of operator → milliseconds of one run; XNNPACK's have the kernel in their name.
+    """Kind of operator → percent of the time; XNNPACK's have the kernel in their name.
 
     The model stays in memory until the process ends. Raises: ProfilerMissing.
     """
     model = _Model(path, threads)
     model.run()  # lays out memory
-    spent = Counter()
     for _ in range(runs):  # one by one, since the library keeps some thousand events at most
-        spent.update(parsed(model.profiled()))
-    return {kind: round(ms / runs, 3) for kind, ms in spent.most_common()}
+        summary = model.profiled()
+    spent = parsed(summary)  # of all runs until then
+    total = sum(spent.values())
+    return {kind: round(100 * ms / total, 2) for kind, ms in spent.most_common()}
 
 
 def parsed(summary: str) -> Counter:
