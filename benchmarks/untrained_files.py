@@ -17,7 +17,7 @@ def write(model: keras.Model, path: Path, quantize: str | None) -> None:
     """
     from keras_seg.card import ModelCard
     from keras_seg.data import BuiltinDataset, ClassTable
-    from keras_seg.export.deployment import deployed_model
+    from keras_seg.export.deployment import model_of_file
     from keras_seg.export.onnx import to_onnx
     from keras_seg.export.request import Request
     from keras_seg.export.tflite import to_tflite
@@ -27,11 +27,7 @@ def write(model: keras.Model, path: Path, quantize: str | None) -> None:
     (sample,) = BuiltinDataset("streets", size=shape[:2], length=1)
     format = path.suffix.removeprefix(".")
     request = Request(path, format, quantize, "float32", "logits", "auto", 1.0, None)
-    deployed = deployed_model(
-        for_inference(model),
-        shape,
-        norms_to_convolutions=format == "onnx" or quantize is not None,
-    )
+    deployed = model_of_file(for_inference(model), shape, request)
     if format == "onnx":
         card = ModelCard(ClassTable.numbered(classes))
         path.write_bytes(to_onnx(deployed, request, card, [sample.image]))
