@@ -100,8 +100,10 @@ def train_quantized(
         recipe,
         output=str(output),
         initial_weights=str(model_path),
-        epochs=epochs or math.ceil(FINE_TUNING * recipe.epochs),
-        learning_rate=learning_rate or FINE_TUNING * recipe.learning_rate,
+        epochs=math.ceil(FINE_TUNING * recipe.epochs) if epochs is None else epochs,
+        learning_rate=FINE_TUNING * recipe.learning_rate
+        if learning_rate is None
+        else learning_rate,
         schedule_options=dataclasses.replace(recipe.schedule_options, warmup_epochs=0.0),
         mixed_precision=False,
         overwrite=False,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_seg import data
+from keras_seg import cli, data
 from keras_seg.data import Augmentation
 from keras_seg.training import Recipe, multi_worker, strategies
 
@@ -51,6 +51,8 @@ for strategy in strategies:
     counted = int(keras.ops.convert_to_numpy(run.metric.confusion).sum())
     print("RESULT", json.dumps([run.history.rows, run.writes, result.finished, counted]))
 """
+BOUND = 120
+"""Seconds in which a worker ends after another has."""
 COUNTED = 3 * (64 - 2) * 96
 """Validation pixels that count: three images whose two top rows are unknown."""
 
@@ -90,8 +92,8 @@ def start(folder, names, *, kill_at=0, **environment):
     )
 
 
-def start_workers(folder, **options):
-    """Two processes that talk over the loopback device."""
+def worker_environments():
+    """Of two processes that talk over the loopback device."""
     sockets = [socket.socket() for _ in range(2)]
     for each in sockets:
         each.bind(("127.0.0.1", 0))
@@ -101,10 +103,11 @@ def start_workers(folder, **options):
     configs = [
         {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": i}} for i in range(2)
     ]
-    return [
-        start(folder, "multiworker", TF_CONFIG=json.dumps(config), TASK=str(i), **options)
-        for i, config in enumerate(configs)
-    ]
+    return [{"TF_CONFIG": json.dumps(c), "TASK": str(i)} for i, c in enumerate(configs)]
+
+
+def start_workers(folder, **options):
+    return [start(folder, "multiworker", **each, **options) for each in worker_environments()]
 
 
 def results(process):
@@ -160,6 +163,34 @@ class TestWorkers:
         for worker in workers:  # the second step of the second epoch
             worker.communicate()
             assert worker.returncode == -signal.SIGKILL
+        (chief,), (other,) = map(results, start_workers(tmp_path))
+        assert chief[2] and other[2]
+        assert_equal_weights(tmp_path / "run_multiworker_0.npz", tmp_path / "run_none_0.npz")
+
+    @pytest.mark.parametrize("dies", [0, 1])
+    def test_one_that_dies_alone_ends_the_other_with_what_to_do(self, recipe, tmp_path, dies):
+        """The one that is left runs as users start it; the one that dies counts its steps."""
+        results(start(tmp_path, "none"))
+        environments = worker_environments()
+        doomed = start(tmp_path, "multiworker", kill_at=3, **environments[dies])
+        words = ["--config", str(tmp_path / "given.yaml"), "--strategy", "multiworker"]
+        words += ["--output", f"{recipe.output}_multiworker"]
+        left = subprocess.Popen(
+            [sys.executable, "-m", "keras_seg.cli", "train", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": ""} | environments[1 - dies],
+        )
+        doomed.communicate(timeout=300)
+        assert doomed.returncode == -signal.SIGKILL
+        _, errors = left.communicate(timeout=BOUND)
+        assert left.returncode == cli.WRONG_INPUT, errors[-4000:]
+        assert "keras-seg train: Another worker has ended" in errors
+        assert "start the same command on all of them" in errors
+        assert "Traceback" not in errors
+        saved = sorted(p.name for p in (tmp_path / "run_multiworker" / "checkpoints").iterdir())
+        assert "step_000000002" in saved
         (chief,), (other,) = map(results, start_workers(tmp_path))
         assert chief[2] and other[2]
         assert_equal_weights(tmp_path / "run_multiworker_0.npz", tmp_path / "run_none_0.npz")

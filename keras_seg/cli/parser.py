@@ -10,9 +10,19 @@ from keras_seg.cli.verbs import ABOUT, EXPLICIT, TRAIN_HELP, VERBS, summary
 from keras_seg.version import __version__
 
 
+class Parser(jsonargparse.ArgumentParser):
+    """Says what is missing as it is typed: `--output`, where jsonargparse has "train.output"."""
+
+    def error(self, message, *rest):
+        said, required, names = message.partition("required: ")
+        if required:
+            names = ", ".join(map(_as_typed, names.split(", ")))
+        super().error(f"{said}{required}{names}", *rest)
+
+
 def make_parser(verb: str | None = None) -> jsonargparse.ArgumentParser:
     """Knows only the given verb, because each costs time; all if it is None."""
-    parser = jsonargparse.ArgumentParser(prog="keras-seg", description=ABOUT, version=__version__)
+    parser = Parser(prog="keras-seg", description=ABOUT, version=__version__)
     parser.add_argument(
         "--traceback", action="store_true", help="show where in the code an error arose"
     )
@@ -58,3 +68,9 @@ def _verb_parser(name: str) -> jsonargparse.ArgumentParser:
     for argument, options in explicit.items():
         parser.add_argument(argument, **options)
     return parser
+
+
+def _as_typed(name: str) -> str:
+    verb, _, argument = name.partition(".")
+    option = verb == "train" or f"--{argument}" in EXPLICIT.get(verb, {})
+    return f"--{argument}" if option else argument or name

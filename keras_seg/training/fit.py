@@ -26,10 +26,17 @@ from keras_seg.training.callbacks import (
     StopEarly,
     catching_signals,
 )
-from keras_seg.training.failures import errors_explained
+from keras_seg.training.contradictions import check_loss, check_recipe
+from keras_seg.training.failures import errors_explained, kept, lost_workers_explained
 from keras_seg.training.history import History
 from keras_seg.training.multi_worker import trainable_by_workers
-from keras_seg.training.network import backbone_layers, build_model, check_classes, open_data
+from keras_seg.training.network import (
+    backbone_layers,
+    build_model,
+    check_classes,
+    check_network,
+    open_data,
+)
 from keras_seg.training.optimizers import make_optimizer
 from keras_seg.training.outputs import at_image_size, output_losses, output_masks
 from keras_seg.training.pictures import DrawOverlays, SaveBest, TensorBoard
@@ -74,11 +81,12 @@ def train(
     Raises: ValueError, FileNotFoundError, FileExistsError or PermissionError for a recipe, data
         or an output folder that cannot work, before the first step; Diverged if the loss
         is no number; BlockingIOError if a training is running in that folder; OSError if the disk
-        is full. What was saved before stays.
+        is full; WorkerLost if another worker has ended. What was saved before stays.
     """
+    check_recipe(recipe)
     strategy = strategies.make_strategy(recipe.strategy)
     strategies.check_batch(recipe.batch_size, strategy)
-    models.find(recipe.model)  # a wrong name is said before data are read
+    check_network(recipe)  # before data are read
     if recipe.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(recipe.seed)
@@ -86,11 +94,15 @@ def train(
         keep_freed_memory()
     train_set, val_set = open_data(recipe, "train"), open_data(recipe, "val")
     check_classes(recipe, train_set.classes)
+    check_loss(recipe, len(train_set.classes))
     for dataset in (train_set, val_set):
         dataset.fill()  # damaged files are named now, not in the middle of an epoch
+    several = strategies.is_multi_worker(strategy)
     with contextlib.ExitStack() as held:
-        run = _Run(recipe, strategy, train_set, val_set, rewrite, held)
-        with errors_explained(recipe.output, run.state):
+        with lost_workers_explained(several):
+            run = _Run(recipe, strategy, train_set, val_set, rewrite, held)
+        explained = errors_explained(recipe.output, run.state)
+        with lost_workers_explained(several, lambda: kept(run.state)), explained:
             return run.fit()
 
 

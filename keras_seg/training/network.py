@@ -28,6 +28,13 @@ def open_data(recipe: Recipe, split: str) -> CachedDataset:
     return CachedDataset(dataset)
 
 
+def check_network(recipe: Recipe) -> None:
+    """Raises ValueError for a network that there is not, and entries that it has no part for."""
+    models.find(recipe.model)
+    if recipe.freeze != "none" or recipe.optimizer_options.head_rate != 1:
+        backbone_name(recipe)
+
+
 def check_classes(recipe: Recipe, classes: ClassTable) -> None:
     """Raises ValueError if the recipe's num_classes contradicts the data's class table."""
     if recipe.num_classes not in (None, len(classes)):
@@ -100,6 +107,17 @@ def backbone_layers(model: keras.Model, recipe: Recipe) -> list[keras.layers.Lay
 
     Raises: ValueError for a network without a backbone.
     """
+    name = backbone_name(recipe)
+    encoder = backbones.build(name, (None, None, recipe.channels))
+    names = {layer.name for layer in encoder.layers if layer.weights}
+    found = [layer for layer in model.layers if layer.name in names]
+    if not found:
+        raise ValueError(f"No layer of {recipe.model} has a name of its backbone {name}.")
+    return found
+
+
+def backbone_name(recipe: Recipe) -> str:
+    """Raises ValueError for a network without a backbone."""
     parameters = inspect.signature(models.find(recipe.model).build).parameters
     name = recipe.model_options.get(
         "backbone", parameters["backbone"].default if "backbone" in parameters else None
@@ -107,11 +125,7 @@ def backbone_layers(model: keras.Model, recipe: Recipe) -> list[keras.layers.Lay
     if not isinstance(name, str):
         raise ValueError(
             "freeze and optimizer_options.head_rate are for networks with a backbone. Received: "
-            f"{recipe.model} with backbone={name!r}"
+            f"freeze={recipe.freeze!r} and head_rate={recipe.optimizer_options.head_rate} for "
+            f"{recipe.model} with backbone={name!r}. Leave them out, or choose a backbone by name."
         )
-    encoder = backbones.build(name, (None, None, recipe.channels))
-    names = {layer.name for layer in encoder.layers if layer.weights}
-    found = [layer for layer in model.layers if layer.name in names]
-    if not found:
-        raise ValueError(f"No layer of {recipe.model} has a name of its backbone {name}.")
-    return found
+    return name

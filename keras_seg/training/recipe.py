@@ -58,7 +58,7 @@ class OptimizerOptions:
 class ScheduleOptions:
     """How the learning rate falls.
 
-    warmup_epochs: epochs in which it rises from 0, of any schedule.
+    warmup_epochs: epochs in which it rises from 0, of any schedule but plateau.
     power: of poly.
     step_epochs: epochs after which step multiplies it by `factor`; one number repeats.
     factor: of step and plateau.

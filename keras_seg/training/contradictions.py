@@ -1,0 +1,202 @@
+"""Entries of a recipe that cannot both be meant. Imports no TensorFlow.
+
+Told when a training begins, before data are read or a network is built; a recipe that lies in an
+older run's folder is still read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from keras_seg.loss_spec import LossTerm, parse_loss
+from keras_seg.names import IGNORE_CLASS
+from keras_seg.training.recipe import OptimizerOptions, Recipe, ScheduleOptions
+
+WITH_MOMENTUM = ("sgd", "rmsprop")
+OWN_ENTRIES = {"num_classes": "num_classes", "input_shape": "channels"}
+"""Arguments of builders that are no model_options, and the entry that says them."""
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raises ValueError that names two entries that contradict each other, and what to do."""
+    for found in _contradictions(recipe):
+        raise ValueError(found)
+
+
+def check_loss(recipe: Recipe, num_classes: int) -> None:
+    """Raises ValueError for a loss that speaks of other classes than there are."""
+    for found in _classes_of_losses(recipe, num_classes, "the data's classes"):
+        raise ValueError(found)
+
+
+def _contradictions(recipe: Recipe) -> Iterator[str]:
+    yield from _schedule(recipe)
+    yield from _optimizer(recipe)
+    yield from _classes(recipe)
+    yield from _network(recipe)
+    yield from _losses(recipe)
+    yield from _images(recipe)
+    yield from _places(recipe)
+
+
+def _schedule(recipe: Recipe) -> Iterator[str]:
+    options, schedule = recipe.schedule_options, recipe.schedule
+    if options.warmup_epochs >= recipe.epochs:
+        yield (
+            f"schedule_options.warmup_epochs={options.warmup_epochs} contradicts epochs="
+            f"{recipe.epochs}: the training would end before its warm-up. Take fewer epochs of "
+            "warm-up, or more epochs."
+        )
+    if schedule == "plateau" and options.warmup_epochs:
+        yield (
+            f'schedule_options.warmup_epochs={options.warmup_epochs} contradicts schedule "plateau"'
+            ", which sets the rate of whole epochs. Set warmup_epochs to 0, or choose another "
+            "schedule."
+        )
+    early_stop = recipe.early_stop
+    if schedule == "plateau" and early_stop is not None and early_stop <= options.patience:
+        yield (
+            f"early_stop={early_stop} contradicts schedule_options.patience="
+            f"{options.patience}: the training would end before its rate falls. Make early_stop "
+            "larger, or patience smaller."
+        )
+    plain = ScheduleOptions()
+    for option, schedules in (
+        ("step_epochs", ("step",)),
+        ("power", ("poly",)),
+        ("patience", ("plateau",)),
+        ("factor", ("step", "plateau")),
+    ):
+        value, usual = getattr(options, option), getattr(plain, option)
+        if value != usual and schedule not in schedules:
+            yield (
+                f"schedule_options.{option}={value} contradicts schedule {schedule!r}: it is for "
+                f"{_either(schedules)}. Choose such a schedule, or leave {option} at {usual}."
+            )
+
+
+def _optimizer(recipe: Recipe) -> Iterator[str]:
+    options, usual = recipe.optimizer_options, OptimizerOptions().momentum
+    if options.nesterov and recipe.optimizer != "sgd":
+        yield (
+            f"optimizer_options.nesterov=True contradicts optimizer {recipe.optimizer!r}: it is "
+            "for 'sgd'. Choose that, or leave nesterov out."
+        )
+    if options.nesterov and not options.momentum:
+        yield (
+            f"optimizer_options.nesterov=True contradicts optimizer_options.momentum="
+            f"{options.momentum}: without momentum nothing is looked ahead with. Raise it, or "
+            "leave nesterov out."
+        )
+    if options.momentum != usual and recipe.optimizer not in WITH_MOMENTUM:
+        yield (
+            f"optimizer_options.momentum={options.momentum} contradicts optimizer "
+            f"{recipe.optimizer!r}: it is for {_either(WITH_MOMENTUM)}. Choose one of these, or "
+            f"leave momentum at {usual}."
+        )
+
+
+def _classes(recipe: Recipe) -> Iterator[str]:
+    names = recipe.classes
+    if names is not None and recipe.num_classes not in (None, len(names)):
+        yield (
+            f"num_classes={recipe.num_classes} contradicts classes, which names {len(names)} "
+            f"({', '.join(names)}). Leave num_classes out, or correct classes."
+        )
+
+
+def _network(recipe: Recipe) -> Iterator[str]:
+    for option, entry in OWN_ENTRIES.items():
+        if option in recipe.model_options:
+            yield (
+                f"model_options.{option}={recipe.model_options[option]} contradicts the entry "
+                f"{entry}={getattr(recipe, entry)} of the recipe, which says it. Leave it out of "
+                "model_options."
+            )
+
+
+def _losses(recipe: Recipe) -> Iterator[str]:
+    activation = recipe.model_options.get("activation")
+    for term in parse_loss(recipe.loss):
+        ignored = term.options.get("ignore_class", IGNORE_CLASS)
+        if ignored != IGNORE_CLASS:
+            yield (
+                f"{_option(term, 'ignore_class')} contradicts the data, whose masks mark unknown "
+                f"pixels, and the border of small images, by {IGNORE_CLASS}. Leave ignore_class "
+                f"out, and write {IGNORE_CLASS} into the masks where nothing is to be learnt."
+            )
+        logits = term.options.get("from_logits", True)
+        if bool(logits) == (activation is not None):
+            given = f"model_options.activation={activation!r}"
+            yield (
+                f"{_option(term, 'from_logits', True)} contradicts {given}: with an activation "
+                "the network puts out probabilities, without one logits. Leave both out."
+            )
+        reduction = term.options.get("reduction", "sum_over_batch_size")
+        if reduction in (None, "none"):
+            yield (
+                f"{_option(term, 'reduction')} contradicts training, which needs one number a "
+                "step. Leave reduction out."
+            )
+    count = recipe.num_classes if recipe.classes is None else len(recipe.classes)
+    if count is not None:
+        entry = "classes" if recipe.classes is not None else "num_classes"
+        yield from _classes_of_losses(recipe, count, entry)
+
+
+def _classes_of_losses(recipe: Recipe, count: int, entry: str) -> Iterator[str]:
+    for term in parse_loss(recipe.loss):
+        weights, chosen = term.options.get("class_weights"), term.options.get("classes")
+        expected = max(count, 2)  # one channel stands for two classes
+        if isinstance(weights, list | tuple) and len(weights) != expected:
+            yield (
+                f"class_weights of the loss {term.name!r} has {len(weights)} numbers, which "
+                f"contradicts {entry}: {count}. Give {expected} numbers, one a class."
+            )
+        if isinstance(chosen, list | tuple):
+            beyond = [c for c in chosen if isinstance(c, int) and not 0 <= c < expected]
+            if beyond:
+                yield (
+                    f"{_option(term, 'classes')} contradicts {entry}: {count}; there is no class "
+                    f"{beyond[0]}. Count from 0 to {expected - 1}."
+                )
+
+
+def _images(recipe: Recipe) -> Iterator[str]:
+    largest = recipe.augmentation.scale[1]
+    sides = zip(recipe.crop, recipe.resize or recipe.crop, strict=True)
+    if any(crop > resize * max(largest, 1) for crop, resize in sides):
+        yield (
+            f"crop={list(recipe.crop)} contradicts resize={list(recipe.resize)}: it is larger than "
+            f"images of that size at augmentation.scale={list(recipe.augmentation.scale)}, so that "
+            "each crop would have an empty border. Make the crop smaller, or resize larger."
+        )
+    if recipe.channels == 1 and recipe.augmentation.hue:
+        yield (
+            f"augmentation.hue={recipe.augmentation.hue} contradicts channels=1: grey images have "
+            "no hue. Leave hue out, or set channels to 3."
+        )
+
+
+def _places(recipe: Recipe) -> Iterator[str]:
+    output = Path(recipe.output).resolve()
+    if Path(recipe.data).resolve() == output:
+        yield (
+            f"output={recipe.output} contradicts data={recipe.data}: it is the folder of the data. "
+            "Choose another --output."
+        )
+    weights = recipe.initial_weights
+    if weights is not None and Path(weights).resolve().parent == output:
+        yield (
+            f"output={recipe.output} contradicts initial_weights={weights}, which lies in it and "
+            "would be written over. Choose another --output."
+        )
+
+
+def _option(term: LossTerm, option: str, usual=None) -> str:
+    return f"{option}={term.options.get(option, usual)} of the loss {term.name!r}"
+
+
+def _either(names: tuple[str, ...]) -> str:
+    return " or ".join(map(repr, names))
