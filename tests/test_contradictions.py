@@ -181,3 +181,23 @@ class TestCommandLines:
         error = capsys.readouterr().err
         assert re.match(r"keras-seg train: schedule_options\.warmup_epochs=1\.0 contra", error)
         assert error.count("\n") == 1
+
+    @pytest.mark.parametrize(
+        ("line", "names"),
+        [
+            ("export m.keras --output m.keras", "output contradicts file"),
+            ("export m.keras --output a.onnx --json_file a.onnx", "json_file contradicts output"),
+            ("convert a.npz --source x --output ./a.npz", "output contradicts file"),
+            ("evaluate m.keras --json_file m.keras", "json_file contradicts file"),
+            ("predict m.keras a.png --output m.keras", "output contradicts file"),
+            ("report run --output run/model.keras", "output contradicts model"),
+            ("evaluate m.keras --limit 0", "limit must be at least 1. Received: 0"),
+            ("export m.keras --limit -2", "limit must be at least 1. Received: -2"),
+            ("predict m.keras a.png --frames 0", "frames must be at least 1. Received: 0"),
+            ("predict m.keras a.png --threads 0", "threads must be at least 1. Received: 0"),
+        ],
+    )
+    def test_what_is_read_is_not_written_over(self, capsys, line, names):
+        """None of the files exists: whatever opened them first would say that instead."""
+        assert cli.main(line.split()) == cli.WRONG_INPUT
+        assert names in capsys.readouterr().err

@@ -20,6 +20,27 @@ def complain(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
+def check_apart(**paths: Path | None) -> None:
+    """Raises ValueError if two arguments name one file, which would be written over."""
+    seen: dict[Path, str] = {}
+    for name, path in paths.items():
+        if path is None:
+            continue
+        other = seen.setdefault(Path(path).resolve(), name)
+        if other != name:
+            raise ValueError(
+                f"{name} contradicts {other}: both are {path}, which would be written over. Give "
+                f"{name} another name."
+            )
+
+
+def check_counts(**counts: int | None) -> None:
+    """Raises ValueError for a count below 1, before a model is loaded."""
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ValueError(f"{name} must be at least 1. Received: {count}. Leave it out for all.")
+
+
 def write_json(path: Path | None, record: dict) -> None:
     import json
 

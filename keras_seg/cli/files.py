@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from keras_seg.cli.answers import DONE, REFUSED, complain, say, write_json
+from keras_seg.cli.answers import (
+    DONE,
+    REFUSED,
+    check_apart,
+    check_counts,
+    complain,
+    say,
+    write_json,
+)
 
 
 def export_verb(
@@ -46,6 +54,8 @@ def export_verb(
             devices without DEPTH_TO_SPACE.
         json_file: file to write the report to; by default FILE.json beside a file in its run.
     """
+    check_apart(file=file, output=output, json_file=json_file)
+    check_counts(limit=limit)
     from keras_seg.export import GateError
     from keras_seg.export.command import export_run
     from keras_seg.training.recipe import RECIPE_NAME
@@ -97,6 +107,7 @@ def convert_verb(
             by default images are expected as the repository normalises them.
         classes: a name for each mask value; numbered by default.
     """
+    check_apart(file=file, output=output)
     from keras_seg.checkpoints.command import convert_file, summary
 
     model = convert_file(

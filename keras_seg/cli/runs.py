@@ -6,7 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_seg.cli.answers import DONE, INTERRUPTED, REFUSED, say
+from keras_seg.cli.answers import (
+    DONE,
+    INTERRUPTED,
+    REFUSED,
+    check_apart,
+    check_counts,
+    say,
+)
 
 if TYPE_CHECKING:
     from keras_seg.training import Recipe
@@ -68,11 +75,14 @@ def report_verb(
         data: folder or built-in data set; by default the data of the run.
         limit: look at this many validation images; all by default.
     """
-    from keras_seg import inference
-    from keras_seg.report.page import write_report
     from keras_seg.training.run_folder import MODEL_NAME, evaluation_data
 
     output = output or run / "report.html"
+    check_apart(run=run, model=run / MODEL_NAME, output=output)
+    check_counts(limit=limit)
+    from keras_seg import inference
+    from keras_seg.report.page import write_report
+
     runner = inference.load(run / MODEL_NAME)
     dataset = evaluation_data(run / MODEL_NAME, data, "val", runner.input_shape[2])
     write_report(run, output, runner, dataset, limit=limit)

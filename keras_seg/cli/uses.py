@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from keras_seg.cli.answers import DONE, REFUSED, complain, say, write_json
+from keras_seg.cli.answers import (
+    DONE,
+    REFUSED,
+    check_apart,
+    check_counts,
+    complain,
+    say,
+    write_json,
+)
 
 
 def evaluate_verb(
@@ -28,6 +36,8 @@ def evaluate_verb(
         limit: use this many images; all by default.
         json_file: file to write the result to.
     """
+    check_apart(file=file, json_file=json_file)
+    check_counts(threads=threads, limit=limit)
     from keras_seg import inference
     from keras_seg.training.run_folder import evaluation_data
 
@@ -73,6 +83,8 @@ def predict_verb(
         frames: at most so many of each video or camera; all by default.
         threads: CPU threads; all by default.
     """
+    check_apart(file=file, output=output)
+    check_counts(frames=frames, threads=threads)
     from keras_seg import inference
     from keras_seg.inference.files import predict_files
     from keras_seg.inference.outputs import Wanted
