@@ -66,7 +66,9 @@ def _check_digest(path: Path) -> None:
     with blob.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != blob.name:
+        blob.unlink()  # the cache would give it again; under this name it is of use to nobody
+        path.unlink(missing_ok=True)
         raise RuntimeError(
-            f"{blob} is damaged: its SHA-256 is {found}, and the hub announced {blob.name}. Delete "
-            "it and start again."
+            f"{blob} was damaged: its SHA-256 is {found}, and the hub announced {blob.name}. It is "
+            "removed; start again to download it."
         )
