@@ -8,8 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 import types
+from pathlib import Path
 
 import pytest
 

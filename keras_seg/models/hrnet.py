@@ -111,7 +111,7 @@ def hrnet_encoder(
         return image, hrnet_branches(x, backbone, resize=resize_grid)
     if not backbone.startswith("hrnet_"):
         known = [name for name in backbones.list_backbones() if name.startswith("hrnet_")]
-        raise ValueError(unknown_name("HRNet", backbone, known))
+        raise ValueError(unknown_name("backbone of HRNet", backbone, known))
     encoder = backbones.build(
         backbone, input_shape, weights=weights, preprocessing=preprocessing, resize=resize_grid
     )

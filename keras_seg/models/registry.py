@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import keras
 
+from keras_seg.models.options import check_options
 from keras_seg.names import unknown_name
 
 
@@ -49,8 +51,14 @@ def register(
     def enter(build):
         if name in _NETWORKS:
             raise ValueError(f"A network called {name!r} is registered already.")
-        _NETWORKS[name] = Network(build, title, paper, size_multiple, tiny, int8_decibels)
-        return build
+
+        @functools.wraps(build)
+        def checked(*arguments, **options):
+            check_options(options)
+            return build(*arguments, **options)
+
+        _NETWORKS[name] = Network(checked, title, paper, size_multiple, tiny, int8_decibels)
+        return checked
 
     return enter
 
