@@ -1,5 +1,6 @@
 """Builders of any shape, class count and option: a mask of the image's size, or a ValueError."""
 
+import functools
 import inspect
 import math
 
@@ -91,12 +92,16 @@ def test_every_option_is_drawn(name):
     assert set(parameters_of(name)) <= drawn
 
 
-def wrong_values():
-    for name in models.list_models():
-        for option in parameters_of(name):
-            for value in WRONG if option != "name" else ():
-                if value not in LEFT_ALONE.get(option, ()):
-                    yield name, option, value
+@functools.cache
+def wrong_values() -> tuple:
+    """Network, option and a value that no network takes."""
+    return tuple(
+        (name, option, value)
+        for name in models.list_models()
+        for option in parameters_of(name)
+        for value in (WRONG if option != "name" else ())
+        if value not in LEFT_ALONE.get(option, ())
+    )
 
 
 @pytest.mark.parametrize("name", models.list_models())

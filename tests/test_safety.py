@@ -146,6 +146,26 @@ class TestNamesAreText:
         console.print(inference.evaluate(Stub(darkness), data).table())
         assert console.file.getvalue().count(self.names[2]) == 2
 
+    def test_what_steers_a_terminal_is_written_out(self, capsys, monkeypatch, tmp_path):
+        """In lines, tables and complaints; styles of our own still reach a terminal."""
+        from keras_seg.cli.answers import complain, say
+
+        monkeypatch.setenv("COLUMNS", "200")
+        steering = "a\x1b[2J\x07\r\x9b1m\u202eb"
+        written = r"a\x1b[2J\x07\r\x9b1m\u202eb"
+        data = ColourBlocks(length=2)
+        data.classes = ClassTable(("background", steering, "other"))
+        say(f"Report: {steering}")
+        say(inference.evaluate(Stub(darkness), data).table())
+        samples = list(Shapes("train", 2))
+        folder = write_folder(tmp_path / "data", samples, classes=data.classes)
+        say(verify_report.to_text(verify.verify_dataset(str(folder))))
+        complain(f"no file {steering}")
+        said = capsys.readouterr()
+        assert written in said.out and written in said.err
+        assert said.out.count(r"\x1b[2J") == 3  # tables leave some of it out
+        assert not set("\x1b\x07\r\x9b\u202e") & set(said.out + said.err)
+
     def test_on_the_page_for_the_browser(self):
         page = ROOT / "keras_seg" / "web" / "page"
         scripts = {p.name: p.read_text() for p in page.glob("*.js")}

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 DONE, REFUSED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
+UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What steers a terminal or turns the direction of writing; names of classes and files hold it."""
+
+
+def visible(text: str) -> str:
+    """The text with what would steer a terminal written out, such as `\\x1b`."""
+    return UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
 def say(what, **options) -> None:
     """Prints text or a table as it is; the options are those of rich's `Console.print`."""
     from rich.console import Console
+    from rich.segment import Segment
+
+    class Visible:
+        """A table, of which only the styles steer the terminal."""
+
+        def __rich_console__(self, console, options):
+            for text, style, control in console.render(what, options):
+                yield Segment(text if control else visible(text), style, control)
 
     # a path may hold what would be markup: runs/a[/b]
-    Console(markup=False, emoji=False).print(what, **options)
+    console = Console(markup=False, emoji=False)
+    console.print(visible(what) if isinstance(what, str) else Visible(), **options)
 
 
 def complain(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{visible(text)}\n")
 
 
 def check_apart(**paths: Path | None) -> None:
