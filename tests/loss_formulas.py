@@ -47,6 +47,10 @@ def squared_error(ids, probabilities, weight, *, class_weights=None):
     return (((p - np.eye(p.shape[-1])[ids]) ** 2).mean(-1) * weight).sum() / len(ids)
 
 
+POWERS_FROM = 1e-7
+"""What is less counts as this where a power is taken, whose slope is infinite at 0."""
+
+
 def tversky(ids, probabilities, weight, *, alpha=0.3, beta=0.7, gamma=1.0, smooth=0.0):
     ids, p, w = flat(ids, probabilities, weight)
     terms = []
@@ -57,7 +61,8 @@ def tversky(ids, probabilities, weight, *, alpha=0.3, beta=0.7, gamma=1.0, smoot
         index = (true_positive + smooth) / (
             true_positive + alpha * false_positive + beta * false_negative + smooth
         )
-        terms.append((1 - index) ** gamma)
+        missing = 1 - index if gamma == 1 else max(1 - index, POWERS_FROM)
+        terms.append(missing**gamma)
     return np.mean(terms) * w.mean()
 
 

@@ -145,7 +145,8 @@ def check_build(name: str, arguments: dict, wrong: str | None):
         scores = model(np.zeros((1, *shape, model.input.shape[-1]), np.float32))
     except ValueError as error:
         # two right values may not go together, and a fixed size may not fit the network
-        named = [*arguments, "The height of the image", "The width of the image"]
+        defaults = {*inspect.signature(models.find(name).build).parameters} - {"name"}
+        named = [*defaults, "The height of the image", "The width of the image"]
         words = named if wrong is None else [wrong]
         assert any(word in str(error) for word in words), f"{type(error).__name__}: {error}"
         return

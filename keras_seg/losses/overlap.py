@@ -201,7 +201,8 @@ class FocalTversky(Tversky):
 
     Args:
         alpha, beta: weight of false positives and of false negatives.
-        gamma: the exponent.
+        gamma: the exponent. What is below 1e-7 counts as 1e-7 there, so that gradients stay
+            finite: a perfect answer has a loss of 5.6e-6 by default.
     """
 
     def __init__(
