@@ -293,9 +293,8 @@ class _Rewriting:
         )
         if not isinstance(layer, keras.layers.Layer):
             return layer(*args, **kwargs)
-        if id(layer) not in self.copies:
-            self.copies[id(layer)] = type(layer).from_config(layer.get_config())
-            self.names.add(layer.name)
+        if id(layer) not in self.copies:  # nested models may use a name each
+            self.copies[id(layer)] = self.renamed(layer)
         outputs = self.copies[id(layer)](*args, **kwargs)
         if layer.weights:
             self.copies[id(layer)].set_weights(layer.get_weights())

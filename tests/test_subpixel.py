@@ -89,6 +89,19 @@ class TestDoubledMaps:
         assert_equal(model, copy)
         assert not kinds(copy) & {*ENLARGING}
 
+    def test_nested_models_may_use_the_same_names(self):
+        image = keras.Input((6, 8, 3), batch_size=1)
+        x = image
+        for _ in range(2):
+            inside = keras.Input((None, None, x.shape[-1]), batch_size=1)
+            y = kl.Conv2D(4, 1, name="first")(inside)
+            y = kl.Conv2D(2, 3, padding="same", name="last")(doubled(y, "half_pixel"))
+            x = keras.Model(inside, y)(x)
+        model = keras.Model(image, x)
+        copy = with_subpixel_convolutions(model)
+        assert_equal(model, copy)
+        assert DepthToSpace in kinds(copy)
+
     def test_a_map_that_others_take_stays_for_them(self):
         image = keras.Input((6, 8, 3), batch_size=1)
         large = doubled(image, "half_pixel")
