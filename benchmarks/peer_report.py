@@ -33,22 +33,24 @@ def markdown(record: dict) -> str:
         ", ".join(f"{package} {number}" for package, number in found.items())
         for found in {str(found): found for found in record["peers"].values()}.values()
     )
+    cases = sorted(record["cases"].items())  # they may have been measured in any order
     parts = [
         f"{machine_line(record)} Beside it in environments of their own: {peers}. All ways of a "
         "case ran in turn, each in a process of its own; ratios are medians over the rounds. "
         "Differences are from PyTorch's scores, as a part of the largest; random weights. "
         "Settings for processors that are shared (passive OpenMP, no spinning), and Keras by XLA, "
         "ran in each network's first case only; a batch of several at the first size only. "
-        "From a photo to classes: bytes in, a byte a pixel out, with what NumPy or PyTorch must do "
-        "before and after. "
+        "Scores of int8: LiteRT files of litert-torch take and give integers, ours floats, which "
+        "they convert themselves. From a photo to classes: bytes in, a byte a pixel out, with what "
+        "NumPy or PyTorch must do before and after. "
         "onnx2tf ran where the files' table names it, on graphs in opset 17.\n",
         "## Best of ours beside the best of peers\n",
         markdown_table(
             ("case", "precision", "ours", "peers", "times as fast"),
-            [row for case, ways in record["cases"].items() for row in _duel(case, ways)],
+            [row for case, ways in cases for row in _duel(case, ways)],
         ),
     ]
-    for case, ways in record["cases"].items():
+    for case, ways in cases:
         parts += [f"## {case}\n", markdown_table(HEADER, [_cells(*item) for item in ways.items()])]
     if record.get("others"):
         parts += [
@@ -114,7 +116,7 @@ def plot(record: dict, path: Path) -> None:
     """One panel a case: median milliseconds, ours and peers' in two colours."""
     from matplotlib.figure import Figure
 
-    cases = record["cases"]
+    cases = dict(sorted(record["cases"].items()))
     columns = min(2, len(cases))
     rows = -(-len(cases) // columns)
     figure = Figure((7 * columns, 4.5 * rows), layout="constrained")
