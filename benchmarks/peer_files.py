@@ -65,11 +65,7 @@ def _tasks(folder: Path, options, size: int, batch: int) -> Iterator[tuple[str, 
     yield name, "smp", "litert", {"size": size, "path": whole(name)}
     details = {"size": size, "path": whole(integers), "source": whole(name)}
     yield integers, "smp", "litert_int8", details
-    for suffix in ("tflite", "onnx"):
-        for number, quantize in (("", None), ("-int8", "int8")):
-            name = f"ours{number}-{size}.{suffix}"
-            details = {"size": size, "path": whole(name), "quantize": quantize}
-            yield name, "our", "exported", details
+    yield from _our_tasks(folder, size, classes=False)
     if batch == 1:
         name, integers = f"onnx2tf-{size}.tflite", f"onnx2tf-int8-{size}.tflite"
         details = {"size": size, "path": whole(name), "source": whole(source)}
@@ -88,11 +84,15 @@ def _class_tasks(folder: Path, size: int) -> Iterator[tuple[str, str, str, dict]
     yield source, "smp", "litert", {"size": size, "path": whole(source), "classes": True}
     details = {"size": size, "path": whole(integers), "source": whole(source)}
     yield integers, "smp", "litert_int8", details
+    yield from _our_tasks(folder, size, classes=True)
+
+
+def _our_tasks(folder: Path, size: int, *, classes: bool) -> Iterator[tuple[str, str, str, dict]]:
     for suffix in ("tflite", "onnx"):
         for number, quantize in (("", None), ("-int8", "int8")):
-            name = f"ours-classes{number}-{size}.{suffix}"
-            details = {"size": size, "path": whole(name), "quantize": quantize}
-            yield name, "our", "exported", details | {"classes": True}
+            name = f"ours{'-classes' * classes}{number}-{size}.{suffix}"
+            details = {"size": size, "path": str(folder / name), "quantize": quantize}
+            yield name, "our", "exported", details | {"classes": classes}
 
 
 def pythons(torch_python: Path, onnx2tf_python: Path | None) -> dict[str, Path]:
