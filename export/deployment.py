@@ -21,6 +21,7 @@ from keras_seg.layers import Preprocessing
 REDUCED = {"float16", "bfloat16", "mixed_float16", "mixed_bfloat16"}
 """Names of the policies that a deployed network leaves behind."""
 ANY_SIZE = 99
+"""Larger than any kernel."""
 
 
 def model_of_file(
@@ -31,9 +32,8 @@ def model_of_file(
     deployed = deployed_model(
         model, input_shape, norms_to_convolutions=request.format == "onnx" or integers
     )
-    if (
-        not request.subpixel or request.quantize == "int16x8"
-    ):  # TFLite has no depth-to-space of 16 bits
+    has_squares = request.quantize != "int16x8"  # TFLite has no depth-to-space of 16 bits
+    if not (request.subpixel and has_squares):
         return deployed
     # ONNX Runtime's transposed convolution is the faster one in float: 0.94 of the time in U-Net++
     transposed = request.format == "tflite" or integers

@@ -84,7 +84,7 @@ def export(
         layout: "nhwc", or for ONNX "nchw": the order of the axes of the image and the scores.
         subpixel: whether nearest up-sampling with the convolution behind it, and transposed
             convolutions, are computed as convolutions of the small map whose channels are pixels:
-            the same numbers in 0.8 to 0.96 of the time. It needs the operator DEPTH_TO_SPACE, which
+            the same numbers in 0.7 to 0.97 of the time. It needs the operator DEPTH_TO_SPACE, which
             some accelerators lack; False leaves the network's own operators. A model of
             `quantization_aware` was trained with or without.
         limit: compare on this many evaluation images; None for all.

@@ -127,7 +127,7 @@ class _Rewriting:
         if border := kernel.shape[0] - 1:
             x = self.new(layers.ZeroPadding2D, f"{layer.name}.border", border)(x)
         bias = np.tile(bias, stride**2)
-        x = self.convolution([(x, kernel)], bias, f"{layer.name}.windows", padding="valid")
+        x = self.convolution([(x, kernel)], bias, layer, "windows", padding="valid")
         x = self.applied(self.functions(layer, followers), x)
         if stride > 1:
             x = self.new(DepthToSpace, f"{layer.name}.squares", stride)(x)
@@ -142,7 +142,7 @@ class _Rewriting:
         return [*([layers.Activation(layer.activation)] if own else []), *behind]
 
     def parts_of(self, step: Step) -> list[Part]:
-        """What such a convolution takes, small maps for enlarged ones; else, or if none is, ()."""
+        """What such a convolution takes, small maps for enlarged ones; else, or if none is, []."""
         layer = step.operation
         fits = (
             type(layer) is layers.Conv2D
@@ -223,9 +223,9 @@ class _Rewriting:
         )
         functions = self.functions(layer, followers)
         if not large:
-            return self.enlarging(small, bias, functions, layer.name)
-        x = self.enlarging(small, None, [], layer.name)
-        beside = self.convolution(large, bias, f"{layer.name}.beside", padding="same")
+            return self.enlarging(small, bias, functions, layer)
+        x = self.enlarging(small, None, [], layer)
+        beside = self.convolution(large, bias, layer, "beside", padding="same")
         x = self.new(layers.Add, f"{layer.name}.sum")([x, beside])
         return self.applied(functions, x)
 
@@ -238,14 +238,15 @@ class _Rewriting:
         config = layer.get_config() | {"name": self.free_name(layer.name)}
         return type(layer).from_config(config)
 
-    def enlarging(self, pieces, bias, functions, name: str) -> keras.KerasTensor:
+    def enlarging(self, pieces, bias, functions, origin: layers.Conv2D) -> keras.KerasTensor:
         """The convolution of the enlarged maps, from the small ones.
 
         Functions of each value come before the squares take their places: there they are part of
         the convolution's operator, behind them one that XNNPACK does not have in int8.
         """
+        name = origin.name
         if pieces[0][1].shape[:2] == (1, 1):
-            x = self.convolution(pieces, bias, f"{name}.small", padding="valid")
+            x = self.convolution(pieces, bias, origin, "small", padding="valid")
             x = self.applied(functions, x)
             x = self.new(layers.Concatenate, f"{name}.four")([x] * 4)
             return self.new(DepthToSpace, f"{name}.squares", 2)(x)
@@ -257,13 +258,14 @@ class _Rewriting:
             border = self.new(layers.ZeroPadding2D, f"{name}.border", width // 2)
             pieces = [(border(x), kernel) for x, kernel in pieces]
         padding = "valid" if between else "same"
-        x = self.convolution(pieces, bias, f"{name}.windows", padding)
+        x = self.convolution(pieces, bias, origin, "windows", padding)
         x = self.applied(functions, x)
         x = self.new(DepthToSpace, f"{name}.squares", 2)(x)
         return self.new(layers.Cropping2D, f"{name}.inside", 1)(x) if between else x
 
-    def convolution(self, pieces, bias: np.ndarray | None, name: str, padding: str):
-        """Of several maps beside each other, each with its weights."""
+    def convolution(self, pieces, bias: np.ndarray | None, origin, part: str, padding: str):
+        """Of several maps beside each other, each with its weights; frozen if `origin` is."""
+        name = f"{origin.name}.{part}"
         kernel = np.concatenate([weights for _, weights in pieces], axis=2)
         maps = [x for x, _ in pieces]
         if len(maps) > 1:
@@ -273,6 +275,7 @@ class _Rewriting:
         layer = self.new(layers.Conv2D, name, filters, size, **words)
         x = layer(maps[0])
         layer.set_weights([kernel] if bias is None else [kernel, bias])
+        layer.trainable = origin.trainable
         return x
 
     def new(self, kind: type, name: str, *words, **options) -> layers.Layer:

@@ -19,9 +19,8 @@ def of_doubled(kernel: np.ndarray) -> np.ndarray:
     """
     size, _, channels, filters = kernel.shape
     reach, width = size // 2, (size + 1) // 2
-    meets = np.zeros(
-        (2, width, size), np.float32
-    )  # row of the square, of the window, of the kernel
+    # row of the square, of the window, of the kernel
+    meets = np.zeros((2, width, size), np.float32)
     for place in range(2):
         row = place if width % 2 else place - 1  # of the large map, where the window's middle is 0
         for i in range(size):

@@ -89,6 +89,11 @@ class TestDoubledMaps:
         assert_equal(model, copy)
         assert not kinds(copy) & {*ENLARGING}
 
+    def test_frozen_convolutions_stay_frozen(self):
+        model = network(kl.UpSampling2D(2), kl.Conv2D(4, 3, padding="same", trainable=False))
+        copy = with_subpixel_convolutions(model)
+        assert copy is not model and not copy.trainable_weights
+
     def test_nested_models_may_use_the_same_names(self):
         image = keras.Input((6, 8, 3), batch_size=1)
         x = image
