@@ -116,7 +116,7 @@ def test_an_error_names_the_one_argument_that_is_wrong(name):
 
 @st.composite
 def builds(draw):
-    """Arguments of `models.build`, of which at most one is wrong."""
+    """Arguments of `models.build`, of which one may be wrong, and others not go together."""
     name = draw(st.sampled_from(models.list_models()))
     side = st.one_of(st.integers(1, 130), st.sampled_from([32, 64, 96, 128]))
     fixed = draw(st.booleans())
@@ -141,19 +141,29 @@ def check_build(name: str, arguments: dict, wrong: str | None):
     keras.backend.clear_session()
     try:
         model = models.build(name, **models.find(name).tiny | arguments)
-        shape = tuple(64 if side is None else side for side in model.input.shape[1:3])
-        scores = model(np.zeros((1, *shape, model.input.shape[-1]), np.float32))
+        images = random_images(model)
+        scores = model(images if len(images) > 1 else images[0])
     except ValueError as error:
         # two right values may not go together, and a fixed size may not fit the network
         defaults = {*inspect.signature(models.find(name).build).parameters} - {"name"}
         named = [*defaults, "The height of the image", "The width of the image"]
-        words = named if wrong is None else [wrong]
-        assert any(word in str(error) for word in words), f"{type(error).__name__}: {error}"
+        assert any(word in str(error) for word in named), f"{type(error).__name__}: {error}"
         return
     assert wrong is None, f"{wrong}={arguments[wrong]!r} is taken"
     scores = scores["logits"] if isinstance(scores, dict) else scores
-    assert scores.shape == (1, *shape, arguments["num_classes"])
+    if arguments.get("upsample_logits", True):
+        assert scores.shape == (*images[0].shape[:3], arguments["num_classes"])
+    assert scores.shape[-1] == arguments["num_classes"]
     assert np.isfinite(scores).all()
+
+
+def random_images(model: keras.Model) -> list[np.ndarray]:
+    """One for each input: GridNet may take a map for each row. Free sizes are 64 and its halves."""
+    random, images = np.random.default_rng(0), []
+    for number, tensor in enumerate(model.inputs):
+        size = [64 >> number if side is None else side for side in tensor.shape[1:3]]
+        images.append(random.uniform(0, 255, (1, *size, tensor.shape[-1])).astype(np.float32))
+    return images
 
 
 @pytest.mark.slow

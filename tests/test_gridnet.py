@@ -56,6 +56,18 @@ class TestGrid:
             )
 
     @pytest.mark.parametrize(
+        ("shape", "options"),
+        [
+            ((17, 24, 4), {}),
+            ([(16, 24, 4), (16, 24, 6)], {}),
+            ([(34, 50, 4), (17, 24, 6)], BILINEAR),
+        ],
+    )
+    def test_rows_of_sizes_that_are_no_halves_are_refused(self, shape, options):
+        with pytest.raises(ValueError, match="input_shape to halve"):
+            models.gridnet(shape, 2, features=(4, 6), columns=2, stem="rows", **options)
+
+    @pytest.mark.parametrize(
         "wrong",
         [
             {"columns": 5},

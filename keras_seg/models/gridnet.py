@@ -4,6 +4,7 @@ Semantic Segmentation, BMVC 2017, arXiv:1707.07958."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import keras
 from keras import layers
@@ -88,7 +89,7 @@ def gridnet(
     style = Style(norm, nonlinearity, use_bias, upsampling)
 
     if stem == "rows":
-        image, streams = row_inputs(input_shape, features)
+        image, streams = row_inputs(input_shape, features, upsampling)
     else:
         multiple = 2 ** (len(features) - 1) if upsampling == "transposed" else 1
         image, x = blocks.image_input(
@@ -124,7 +125,7 @@ def grid(streams, features, columns: int, style: Style, dropout: float):
     return streams
 
 
-def row_inputs(input_shape, features):
+def row_inputs(input_shape, features, upsampling: str):
     """([input of each row], [tensor of each row]): rows without a shape of their own are halves."""
     if all(isinstance(size, int) or size is None for size in input_shape):
         height, width, _ = blocks.check_input_shape(input_shape)
@@ -139,6 +140,14 @@ def row_inputs(input_shape, features):
             "stem='rows' needs a feature map with the channels of each row. Received: input_shape="
             f"{shapes} for features={features}."
         )
+    for above, below in pairwise(shapes):
+        for size, half in zip(above[:2], below[:2], strict=True):
+            odd = size and size % 2 and upsampling == "transposed"
+            if size and half and (odd or half != -(-size // 2)):
+                raise ValueError(
+                    "stem='rows' needs input_shape to halve height and width from row to row, "
+                    f"without a remainder if upsampling='transposed'. Received: {shapes}."
+                )
     inputs = [keras.Input(shape, name=f"row{row}") for row, shape in enumerate(shapes)]
     return inputs, list(inputs)
 
