@@ -7,11 +7,11 @@ from keras import layers
 from keras_seg.layers import (
     CropOrPad,
     DepthToSpace,
-    EdgePadding2D,
     FakeQuantize,
     LayerScale,
     MaxPoolingWithIndices2D,
     MaxUnpooling2D,
+    PaddedMaxPooling2D,
     ParityPlanes,
     Preprocessing,
     Resize,
@@ -38,9 +38,9 @@ SAME_RANGE = (
     layers.ZeroPadding2D,
     CropOrPad,
     DepthToSpace,
-    EdgePadding2D,
     MaxPoolingWithIndices2D,
     MaxUnpooling2D,
+    PaddedMaxPooling2D,
     Resize,
 )
 """Layers whose output has the integers of their inputs, or means of them."""

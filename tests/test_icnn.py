@@ -6,7 +6,7 @@ import pytest
 
 from keras_seg import models
 from keras_seg.data import ClassTable
-from keras_seg.layers import CutWindow, EdgePadding2D, ParityPlanes, PartWindows, PasteWindow
+from keras_seg.layers import CutWindow, PaddedMaxPooling2D, ParityPlanes, PartWindows, PasteWindow
 from keras_seg.models.face_parser import HELEN_LABELS, HELEN_PARTS, FacePart
 from tests.conftest import Shapes
 
@@ -58,14 +58,23 @@ class TestForms:
 
 
 class TestLayers:
-    @pytest.mark.parametrize("size", [(6, 8), (5, 7)])
-    def test_edge_padding_pools_as_minus_infinity_would(self, size):
+    @pytest.mark.parametrize("stride", [1, 2])
+    @pytest.mark.parametrize("size", [(6, 8), (5, 7), (5, 8), (1, 2)])
+    def test_padding_of_pooling_is_minus_infinity(self, size, stride):
         x = -RNG.uniform(1, 2, (1, *size, 2)).astype("float32")
         padded = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], constant_values=-np.inf)
-        rows, columns = (range(0, s, 2) for s in size)
+        rows, columns = (range(0, s, stride) for s in size)
         expected = [[padded[:, i : i + 3, j : j + 3].max((1, 2)) for j in columns] for i in rows]
-        found = keras.layers.MaxPooling2D(3, 2)(EdgePadding2D()(x))
-        np.testing.assert_array_equal(found, np.array(expected).transpose(2, 0, 1, 3))
+        expected = np.array(expected).transpose(2, 0, 1, 3)
+        for shape in ((*size, 2), (None, None, 2)):
+            image = keras.Input(shape)
+            model = keras.Model(image, PaddedMaxPooling2D(stride)(image))
+            assert model.compute_output_shape(x.shape) == expected.shape
+            np.testing.assert_array_equal(model(x), expected)
+
+    def test_pooling_of_another_stride_is_refused(self):
+        with pytest.raises(ValueError, match="stride must be 1 or 2. Received: 3"):
+            PaddedMaxPooling2D(3)
 
     def test_parity_planes_are_column_then_row(self):
         planes = ParityPlanes()(np.zeros((2, 3, 4, 1), "float32"))

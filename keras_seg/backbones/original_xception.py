@@ -10,7 +10,7 @@ from keras import layers
 
 from keras_seg import blocks
 from keras_seg.blocks import BATCH_NORM_EPSILON
-from keras_seg.layers import EdgePadding2D
+from keras_seg.layers import PaddedMaxPooling2D
 
 BLOCKS = (
     # (channels of its separable convolutions, whether the block strides)
@@ -114,9 +114,7 @@ def _block(x, widths, *, starts_with_relu, pooled, stride, dilation, epsilon, na
         )
         place += 2
     if pooled:
-        # as a padding with minus infinity: the maps before have negative values
-        x = EdgePadding2D(name=f"{name}.rep.{place}.pad")(x)
-        x = layers.MaxPooling2D(3, stride, name=f"{name}.rep.{place}")(x)
+        x = PaddedMaxPooling2D(stride, name=f"{name}.rep.{place}")(x)
     return layers.Add(name=f"{name}.add")([x, shortcut])
 
 

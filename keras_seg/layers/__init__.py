@@ -5,12 +5,12 @@ from keras_seg.layers.batch_normalization import BatchNormalization
 from keras_seg.layers.channel_normalization import ChannelNormalization
 from keras_seg.layers.crop_or_pad import CropOrPad
 from keras_seg.layers.depth_to_space import DepthToSpace
-from keras_seg.layers.edge_padding import EdgePadding2D
 from keras_seg.layers.fake_quantize import FakeQuantize
 from keras_seg.layers.layer_scale import LayerScale
 from keras_seg.layers.local_response_normalization import LocalResponseNormalization
 from keras_seg.layers.monte_carlo_dropout import MonteCarloDropout
 from keras_seg.layers.object_attention import ObjectAttention, ObjectRegions
+from keras_seg.layers.padded_max_pooling import PaddedMaxPooling2D
 from keras_seg.layers.parity_planes import ParityPlanes
 from keras_seg.layers.part_windows import PartWindows
 from keras_seg.layers.pooling_indices import MaxPoolingWithIndices2D, MaxUnpooling2D
@@ -34,7 +34,6 @@ __all__ = [
     "CropOrPad",
     "CutWindow",
     "DepthToSpace",
-    "EdgePadding2D",
     "FakeQuantize",
     "LayerScale",
     "LocalResponseNormalization",
@@ -43,6 +42,7 @@ __all__ = [
     "MonteCarloDropout",
     "ObjectAttention",
     "ObjectRegions",
+    "PaddedMaxPooling2D",
     "ParityPlanes",
     "PartWindows",
     "PasteWindow",

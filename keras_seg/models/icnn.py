@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from keras_seg import blocks
-from keras_seg.layers import EdgePadding2D, ParityPlanes, Resize, ScaleBreak
+from keras_seg.layers import PaddedMaxPooling2D, ParityPlanes, Resize, ScaleBreak
 from keras_seg.models.registry import register
 
 WIDTHS = (8, 16, 24, 32)
@@ -141,8 +141,7 @@ def stn_form(rows, widths, interlinks: int, num_classes: int):
 
 def down(x, *, name: str):
     """3x3 max pooling of stride 2, padded on all sides: (B, H, W, C) → (B, ceil(H/2), ...)."""
-    x = EdgePadding2D(name=f"{name}.pad")(x)
-    x = layers.MaxPooling2D(3, strides=2, name=name)(x)
+    x = PaddedMaxPooling2D(name=name)(x)
     return ScaleBreak(name=f"{name}.scale")(x)
 
 
