@@ -23,7 +23,7 @@ from tensorflow.lite.python.convert import mlir_quantize
 
 from keras_seg.export.metadata import read_model, write_model
 from keras_seg.export.request import Request
-from keras_seg.export.tflite import calibrated_content, layer_of
+from keras_seg.export.tflite import calibrated_content, layer_of, types_of_ends
 from keras_seg.export.tflite_graph import Graph, Operator, read_graphs
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
@@ -61,14 +61,11 @@ class Calibrated:
         for i, operator in enumerate(graph.operators):
             if touches_floats(graph, operator):
                 layers[_layer(graph, operator, model)].add(i)
-        integers = request.input == "uint8"
-        scores = integers and request.puts_out != "argmax"
         return cls(
             content,
             graph,
             {name: frozenset(operators) for name, operators in layers.items()},
-            tf.uint8 if integers else tf.float32,
-            tf.uint8 if scores else tf.float32,
+            *types_of_ends(request),
         )
 
     def quantized(self, kept: frozenset[int]) -> bytes:

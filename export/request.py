@@ -22,8 +22,10 @@ QUANTIZATIONS = {
 CALIBRATED = ("int8", "int16x8", "mixed")
 """Quantizations that need the range of every tensor, measured on real images."""
 FORMATS = tuple(QUANTIZATIONS)
-INPUTS = ("float32", "uint8")
-"""Type of the image that the file takes. Values are pixels in 0..255 either way."""
+INPUTS = ("float32", "uint8", "int8")
+"""Type of the image that the file takes. Values are pixels in 0..255; as int8, pixel - 128."""
+INT8_INPUT = ("int8", "mixed")
+"""Quantizations of TFLite whose files can take it: their first map is integers."""
 HEADS = {
     "logits": "logits",
     "probabilities": "probabilities",
@@ -95,6 +97,12 @@ class Request:
                 f"{layout!r}. Leave layout out, or write an .onnx file."
             )
         _check_name("input", input, INPUTS)
+        if input == "int8" and (format != "tflite" or quantize not in INT8_INPUT):
+            raise ValueError(
+                "input='int8' is for .tflite files of quantize='int8' or 'mixed'. Received: "
+                f"quantize={quantize!r} for a {format} file. Take input='uint8', which every file "
+                "has, or one of these."
+            )
         _check_name("head", head, tuple(HEADS))
         check_sizing(sizing)
         if trained_ranges:

@@ -33,8 +33,8 @@ def to_tflite(
     Args:
         images: (H, W, C) uint8 calibration images, used for integer files only.
 
-    int8 files with input "uint8" take and give integers only: scores come out as uint8 with a
-    scale. With input "float32" they convert at both ends themselves, and so do int16x8 files
+    int8 files with input "uint8" or "int8" take and give such integers only: scores come out with
+    a scale. With input "float32" they convert at both ends themselves, and so do int16x8 files
     always, because 16 bits have no uint8 image and no argmax.
 
     Raises: ExportError that names the operators which TFLite does not have.
@@ -95,10 +95,13 @@ def _configure(converter, request: Request, images: Sequence[np.ndarray]):
     elif request.quantize == "int8":
         if images:  # else the converter finds trained ranges in the graph
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        if request.input == "uint8":
-            converter.inference_input_type = tf.uint8
-            if request.puts_out != "argmax":  # class maps are uint8 in the graph already
-                converter.inference_output_type = tf.uint8
+        converter.inference_input_type, converter.inference_output_type = types_of_ends(request)
+
+
+def types_of_ends(request: Request) -> tuple[tf.DType, tf.DType]:
+    """Types of image and scores of an int8 file; class maps are uint8 in the graph already."""
+    image = tf.as_dtype(request.input)
+    return image, tf.float32 if request.puts_out == "argmax" else image
 
 
 def _explained(

@@ -220,15 +220,25 @@ class TestWhatFilesAreMadeOf:
         report = room.export(model, tmp_path / "m.tflite", input_shape=SHAPE)
         assert report.audit.operators["TRANSPOSE_CONV"] == 1
 
+    @pytest.mark.parametrize(("input", "zero"), [("uint8", 0), ("int8", -128)])
     @pytest.mark.parametrize("head", ["logits", "probabilities", "argmax"])
-    def test_int8_is_integer_throughout(self, make, head):
+    def test_int8_is_integer_throughout(self, make, head, input, zero):
         # in steps of 1/256, probabilities tie where an image is resized
-        report = make(".tflite", quantize="int8", input="uint8", head=head, max_drop=5.0)
+        report = make(".tflite", quantize="int8", input=input, head=head, max_drop=5.0)
         assert set(report.audit.tensors) <= INTEGERS
         assert report.audit.islands == report.audit.problems == ()
         image, output = inference.load(report.path)._details()
-        assert (image["dtype"], image["quantization"]) == (np.uint8, (1.0, 0))
-        assert output["dtype"] == np.uint8
+        assert (image["dtype"], image["quantization"]) == (np.dtype(input), (1.0, zero))
+        assert output["dtype"] == (np.uint8 if head == "argmax" else np.dtype(input))
+
+    def test_an_int8_image_is_converted_nowhere(self, make, image):
+        found = {}
+        for input in ("int8", "float32"):
+            report = make(".tflite", quantize="int8", input=input)
+            found[input] = inference.load(report.path).run(image)
+            converted = {"QUANTIZE", "DEQUANTIZE"} & {*report.audit.operators}
+            assert bool(converted) == (input == "float32")
+        np.testing.assert_array_equal(found["int8"], found["float32"])
 
     def test_int8_converts_at_both_ends_for_a_float_image(self, make):
         audit = make(".tflite", quantize="int8").audit
@@ -461,6 +471,8 @@ class TestErrors:
             ({"path": "m.onnx", "layout": "nchv"}, "Unknown layout 'nchv'. Did you mean 'nchw'"),
             ({"layout": "nchw"}, r"tflite files hold images as \(height, width, channels\)"),
             ({"quantize": "int8"}, "needs real images"),
+            ({"input": "int8"}, "quantize=None for a tflite file. Take input='uint8'"),
+            ({"path": "m.onnx", "quantize": "int8", "input": "int8"}, "'int8' for a onnx file"),
             ({"head": "logit"}, "Unknown head 'logit'. Did you mean 'logits'"),
             ({"input": "uint16"}, "Unknown input 'uint16'. Did you mean 'uint8'"),
             ({"sizing": "crop"}, "sizing must be one of"),

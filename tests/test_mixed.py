@@ -113,6 +113,13 @@ class TestSearch:
         assert all(step.loss > 5 for step in steps if step.layers < final)
         assert searched.mixed.loss == pytest.approx(searched.gate.drop)
 
+    def test_image_and_scores_may_be_int8(self, uneven, tmp_path):
+        model, data = uneven
+        path = tmp_path / "m.tflite"
+        exported(model, path, data, input="int8", max_drop=100)
+        image, output = inference.load(path)._details()
+        assert (image["dtype"], output["dtype"]) == (np.int8, np.int8)
+
     def test_image_and_classes_stay_uint8(self, searched, uneven):
         image, output = inference.load(searched.path)._details()
         assert (image["dtype"], output["dtype"]) == (np.uint8, np.uint8)

@@ -243,13 +243,14 @@ class TestExport:
         assert report.gate.agreement > 0.995
         assert inference.load(path).card.quantize == "int8"
 
-    def test_pixels_are_the_input_as_they_are(self, aware, saved, tmp_path):
+    @pytest.mark.parametrize(("input", "zero"), [("uint8", 0), ("int8", -128)])
+    def test_pixels_are_the_input_as_they_are(self, aware, saved, tmp_path, input, zero):
         path = tmp_path / "m.tflite"
-        room.export(saved, path, quantize="int8", input="uint8", input_shape=SHAPE)
+        room.export(saved, path, quantize="int8", input=input, input_shape=SHAPE)
         check_scales(aware, path)
         (image,) = Interpreter(str(path)).get_input_details()
-        assert image["dtype"] == np.uint8
-        assert image["quantization"] == (1.0, 0)
+        assert image["dtype"] == np.dtype(input)
+        assert image["quantization"] == (1.0, zero)
 
     def test_connected_tensors_have_one_range(self, aware):
         """A concatenation and the only one of its inputs that nothing else takes."""

@@ -123,14 +123,10 @@ def litert():
     model.allocate_tensors()
     entry, exit_ = model.get_input_details()[0], model.get_output_details()[0]
     if words["classes"]:
-        photo, kind = photos(), np.dtype(entry["dtype"])
-        if kind == np.int8:
-            scale, zero = entry["quantization"]
-            steps = np.clip(np.round(np.arange(256) / scale) + zero, -128, 127).astype(np.int8)
+        photo, entered = photos(), _entering(entry)
 
         def classes():
-            image = steps[photo] if kind == np.int8 else photo.astype(kind, copy=False)
-            model.set_tensor(entry["index"], image)
+            model.set_tensor(entry["index"], entered(photo))
             model.invoke()
             return as_classes(model.get_tensor(exit_["index"]), -1)
 
@@ -156,6 +152,17 @@ def litert():
         return scores
 
     return imported, run, to_numpy
+
+
+def _entering(entry):
+    """Photo → what a file of LiteRT takes, in the quickest way that NumPy has."""
+    kind, (scale, zero) = np.dtype(entry["dtype"]), entry["quantization"]
+    if kind != np.int8:
+        return lambda photo: photo.astype(kind, copy=False)
+    if (scale, zero) == (1, -128):
+        return lambda photo: (photo ^ np.uint8(128)).view(np.int8)
+    steps = np.clip(np.round(np.arange(256) / scale) + zero, -128, 127).astype(np.int8)
+    return steps.take
 
 
 def keras():

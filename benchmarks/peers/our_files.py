@@ -28,13 +28,16 @@ def exported(size, path, quantize, classes=False):
     clipped_ranges.ACCEPTED = 100.0
     start = time.perf_counter()
     calibration = BuiltinDataset("streets", size=(size, size), length=words["calibration"])
+    integers = quantize == "int8" and Path(path).suffix == ".tflite"
+    ends = "int8" if integers else "uint8" if classes else "float32"
     export(
         folder / "model.keras",
         path,
         quantize=quantize,
         calibration=calibration,
         input_shape=(size, size, 3),
-        **({"input": "uint8", "head": "argmax"} if classes else {}),
+        input=ends,
+        head="argmax" if classes else "logits",
     )
     return facts(start, path)
 

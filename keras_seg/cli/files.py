@@ -22,7 +22,7 @@ def export_verb(
     format: Literal["tflite", "onnx"] | None = None,
     quantize: Literal["none", "fp16", "dynamic", "int8", "int16x8", "mixed"] = "none",
     input_shape: list[int] | None = None,
-    input: Literal["float32", "uint8"] = "float32",
+    input: Literal["float32", "uint8", "int8"] = "float32",
     head: Literal["logits", "probabilities", "argmax", "fused_argmax"] = "logits",
     data: str | None = None,
     max_drop: float = 1.0,
@@ -40,7 +40,8 @@ def export_verb(
         format: tflite or onnx; by default from the suffix of output, else tflite.
         quantize: weights and arithmetic of the file; mixed keeps in float what int8 hurts most.
         input_shape: height and width in pixels; by default what the run was trained with.
-        input: type of the image that the file takes; uint8 takes camera pixels.
+        input: type of the image that the file takes; uint8 takes camera pixels, int8 the same less
+            128, for int8 and mixed files.
         head: what the file puts out; argmax is a uint8 class map, fused_argmax one that is decided
             at the resolution of the network's head and repeated: faster, with coarser borders.
         data: calibrates (training split) and evaluates (validation split); by default the data of
