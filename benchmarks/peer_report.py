@@ -40,8 +40,8 @@ def markdown(record: dict) -> str:
         "Differences are from PyTorch's scores, as a part of the largest; random weights. "
         "Settings for processors that are shared (passive OpenMP, no spinning), and Keras by XLA, "
         "ran in each network's first case only; a batch of several at the first size only. "
-        "Scores of int8: LiteRT files take and give integers. From a photo to classes: bytes in, a byte a pixel out, with what "
-        "NumPy or PyTorch must do before and after. "
+        "Scores of int8: LiteRT files take and give integers. From a photo to classes: bytes in, a "
+        "byte a pixel out, with what NumPy or PyTorch must do before and after. "
         "onnx2tf ran where the files' table names it, on graphs in opset 17.\n",
         "## Best of ours beside the best of peers\n",
         markdown_table(
