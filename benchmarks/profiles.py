@@ -68,6 +68,7 @@ def main() -> None:
                 continue
             found[part] = _asked(name, part, options)
             common.keep(path, record)
+    record["networks"] = dict(sorted(record["networks"].items()))
     common.write(path, record, markdown(record))
     plot(record, path.with_suffix(".png"))
     if late:

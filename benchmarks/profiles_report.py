@@ -86,10 +86,13 @@ def _file_cells(name: str, file: str, facts: dict) -> tuple:
         return (name, file, facts["refused"].replace("|", "/").replace("\n", " "), *[""] * 6)
     counts = facts["operators"]
     left = ", ".join(f"{kind} {count}" for kind, count in facts["undelegated"].items())
+    if problems := facts["problems"]:
+        others = f", and {len(problems) - 1} more such" if problems[1:] else ""
+        left = f"`export` refuses it: {problems[0]}{others}"
     return (
         *(name, file, f"{facts['median_ms']:.1f} / {facts['p90_ms']:.1f}", sum(counts.values())),
         facts["partitions"] or "",
-        left if not facts["problems"] else f"`export` refuses it: {'; '.join(facts['problems'])}",
+        left,
         ", ".join(f"{kind} {counts[kind]}" for kind in MOVING if kind in counts),
         f"{facts['size_bytes'] / 1e6:.2f}",
         facts["export_s"],
