@@ -79,12 +79,16 @@ def float32_model(model: keras.Model) -> keras.Model:
 
 
 def deployed_function(
-    model: keras.Model, input_dtype: str, head: str, from_logits: bool = True
+    model: keras.Model,
+    input_dtype: str,
+    head: str,
+    from_logits: bool = True,
+    class_dtype: str = "uint8",
 ) -> tuple[tf.types.experimental.GenericFunction, tf.TensorSpec]:
     """The function to convert and the TensorSpec of its image.
 
     Shapes: (1, H, W, C) pixels in 0..255 → {name: output}: "logits" or "probabilities"
-    (1, H, W, num_classes) float32, or "classes" (1, H, W) uint8.
+    (1, H, W, num_classes) float32, or "classes" (1, H, W) in `class_dtype`.
 
     Args:
         from_logits: False for a network that ends in probabilities.
@@ -97,19 +101,19 @@ def deployed_function(
     @tf.function
     def deploy(image):
         scores = first_output(model(tf.cast(image, tf.float32), training=False))
-        output = _with_head(scores, "argmax" if grid else head, from_logits)
+        output = _with_head(scores, "argmax" if grid else head, from_logits, class_dtype)
         return {HEADS[head]: repeated(output, shape[1:3], grid) if grid else output}
 
     return deploy, tf.TensorSpec(shape, input_dtype, name="image")
 
 
-def _with_head(scores: tf.Tensor, head: str, from_logits: bool) -> tf.Tensor:
+def _with_head(scores: tf.Tensor, head: str, from_logits: bool, class_dtype: str) -> tf.Tensor:
     binary = scores.shape[-1] == 1
     if head == "argmax" and binary:
-        return tf.cast(scores[..., 0] > (0.0 if from_logits else 0.5), tf.uint8)
+        return tf.cast(scores[..., 0] > (0.0 if from_logits else 0.5), class_dtype)
     if head == "argmax":
         # int32 first: half the memory of int64, and TFLite has no argmax to uint8
-        return tf.cast(tf.argmax(scores, -1, output_type=tf.int32), tf.uint8)
+        return tf.cast(tf.argmax(scores, -1, output_type=tf.int32), class_dtype)
     if head == "probabilities" and from_logits:
         return tf.sigmoid(scores) if binary else tf.nn.softmax(scores)
     return scores

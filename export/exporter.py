@@ -73,7 +73,8 @@ def export(
             its training images were resized to.
         input: "float32" or "uint8", the type of the image. Values are pixels in 0..255 either way.
             "int8", for TFLite "int8" and "mixed", is pixel - 128: what such a file computes with,
-            so that nothing is converted at its ends, and scores come out as int8 with a scale.
+            so that nothing is converted at its ends; scores come out as int8 with a scale, classes
+            as int8, too. TFLite Micro needs it for class maps.
         head: "logits", "probabilities", "argmax" (uint8 classes), or "fused_argmax": uint8 classes,
             decided at the resolution of the network's head and repeated to the image's. That saves
             resizing scores, and gives up the smooth borders which resized scores draw between

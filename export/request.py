@@ -35,8 +35,8 @@ HEADS = {
 """What the file puts out, and the name of that output."""
 LAYOUTS = {"tflite": ("nhwc",), "onnx": ("nhwc", "nchw")}
 """Orders of the axes of the image and the scores that each format can have."""
-MAX_CLASSES = 255
-"""A uint8 class map holds 0..254, since 255 means "unknown" in masks."""
+MAX_CLASSES = {"uint8": 255, "int8": 128}
+"""How many classes a class map holds by its type; 255 means "unknown" in masks."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,11 @@ class Request:
     def puts_out(self) -> str:
         """Head of the file as whoever runs it sees it: "argmax" for class maps of either kind."""
         return "argmax" if HEADS[self.head] == "classes" else self.head
+
+    @property
+    def class_type(self) -> str:
+        """Type of a class map: TFLite Micro, which int8 images are for, has no cast to uint8."""
+        return "int8" if self.input == "int8" else "uint8"
 
     @classmethod
     def checked(
@@ -159,12 +164,13 @@ def resolve_shape(
     return shape
 
 
-def check_head(head: str, card: ModelCard, num_classes: int):
+def check_head(request: Request, card: ModelCard, num_classes: int):
     """Raises ValueError for a head that the model cannot have."""
-    if HEADS[head] == "classes" and num_classes > MAX_CLASSES:
+    head, most = request.head, MAX_CLASSES[request.class_type]
+    if HEADS[head] == "classes" and num_classes > most:
         raise ValueError(
-            f"head={head!r} writes classes as uint8, for at most {MAX_CLASSES} of them. "
-            f"Received: {num_classes} classes. Use head='logits'."
+            f"head={head!r} with input={request.input!r} writes classes as {request.class_type}, "
+            f"for at most {most} of them. Received: {num_classes} classes. Use head='logits'."
         )
     if card.head == "argmax" or (card.head == "probabilities" and head == "logits"):
         raise ExportError(

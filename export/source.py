@@ -45,7 +45,7 @@ class Source:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         own_shape, channels = model_shapes(model)
         card = card or ModelCard(ClassTable.numbered(count_classes(channels)))
-        check_head(request.head, card, count_classes(channels))
+        check_head(request, card, count_classes(channels))
         shape = resolve_shape(own_shape, input_shape, card)
         exact = float32_model(model)
         return cls(

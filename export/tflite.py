@@ -53,7 +53,9 @@ def _converted(model, request, images, from_logits, only_calibrate=False) -> byt
     trained_ranges = is_quantization_aware(model)
     if trained_ranges:
         settle(model)
-    function, spec = deployed_function(model, converter_input(request), request.head, from_logits)
+    function, spec = deployed_function(
+        model, converter_input(request), request.head, from_logits, request.class_type
+    )
     if trained_ranges:
         function = with_rounded_head(function, request.head)
     concrete = function.get_concrete_function(spec)
@@ -99,7 +101,7 @@ def _configure(converter, request: Request, images: Sequence[np.ndarray]):
 
 
 def types_of_ends(request: Request) -> tuple[tf.DType, tf.DType]:
-    """Types of image and scores of an int8 file; class maps are uint8 in the graph already."""
+    """Types of image and scores of an int8 file; class maps are integers in the graph already."""
     image = tf.as_dtype(request.input)
     return image, tf.float32 if request.puts_out == "argmax" else image
 

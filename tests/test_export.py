@@ -229,7 +229,19 @@ class TestWhatFilesAreMadeOf:
         assert report.audit.islands == report.audit.problems == ()
         image, output = inference.load(report.path)._details()
         assert (image["dtype"], image["quantization"]) == (np.dtype(input), (1.0, zero))
-        assert output["dtype"] == (np.uint8 if head == "argmax" else np.dtype(input))
+        assert output["dtype"] == np.dtype(input)
+
+    @pytest.mark.parametrize("head", ["logits", "argmax", "fused_argmax"])
+    def test_int8_class_maps_run_on_tflite_micro(self, make, image, head):
+        runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime")
+        report = make(".tflite", quantize="int8", input="int8", head=head, max_drop=100.0)
+        micro = runtime.Interpreter.from_file(str(report.path), arena_size=4 << 20)
+        micro.set_input((image[None] ^ np.uint8(128)).view(np.int8), 0)
+        micro.invoke()
+        (found,) = micro.get_output(0)
+        assert found.dtype == np.int8
+        expected = class_map(inference.load(report.path).run(image), "logits")
+        assert (class_map(found, "logits") == expected).mean() > 0.99
 
     def test_an_int8_image_is_converted_nowhere(self, make, image):
         found = {}
@@ -498,12 +510,15 @@ class TestErrors:
             (tmp_path / "m.tflite").mkdir()
             room.export(model, tmp_path / "m.tflite", input_shape=SHAPE)
 
-    def test_class_map_of_too_many_classes(self, tmp_path):
+    @pytest.mark.parametrize(("input", "most"), [("float32", 255), ("uint8", 255), ("int8", 128)])
+    def test_class_map_of_too_many_classes(self, data, tmp_path, input, most):
         image = keras.Input((8, 8, 3))
-        model = keras.Model(image, keras.layers.Conv2D(256, 1)(image))
-        card = ModelCard(ClassTable.numbered(255))
-        with pytest.raises(ValueError, match=r"at most 255 of them\. Received: 256 classes"):
-            room.export(model, tmp_path / "m.tflite", head="argmax", card=card)
+        model = keras.Model(image, keras.layers.Conv2D(most + 1, 1)(image))
+        words = {"input": input, "head": "argmax", "quantize": "int8", "calibration": data}
+        with pytest.raises(ValueError, match=rf"at most {most} of them\. Received: {most + 1} cl"):
+            room.export(
+                model, tmp_path / "m.tflite", card=ModelCard(ClassTable.numbered(most)), **words
+            )
 
     def test_operator_that_tflite_does_not_have_is_named(self, tmp_path):
         image = keras.Input((8, 8, 3))

@@ -69,7 +69,9 @@ class TFLiteRunner(Runner):
         self._interpreter.set_tensor(image["index"], quantized(images, image))
         self._interpreter.invoke()
         result = self._interpreter.get_tensor(output["index"])
-        return result if self.card.head == "argmax" else _dequantized(result, output)
+        if self.card.head == "argmax":
+            return result.view(np.uint8)  # int8 class maps hold 0..127
+        return _dequantized(result, output)
 
     def _details(self) -> tuple[dict, dict]:
         interpreter = self._interpreter
