@@ -15,6 +15,8 @@ from keras_seg.export.mixed_report import MixedPrecision
 from keras_seg.inference.tables import megabytes, percent
 
 UNMEASURED = "accuracy unmeasured: no evaluation images were given"
+PRODUCT = "BATCH_MATMUL"
+"""The operator of attention: XNNPACK takes it in float, LiteRT's own kernel in int8."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,16 @@ class ExportReport:
     card: ModelCard
     mixed: MixedPrecision | None = None
     clipped: ClippedRanges | None = None
+
+    @property
+    def advice(self) -> str | None:
+        """What would make the file faster, if anything is known."""
+        if self.quantize == "int8" and PRODUCT in self.audit.undelegated:
+            return (
+                f"attention ({PRODUCT}) is several times slower in int8 than in float on CPUs; "
+                "quantize='mixed' leaves it in float"
+            )
+        return None
 
     def to_dict(self) -> dict:
         """Everything as plain values for JSON."""
@@ -96,6 +108,8 @@ class ExportReport:
             table.add_row(
                 "XNNPACK parts", f"{self.audit.partitions}; not in them: {left or 'nothing'}"
             )
+        if self.advice:
+            table.add_row("faster", self.advice)
         table.add_row("accuracy", self.accuracy)
         table.add_row("took", f"{self.seconds:.1f} s")
         return table

@@ -142,6 +142,16 @@ def test_openvino_names_the_same_classes(exported, name):
         assert agreement >= (0.95 if "int8" in name else 0.999)
 
 
+def test_int8_attention_is_told_to_be_slow(exported):
+    keras_runner, reports, *_ = exported
+    if "int8.tflite" not in reports:
+        pytest.skip("this network has no int8 file")
+    report = reports["int8.tflite"]
+    attentive = keras_runner.model.name in ("danet", "ocrnet")
+    assert ("quantize='mixed'" in (report.advice or "")) == attentive
+    assert reports["float.tflite"].advice is None
+
+
 def with_first_versions(path, operator):
     """A file whose operators of that kind say to be the first version of it.
 
