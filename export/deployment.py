@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_seg.export.dead_taps import without_dead_taps
 from keras_seg.export.errors import ExportError
 from keras_seg.export.folding import scale_and_offset
 from keras_seg.export.fused_argmax import coarse_scores, repeated
@@ -29,8 +30,10 @@ def model_of_file(
 ) -> keras.Model:
     """A network for the device, see `deployed_model`, as what runs such a file is fastest at it."""
     integers = request.quantize in CALIBRATED
-    deployed = deployed_model(
-        model, input_shape, norms_to_convolutions=request.format == "onnx" or integers
+    deployed = without_dead_taps(
+        deployed_model(
+            model, input_shape, norms_to_convolutions=request.format == "onnx" or integers
+        )
     )
     has_squares = request.quantize != "int16x8"  # TFLite has no depth-to-space of 16 bits
     if not (request.subpixel and has_squares):
