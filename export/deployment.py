@@ -13,11 +13,12 @@ from keras_seg.export.errors import ExportError
 from keras_seg.export.folding import scale_and_offset
 from keras_seg.export.fused_argmax import coarse_scores, repeated
 from keras_seg.export.quantization_plan import make_plan
-from keras_seg.export.quantization_rules import PER_CHANNEL
+from keras_seg.export.quantization_rules import PER_CHANNEL, by_channel
 from keras_seg.export.request import CALIBRATED, HEADS, Request
 from keras_seg.export.subpixel import with_subpixel_convolutions
 from keras_seg.inference.keras_runner import first_output
 from keras_seg.layers import Preprocessing
+from keras_seg.weights import set_weights
 
 REDUCED = {"float16", "bfloat16", "mixed_float16", "mixed_bfloat16"}
 """Names of the policies that a deployed network leaves behind."""
@@ -167,9 +168,8 @@ def _lonely_norms(model: keras.Model) -> set[int]:
     return {
         id(step.operation)
         for step in plan.steps
-        if isinstance(step.operation, PER_CHANNEL)
+        if by_channel(step.operation)
         and id(step.operation) not in folding
-        and getattr(step.operation, "axis", -1) in (-1, 3)
         and all(len(x.shape) == 4 for x in keras.tree.flatten(step.operation.output))
     }
 
@@ -181,7 +181,7 @@ def _copy_weights(source: keras.Layer, target: keras.Layer):
         kernel.assign(np.reshape(scale, kernel.shape))
         bias.assign(offset)
     elif isinstance(source, keras.Layer) and source.weights:
-        target.set_weights([np.asarray(value, np.float32) for value in source.get_weights()])
+        set_weights(target, [np.asarray(value, np.float32) for value in source.get_weights()])
 
 
 def in_float32(config):

@@ -56,6 +56,7 @@ def float_graph(model: keras.Model, request: Request, from_logits: bool = True) 
     function, spec = deployed_function(model, request.input, request.head, from_logits)
     try:
         proto = _converted(function, spec, request)
+        _hold_constants(proto, function.get_concrete_function(spec))
     except Exception as error:  # tf2onnx raises whatever its rewriters run into
         raise ExportError(f"tf2onnx cannot write this network. It says: {error}") from error
     foreign = foreign_nodes(proto)
@@ -108,6 +109,20 @@ def _converted(function, spec, request: Request) -> onnx.ModelProto:
             return convert()[0]
     except Exception:  # a pass failed and spoilt the graph; with copies it is undone
         return convert()[0]
+
+
+def _hold_constants(proto: onnx.ModelProto, function) -> None:
+    """Gives numbers that a layer has as a tensor to the file, which would ask for them as inputs.
+
+    So has Normalization its mean, for which tf2onnx knows no value, as it does for variables.
+    """
+    captured = function.captured_inputs
+    own = function.inputs[len(function.inputs) - len(captured) :]
+    values = {x.name: value for x, value in zip(own, captured, strict=True)}
+    for entry in [entry for entry in proto.graph.input if entry.name in values]:
+        constant = onnx.numpy_helper.from_array(values[entry.name].numpy(), entry.name)
+        proto.graph.initializer.append(constant)
+        proto.graph.input.remove(entry)
 
 
 def _write_erfc(context, node, _, __) -> None:

@@ -12,7 +12,7 @@ from keras_seg.export.deployment import in_float32
 from keras_seg.export.errors import ExportError
 from keras_seg.export.folding import folded, scale_and_offset
 from keras_seg.export.quantization_plan import Step, make_plan
-from keras_seg.export.quantization_rules import CONVOLUTIONS, DROPOUTS, FIXED, PER_CHANNEL
+from keras_seg.export.quantization_rules import CONVOLUTIONS, DROPOUTS, FIXED, by_channel
 from keras_seg.export.subpixel import with_subpixel_convolutions
 from keras_seg.export.trained_ranges import is_quantization_aware
 from keras_seg.layers import (
@@ -24,6 +24,7 @@ from keras_seg.layers import (
     QuantizedDepthwiseConv2D,
     ScaleBreak,
 )
+from keras_seg.weights import set_weights
 
 QUANTIZED = {
     # subclasses first: Keras derives transposed from plain convolutions
@@ -167,7 +168,7 @@ class _Rewriting:
             return values[0]
         if isinstance(layer, CONVOLUTIONS):
             return self.convolution(layer, self.plan.folds.get(step.outputs[0]), values[0])
-        if isinstance(layer, PER_CHANNEL) and len(values[0].shape) == 4:
+        if by_channel(layer) and len(values[0].shape) == 4:
             return self.per_channel(layer, values[0])
         if isinstance(layer, ScaleBreak):  # the converter overlooks two roundings in a row
             return self.depthwise(values[0], layer.name, scale=1.0)
@@ -179,7 +180,7 @@ class _Rewriting:
         copy = self.copy_of(layer, lambda: _copied(layer))
         outputs = copy(*args, **kwargs)
         if isinstance(layer, keras.layers.Layer) and layer.weights:
-            copy.set_weights([np.asarray(value, np.float32) for value in layer.get_weights()])
+            set_weights(copy, [np.asarray(value, np.float32) for value in layer.get_weights()])
         return outputs
 
     def copy_of(self, layer, make: Callable[[], keras.layers.Layer]):

@@ -22,6 +22,7 @@ from keras_seg.export.quantization_rules import (
     IMAGE,
     MEANS,
     PER_CHANNEL,
+    by_channel,
     function_of,
     hands_on,
     last_function_of,
@@ -155,6 +156,7 @@ def _folds(steps: list[Step], takers: dict[int, Step]) -> dict[int, layers.Batch
         and step.operation.activation is keras.activations.linear
         and step.outputs[0] in takers
         and isinstance(norm := takers[step.outputs[0]].operation, layers.BatchNormalization)
+        and by_channel(norm)
         and calls[id(step.operation)] == calls[id(norm)] == 1
     }
 

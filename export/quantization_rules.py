@@ -99,3 +99,10 @@ def hands_on(operation) -> bool:
 def stays_float(operation) -> bool:
     """Whether a file computes a layer in float, because its insides have no ranges."""
     return not isinstance(operation, (FakeQuantize, layers.InputLayer, *ONE_OPERATOR))
+
+
+def by_channel(operation) -> bool:
+    """Whether a layer is y = x * scale + offset with numbers a channel, and not a row, say."""
+    if isinstance(operation, layers.BatchNormalization):
+        return operation.axis in (-1, operation.input_spec.ndim - 1)
+    return isinstance(operation, PER_CHANNEL)

@@ -27,10 +27,9 @@ from keras_seg.export.folding import folded
 from keras_seg.export.quantization_plan import Step, make_plan, sole_takers
 from keras_seg.export.quantization_rules import function_of
 from keras_seg.export.subpixel_kernels import of_doubled, of_transposed
+from keras_seg.export.subpixel_rules import keeps_apart, may_have_weights, of_each_value
 from keras_seg.layers import DepthToSpace, Resize
-
-FUNCTIONS = ("linear", "relu", "relu6")
-"""What can be done to the four equal pixels before they are four, beside numbers a channel."""
+from keras_seg.weights import set_weights
 
 
 def with_subpixel_convolutions(
@@ -94,12 +93,16 @@ class _Rewriting:
 
     def faster(self, step: Step) -> tuple[keras.KerasTensor, list[Step]] | None:
         """The output of a convolution and of those behind it that become part of it."""
-        followers = self.followers(step)
+        followers, layer = self.followers(step), step.operation
         if parts := self.parts_of(step):
-            return self.on_small_maps(step, followers, parts), followers
-        if size := self.square_of(step):
-            return self.transposed(step, followers, size), followers
-        return None
+            x = self.on_small_maps(step, followers, parts)
+        elif size := self.square_of(step):
+            x = self.transposed(step, followers, size)
+        else:
+            return None
+        if not of_each_value(layer.activation):
+            x = self.new(layers.Activation, f"{layer.name}.function", layer.activation)(x)
+        return x, followers
 
     def square_of(self, step: Step) -> int | None:
         """Stride of a transposed convolution without padding, None for all else."""
@@ -113,6 +116,7 @@ class _Rewriting:
             and layer.output_padding is None
             and (layer.padding == "valid" or layer.kernel_size == layer.strides)
             and layer.data_format == "channels_last"
+            and not may_have_weights(layer.activation)
         ):
             return None
         # what a single pixel becomes doesn't depend on the stride
@@ -137,7 +141,7 @@ class _Rewriting:
 
     def functions(self, layer, followers: list[Step]) -> list[layers.Layer]:
         """What is applied to each value of a convolution's result."""
-        own = layer.activation is not keras.activations.linear
+        own = of_each_value(layer.activation) and layer.activation is not keras.activations.linear
         behind = [f.operation for f in followers if function_of(f.operation)]
         return [*([layers.Activation(layer.activation)] if own else []), *behind]
 
@@ -152,6 +156,7 @@ class _Rewriting:
             and layer.groups == 1
             and (layer.padding == "same" or layer.kernel_size == (1, 1))
             and layer.data_format == "channels_last"
+            and not may_have_weights(layer.activation)
         )
         parts = list(self.parts(step.values[0])) if fits else []
         return parts if any(part.enlarged for part in parts) else []
@@ -165,7 +170,7 @@ class _Rewriting:
                 yield from self.parts(value)
         elif maker and self.doubles(maker):
             yield Part(self.tensors[maker.values[0]], enlarged=True)
-        elif maker and number in self.takers and by_channel(operation):
+        elif maker and number in self.takers and keeps_apart(operation):
             parts = list(self.parts(maker.values[0]))
             if any(part.enlarged for part in parts):
                 yield from self.each(operation, parts)
@@ -203,6 +208,8 @@ class _Rewriting:
     def followers(self, step: Step) -> list[Step]:
         """The batch norm that folds into a convolution, and the ReLU behind the two."""
         found, number = [], step.outputs[0]
+        if not of_each_value(getattr(step.operation, "activation", None)):
+            return found
         if number in self.plan.folds:
             found.append(self.takers[number])
             number = found[-1].outputs[0]
@@ -300,14 +307,5 @@ class _Rewriting:
             self.copies[id(layer)] = self.renamed(layer)
         outputs = self.copies[id(layer)](*args, **kwargs)
         if layer.weights:
-            self.copies[id(layer)].set_weights(layer.get_weights())
+            set_weights(self.copies[id(layer)], layer.get_weights())
         return outputs
-
-
-def by_channel(operation: keras.Operation) -> bool:
-    """Whether a layer computes each value from that value and numbers of its channel."""
-    if isinstance(operation, layers.BatchNormalization):
-        return operation.axis in (-1, 3)
-    if isinstance(operation, layers.DepthwiseConv2D):
-        return operation.kernel_size == operation.strides == (1, 1)
-    return function_of(operation) in FUNCTIONS

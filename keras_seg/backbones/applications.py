@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_seg.backbones.dilation import dilate, maps_by_stride
-from keras_seg.weights import fit_first_kernel
+from keras_seg.weights import fit_first_kernel, set_weights
 
 UNPADDED_STEM = ("block1_conv1", "block1_conv2")
 """Xception's first convolutions pad nothing, so that its maps would fit no other backbone's."""
@@ -48,7 +48,7 @@ def application_maps(
             values[0] = values[0][:, :, ::-1]
         if x.shape[-1] != values[0].shape[2]:
             values[0] = fit_first_kernel(values[0], x.shape[-1], axis=2)
-        encoder.set_weights(values)
+        set_weights(encoder, values)
     return dilate(encoder, output_stride, padded=UNPADDED_STEM)
 
 

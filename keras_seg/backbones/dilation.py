@@ -9,6 +9,7 @@ from keras import layers
 
 from keras_seg.blocks import BATCH_NORM_MOMENTUM
 from keras_seg.layers import BatchNormalization
+from keras_seg.weights import set_weights
 
 CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 POOLINGS = (layers.MaxPooling2D, layers.AveragePooling2D)
@@ -60,7 +61,7 @@ def dilate(model: keras.Model, output_stride: int, *, padded: Collection[str] = 
         return type(layer).from_config(config)
 
     dilated = keras.models.clone_model(model, clone_function=clone)
-    dilated.set_weights(model.get_weights())
+    set_weights(dilated, model.get_weights())
     return dilated
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import keras
 
+from keras_seg.weights import set_weights
+
 
 def for_inference(model: keras.Model) -> keras.Model:
     """The part of a model that its "logits" need; a model with one output is given back as it is.
@@ -34,5 +36,5 @@ def changed_copy(model: keras.Model, changes: dict[str, dict]) -> keras.Model:
         return type(layer).from_config(layer.get_config() | changes.get(layer.name, {}))
 
     copy = keras.models.clone_model(model, clone_function=clone)
-    copy.set_weights(model.get_weights())
+    set_weights(copy, model.get_weights())
     return copy

@@ -13,6 +13,7 @@ from keras_seg.data.open import open_dataset
 from keras_seg.data.resized import ResizedDataset
 from keras_seg.data.weighted import WeightedDataset
 from keras_seg.training.recipe import Recipe
+from keras_seg.weights import set_weights
 
 
 def open_data(recipe: Recipe, split: str) -> CachedDataset:
@@ -89,7 +90,7 @@ def take_weights(model: keras.Model, path: str) -> None:
             f"weights, {model.name} has {len(model.weights)}. Use the same model, model_options "
             "and classes."
         )
-    model.set_weights(source.get_weights())
+    set_weights(model, source.get_weights())
 
 
 def freeze(model: keras.Model, recipe: Recipe) -> None:
