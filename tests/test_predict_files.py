@@ -74,6 +74,18 @@ class TestInputs:
             assert str(folder / name) in message
         assert not list((tmp_path / "out").rglob("*.part"))
 
+    @pytest.mark.parametrize("kind", ["U1", "M8[s]", "c8", "u1,u1"])
+    def test_goes_on_past_arrays_of_no_pixels(self, folder, tmp_path, kind):
+        np.save(folder / "a.npy", np.zeros((4, 4, 3), kind))
+        result = predict_files(Stub(darkness), [folder], tmp_path / "out")
+        assert result.done == 3 and "a.npy holds values of type" in result.failed[0]
+
+    def test_goes_on_past_names_that_have_no_room_for_an_ending(self, folder, tmp_path):
+        name = "a" * 251 + ".png"
+        (folder / "a.png").rename(folder / name)
+        result = predict_files(Stub(darkness), [folder], tmp_path / "out")
+        assert result.done == 2 and "too long" in result.failed[0]
+
     def test_mask_stands_as_the_exif_orientation_says(self, tmp_path):
         exif = Image.Exif()
         exif[0x0112] = 6
@@ -297,7 +309,7 @@ class TestLargeImages:
         rows = open_rows(tmp_path / "a.tif", 3, whole_pixels=1000)
         assert isinstance(rows, TiffRows) and rows.shape == (75, 93, 3)
         colour = np.repeat(image[..., None], 3, -1) if grey else image
-        for start, stop in ((0, 75), (0, 1), (20, 37), (74, 75)):
+        for start, stop in ((0, 75), (0, 1), (20, 37), (20, 23), (74, 75)):
             np.testing.assert_array_equal(rows.read(start, stop), colour[start:stop])
         rows.close()
 

@@ -93,6 +93,12 @@ class TestManyChannels:
         np.save(tmp_path / "x.npy", array if order == "last" else np.moveaxis(array, -1, 0))
         np.testing.assert_array_equal(read_image(tmp_path / "x.npy", 5), array)
 
+    def test_grey_of_as_many_rows_as_channels_is_not_turned(self, tmp_path):
+        array = RNG.integers(0, 256, (3, 10), dtype=np.uint8)
+        np.save(tmp_path / "x.npy", array)
+        found = read_image(tmp_path / "x.npy", 3)
+        np.testing.assert_array_equal(found, np.repeat(array[..., None], 3, -1))
+
     def test_another_number_of_channels_is_refused(self, tmp_path):
         np.save(tmp_path / "x.npy", np.zeros((8, 10, 5), np.uint8))
         with pytest.raises(ValueError, match=r"shape \(8, 10, 5\), and the network takes .*, 4\)"):

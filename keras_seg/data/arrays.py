@@ -16,10 +16,18 @@ def read_array(path: Path) -> np.ndarray:
     Raises: ValueError for a damaged file or one with Python objects, and where a TIFF file needs
         the optional tifffile.
     """
-    if path.suffix.lower() in TIFF_SUFFIXES:
-        return _read_tiff(path)
     if path.suffix.lower() == ".png":
         return _read_deep_png(path)
+    pixels = _read_tiff(path) if path.suffix.lower() in TIFF_SUFFIXES else _read_npy(path)
+    if pixels.dtype.kind not in "buif":
+        raise ValueError(
+            f"{path} holds values of type {pixels.dtype}, and pixels are whole or floating-point "
+            "numbers. Save it again as one of these."
+        )
+    return pixels
+
+
+def _read_npy(path: Path) -> np.ndarray:
     try:
         return np.load(path, allow_pickle=False)
     except FileNotFoundError:
@@ -57,6 +65,8 @@ def to_bytes(pixels: np.ndarray, value_range: tuple[float, float] | None, path: 
     Raises: ValueError if pixels are deeper than 8 bits and their range is not stated: a 12-bit
         image in a 16-bit file would silently come out nearly black.
     """
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise ValueError(f"{path} holds values that are not finite. Replace them first.")
     if value_range is None:
         low, high = pixels.min(initial=0), pixels.max(initial=0)
         raise ValueError(
@@ -66,8 +76,6 @@ def to_bytes(pixels: np.ndarray, value_range: tuple[float, float] | None, path: 
         )
     low, high = value_range
     stretched = (pixels.astype(np.float32) - low) * (255.0 / (high - low))
-    if not np.isfinite(stretched).all():
-        raise ValueError(f"{path} holds values that are not finite. Replace them first.")
     return np.rint(stretched.clip(0, 255)).astype(np.uint8)
 
 
@@ -78,14 +86,19 @@ def _white(dtype: np.dtype, largest) -> int:
     return 2 ** max(8, int(largest).bit_length()) - 1
 
 
-def with_channels(pixels: np.ndarray, channels: int, path: Path) -> np.ndarray:
+def with_channels(
+    pixels: np.ndarray, channels: int, path: Path, *, last: bool = False
+) -> np.ndarray:
     """(H, W), (H, W, n) or (n, H, W) → (H, W, channels); grey and RGB become one another.
+
+    Args:
+        last: whether it is (H, W, n) for sure, even if there are as many rows as channels.
 
     Raises: ValueError if the file has another number of channels than the network takes.
     """
     if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    if pixels.ndim == 3 and pixels.shape[0] == channels != pixels.shape[-1]:
+        pixels, last = pixels[..., None], True
+    if pixels.ndim == 3 and not last and pixels.shape[0] == channels != pixels.shape[-1]:
         pixels = np.moveaxis(pixels, 0, -1)
     if pixels.ndim == 3 and channels == 3 and pixels.shape[-1] == 1:
         pixels = np.repeat(pixels, 3, axis=-1)

@@ -38,7 +38,9 @@ class ArrayRows(ImageRows):
         self.shape = (*array.shape[:2], self._channels)
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        return with_channels(np.asarray(self._array[start:stop]), self._channels, self._path)
+        return with_channels(
+            np.asarray(self._array[start:stop]), self._channels, self._path, last=True
+        )
 
     def close(self) -> None:
         self._array = None
@@ -70,7 +72,7 @@ class TiffRows(ImageRows):
         first, last = start // self._tall, (min(stop, height) - 1) // self._tall
         for index in range(first * self._across, (last + 1) * self._across):
             self._place(index, rows, start)
-        return with_channels(rows, self._channels, self._path)
+        return with_channels(rows, self._channels, self._path, last=True)
 
     def _place(self, index: int, rows: np.ndarray, start: int) -> None:
         page, handle = self._page, self._file.filehandle

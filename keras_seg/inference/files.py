@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import sys
@@ -119,7 +120,9 @@ def _check(runner: Runner, wanted: Wanted, tta, proposals) -> None:
 
 
 def _is_about(error: OSError, source: Source) -> bool:
-    """Whether a file could not be read, rather than results not be written."""
+    """Whether a file could not be read, or named, rather than results not be written."""
+    if error.errno == errno.ENAMETOOLONG:  # the file's name with an ending
+        return True
     own = error.errno is None  # raised with a message of this package
     return own or (error.filename is not None and Path(error.filename) == source.path)
 
