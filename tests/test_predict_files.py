@@ -86,6 +86,44 @@ class TestInputs:
         result = predict_files(Stub(darkness), [folder], tmp_path / "out")
         assert result.done == 2 and "too long" in result.failed[0]
 
+    @pytest.mark.parametrize("inside", ["", "masks"])
+    def test_own_results_are_no_inputs(self, folder, inside):
+        wanted = Wanted(overlay=True)
+        for skipped in (0, 3, 3):
+            result = predict_files(Stub(darkness), [folder], folder / inside, wanted=wanted)
+            assert (result.done, result.skipped) == (3 - skipped, skipped)
+        assert not list(folder.rglob("*_mask_mask.png"))
+
+    def test_no_input_is_written_over(self, folder):
+        truth = folder / "a_mask.png"
+        Image.fromarray(blocks(20, 30)[..., 0]).save(truth)
+        before = truth.read_bytes()
+        with pytest.raises(ValueError, match="written over"):
+            predict_files(Stub(darkness), [folder], folder)
+        assert truth.read_bytes() == before
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            *(
+                b"\xff\xfe",
+                b"7",
+                b'{"source": "x"}',
+                b'{"source": "x", "name": ["y"], "files": []}',
+            ),
+            b'{"source": "S", "name": "../a", "files": [], "settings": {}, "state": 1}',
+            b'{"source": "S", "name": "/a", "files": [], "settings": {}, "state": 1}',
+            b'{"source": "S", "name": "a", "files": ["../a"], "settings": {}, "state": 1}',
+        ],
+    )
+    def test_lines_that_are_no_records_are_left_out(self, folder, tmp_path, line):
+        source, out = folder / "a.png", tmp_path / "out"
+        out.mkdir()
+        line = line.replace(b'"S"', json.dumps(str(source.resolve())).encode())
+        (out / "predictions.jsonl").write_bytes(line + b"\n")
+        assert predict_files(Stub(darkness), [source], out).done == 1
+        assert (out / "a_mask.png").exists()
+
     def test_mask_stands_as_the_exif_orientation_says(self, tmp_path):
         exif = Image.Exif()
         exif[0x0112] = 6

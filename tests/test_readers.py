@@ -86,6 +86,64 @@ class TestDeepImages:
             FolderDataset(shapes_folder)
 
 
+class TestClassFiles:
+    @pytest.mark.parametrize(
+        "entry",
+        [
+            *({"names": "abc"}, {"names": {"0": "a", "1": "b", "2": "c"}}, {"names": ["a", None]}),
+            *({"ignore": True}, {"ignore": "2"}, {"ignore": [1.5]}, {"ignore": 10**12}),
+            *({"values": [0, 1, 10**12]}, {"values": [0, 1.9, 2]}, {"range": [0, float("inf")]}),
+        ],
+    )
+    def test_entries_that_mean_something_else_are_refused(self, shapes_folder, entry):
+        table = {"names": ["a", "b", "c"]} | entry
+        (shapes_folder / "classes.json").write_text(json.dumps(table))
+        with pytest.raises(ValueError, match=r"classes\.json is no class table"):
+            FolderDataset(shapes_folder)
+
+    def test_nested_without_end_is_refused(self, shapes_folder):
+        (shapes_folder / "classes.json").write_text("[" * 100_000)
+        with pytest.raises(ValueError, match=r"classes\.json is no class table"):
+            FolderDataset(shapes_folder)
+
+    def test_a_mark_of_byte_order_is_no_part_of_it(self, shapes_folder):
+        (shapes_folder / "splits.json").unlink()
+        for name, stems in (("train", "train0\n"), ("val", "val0\n")):
+            (shapes_folder / f"{name}.txt").write_text(stems, "utf-8-sig")
+        table = (shapes_folder / "classes.json").read_text()
+        (shapes_folder / "classes.json").write_text(table, "utf-8-sig")
+        assert FolderDataset(shapes_folder, "val")[0].name == "val0"
+
+
+class TestSplitFiles:
+    def test_stems_may_hold_dots(self, shapes_folder):
+        (shapes_folder / "splits.json").unlink()
+        for part in ("images", "masks"):
+            folder = shapes_folder / part
+            (folder / "train0.png").rename(folder / "train.0.png")
+        (shapes_folder / "train.txt").write_text("train.0\ntrain1.png\n")
+        assert [sample.name for sample in FolderDataset(shapes_folder)] == ["train.0", "train1"]
+
+    @pytest.mark.parametrize("content", [b'{"train": "train0"}', b"[" * 100_000])
+    def test_what_is_no_list_is_named(self, shapes_folder, content):
+        (shapes_folder / "splits.json").write_bytes(content)
+        with pytest.raises(ValueError, match=r"splits\.json names no split 'train'"):
+            FolderDataset(shapes_folder)
+
+    def test_other_encodings_are_named(self, shapes_folder):
+        (shapes_folder / "splits.json").unlink()
+        (shapes_folder / "train.txt").write_bytes(b"\xff\xfet")
+        with pytest.raises(ValueError, match=r"train\.txt is no list"):
+            FolderDataset(shapes_folder)
+
+
+@pytest.mark.parametrize("value", [2**32 + 1, 2**40, -(2**35)])
+def test_mask_values_of_64_bits_do_not_become_classes(tmp_path, value):
+    np.save(tmp_path / "x.npy", np.full((4, 4), value))
+    with pytest.raises(ValueError, match="32 bits are too few"):
+        read_mask(tmp_path / "x.npy")
+
+
 class TestManyChannels:
     @pytest.mark.parametrize("order", ["last", "first"])
     def test_arrays_keep_their_channels(self, tmp_path, order):
@@ -194,6 +252,16 @@ class TestColourMasks:
         (shapes_folder / "classes.json").write_text(json.dumps(table))
         for sample in FolderDataset(shapes_folder):
             np.testing.assert_array_equal(sample.mask, truths[sample.name])
+
+    def test_colours_of_two_classes_are_refused_where_they_count(self, shapes_folder):
+        """One of the two would have no pixel."""
+        table = {"names": ["a", "b", "c"], "colors": [[0, 0, 0], [9, 9, 9], [9, 9, 9]]}
+        (shapes_folder / "classes.json").write_text(json.dumps(table))
+        assert len(list(FolderDataset(shapes_folder)))  # masks of indices have no colours
+        self.recolour(shapes_folder, [*table["colors"], (9, 8, 7)])
+        (shapes_folder / "classes.json").write_text(json.dumps(table | {"ignore": [[9, 8, 7]]}))
+        with pytest.raises(ValueError, match=r"\(9, 9, 9\) is that of several classes: b, c"):
+            list(FolderDataset(shapes_folder))
 
     def test_other_colours_are_named(self, shapes_folder):
         self.recolour(shapes_folder, [*TINY_CLASSES.colors, (9, 8, 7)])

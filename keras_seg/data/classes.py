@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import colorsys
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from keras_seg.names import IGNORE_CLASS
 
+LARGEST_VALUE = 2**16 - 1
+"""Of masks whose values are no class indices; the table of a value is that long."""
 SIDES = {"left": "right", "right": "left", "l_": "r_", "r_": "l_"}
 SIDE = re.compile(r"\b(left|right)(?![a-z])|^[lr]_")
 
@@ -101,11 +104,11 @@ def read_class_file(path: Path) -> ClassFile:
     Raises: ValueError that names the file and the entry that is wrong.
     """
     try:
-        content = json.loads(path.read_text())
-        names = content["names"]
+        content = json.loads(path.read_text("utf-8-sig"))
+        names = _checked_names(content["names"])
         colors = content.get("colors", content.get("palette", ()))[: len(names)]
         ignore = content.get("ignore", content.get("void_index", ()))
-        ignore = [ignore] if isinstance(ignore, int) else list(ignore)
+        ignore = _checked_ignore([ignore] if type(ignore) is int else ignore)
         return ClassFile(
             ClassTable(tuple(names), tuple(map(tuple, colors))),
             tuple(int(entry) for entry in ignore if not isinstance(entry, list)),
@@ -113,7 +116,7 @@ def read_class_file(path: Path) -> ClassFile:
             checked_range(content.get("range")),
             _checked_values(content.get("values", ()), names),
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(
             f'{path} is no class table: {error!r}. It must look like {{"names": ["road", "car"], '
             '"colors": [[128, 64, 128], [0, 0, 142]], "ignore": 255}'
@@ -125,19 +128,38 @@ def checked_range(value_range) -> tuple[float, float] | None:
     if value_range is None:
         return None
     low, high = map(float, value_range)
-    if not low < high:
+    if not -math.inf < low < high < math.inf:
         raise ValueError(
             f"A range is [black, white], the smaller value first. Received: {list(value_range)}"
         )
     return low, high
 
 
-def _checked_values(values, names) -> tuple[int, ...]:
-    values = tuple(int(value) for value in values)
-    if values and (len(values) != len(names) or len(set(values)) < len(values) or min(values) < 0):
+def _checked_names(names) -> list:
+    if not isinstance(names, list) or any(type(name) not in (str, int) for name in names):
+        raise ValueError(f'"names" is a list with the name of each class. Received: {names!r}')
+    return names
+
+
+def _checked_ignore(entries) -> list:
+    if not isinstance(entries, list | tuple) or not all(
+        isinstance(entry, list) or (type(entry) is int and entry <= LARGEST_VALUE)
+        for entry in entries
+    ):
         raise ValueError(
-            f'"values" needs one value of at least 0 for each of the {len(names)} classes, all '
-            f"different. Received: {list(values)}"
+            f'"ignore" is a mask value up to {LARGEST_VALUE}, or a list of values and colours. '
+            f"Received: {entries!r}"
+        )
+    return list(entries)
+
+
+def _checked_values(values, names) -> tuple[int, ...]:
+    values = tuple(values)
+    fitting = all(type(value) is int and 0 <= value <= LARGEST_VALUE for value in values)
+    if values and not (fitting and len(values) == len(names) == len(set(values))):
+        raise ValueError(
+            f'"values" needs a whole number of 0 to {LARGEST_VALUE} for each of the {len(names)} '
+            f"classes, all different. Received: {list(values)}"
         )
     return values
 

@@ -208,15 +208,21 @@ def _stems_of_split(root: Path, split: str, stems: list[str]) -> list[str]:
     split_file, list_file = root / "splits.json", root / f"{split}.txt"
     if split_file.exists():
         try:
-            return sorted(str(stem) for stem in json.loads(split_file.read_text())[split])
-        except (ValueError, KeyError, TypeError) as error:
+            named = json.loads(split_file.read_text("utf-8-sig"))[split]
+            if not isinstance(named, list):
+                raise TypeError(f"{split!r} is no list")
+            return sorted(map(str, named))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(
                 f"{split_file} names no split {split!r}: {error!r}. It must look like "
                 '{"train": ["a", "b"], "val": ["c"]}, with stems of the image files.'
             ) from error
     if list_file.exists():
-        lines = (line.strip() for line in list_file.read_text().splitlines())
-        return sorted(Path(line).stem for line in lines if line)
+        try:
+            lines = map(str.strip, list_file.read_text("utf-8-sig").splitlines())
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{list_file} is no list of stems in UTF-8: {error}.") from error
+        return sorted(line if line in stems else Path(line).stem for line in lines if line)
     shuffled = random.Random(0).sample(stems, len(stems))
     held_out = max(1, round(len(stems) * VALIDATION_SHARE))
     return sorted(shuffled[:held_out] if split == "val" else shuffled[held_out:])

@@ -84,7 +84,10 @@ def read_mask(
             f"{path} holds an array of shape {picture.shape} and type {picture.dtype}; a mask is "
             "(height, width) of whole numbers."
         )
-    return picture.astype(np.int32)
+    numbers = picture.astype(np.int32)
+    if picture.dtype.itemsize > 2 and not np.array_equal(numbers, picture):
+        raise ValueError(f"{path} holds values that 32 bits are too few for, which no class has.")
+    return numbers
 
 
 def orientation(path: str | Path) -> int:
@@ -177,7 +180,8 @@ def _loaded(picture: Image.Image, path: Path, mode: str | None = None) -> np.nda
 
 def _classes_of_colors(rgb: np.ndarray, classes: ClassTable | None, ignored, path) -> np.ndarray:
     """(H, W, 3) colours → (H, W) int32 classes."""
-    known = {color: number for number, color in enumerate(classes.colors if classes else ())}
+    own = classes.colors if classes else ()
+    known = {color: number for number, color in enumerate(own)}
     known.update(dict.fromkeys(ignored, IGNORE_CLASS))
     codes = rgb.astype(np.int32) @ np.int32([65536, 256, 1])
     present, positions = np.unique(codes, return_inverse=True)
@@ -189,6 +193,12 @@ def _classes_of_colors(rgb: np.ndarray, classes: ClassTable | None, ignored, pat
             f"have, for example {unknown[:3]}. A mask holds one class index a pixel (8-bit grey or "
             "palette PNG), or exactly the colours of the classes; list colours that mean unknown "
             'under "ignore" in classes.json, and do not save masks as JPEG or resize them smoothly.'
+        )
+    for color in (color for color in colors if own.count(color) > 1 and color not in ignored):
+        sharing = [name for name, each in zip(classes.names, own, strict=True) if each == color]
+        raise ValueError(
+            f"{path} is a colour picture, and its colour {color} is that of several classes: "
+            f"{', '.join(sharing)}. Give each class a colour of its own in classes.json."
         )
     numbers = np.array([known[color] for color in colors], np.int32)
     return numbers[positions].reshape(codes.shape)

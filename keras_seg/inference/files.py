@@ -23,6 +23,7 @@ from keras_seg.inference import bands
 from keras_seg.inference.inputs import Source, expand
 from keras_seg.inference.ledger import Ledger
 from keras_seg.inference.outputs import PredictionFiles, Wanted
+from keras_seg.inference.own_results import without_results
 from keras_seg.inference.polygons import CocoBuilder
 from keras_seg.inference.proposals import check_proposals, predict_by_proposals
 from keras_seg.inference.runner import Runner
@@ -64,7 +65,8 @@ def predict_files(
     Masks have the size of their image, after its EXIF orientation. Large images are read and
     predicted in bands. Each frame of a video X gets its mask in the folder X, the overlays become
     one X_overlay.mp4. Goes on past what cannot be read, and past what was finished before: the
-    same file, by the same model and settings.
+    same file, by the same model and settings. What it wrote itself is no input, even where the
+    output folder lies among the inputs.
 
     Args:
         inputs: files, folders, patterns, and "camera:0".
@@ -80,6 +82,7 @@ def predict_files(
     sources = expand(inputs)
     output.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(output, _settings(runner, sizing, tta, wanted, frames, proposals))
+    sources = without_results(sources, ledger)
     open_ones = [s for s in sources if overwrite or not ledger.is_finished(s)]
     work = _Work(runner, sizing, tta, wanted, ledger, frames, proposals)
     failed = []

@@ -14,8 +14,8 @@ class Ledger:
     """`predictions.jsonl`: a line for each finished source, with its name in the folder.
 
     A name belongs to one source for good, so that two files of one stem never overwrite each
-    other; the second is called `stem_2`. A torn last line, of a process that was killed, is left
-    out.
+    other; the second is called `stem_2`. Lines that are none of its own are left out, such as a
+    torn last one, of a process that was killed.
 
     Args:
         settings: what the predictions depend on; sources that were finished with others are not.
@@ -26,12 +26,9 @@ class Ledger:
         self._path = folder / LEDGER_NAME
         self._lines: dict[str, dict] = {}
         if self._path.exists():
-            for line in self._path.read_text().splitlines():
-                try:
-                    record = json.loads(line)
+            for line in self._path.read_text(errors="replace").splitlines():
+                if (record := _record(line)) is not None:
                     self._lines[record["source"]] = record
-                except (ValueError, KeyError, TypeError):
-                    continue
         self._owners = {record["name"]: source for source, record in self._lines.items()}
 
     def name(self, source: Source) -> str:
@@ -74,6 +71,24 @@ class Ledger:
     def record(self, source: Source) -> dict | None:
         """The line of a source."""
         return self._lines.get(_key(source))
+
+    def results(self) -> set[Path]:
+        """The files that hold predictions, as absolute paths."""
+        folder = self.folder.resolve()
+        return {folder / file for record in self._lines.values() for file in record["files"]}
+
+
+def _record(line: str) -> dict | None:
+    """A line's record, None if it is none whose name and files lie in the folder."""
+    try:
+        record = json.loads(line)
+        inside = [record["name"], *record["files"]]
+        names = all(isinstance(name, str) and name for name in (record["source"], *inside))
+        paths = [Path(name) for name in inside]
+        within = not any(path.is_absolute() or ".." in path.parts for path in paths)
+        return record if names and within and record.keys() >= {"settings", "state"} else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def _key(source: Source) -> str:
