@@ -173,6 +173,26 @@ class TestRecipes:
             Recipe.from_yaml(path)
         assert not (tmp_path / "harm").exists()
 
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("epochs: 1\nepochs: 2\n", "'epochs' stands twice"),
+            ("model_options: {a: 1, a: 2}\n", "'a' stands twice"),
+            ("model_options: &x {widths: *x}\n", "nested without an end"),
+            ("classes: " + "[" * 100_000, "nested without an end"),
+        ],
+    )
+    def test_entries_are_there_once_and_end(self, tmp_path, text, said):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(f"data: d\noutput: o\n{text}")
+        with pytest.raises(ValueError, match=said):
+            Recipe.from_yaml(path)
+
+    def test_entries_may_be_shared(self, tmp_path):
+        path = tmp_path / "recipe.yaml"
+        path.write_text("data: d\noutput: o\nresize: &size [64, 64]\ncrop: *size\n")
+        assert Recipe.from_yaml(path).crop == (64, 64)
+
     @FEW
     @given(content=st.binary(max_size=40))
     def test_any_bytes_are_a_recipe_or_refused_by_name(self, tmp_path, content):

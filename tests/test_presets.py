@@ -12,8 +12,8 @@ from keras_seg.data import BuiltinDataset, ClassTable
 from keras_seg.models.hrnet import HRNetVariant
 from keras_seg.training import Recipe
 from keras_seg.training.presets import list_presets, preset_path, summary
-from keras_seg.training.recipe import read_yaml
 from keras_seg.training.records import from_record
+from keras_seg.training.yaml_files import read_yaml
 from tests.conftest import Shapes
 
 

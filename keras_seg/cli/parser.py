@@ -36,8 +36,9 @@ def make_parser(verb: str | None = None) -> jsonargparse.ArgumentParser:
 
 def _train_parser() -> jsonargparse.ArgumentParser:
     from keras_seg.training.presets import preset_path
-    from keras_seg.training.recipe import Recipe, read_yaml
+    from keras_seg.training.recipe import Recipe
     from keras_seg.training.records import check_keys
+    from keras_seg.training.yaml_files import read_yaml
 
     class RecipeFile(jsonargparse.ActionConfigFile):
         """A recipe file or a preset's name; unknown entries are answered with the nearest."""

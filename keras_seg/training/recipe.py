@@ -12,6 +12,7 @@ from keras_seg.data.augmentation import Augmentation
 from keras_seg.loss_spec import parse_loss
 from keras_seg.names import unknown_name
 from keras_seg.training.records import from_record, to_record
+from keras_seg.training.yaml_files import read_yaml
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "nadam", "adadelta")
 SCHEDULES = ("poly", "cosine", "constant", "step", "plateau")
@@ -78,6 +79,11 @@ class ScheduleOptions:
             raise ValueError(
                 "schedule_options.warmup_epochs must be 0 or more and step_epochs positive. "
                 f"Received: {self.warmup_epochs} and {self.step_epochs}"
+            )
+        if not self.power >= 0:
+            raise ValueError(
+                "schedule_options.power must not be negative: the rate would grow without bound. "
+                f"Received: {self.power}"
             )
         if not 0 < self.factor < 1 or self.patience < 1 or not 0 <= self.floor < 1:
             raise ValueError(
@@ -192,6 +198,8 @@ class Recipe:
         for what in ("weight_decay", "auxiliary_weight", "seed", "overlays"):
             if not 0 <= getattr(self, what) < math.inf:
                 raise ValueError(f"{what} must not be negative. Received: {getattr(self, what)}")
+        if self.seed >= 2**32:
+            raise ValueError(f"seed must be less than 2**32. Received: {self.seed}")
         if self.schedule == "step" and not self.schedule_options.step_epochs:
             raise ValueError(
                 'schedule "step" needs schedule_options.step_epochs, such as [20]. Received: none'
@@ -212,14 +220,3 @@ class Recipe:
             return from_record(record, cls)
         except (ValueError, TypeError) as error:  # the latter for what is missing or no number
             raise ValueError(f"{path}: {error}") from error
-
-
-def read_yaml(path: str | Path) -> dict:
-    """The entries of a recipe file; ValueError if it holds none."""
-    try:
-        record = yaml.safe_load(Path(path).read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no recipe: it is no YAML file. {error}") from error
-    if not isinstance(record, dict):
-        raise ValueError(f"{path} is no recipe: it holds no keys.")
-    return record
