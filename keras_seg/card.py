@@ -10,6 +10,8 @@ from keras_seg.version import __version__
 
 CARD_NAME = "keras_seg.json"
 """Name of the record in a .keras archive; its stem names the entry in .tflite and .onnx files."""
+CARD_HEADS = ("logits", "probabilities", "argmax")
+CARD_LAYOUTS = ("nhwc", "nchw")
 NO_SEAL = "0" * 64
 """Stands where an exported file's checksum will."""
 
@@ -64,6 +66,34 @@ class ModelCard:
                     "image_size": tuple(size) if size else None,
                     "margin": tuple(record.get("margin", (0, 0))),
                 }
-            )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            )._check()
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"its card is damaged: {error!r}") from error
+
+    def _check(self) -> ModelCard:
+        """Itself; ValueError for entries that are not what is said above."""
+        wrong = {
+            "size_multiple": not _whole(self.size_multiple, 1),
+            "image_size": self.image_size is not None and not _pair(self.image_size, 1),
+            "margin": not _pair(self.margin, 0),
+            "head": self.head not in CARD_HEADS,
+            "layout": self.layout not in CARD_LAYOUTS,
+            "version": not isinstance(self.version, str),
+        } | {
+            name: not isinstance(getattr(self, name), str | None)
+            for name in ("network", "quantize", "source_sha256", "seal")
+        }
+        for name in (name for name, is_wrong in wrong.items() if is_wrong):
+            raise ValueError(
+                f"{name} cannot be {getattr(self, name)!r}. It was written by version "
+                f"{self.version} of keras_seg, this is {__version__}."
+            )
+        return self
+
+
+def _whole(value, least: int) -> bool:
+    return type(value) is int and value >= least
+
+
+def _pair(value, least: int) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(_whole(n, least) for n in value)

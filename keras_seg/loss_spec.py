@@ -74,7 +74,7 @@ def _checked(entry: dict) -> LossTerm:
     if "name" not in entry:
         raise ValueError(f"A loss given as a mapping needs an entry 'name'. Received: {entry}")
     name, weight = entry.pop("name"), entry.pop("weight", 1.0)
-    if name not in LOSS_OPTIONS:
+    if not isinstance(name, str) or name not in LOSS_OPTIONS:
         raise ValueError(unknown_name("loss", name, LOSS_OPTIONS))
     for option in entry:
         if option not in LOSS_OPTIONS[name]:

@@ -1,5 +1,6 @@
 """A model file that is not as it was written is refused by name: no crash, no wrong masks."""
 
+import json
 import subprocess
 import sys
 
@@ -50,6 +51,28 @@ class TestSeal:
 def test_a_damaged_card_is_said(text):
     with pytest.raises(ValueError, match="its card is damaged"):
         models.ModelCard.from_json(text.encode(errors="surrogateescape"))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *({"size_multiple": 0}, {"size_multiple": "4"}, {"size_multiple": None}),
+        *({"image_size": [32]}, {"image_size": "ab"}, {"image_size": [0, 8]}),
+        *({"margin": ["a", "b"]}, {"margin": [-4, 0]}, {"margin": None}),
+        *({"head": "gone"}, {"layout": 7}, {"network": [1]}, {"version": None}),
+        *({"classes": {"names": "abc"}}, {"classes": {"names": [None, 1, 2]}}),
+    ],
+)
+def test_a_card_of_another_kind_is_said(entry):
+    card = {"classes": {"names": ["a", "b", "c"]}, "version": "9.9"}
+    assert len(models.ModelCard.from_json(json.dumps(card | {"later": 1})).classes) == 3
+    with pytest.raises(ValueError, match="its card is damaged"):
+        models.ModelCard.from_json(json.dumps(card | entry))
+
+
+def test_a_card_nested_without_end_is_said():
+    with pytest.raises(ValueError, match="its card is damaged"):
+        models.ModelCard.from_json("[" * 100_000)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")

@@ -213,6 +213,10 @@ class TestRecipes:
             ({"classes": ["a", 1]}, "'classes' must be a list of texts or null"),
             ({"jit": "yes"}, "'jit' must be true or false. Received: 'yes'"),
             ({"augmentation": 3}, "'augmentation' must be a mapping. Received: 3"),
+            ({"model_options": {3: 4}}, "'model_options' must be a mapping of names"),
+            ({"output": ""}, "output is empty"),
+            ({"seed": 2**32}, "seed must be less than 2**32"),
+            ({"schedule_options": {"power": -1}}, "power must not be negative"),
             ({"augmentation": {"scale": 2}}, "'augmentation.scale' must be a list of 2 numbers"),
         ],
     )

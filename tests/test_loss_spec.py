@@ -40,6 +40,8 @@ def test_every_form_is_read(spec, expected):
         ("1.2.3*dice", "must be above 0"),
         ({"name": "dice", "weight": -1}, "must be above 0. Received: -1"),
         ([], "Received: \\[\\]"),
+        ({"name": ["dice"]}, "Unknown loss"),
+        ({"name": "focal", "gamma": [1, 2]}, "Options of the loss 'focal' are of another type"),
         (None, "Received: None"),
     ],
 )

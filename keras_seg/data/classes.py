@@ -73,7 +73,8 @@ class ClassTable:
 
     @classmethod
     def from_dict(cls, table: dict) -> ClassTable:
-        return cls(tuple(table["names"]), tuple(map(tuple, table.get("colors") or ())))
+        names = _checked_names(table["names"])
+        return cls(tuple(names), tuple(map(tuple, table.get("colors") or ())))
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def checked_range(value_range) -> tuple[float, float] | None:
 
 
 def _checked_names(names) -> list:
-    if not isinstance(names, list) or any(type(name) not in (str, int) for name in names):
+    if not isinstance(names, list | tuple) or any(type(name) not in (str, int) for name in names):
         raise ValueError(f'"names" is a list with the name of each class. Received: {names!r}')
     return names
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
-from keras_seg.loss_spec import parse_loss
+from keras_seg.loss_spec import LossTerm, parse_loss
 from keras_seg.losses.base import SegmentationLoss
 from keras_seg.losses.boundary import Boundary
 from keras_seg.losses.cross_entropy import CrossEntropy, OhemCrossEntropy
@@ -62,7 +62,7 @@ def get(spec: str | Mapping | Sequence | keras.losses.Loss) -> keras.losses.Loss
     if isinstance(spec, keras.losses.Loss):
         return spec
     terms = parse_loss(spec)
-    losses = [LOSSES[term.name](**term.options) for term in terms]
+    losses = [_made(term) for term in terms]
     if len(losses) == 1 and terms[0].weight == 1:
         return losses[0]
     return WeightedSum(
@@ -70,3 +70,13 @@ def get(spec: str | Mapping | Sequence | keras.losses.Loss) -> keras.losses.Loss
         weights=[term.weight for term in terms],
         name="_and_".join(term.name for term in terms),
     )
+
+
+def _made(term: LossTerm) -> SegmentationLoss:
+    try:
+        return LOSSES[term.name](**term.options)
+    except TypeError as error:  # of a list where a number is meant, say
+        raise ValueError(
+            f"Options of the loss {term.name!r} are of another type than they should be. "
+            f"Received: {term.options} ({error})"
+        ) from error

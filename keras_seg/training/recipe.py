@@ -178,6 +178,9 @@ class Recipe:
     overwrite: bool = False
 
     def __post_init__(self):
+        for what in ("data", "output", "model"):
+            if not getattr(self, what):
+                raise ValueError(f"{what} is empty. Say what is meant.")
         for what, known in (
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),

@@ -15,7 +15,7 @@ WORDS = {
     float: ("a number", "numbers"),
     bool: ("true or false", "truth values"),
     str: ("text", "texts"),
-    dict: ("a mapping", "mappings"),
+    dict: ("a mapping of names", "mappings of names"),
     list: ("a list", "lists"),
     types.NoneType: ("null", "nulls"),
 }
@@ -58,6 +58,8 @@ def fits(value, hint) -> bool:
             and len(value) == len(kinds)
             and all(map(fits, value, kinds))
         )
+    if origin is dict:
+        return isinstance(value, dict) and all(isinstance(key, str) for key in value)
     if origin is list:
         return isinstance(value, SEQUENCE) and all(fits(v, k) for v in value for k in inner)
     return isinstance(value, origin) and (origin is bool or not isinstance(value, bool))
