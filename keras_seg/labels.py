@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 from keras import ops
 
 
@@ -18,16 +19,19 @@ def read_labels(y_true, scores_shape, ignore_class: int | None, name: str):
 
     Raises: ValueError if the shapes do not belong together.
     """
-    y_true, given = ops.convert_to_tensor(y_true), y_true
-    truth = None
+    y_true = ops.convert_to_tensor(y_true)
+    given_shape, truth = tuple(y_true.shape), None
     if len(y_true.shape) == len(scores_shape):
         if y_true.shape[-1] == scores_shape[-1]:
             truth = ops.cast(y_true, "float32")
         elif y_true.shape[-1] == 1:
             y_true = ops.squeeze(y_true, -1)
     found = tuple(y_true.shape) if truth is None else tuple(y_true.shape[:-1])
-    _check_pixel_axes(found, given.shape, scores_shape, name)
+    _check_pixel_axes(found, given_shape, scores_shape, name)
     if truth is None:
+        if keras.backend.standardize_dtype(y_true.dtype) == "int64":
+            # what 32 bits are too few for must not come out as a class
+            y_true = ops.clip(y_true, -(2**31), 2**31 - 1)
         ids = ops.cast(y_true, "int32")
         counted = ops.ones_like(ids, dtype="bool")
     else:
@@ -66,7 +70,7 @@ def _check_pixel_axes(labels, given_shape, scores_shape, name):
     ):
         return
     raise ValueError(
-        f"{name}: labels of shape {tuple(given_shape)} do not belong to scores of shape "
+        f"{name}: labels of shape {given_shape} do not belong to scores of shape "
         f"{tuple(scores_shape)}. Give integer masks of the height and width of the scores, or "
         "one-hot labels with as many classes."
     )

@@ -258,6 +258,20 @@ class TestOptions:
         with pytest.raises(ValueError, match=message):
             losses.get(spec)
 
+    @pytest.mark.parametrize("name", sorted(losses.LOSSES))
+    def test_scores_that_are_no_numbers_have_no_small_loss(self, name):
+        labels, logits = np.zeros((1, 8, 8), "int32"), np.full((1, 8, 8, 2), 5.0, "float32")
+        labels[0, :4], logits[..., 1], logits[0, 7, 7] = 1, -5.0, np.nan
+        assert np.isnan(float(losses.get(name)(labels, logits)))
+
+    def test_labels_may_be_lists_and_of_64_bits(self):
+        labels, logits = batch()
+        expected = float(losses.Dice()(labels, logits))
+        assert float(losses.Dice()(np.asarray(labels).tolist(), logits)) == expected
+        wide = np.asarray(labels).astype("int64")
+        wide[0, 0, 0] = 2**32  # 0 in 32 bits
+        assert np.isnan(float(losses.Dice()(wide, logits)))
+
     def test_class_weights_must_be_as_many_as_classes(self):
         with pytest.raises(ValueError, match="has 3 numbers for scores of 5 classes"):
             losses.CrossEntropy(class_weights=[1, 2, 3])(*batch())

@@ -126,7 +126,8 @@ class OhemCrossEntropy(SegmentationLoss):
         least = ops.take(hardest_first, ops.maximum(kept - 1, 0))
         of_number = (values >= least) & (kept > 0)
         below = ops.exp(-values) < self.threshold
-        return ops.cast(of_number | below, "float32") * counted
+        # no comparison holds for NaN, and a network that puts it out has no small loss
+        return ops.cast(of_number | below | ops.isnan(values), "float32") * counted
 
     def get_config(self):
         return super().get_config() | {
