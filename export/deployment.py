@@ -150,7 +150,17 @@ def _rebuilt(
 
 
 def _copied(layer: keras.Layer) -> keras.Layer:
-    return type(layer).from_config(in_float32(layer.get_config()))
+    grouped = type(layer) is keras.layers.Conv2D and layer.groups > 1
+    kind = _GroupedConv2D if grouped and layer.data_format == "channels_last" else type(layer)
+    return kind.from_config(in_float32(layer.get_config()))
+
+
+class _GroupedConv2D(keras.layers.Conv2D):
+    """A grouped convolution as one operator, where Keras calls a function that XLA compiles."""
+
+    def convolution_op(self, inputs, kernel):
+        words = {"padding": self.padding.upper(), "dilations": self.dilation_rate}
+        return tf.nn.conv2d(inputs, kernel, self.strides, **words)
 
 
 class _ScaleAndOffset(keras.layers.DepthwiseConv2D):

@@ -135,3 +135,21 @@ class TestAdaptedNormalization:
         copy = quantization_aware(self.network())
         (layer,) = (layer for layer in copy.layers if isinstance(layer, kl.Normalization))
         assert np.all(np.asarray(layer.mean) > 100)
+
+
+@pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
+@pytest.mark.parametrize("words", [{}, {"strides": 2}, {"dilation_rate": 2}, {"padding": "valid"}])
+def test_grouped_convolutions_are_in_the_file(suffix, words, tmp_path):
+    """As a call of a compiled function, which ONNX has not, Keras would compute them."""
+
+    def body(image):
+        x = kl.Conv2D(6, 3, padding="same")(image)
+        return kl.Conv2D(9, 3, groups=3, **{"padding": "same"} | words)(x)
+
+    model, path = foreign(body), tmp_path / f"model{suffix}"
+    room.export(model, path, input_shape=SHAPE)
+    expected = scores(model)[0]
+    assert (
+        np.abs(inference.load(path).run(image_of()) - expected).max()
+        < 1e-5 * np.abs(expected).max()
+    )
