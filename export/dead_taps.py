@@ -11,6 +11,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_seg.weights import set_weights
+
 DILATED = (layers.Conv2D, layers.DepthwiseConv2D)
 
 
@@ -35,7 +37,7 @@ def without_dead_taps(model: keras.Model) -> keras.Model:
         values, size = source.get_weights(), sizes[source.name]
         if size:
             values[0] = _middle(values[0], size)
-        trimmed.get_layer(source.name).set_weights(values)
+        set_weights(trimmed.get_layer(source.name), values)
     return trimmed
 
 

@@ -7,6 +7,7 @@ from keras import layers as kl
 
 from keras_seg import export as room
 from keras_seg import inference
+from keras_seg.export.dead_taps import without_dead_taps
 from keras_seg.export.deployment import deployed_model, float32_model
 from keras_seg.export.quantization_aware import quantization_aware
 from keras_seg.export.subpixel import with_subpixel_convolutions
@@ -122,6 +123,16 @@ class TestAdaptedNormalization:
         room.export(model, path, input_shape=SHAPE)
         found = inference.load(path).run(image_of())
         np.testing.assert_allclose(found, scores(model)[0], rtol=1e-4, atol=1e-4)
+
+    def test_it_outlives_the_cutting_of_dilated_kernels(self):
+        def body(image):
+            return kl.Conv2D(5, 3, dilation_rate=16, padding="same")(adapted()(image))
+
+        model = foreign(body)
+        copy = without_dead_taps(deployed_model(model, SHAPE))
+        assert copy.layers[-1].kernel_size == (1, 1)
+        expected = scores(model)
+        assert np.abs(scores(copy) - expected).max() < 1e-5 * np.abs(expected).max()
 
     def test_the_model_that_files_are_compared_with_has_it(self):
         keras.config.set_dtype_policy("mixed_bfloat16")
