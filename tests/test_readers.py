@@ -90,7 +90,12 @@ class TestClassFiles:
     @pytest.mark.parametrize(
         "entry",
         [
-            *({"names": "abc"}, {"names": {"0": "a", "1": "b", "2": "c"}}, {"names": ["a", None]}),
+            *(
+                {"names": "abc"},
+                {"names": {"0": "a", "1": "b", "2": "c"}},
+                {"names": ["a", None]},
+                {"names": ["\ud800"]},
+            ),
             *({"ignore": True}, {"ignore": "2"}, {"ignore": [1.5]}, {"ignore": 10**12}),
             *({"values": [0, 1, 10**12]}, {"values": [0, 1.9, 2]}, {"range": [0, float("inf")]}),
         ],

@@ -25,8 +25,8 @@ class ClassTable:
         names: one name a class, in the order of the mask values.
         colors: one (red, green, blue) in 0..255 a class; left out, distinct colours are chosen.
 
-    Raises: ValueError if there is no class, more than 255, a name twice, or another number of
-    colours than of names.
+    Raises: ValueError if there is no class, more than 255, a name twice or of half characters, or
+    another number of colours than of names.
     """
 
     names: tuple[str, ...]
@@ -40,6 +40,9 @@ class ClassTable:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"Class names must differ from each other. Received twice: {twice}")
+        unfit = [name for name in names if any("\ud800" <= letter <= "\udfff" for letter in name)]
+        if unfit:
+            raise ValueError(f"Class names must be text that UTF-8 can hold. Received: {unfit}")
         colors = colors or tuple(_distinct_color(i) for i in range(len(names)))
         if len(colors) != len(names):
             raise ValueError(
