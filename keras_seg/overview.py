@@ -47,6 +47,8 @@ def describe(name: str, input_shape: tuple[int, int, int], options: dict, plot: 
     from keras_seg.models.drawing import draw
 
     network = models.find(name)
+    if own := sorted({"name", "input_shape"} & {*options}):
+        raise ValueError(f"options cannot hold {own}: these are arguments beside the options.")
     parameters = inspect.signature(network.build).parameters
     if "backbone_weights" in parameters:
         options = {"backbone_weights": None} | options

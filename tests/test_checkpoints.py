@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_seg.checkpoints import convert, list_sources
+from keras_seg.checkpoints.command import convert_file
 from keras_seg.checkpoints.registry import source
 from keras_seg.weights import read
 from tests.reference import read_golden, state_dict
@@ -63,6 +64,42 @@ class TestStrictness:
     def test_a_checkpoint_of_another_network_is_refused(self, state):
         with pytest.raises(ValueError, match="has no tensor"):
             convert({"layer1.weight": np.zeros(3)}, "milesial")
+
+    @pytest.mark.parametrize(
+        ("source_name", "tensors"),
+        [
+            ("milesial", {"inc.double_conv.0.weight": (3,), "down1.maxpool_conv.1.x": (3,)}),
+            ("hrnet", {"stage2.0.branches.0.0.conv1.weight": ()}),
+            ("gridnet-fourure", {"last.0.weight": (2, 2)}),
+        ],
+    )
+    def test_tensors_of_too_few_axes_are_refused(self, source_name, tensors):
+        tensors = {name: np.zeros(shape, "float32") for name, shape in tensors.items()}
+        with pytest.raises(ValueError, match="(fewer axes than|has no tensor).* begins with"):
+            convert(tensors, source_name)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda kernel: kernel * np.nan,
+            lambda kernel: np.full(kernel.shape, np.inf, "float16"),
+            lambda kernel: np.full(kernel.shape, 1e300),
+            lambda kernel: kernel.astype(str),
+            lambda kernel: kernel.astype(object),
+            lambda kernel: kernel.astype("complex64"),
+            lambda kernel: kernel.astype("int64").astype("datetime64[s]"),
+        ],
+        ids=["NaN", "infinite", "beyond float32", "text", "object", "complex", "dates"],
+    )
+    def test_values_that_no_weight_can_have_are_refused(self, state, change):
+        changed = state | {"outc.conv.weight": change(state["outc.conv.weight"])}
+        with pytest.raises(ValueError, match=r"finite float32 numbers \(1\): outc.conv.weight"):
+            convert(changed, "milesial")
+
+    @pytest.mark.parametrize("option", ["num_classes", "name", "input_shape", "source"])
+    def test_options_that_are_none_are_refused(self, state, tmp_path, option):
+        with pytest.raises(ValueError, match=f"options cannot hold .'{option}'"):
+            convert_file(state, "milesial", tmp_path / "x.keras", options={option: 3})
 
     def test_unknown_source_or_option_is_answered_with_the_nearest(self, state):
         with pytest.raises(ValueError, match="Did you mean 'milesial'"):

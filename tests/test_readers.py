@@ -106,6 +106,17 @@ class TestClassFiles:
         with pytest.raises(ValueError, match=r"classes\.json is no class table"):
             FolderDataset(shapes_folder)
 
+    @pytest.mark.parametrize(
+        ("key", "meant"), [("colours", "colors"), ("ignored", "ignore"), ("value", "values")]
+    )
+    def test_misspelt_entries_are_refused_and_others_passed_over(self, shapes_folder, key, meant):
+        table = {"names": ["a", "b", "c"], "comment": "of the shapes"}
+        (shapes_folder / "classes.json").write_text(json.dumps(table))
+        assert FolderDataset(shapes_folder).classes.names == ("a", "b", "c")
+        (shapes_folder / "classes.json").write_text(json.dumps(table | {key: []}))
+        with pytest.raises(ValueError, match=f"Unknown entry '{key}'. Did you mean '{meant}'"):
+            FolderDataset(shapes_folder)
+
     def test_nested_without_end_is_refused(self, shapes_folder):
         (shapes_folder / "classes.json").write_text("[" * 100_000)
         with pytest.raises(ValueError, match=r"classes\.json is no class table"):

@@ -1,11 +1,13 @@
 """The page of a run stands by itself, and nothing in it is taken for markup."""
 
 import json
+import os
 import re
 
 import numpy as np
 import pytest
 
+from keras_seg import cli
 from keras_seg.data.classes import ClassTable
 from keras_seg.report import charts
 from keras_seg.report.page import _exports, _page, write_report
@@ -53,6 +55,76 @@ def test_page_is_one_escaped_file_with_every_part(tmp_path):
         ((truth == k) & (found == k)).sum() / ((truth == k) | (found == k)).sum() for k in range(3)
     ]
     assert f"mIoU {100 * np.mean(iou):.2f} %" in page
+
+
+ROW = '{"epoch": 1, "loss": 1.5, "val_mean_iou": 0.25}\n'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ROW + ROW[:20],
+        ROW + "\n",
+        ROW.replace('"epoch": 1', '"epoch": "one"'),
+        ROW.replace("1.5", "{}"),
+        ROW.replace("1.5", "1" + 400 * "0"),
+        ROW.replace(', "val_mean_iou": 0.25', ""),
+        "[1]",
+        "null",
+        "[" * 100_000,
+    ],
+    ids=lambda text: text[-24:].strip(),
+)
+def test_a_damaged_log_is_refused_with_its_line(tmp_path, text):
+    (tmp_path / "log.jsonl").write_text(text)
+    with pytest.raises(ValueError, match=r"log\.jsonl, line \d must hold the numbers of an epoch"):
+        write_report(tmp_path, tmp_path / "report.html", Stub(darkness), ColourBlocks(length=1))
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_model_of_fewer_classes_than_the_data_is_refused(tmp_path):
+    data = ColourBlocks(length=1)
+    data.classes = ClassTable(("a", "b", "c", "d"))
+    with pytest.raises(ValueError, match="predicts 3 classes"):
+        write_report(tmp_path, tmp_path / "report.html", Stub(darkness), data)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"gate": "passed"},
+        {"gate": {"comparison": None}},
+        {"gate": {"comparison": {"evaluations": [1]}}},
+        {"gate": {"comparison": {"evaluations": {"onnx": 3}}}},
+        {"gate": {"comparison": {"evaluations": {"onnx": {"latency_ms_median": "fast"}}}}},
+    ],
+    ids=str,
+)
+def test_damaged_export_reports_are_passed_over(tmp_path, damage):
+    (tmp_path / "model.onnx").write_bytes(b"content")
+    record = {"path": "model.onnx", "size_bytes": 7, "accuracy": "kept"} | damage
+    (tmp_path / "model.onnx.json").write_text(json.dumps(record))
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    assert (
+        "model.onnx" in _exports(tmp_path) and "kept" not in _exports(tmp_path).split("0.00 MB")[1]
+    )
+
+
+def test_links_that_lead_nowhere_and_names_that_are_no_text_do_not_end_a_page(tmp_path):
+    (tmp_path / "gone.onnx").symlink_to("nowhere")
+    (tmp_path / os.fsdecode(b"\xff.onnx")).write_bytes(b"content")
+    page = _page("run", [_exports(tmp_path)])
+    assert "gone.onnx" not in page
+    assert r"\udcff.onnx" in page and page.encode()
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "log.jsonl", "log.csv", "checkpoints"])
+def test_the_page_is_not_written_over_what_the_training_left(tmp_path, capsys, name):
+    (tmp_path / name).write_text("what was there")
+    words = ["report", str(tmp_path), "--output", str(tmp_path / name)]
+    assert cli.main(words) == cli.WRONG_INPUT
+    assert "would be written over" in capsys.readouterr().err
+    assert (tmp_path / name).read_text() == "what was there"
 
 
 @pytest.mark.xdist_group("web")

@@ -189,6 +189,15 @@ class TestSavedState:
         for restored, saved in zip(state.model.get_weights(), first, strict=True):
             np.testing.assert_array_equal(restored, saved)
 
+    def test_a_checkpoint_of_other_data_is_refused(self, state, tmp_path):
+        state.data = {"images": {"train": 16, "val": 4}, "classes": ["a", "b"]}
+        state.save(1)
+        assert state.restore() == 1
+        for change in ({"images": {"train": 32, "val": 4}}, {"classes": ["b", "a"]}):
+            other = SavedState(tmp_path, state.model, data=state.data | change)
+            with pytest.raises(ValueError, match="is of other data: .*--overwrite true"):
+                other.restore()
+
     def test_a_save_that_fails_leaves_nothing_and_keeps_the_last(
         self, state, monkeypatch, tmp_path
     ):

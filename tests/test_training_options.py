@@ -126,12 +126,25 @@ class TestSchedules:
 
     def test_plateaus_are_counted_from_the_rows(self, tmp_path):
         history = History(tmp_path)
-        for score in (0.1, 0.3, 0.2, 0.3, 0.4, 0.1, 0.1, 0.1, 0.1, 0.5):
-            history.append({"val_mean_iou": score})
+        scores = (0.1, 0.3, 0.2, 0.3, 0.4, 0.1, 0.1, 0.1, 0.1, 0.5)
+        for epoch, score in enumerate(scores, start=1):
+            history.append({"epoch": epoch, "val_mean_iou": score})
         assert (history.plateaus(2), history.plateaus(3), history.plateaus(5)) == (3, 1, 0)
         assert history.best == (0.5, 10) and history.epochs_without_progress == 0
         again = History(tmp_path, epochs=5)
         assert again.best == (0.4, 5) and again.rows == history.rows[:5]
+
+    def test_a_log_that_lost_epochs_is_refused_and_stays(self, tmp_path):
+        log, row = tmp_path / "log.jsonl", '{"epoch": 1, "val_mean_iou": 0.5}\n'
+        log.write_text(row)
+        with pytest.raises(ValueError, match="rows of 1 epochs, and the checkpoint .* of epoch 2"):
+            History(tmp_path, epochs=2)
+        assert log.read_text() == row
+        for text, line in ((row + row[:20], 2), ("[1]\n", 1), (row + "\n" + row, 2), ("\0", 1)):
+            log.write_text(text)
+            with pytest.raises(ValueError, match=f"log.jsonl, line {line} must hold the numbers"):
+                History(tmp_path, epochs=2)
+            assert log.read_text() == text
 
     @pytest.mark.parametrize(
         ("cls", "entry", "message"),

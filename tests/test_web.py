@@ -145,6 +145,13 @@ class TestRefusals:
             write_site(exported("float.tflite"), tmp_path)
         assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
+    def test_what_else_lies_in_a_page_is_not_removed(self, exported, tmp_path):
+        for name in ("model.json", "index.html", "group1-shard1of1.bin"):
+            (tmp_path / name).write_text("{}")
+        with pytest.raises(ValueError, match="no part of the page: .'group1-shard1of1.bin'"):
+            write_site(exported("float.tflite"), tmp_path)
+        assert len(list(tmp_path.iterdir())) == 3
+
 
 def test_page_loads_from_its_own_site_alone():
     """No address in the page's files, a policy without exceptions, a matching import-map hash."""

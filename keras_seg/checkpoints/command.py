@@ -33,6 +33,8 @@ def convert_file(
     """
     if output.suffix != ".keras":  # before minutes of conversion
         raise ValueError(f"--output must be a file ending in .keras. Received: {output}")
+    if own := sorted({"checkpoint", "source", "input_shape"} & {*(options or {})}):
+        raise ValueError(f"options cannot hold {own}: these are arguments beside the options.")
     model = convert(checkpoint, source, input_shape, **(options or {}))
     card = ModelCard(
         class_table(model, classes),

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 from keras_seg.checkpoints import sources  # noqa: F401  (each of its modules registers sources)
-from keras_seg.checkpoints.registry import find
+from keras_seg.checkpoints.registry import Source, find
 from keras_seg.weights import load_strictly, read
 
 
@@ -30,8 +30,25 @@ def convert(
     Raises: ValueError for an unknown source or option, and for a checkpoint that does not fit,
         with the names of all tensors and weights that found no partner.
     """
+    if own := sorted({"name", "num_classes"} & {*options}):
+        raise ValueError(f"options cannot hold {own}, which the checkpoint decides.")
     published = read(checkpoint)
     spec = find(source, published)
+    try:
+        return _converted(published, spec, input_shape, options)
+    except IndexError as error:
+        raise ValueError(
+            f"A tensor of the checkpoint has fewer axes than those of source {source!r} ({error}). "
+            f"It begins with: {[f'{name} {a.shape}' for name, a in [*published.items()][:4]]}."
+        ) from error
+    except KeyError as error:
+        raise ValueError(
+            f"The checkpoint has no tensor {error}, which every one of source {source!r} has. "
+            f"It begins with: {[*published][:6]}."
+        ) from error
+
+
+def _converted(published: dict, spec: Source, input_shape, options: dict) -> keras.Model:
     if spec.prepare:
         published = spec.prepare(published)
     tensors, names = {}, {}
@@ -44,12 +61,6 @@ def convert(
         names[ours] = name
         tensors[ours] = spec.adjust(ours, array) if spec.adjust else array
     shapes = {name: tuple(array.shape) for name, array in tensors.items()}
-    try:
-        model = spec.build(shapes, input_shape, options)
-    except KeyError as error:
-        raise ValueError(
-            f"The checkpoint has no tensor {error}, which every one of source {source!r} has. "
-            f"It begins with: {[*tensors][:6]}."
-        ) from error
+    model = spec.build(shapes, input_shape, options)
     load_strictly(model, tensors, published=names)
     return model

@@ -75,10 +75,10 @@ def report_verb(
         data: folder or built-in data set; by default the data of the run.
         limit: look at this many validation images; all by default.
     """
-    from keras_seg.training.run_folder import MODEL_NAME, evaluation_data
+    from keras_seg.training.run_folder import MADE, MODEL_NAME, evaluation_data
 
     output = output or run / "report.html"
-    check_apart(run=run, model=run / MODEL_NAME, output=output)
+    check_apart(run=run, **{name: run / name for name in MADE}, output=output)
     check_counts(limit=limit)
     from keras_seg import inference
     from keras_seg.report.page import write_report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import difflib
 import json
 import math
 import re
@@ -13,6 +14,8 @@ from keras_seg.names import IGNORE_CLASS
 
 LARGEST_VALUE = 2**16 - 1
 """Of masks whose values are no class indices; the table of a value is that long."""
+KEYS = {"names", "colors", "palette", "ignore", "void_index", "range", "values"}
+"""Of `classes.json`."""
 SIDES = {"left": "right", "right": "left", "l_": "r_", "r_": "l_"}
 SIDE = re.compile(r"\b(left|right)(?![a-z])|^[lr]_")
 
@@ -104,11 +107,13 @@ def read_class_file(path: Path) -> ClassFile:
     `palette` is taken for `colors` (longer palettes are cut to the classes) and `void_index` for
     `ignore`, whose entries are mask values or colours. "range": [black, white] is for images of
     more than 8 bits, "values": [0, 255] for masks whose values are no class indices.
+    Other keys are passed over, unless they look like one of these misspelt.
 
     Raises: ValueError that names the file and the entry that is wrong.
     """
     try:
         content = json.loads(path.read_text("utf-8-sig"))
+        _check_keys(content)
         names = _checked_names(content["names"])
         colors = content.get("colors", content.get("palette", ()))[: len(names)]
         ignore = content.get("ignore", content.get("void_index", ()))
@@ -137,6 +142,14 @@ def checked_range(value_range) -> tuple[float, float] | None:
             f"A range is [black, white], the smaller value first. Received: {list(value_range)}"
         )
     return low, high
+
+
+def _check_keys(content: dict) -> None:
+    """Other keys may stand in the file, but none that is likely a misspelt one."""
+    for key in content.keys() - KEYS:
+        nearest = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.8)
+        if nearest:
+            raise ValueError(f"Unknown entry {key!r}. Did you mean {nearest[0]!r}?")
 
 
 def _checked_names(names) -> list:

@@ -16,10 +16,16 @@ from PIL import Image
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.images import overlay
 from keras_seg.drafts import write_text
-from keras_seg.inference.evaluation import confusion_of, evenly_spread, iou_of
+from keras_seg.inference.evaluation import (
+    check_comparable,
+    confusion_of,
+    evenly_spread,
+    iou_of,
+)
 from keras_seg.inference.runner import Runner
 from keras_seg.names import IGNORE_CLASS
 from keras_seg.report import charts
+from keras_seg.training.history import JSON_NAME, read_rows
 
 SHOWN = 3
 """Best and worst images each."""
@@ -74,8 +80,12 @@ def write_report(
         runner: of its model. dataset: its validation images.
         limit: look at this many images, evenly spread; all by default.
 
-    Raises: OSError if the page cannot be written.
+    Raises: ValueError for a damaged log, and if the network and the data differ in the number of
+        classes; OSError if the page cannot be written.
     """
+    check_comparable({"model": runner}, dataset, limit)
+    log = run / JSON_NAME
+    rows = read_rows(log) if log.exists() else []
     confusion, scores = _looked_at(runner, dataset, limit)
     iou, names = iou_of(confusion), dataset.classes.names
     by_class = {
@@ -84,8 +94,6 @@ def write_report(
     }
     mean = float(np.nanmean(iou)) if confusion.sum() else float("nan")
     parts = [f"<p>{len(scores)} images of {_text(dataset.name)}: mIoU {100 * mean:.2f} %</p>"]
-    log = run / "log.jsonl"
-    rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     if rows:
         parts.append(f'<h2>Learning curves</h2><div class="curves">{charts.curves(rows)}</div>')
     parts.append(f"<h2>IoU of each class</h2>{charts.bars(by_class, dataset.classes.colors)}")
@@ -147,27 +155,30 @@ def _exports(run: Path) -> str:
             record = json.loads(path.read_text())
             file = path.with_name(Path(record["path"]).name)
             if record["size_bytes"] == file.stat().st_size:  # else the report of an older file
-                reports[file.name] = record
-        except (ValueError, KeyError, TypeError, OSError):
-            continue  # another JSON file
+                reports[file.name] = _facts(record, file)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError):
+            continue  # another JSON file, or a damaged one
     lines = []
     for path in sorted(run.iterdir()):
-        if path.suffix not in (".keras", ".tflite", ".onnx"):
+        if path.suffix not in (".keras", ".tflite", ".onnx") or not path.is_file():
             continue
-        record = reports.get(path.name, {})
-        gate = record.get("gate") or {}
-        sides = gate.get("comparison", {}).get("evaluations", {})
-        side = sides.get(path.suffix[1:], {})
-        latency = side.get("latency_ms_median")
-        cells = {
-            "size": f"{path.stat().st_size / 1e6:.2f} MB",
-            "latency": "" if latency is None else f"{latency:.1f} ms",
-            "accuracy kept": record.get("accuracy", ""),
-        }
+        cells = {"size": f"{path.stat().st_size / 1e6:.2f} MB", "latency": "", "accuracy kept": ""}
+        cells |= reports.get(path.name, {})
         facts = "".join(f'<td title="{k}">{_text(v)}</td>' for k, v in cells.items())
         lines.append(f"<tr><td>{_text(path.name)}</td>{facts}</tr>")
     head = "<tr><th>file</th><th>size</th><th>latency</th><th>accuracy kept</th></tr>"
     return f'<table class="files">{head}{"".join(lines)}</table>'
+
+
+def _facts(record: dict, file: Path) -> dict[str, str]:
+    """What the export report of a file says of it; any error of Python's for a damaged one."""
+    gate = record.get("gate") or {}
+    sides = gate.get("comparison", {}).get("evaluations", {})
+    latency = sides.get(file.suffix[1:], {}).get("latency_ms_median")
+    return {
+        "latency": "" if latency is None else f"{latency:.1f} ms",
+        "accuracy kept": record.get("accuracy", ""),
+    }
 
 
 def _environment() -> str:
@@ -195,4 +206,5 @@ def _page(title: str, parts: list[str]) -> str:
 
 
 def _text(value) -> str:
-    return html.escape(str(value))
+    # a name of a file may hold bytes that are no UTF-8, which no page can
+    return html.escape(str(value).encode(errors="backslashreplace").decode())

@@ -129,7 +129,11 @@ class _Run:
         checkpoints = self.folder / run_folder.CHECKPOINTS
         if writes:
             remove_unfinished(checkpoints)
-        self.state = SavedState(checkpoints, self.model, writes=writes)
+        data = {
+            "images": {each.split: len(each) for each in (train_set, val_set)},
+            "classes": list(train_set.classes.names),
+        }
+        self.state = SavedState(checkpoints, self.model, writes=writes, data=data)
         with strategies.scope(strategy):
             self.first_step = self.state.restore()
         done = self.first_step // self.epoch_steps

@@ -12,6 +12,41 @@ from keras_seg.drafts import write_text
 
 MONITOR = "val_mean_iou"
 CSV_NAME, JSON_NAME = "log.csv", "log.jsonl"
+CHARTED = ("loss", "val_loss", "mean_iou", MONITOR)
+
+
+def read_rows(path: Path) -> list[dict]:
+    """The rows of a `log.jsonl`, one an epoch.
+
+    Raises: ValueError that names the file and the line that is no such row.
+    """
+    remedy = "Put back the file that the training wrote, or move it away."
+    try:
+        lines = path.read_text().splitlines()
+    except ValueError as error:
+        raise ValueError(f"{path} is no log: {error}. {remedy}") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except (ValueError, RecursionError):
+            rows.append(None)
+        if not _is_row(rows[-1]):
+            raise ValueError(
+                f"{path}, line {number} must hold the numbers of an epoch. Received: "
+                f"{line[:60]!r}. {remedy}"
+            )
+    return rows
+
+
+def _is_row(row) -> bool:
+    values = [row.get(name) for name in CHARTED] if isinstance(row, dict) else [""]
+    always = _is_number(values[-1]) and _is_number(row.get("epoch"))
+    return always and all(value is None or _is_number(value) for value in values)
+
+
+def _is_number(value) -> bool:
+    return type(value) is float or (type(value) is int and abs(value) < 2**63)
 
 
 class History:
@@ -28,8 +63,13 @@ class History:
     def __init__(self, folder: Path, *, epochs: int = 0, writes: bool = True):
         self.folder, self.writes = Path(folder), writes
         path = self.folder / JSON_NAME
-        lines = path.read_text().splitlines() if epochs and path.exists() else []
-        self.rows: list[dict] = [json.loads(line) for line in lines][:epochs]
+        self.rows: list[dict] = read_rows(path)[:epochs] if epochs and path.exists() else []
+        if len(self.rows) < epochs:
+            raise ValueError(
+                f"{path} has rows of {len(self.rows)} epochs, and the checkpoint beside it is of "
+                f"epoch {epochs}, so that the best model is not known. Put the log back, or pass "
+                "--overwrite true to train anew."
+            )
         self._write()
 
     def append(self, row: dict) -> None:

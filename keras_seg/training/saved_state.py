@@ -36,10 +36,14 @@ class SavedState:
         model: compiled model whose optimizer is built.
         writes: False for workers that are not the chief: they take part in saving, as the reading
             of distributed variables needs all, but leave nothing behind.
+        data: what the data are like, as JSON has it; a checkpoint of other data is refused.
     """
 
-    def __init__(self, folder: Path, model: keras.Model, *, writes: bool = True):
+    def __init__(
+        self, folder: Path, model: keras.Model, *, writes: bool = True, data: dict | None = None
+    ):
         self.folder, self.model, self.writes = Path(folder), model, writes
+        self.data = data
         state = {id(v): v for v in (*model.variables, *model.optimizer.variables)}
         metrics = {id(v) for v in model.metrics_variables}
         self._variables = [v.value for key, v in state.items() if key not in metrics]
@@ -59,7 +63,11 @@ class SavedState:
             self._checkpoint.write(str(part / "state"))
             sums = [keras.ops.convert_to_numpy(v) for v in self.model.metrics_variables]
             np.savez(part / METRICS, *sums)
-            facts = {"step": step, "sha256": {p.name: _digest(p) for p in part.iterdir()}}
+            facts = {
+                "step": step,
+                "data": self.data,
+                "sha256": {p.name: _digest(p) for p in part.iterdir()},
+            }
             (part / FACTS).write_text(json.dumps(facts))
             if self.writes:
                 _flush(part)
@@ -76,7 +84,7 @@ class SavedState:
     def restore(self) -> int:
         """Takes the newest checkpoint that is whole; returns its step, 0 if there is none.
 
-        Raises: ValueError if there are checkpoints and none is whole.
+        Raises: ValueError if there are checkpoints and none is whole, or it is one of other data.
         """
         folders = saved_steps(self.folder)
         for folder in folders:
@@ -87,6 +95,12 @@ class SavedState:
                     f"The checkpoint {folder} is damaged ({error}); trying the one before it.\n"
                 )
                 continue
+            before = facts.get("data")  # older checkpoints do not say
+            if None not in (before, self.data) and before != self.data:
+                raise ValueError(
+                    f"The checkpoint {folder} is of other data: {before}. Received: {self.data}. "
+                    "Put the data back, or pass --overwrite true to train anew."
+                )
             reader = self._checkpoint.read(str(folder / "state"))
             reader.assert_existing_objects_matched().expect_partial()
             with np.load(folder / METRICS) as archive:

@@ -89,6 +89,14 @@ def _check_output(output: Path) -> None:
         raise ValueError(
             f"{output} exists and is no page of keras-seg web. Give a new or empty folder."
         )
+    own = {path.name for path in (resources.files("keras_seg.web") / "page").iterdir()}
+    own |= {"model.json", "sample.png", "runtime", *(f"model.{format}" for format in RUNTIMES)}
+    others = sorted({path.name for path in output.iterdir()} - own)
+    if others:  # other programs call their files model.json too
+        raise ValueError(
+            f"{output} would be replaced, and holds what is no part of the page: {others[:4]}. "
+            "Move it away, or give a new or empty folder."
+        )
 
 
 def _write_page(part: Path, format: str) -> list[str]:

@@ -40,8 +40,8 @@ def load_strictly(
     Args:
         published: what a renamed tensor is called in its file, for the error.
 
-    Raises: ValueError that lists the tensors left over, the weights left out and the shapes that
-        differ. The model is not changed then.
+    Raises: ValueError that lists the tensors left over, the weights left out, the shapes that
+        differ and the tensors of values that no weight can have. The model is not changed then.
     """
     wanted = {
         tensor_name(layer, weight): (layer, weight)
@@ -62,12 +62,14 @@ def load_strictly(
         for name, (_, weight) in wanted.items()
         if name in values and values[name].shape != tuple(weight.shape)
     ]
-    if missing or unused or differing:
+    unfit = [_called(name, published) for name in values if not _is_finite(values[name])]
+    if missing or unused or differing or unfit:
         raise ValueError(
             "The checkpoint does not fit the model. "
             + _listed("Weights that no tensor sets", missing)
             + _listed("Tensors that no weight takes", unused)
             + _listed("Shapes that differ", differing)
+            + _listed("Tensors of other values than finite float32 numbers", unfit)
             + "Check the source name and the options."
         )
     for name, (_, weight) in wanted.items():
@@ -95,6 +97,14 @@ def as_keras(layer: keras.Layer, weight: keras.Variable, tensor: np.ndarray) -> 
     if isinstance(layer, layers.PReLU) and tensor.size == np.prod(weight.shape):
         return tensor.reshape(tuple(weight.shape))
     return tensor
+
+
+def _is_finite(tensor: np.ndarray) -> bool:
+    """Whether it holds numbers that float32 can; text and complex numbers would be cast."""
+    if tensor.dtype.kind not in "fiu" and tensor.dtype.name != "bfloat16":
+        return False
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(tensor.astype(np.float32)).all())
 
 
 def _called(name: str, published: Mapping[str, str] | None) -> str:
