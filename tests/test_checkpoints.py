@@ -68,14 +68,14 @@ class TestStrictness:
     @pytest.mark.parametrize(
         ("source_name", "tensors"),
         [
-            ("milesial", {"inc.double_conv.0.weight": (3,), "down1.maxpool_conv.1.x": (3,)}),
-            ("hrnet", {"stage2.0.branches.0.0.conv1.weight": ()}),
+            ("milesial", {"inc.double_conv.0.weight": ()}),
+            ("hrnet", {"transition1.0.0.weight": ()}),
             ("gridnet-fourure", {"last.0.weight": (2, 2)}),
         ],
     )
     def test_tensors_of_too_few_axes_are_refused(self, source_name, tensors):
         tensors = {name: np.zeros(shape, "float32") for name, shape in tensors.items()}
-        with pytest.raises(ValueError, match="(fewer axes than|has no tensor).* begins with"):
+        with pytest.raises(ValueError, match="fewer axes than .* begins with"):
             convert(tensors, source_name)
 
     @pytest.mark.parametrize(

@@ -64,6 +64,10 @@ CASES = {
         {"model_options": {"num_classes": 4}},
         ("model_options.num_classes=4", "num_classes=None", "out of model_options"),
     ),
+    "name of the network": (
+        {"model_options": {"name": "mine"}},
+        ("model_options.name=mine", "model=unet", "out of model_options"),
+    ),
     "shape of the network": (
         {"model_options": {"input_shape": [32, 32, 3]}},
         ("model_options.input_shape=[32, 32, 3]", "channels=3", "out of model_options"),

@@ -321,4 +321,6 @@ class TestPipelines:
 
     def test_one_name_opens_folders_and_builtin_sets(self, shapes_folder):
         assert data.open_dataset("builtin:cells", "val").split == "val"
+        with pytest.raises(ValueError, match="builtin:cells has images of 3 channels.*channels=2"):
+            data.open_dataset("builtin:cells", channels=2)
         assert len(data.open_dataset(str(shapes_folder), "val")) == 4

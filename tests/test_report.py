@@ -102,12 +102,12 @@ def test_a_model_of_fewer_classes_than_the_data_is_refused(tmp_path):
 )
 def test_damaged_export_reports_are_passed_over(tmp_path, damage):
     (tmp_path / "model.onnx").write_bytes(b"content")
-    record = {"path": "model.onnx", "size_bytes": 7, "accuracy": "kept"} | damage
+    record = {"path": "model.onnx", "size_bytes": 7, "accuracy": "mIoU 80 %"}
     (tmp_path / "model.onnx.json").write_text(json.dumps(record))
+    assert "mIoU 80 %" in _exports(tmp_path)
+    (tmp_path / "model.onnx.json").write_text(json.dumps(record | damage))
     (tmp_path / "deep.json").write_text("[" * 100_000)
-    assert (
-        "model.onnx" in _exports(tmp_path) and "kept" not in _exports(tmp_path).split("0.00 MB")[1]
-    )
+    assert "model.onnx" in _exports(tmp_path) and "mIoU 80 %" not in _exports(tmp_path)
 
 
 def test_links_that_lead_nowhere_and_names_that_are_no_text_do_not_end_a_page(tmp_path):

@@ -142,6 +142,12 @@ class TestGoingOn:
             training.train(replace(recipe, learning_rate=0.5))
         training.train(replace(recipe, max_minutes=9))  # nothing trained depends on it
 
+    def test_nothing_goes_on_without_the_best_model_so_far(self, recipe, monkeypatch):
+        self.interrupted(recipe, monkeypatch, step=5)
+        (Path(recipe.output) / "model.keras").unlink()
+        with pytest.raises(ValueError, match="the best model of 1 epochs, is gone.*--overwrite"):
+            training.train(recipe)
+
     def test_a_damaged_checkpoint_is_left_for_the_one_before(self, recipe, monkeypatch, capsys):
         self.interrupted(recipe, monkeypatch, step=5)
         folders = saved_steps(Path(recipe.output) / "checkpoints")
@@ -188,6 +194,24 @@ class TestSavedState:
         assert state.restore() == 1
         for restored, saved in zip(state.model.get_weights(), first, strict=True):
             np.testing.assert_array_equal(restored, saved)
+
+    @pytest.mark.parametrize(
+        "facts",
+        [
+            {"step": 1, "sha256": {}},
+            {"step": "2", "sha256": {}},
+            {"step": 3},
+            {"step": 2, "sha256": []},
+            {"step": 2, "sha256": {"metrics.npz": None}},
+        ],
+        ids=str,
+    )
+    def test_facts_that_are_none_are_noticed(self, state, facts, tmp_path):
+        state.save(1)
+        state.save(2)
+        path = saved_steps(tmp_path)[0] / "facts.json"
+        path.write_text(json.dumps(facts))
+        assert state.restore() == 1
 
     def test_a_checkpoint_of_other_data_is_refused(self, state, tmp_path):
         state.data = {"images": {"train": 16, "val": 4}, "classes": ["a", "b"]}

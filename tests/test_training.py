@@ -301,6 +301,7 @@ class TestErrors:
             ({"batch_size": 0}, "batch_size must be positive"),
             ({"epochs": -1}, "epochs must be positive"),
             ({"crop": (0, 32)}, "crop must be"),
+            ({"crop": (10**6, 10**6)}, r"crop and batch_size must make less than 2\*\*31 pixels"),
         ],
     )
     def test_entries_that_make_no_sense(self, recipe, entry, message):

@@ -55,7 +55,13 @@ def _open(source: str, split: str, classes: ClassTable | None, channels: int, *,
     if not colon or len(scheme) == 1 or Path(source).exists():
         return FolderDataset(source, split, classes=classes, channels=channels, strict=strict)
     if scheme == "builtin":
-        return BuiltinDataset(rest, split)
+        dataset = BuiltinDataset(rest, split)
+        if channels != dataset.channels:
+            raise ValueError(
+                f"{source} has images of {dataset.channels} channels. Received: channels="
+                f"{channels}. Set channels to {dataset.channels}."
+            )
+        return dataset
     if scheme == "tfds":
         return TfdsDataset(rest, split, classes=classes, channels=channels)
     if scheme not in LAYOUTS:

@@ -14,7 +14,7 @@ from keras_seg.names import IGNORE_CLASS
 from keras_seg.training.recipe import OptimizerOptions, Recipe, ScheduleOptions
 
 WITH_MOMENTUM = ("sgd", "rmsprop")
-OWN_ENTRIES = {"num_classes": "num_classes", "input_shape": "channels"}
+OWN_ENTRIES = {"num_classes": "num_classes", "input_shape": "channels", "name": "model"}
 """Arguments of builders that are no model_options, and the entry that says them."""
 
 

@@ -138,6 +138,12 @@ class _Run:
             self.first_step = self.state.restore()
         done = self.first_step // self.epoch_steps
         self.history = History(self.folder, epochs=done, writes=writes)
+        model = self.folder / run_folder.MODEL_NAME
+        if writes and done and not model.exists():
+            raise ValueError(
+                f"{model}, the best model of {done} epochs, is gone. Put it back, or pass "
+                "--overwrite true to train anew."
+            )
         self.writes = writes
 
     def _build(self):

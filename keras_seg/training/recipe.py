@@ -211,6 +211,12 @@ class Recipe:
             size = getattr(self, what)
             if size is not None and (len(size) != 2 or min(size) < 1):
                 raise ValueError(f"{what} must be (height, width) in pixels. Received: {size}")
+        pixels = self.batch_size * math.prod(self.crop)
+        if pixels >= 2**31:  # TensorFlow counts the elements of some tensors with 32 bits
+            raise ValueError(
+                f"crop and batch_size must make less than 2**31 pixels a step. Received: "
+                f"{list(self.crop)} and {self.batch_size}, which are {pixels:,}"
+            )
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(to_record(self), sort_keys=False)

@@ -90,7 +90,7 @@ class SavedState:
         for folder in folders:
             try:
                 facts = _checked_facts(folder)
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 sys.stderr.write(
                     f"The checkpoint {folder} is damaged ({error}); trying the one before it.\n"
                 )
@@ -142,6 +142,11 @@ def remove_unfinished(folder: Path) -> None:
 def _checked_facts(folder: Path) -> dict:
     """The facts of a checkpoint whose files are all as they were written; errors otherwise."""
     facts = json.loads((folder / FACTS).read_text())
+    if type(facts["step"]) is not int or folder.name != f"{PREFIX}{facts['step']:09d}":
+        raise ValueError(f"{FACTS} is of step {facts['step']!r}")
+    unlisted = {METRICS, *(path.name for path in folder.iterdir())} - {FACTS, *facts["sha256"]}
+    if unlisted:
+        raise ValueError(f"{FACTS} does not list {sorted(unlisted)}")
     for name, digest in facts["sha256"].items():
         if _digest(folder / name) != digest:
             raise ValueError(f"{name} is not what was written")
