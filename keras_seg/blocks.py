@@ -300,10 +300,22 @@ def check_choice(option: str, value, choices) -> None:
         raise ValueError(f"{option} must be one of {tuple(choices)}. Received: {value!r}")
 
 
+def check_stage_widths(stages) -> None:
+    """Raises ValueError unless there is a list of channel counts for each stage."""
+    if not all(isinstance(widths, list | tuple) for widths in stages):
+        raise ValueError(
+            "widths must hold a list for each stage, with the channels of its convolutions, such "
+            f"as [[64, 64], [128, 128]]. Received: {stages!r}"
+        )
+    for widths in stages:
+        check_widths(widths, at_least=1)
+
+
 def check_widths(widths, at_least: int) -> None:
     """Raises ValueError unless widths are whole channel counts, `at_least` so many."""
-    if len(widths) < at_least or any(not isinstance(w, int) or w < 1 for w in widths):
+    listed = isinstance(widths, list | tuple)
+    if not listed or len(widths) < at_least or any(type(w) is not int or w < 1 for w in widths):
         raise ValueError(
             f"widths must be {at_least} or more whole numbers, one a resolution. "
-            f"Received: {tuple(widths)}"
+            f"Received: {widths!r}"
         )

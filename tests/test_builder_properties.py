@@ -114,6 +114,13 @@ def test_an_error_names_the_one_argument_that_is_wrong(name):
             pytest.fail(f"{name} takes {option}={value!r}")
 
 
+@pytest.mark.parametrize("widths", [[4, 8], [[4], 8], [[4.5]], [True, True], [[]]], ids=str)
+@pytest.mark.parametrize("name", ["deconvnet", "segnet"])
+def test_widths_of_stages_are_lists_of_counts(name, widths):
+    with pytest.raises(ValueError, match="widths must"):
+        models.build(name, (64, 64, 3), 3, **models.find(name).tiny | {"widths": widths})
+
+
 @st.composite
 def builds(draw):
     """Arguments of `models.build`, of which one may be wrong, and others not go together."""

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 
@@ -62,6 +63,12 @@ class TestInputs:
         for given in (tmp_path / "*.png", tmp_path):
             with pytest.raises(ValueError, match=r"No file matches|holds no images"):
                 predict_files(Stub(darkness), [given], tmp_path / "out")
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+    def test_a_pipe_is_refused_and_not_waited_for(self, tmp_path):
+        os.mkfifo(tmp_path / "image.png")
+        with pytest.raises(ValueError, match="is a pipe or a device"):
+            predict_files(Stub(darkness), [tmp_path / "image.png"], tmp_path / "out")
 
     def test_goes_on_past_unreadable_files_and_names_them(self, folder, tmp_path):
         (folder / "b.png").write_text("no image")

@@ -34,7 +34,7 @@ class Source(NamedTuple):
 def expand(inputs: Iterable[str | Path]) -> list[Source]:
     """Files as they are, folders with their subfolders, patterns, camera:0; each file once.
 
-    Raises: ValueError for a pattern that nothing matches, or a folder without images.
+    Raises: ValueError for a pattern that nothing matches, a folder without images, or a pipe.
     """
     found: dict[Path, Source] = {}
     for given in map(str, inputs):
@@ -55,6 +55,8 @@ def _expanded(given: str) -> list[Source]:
         return [Source("camera", path, given.replace(":", ""))]
     if path.is_dir():
         return _in_folder(path)
+    if path.exists() and not path.is_file():  # opening a pipe waits for its other end
+        raise ValueError(f"{given} is a pipe or a device. Give a file or a folder.")
     if path.exists() or not glob.has_magic(given):
         return [_source(path, path.stem)]  # a missing file is named when it is read
     matches = sorted(Path(match) for match in glob.iglob(given, recursive=True))  # noqa: PTH207 (absolute ones, too)

@@ -107,7 +107,6 @@ def fully_connected(x, fc: int, conv):
 
 
 def _check(widths, fc):
-    for stage_widths in widths:
-        blocks.check_widths(stage_widths, at_least=1)
+    blocks.check_stage_widths(widths)
     if not isinstance(fc, int) or fc < 0:
         raise ValueError(f"fc must be a whole number of channels, 0 for none. Received: {fc!r}")

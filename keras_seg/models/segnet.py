@@ -190,8 +190,7 @@ def _dropout(x, stage, *, rate, bayesian, name):
 
 def _check(widths, rounding):
     blocks.check_choice("rounding", rounding, ROUNDINGS)
-    for stage_widths in widths:
-        blocks.check_widths(stage_widths, at_least=1)
+    blocks.check_stage_widths(widths)
 
 
 def _check_size(input_shape, rounding: str, stages: int):
