@@ -144,7 +144,8 @@ def _checked_facts(folder: Path) -> dict:
     facts = json.loads((folder / FACTS).read_text())
     if type(facts["step"]) is not int or folder.name != f"{PREFIX}{facts['step']:09d}":
         raise ValueError(f"{FACTS} is of step {facts['step']!r}")
-    unlisted = {METRICS, *(path.name for path in folder.iterdir())} - {FACTS, *facts["sha256"]}
+    needed = {METRICS, "state.index", *(path.name for path in folder.glob("state.*"))}
+    unlisted = needed - {*facts["sha256"]}
     if unlisted:
         raise ValueError(f"{FACTS} does not list {sorted(unlisted)}")
     for name, digest in facts["sha256"].items():
