@@ -1,5 +1,6 @@
 """GridNet: its grid, its total dropout, and the forms that others gave it."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -125,6 +126,7 @@ class TestTotalDropout:
         assert y.dtype == "float16" and np.array_equal(y, [[0, 0]])
 
     def test_shortcut_stays_when_the_branch_is_dropped(self):
+        keras.utils.set_random_seed(0)  # one branch in a thousand stays
         model = _tiny(dropout=0.999, norm=False)
         for layer in model.layers:
             if layer.name.startswith("lateral") and layer.name.endswith(".5"):
