@@ -7,6 +7,7 @@ from keras import layers
 from keras_seg.layers import (
     CropOrPad,
     DepthToSpace,
+    EdgePadding2D,
     FakeQuantize,
     LayerScale,
     MaxPoolingWithIndices2D,
@@ -38,6 +39,7 @@ SAME_RANGE = (
     layers.ZeroPadding2D,
     CropOrPad,
     DepthToSpace,
+    EdgePadding2D,
     MaxPoolingWithIndices2D,
     MaxUnpooling2D,
     PaddedMaxPooling2D,

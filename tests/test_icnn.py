@@ -6,7 +6,14 @@ import pytest
 
 from keras_seg import models
 from keras_seg.data import ClassTable
-from keras_seg.layers import CutWindow, PaddedMaxPooling2D, ParityPlanes, PartWindows, PasteWindow
+from keras_seg.layers import (
+    CutWindow,
+    EdgePadding2D,
+    PaddedMaxPooling2D,
+    ParityPlanes,
+    PartWindows,
+    PasteWindow,
+)
 from keras_seg.models.face_parser import HELEN_LABELS, HELEN_PARTS, FacePart
 from tests.conftest import Shapes
 
@@ -71,6 +78,14 @@ class TestLayers:
             model = keras.Model(image, PaddedMaxPooling2D(stride)(image))
             assert model.compute_output_shape(x.shape) == expected.shape
             np.testing.assert_array_equal(model(x), expected)
+
+    def test_files_with_the_older_pooling_still_load(self, tmp_path):
+        image = keras.Input((6, 8, 2))
+        pooled = keras.layers.MaxPooling2D(3, 2)(EdgePadding2D()(image))
+        keras.Model(image, pooled).save(tmp_path / "older.keras")
+        model = keras.models.load_model(tmp_path / "older.keras", safe_mode=True)
+        x = RNG.normal(size=(1, 6, 8, 2)).astype("float32")
+        np.testing.assert_array_equal(model(x), PaddedMaxPooling2D()(x))
 
     def test_pooling_of_another_stride_is_refused(self):
         with pytest.raises(ValueError, match="stride must be 1 or 2. Received: 3"):

@@ -5,6 +5,7 @@ from keras_seg.layers.batch_normalization import BatchNormalization
 from keras_seg.layers.channel_normalization import ChannelNormalization
 from keras_seg.layers.crop_or_pad import CropOrPad
 from keras_seg.layers.depth_to_space import DepthToSpace
+from keras_seg.layers.edge_padding import EdgePadding2D
 from keras_seg.layers.fake_quantize import FakeQuantize
 from keras_seg.layers.layer_scale import LayerScale
 from keras_seg.layers.local_response_normalization import LocalResponseNormalization
@@ -34,6 +35,7 @@ __all__ = [
     "CropOrPad",
     "CutWindow",
     "DepthToSpace",
+    "EdgePadding2D",
     "FakeQuantize",
     "LayerScale",
     "LocalResponseNormalization",
