@@ -18,6 +18,8 @@ SHOWN = 8
 """Values that a message lists."""
 LARGEST_LEVEL = 255
 NEARLY_WHITE = 200
+WIDE = 2**16
+"""Values that are no further apart are counted without sorting them."""
 EVEN_LEVELS = 16
 """Grey levels of more classes than this lie too close to be told from other values."""
 MANY = 32
@@ -52,6 +54,7 @@ class Remedies:
     ignore: for a value that means unknown, {value}; `ignore_several` for {values}, empty where
         only one can.
     classes: for more classes; {count} of them.
+    table: what numbers the classes.
     whole: for values that are no whole numbers.
     """
 
@@ -59,6 +62,7 @@ class Remedies:
     ignore: str
     classes: str
     ignore_several: str = ""
+    table: str = "the classes"
     whole: str = "Resize masks with the nearest neighbour, and do not divide them."
 
 
@@ -67,6 +71,7 @@ CLASS_FILE = Remedies(
     ignore='write "ignore": {value} to classes.json',
     ignore_several='write "ignore": {values} to classes.json',
     classes="name {count} classes in classes.json",
+    table="the class table",
 )
 """For a folder with `classes.json`."""
 NO_CLASS_FILE = Remedies(
@@ -98,10 +103,11 @@ def count_labels(masks: np.ndarray | Iterable[np.ndarray]) -> dict[float, int]:
 
 
 def _counted(mask: np.ndarray):
-    if mask.dtype == np.bool_ or mask.dtype == np.uint8:
-        counts = np.bincount(mask.reshape(-1), minlength=1)
+    whole = mask.dtype.kind in "bui" and mask.dtype != np.uint64 and mask.size
+    if whole and int(mask.max()) - (low := int(mask.min())) < WIDE:
+        counts = np.bincount(mask.reshape(-1).astype(np.intp) - low)
         values = np.flatnonzero(counts)
-        counts = counts[values]
+        counts, values = counts[values], values + low
     else:
         values, counts = np.unique(mask, return_counts=True)
     values = values.tolist()
@@ -116,6 +122,7 @@ def label_findings(
     ignore_class: int | None = IGNORE_CLASS,
     names: Sequence[str] = (),
     subject: str = "The masks",
+    plural: bool = True,
     remedies: Remedies = ARRAYS,
     sampled: bool = False,
 ) -> list[Finding]:
@@ -127,7 +134,8 @@ def label_findings(
             classes there are. One class (of a single sigmoid channel) has labels 0 and 1.
         ignore_class: the value of unknown pixels; None where no value means that.
         names: of the classes, for messages.
-        subject: what the messages speak of, in the plural: "The masks of cells".
+        subject: what the messages speak of: "The masks of cells".
+        plural: whether it is several masks; False for one: "masks/a.png".
         remedies: the lines that the user of the caller writes.
         sampled: whether the masks are a part of the data only, such as one batch. What a part may
             well show by chance is then no error.
@@ -139,7 +147,8 @@ def label_findings(
     counts = {value: number for value, number in counts.items() if number}
     if not counts:
         return []
-    found = _Found(counts, num_classes, ignore_class, tuple(names), subject, remedies, sampled)
+    found = _Found(counts, num_classes, ignore_class, tuple(names), remedies, sampled)
+    found.they_hold = f"{subject} {'hold' if plural else 'holds'}"
     wrong = found.not_finite() + found.fractional() + found.negative()
     if wrong:
         return wrong
@@ -149,10 +158,10 @@ def label_findings(
 class _Found:
     """The counted values with what the messages need of them."""
 
-    def __init__(self, counts, num_classes, ignore_class, names, subject, remedies, sampled):
+    def __init__(self, counts, num_classes, ignore_class, names, remedies, sampled):
         self.counts, self.ignore_class, self.names = counts, ignore_class, names
         self.num_classes = None if num_classes is None else max(2, num_classes)
-        self.subject, self.remedies, self.sampled = subject, remedies, sampled
+        self.remedies, self.sampled = remedies, sampled
         self.total = sum(counts.values())
         self.values = sorted(value for value in counts if math.isfinite(value))
         self.known = [value for value in self.values if value != ignore_class]
@@ -169,7 +178,7 @@ class _Found:
         return [
             Finding(
                 "not finite",
-                f"{self.subject} hold {word} in {self.share(values)} of the pixels, and labels are "
+                f"{self.they_hold} {word} in {self.share(values)} of the pixels, and labels are "
                 f"whole numbers. Give these pixels a class{self._or_unknown()}.",
             )
         ]
@@ -191,7 +200,7 @@ class _Found:
         return [
             Finding(
                 "fractional",
-                f"{self.subject} hold fractions in {self.share(values)} of the pixels: "
+                f"{self.they_hold} fractions in {self.share(values)} of the pixels: "
                 f"{_listed(values)}. {reason} {advice}",
             )
         ]
@@ -209,7 +218,7 @@ class _Found:
         return [
             Finding(
                 "negative",
-                f"{self.subject} hold negative values in {self.share(values)} of the pixels: "
+                f"{self.they_hold} negative values in {self.share(values)} of the pixels: "
                 f"{_listed(values)}. Classes are numbered from 0.{meant}",
             )
         ]
@@ -227,10 +236,10 @@ class _Found:
         remedy = self._write_values([0, LARGEST_LEVEL])
         many = (self.num_classes or 2) > 2
         if self.ignore_class != LARGEST_LEVEL:
-            what = f"{self.subject} hold 0 and 255 alone ({share} of the pixels are 255)"
+            what = f"{self.they_hold} 0 and 255 alone ({share} of the pixels are 255)"
             why = "and 255 is no class"
         else:
-            what = f"{self.subject} hold 0 and 255 alone; 255 means unknown"
+            what = f"{self.they_hold} 0 and 255 alone; 255 means unknown"
             why = f"{share} of the pixels would be left out, and class 0 would be all there is"
             what, why = f"{what}: {why}", ""
         told = f"{what}{', ' + why if why else ''}."
@@ -251,8 +260,9 @@ class _Found:
         if looks:
             return looks
         told = (
-            f"{self.subject} hold values outside the {count} classes 0..{count - 1}"
-            f"{self._class_names()} in {self.share(outside)} of the pixels: {_listed(outside)}."
+            f"{self.they_hold} values outside {self.remedies.table}: "
+            f"{_short_list(map(_number, outside))}, in {self.share(outside)} of the pixels. There "
+            f"are the {count} classes 0..{count - 1}{self._class_names()}."
         )
         if outside == [count] and 0 not in self.known:
             return Finding(
@@ -297,14 +307,14 @@ class _Found:
             return [
                 Finding(
                     "gaps",
-                    f"{self.subject} hold {_listed(known)} alone{self._besides()} "
+                    f"{self.they_hold} {_listed(known)} alone{self._besides()} "
                     f"({self.share(known[1:])} of the pixels are {_number(known[1])}). Classes are "
                     f"numbered from 0 without gaps. If these are two, {self._two_values()}.",
                 )
             ]
         if missing > len(known) or (known and known[-1] >= LARGEST_LEVEL):
             told = (
-                f"{self.subject} hold {len(known)} values up to {_number(known[-1])}: "
+                f"{self.they_hold} {len(known)} values up to {_number(known[-1])}: "
                 f"{_listed(known)}. Class indices are numbered from 0 without gaps"
             )
             if len(known) > MANY:
@@ -317,7 +327,7 @@ class _Found:
             return [
                 Finding(
                     "gaps",
-                    f"{self.subject} hold values up to {_number(known[-1])}, and none is "
+                    f"{self.they_hold} values up to {_number(known[-1])}, and none is "
                     f"{_listed(absent)}. That is taken for {int(known[-1]) + 1} classes. If the "
                     f"numbers have gaps, {self._write_values(known)}.",
                     error=False,
@@ -343,7 +353,7 @@ class _Found:
             )
             return Finding(
                 "grey levels",
-                f"{self.subject} hold the grey levels {_listed(values)}, evenly spread over "
+                f"{self.they_hold} the grey levels {_listed(values)}, evenly spread over "
                 f"0..255, which are no class indices ({self.share(values[1:])} of the pixels are "
                 f"above 0). If they are {len(values)} classes, "
                 f"{self._write_values(values)}.{halfway}",
@@ -351,7 +361,7 @@ class _Found:
         if len(values) > 2 * MANY and not self._any_frequent():
             return Finding(
                 "picture",
-                f"{self.subject} hold {len(values)} different values, none of them far more often "
+                f"{self.they_hold} {len(values)} different values, none of them far more often "
                 "than others: they look like pictures, not like classes. Put the masks in their "
                 "place.",
             )
@@ -361,7 +371,7 @@ class _Found:
         between = [value for value in values if value not in peaks]
         return Finding(
             "smooth",
-            f"{self.subject} hold {_listed(peaks)} and {len(between)} values around and between "
+            f"{self.they_hold} {_listed(peaks)} and {len(between)} values around and between "
             f"them ({self.share(between)} of the pixels): {_listed(between)}. They were resized "
             "smoothly, drawn with soft edges, or saved as JPEG. Export them again, resized with "
             f"the nearest neighbour and saved as PNG. Then, if {_listed(peaks)} are the classes, "
@@ -388,9 +398,11 @@ class _Found:
         Values gather around a few that stand far apart, each the most frequent by far of those
         near it. Class numbers are different: those near each other are alike in frequency.
         """
+        if sum(value >= (self.num_classes or 1) for value in self.known) < 4:
+            return []
         left = sorted(self.values, key=self.counts.get, reverse=True)
         ends = [self.values[0], self.values[-1]]
-        if len(left) > 4 and sorted(left[:2]) == ends and ends[1] > NEARLY_WHITE:
+        if len(left) > 6 and sorted(left[:2]) == ends and ends[1] > NEARLY_WHITE:
             return ends
         groups = []
         while left:
@@ -428,7 +440,7 @@ class _Found:
             return [
                 Finding(
                     "all ignored",
-                    f"{self.subject} hold {value} alone, which means unknown: there is nothing to "
+                    f"{self.they_hold} {value} alone, which means unknown: there is nothing to "
                     "learn from or to measure. Where they show classes, give the pixels their "
                     "numbers.",
                 )
@@ -451,7 +463,7 @@ class _Found:
             found.append(
                 Finding(
                     "one class",
-                    f"{self.subject} hold one class alone: {number}{name}. A network learns to "
+                    f"{self.they_hold} one class alone: {number}{name}. A network learns to "
                     "answer it everywhere. Look whether the masks show what they should.",
                     error=False,
                 )
