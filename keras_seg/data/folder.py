@@ -9,6 +9,7 @@ from keras_seg.data.classes import ClassFile, ClassTable, checked_range, read_cl
 from keras_seg.data.folder_masks import CLASS_FILE_NAME, FolderMasks, numbered_classes
 from keras_seg.data.folder_scan import instances_beside, scan_folder
 from keras_seg.data.images import read_mask
+from keras_seg.data.mask_survey import MaskSurvey
 from keras_seg.data.pairs import PairedDataset
 
 SPLITS = ("train", "val")
@@ -61,9 +62,11 @@ class FolderDataset(PairedDataset):
             raise FileNotFoundError(_no_folder(self.root))
         scan = scan_folder(self.root, split)
         pairs = scan.pairs(strict=strict)
-        self._file = _class_file(self.root, classes, strict=strict)
+        file, numbering = _class_file(self.root, classes, strict=strict)
         self._instances = instances_beside(scan)
-        self.masks = FolderMasks(self.root, [pair.mask for pair in pairs], self._file, split=split)
+        self.masks = FolderMasks(
+            self.root, [pair.mask for pair in pairs], file, split=split, numbering=numbering
+        )
         if strict:
             self.masks.check()
         super().__init__(
@@ -71,10 +74,10 @@ class FolderDataset(PairedDataset):
             self._read,
             name=self.root.name,
             split=split,
-            classes=self._file.classes,
+            classes=file.classes,
             channels=channels,
-            value_range=checked_range(value_range) or self._file.value_range,
-            multi_label=self._file.multi_label,
+            value_range=checked_range(value_range) or file.value_range,
+            multi_label=file.multi_label,
         )
 
     def _read(self, path: Path):
@@ -92,12 +95,18 @@ def _no_folder(root: Path) -> str:
     )
 
 
-def _class_file(root: Path, classes: ClassTable | None, *, strict: bool) -> ClassFile:
+def _class_file(
+    root: Path, classes: ClassTable | None, *, strict: bool
+) -> tuple[ClassFile, MaskSurvey | None]:
+    """What `classes.json` says or would say, and the masks in which classes were counted."""
     path = root / CLASS_FILE_NAME
     if path.exists():
         stated = read_class_file(path)
-        return stated if classes is None else replace(stated, classes=classes, colors_stated=False)
-    if classes is None:
-        training = scan_folder(root, "train").pairs(strict=strict)
-        classes = numbered_classes(root, [pair.mask for pair in training], strict=strict)
-    return ClassFile(classes)
+        if classes is not None:
+            stated = replace(stated, classes=classes, colors_stated=False)
+        return stated, None
+    if classes is not None:
+        return ClassFile(classes), None
+    training = scan_folder(root, "train").pairs(strict=strict)
+    numbered, survey = numbered_classes([pair.mask for pair in training], strict=strict)
+    return ClassFile(numbered), survey
