@@ -66,7 +66,7 @@ class FolderMasks:
         self.survey: MaskSurvey | None = None
         self._seen: dict[Path, dict] | None = None
         if self._map is None and not file.multi_label:
-            self.survey, self._seen = self.survey_of(whole=False), {}
+            self.survey = self.survey_of(whole=False)
             self._map = self._levels(self.survey)
 
     def __call__(self, path: Path) -> np.ndarray:
@@ -149,14 +149,19 @@ class FolderMasks:
     def check(self) -> None:
         """Raises ValueError for what is wrong with the masks that were looked at; warns of doubts.
 
-        One class alone and mostly unknown masks are for `verify-dataset` and `check_batches`.
+        Masks written in two ways are looked for again when all have been read. One class alone and
+        mostly unknown masks are for `verify-dataset` and `check_batches`.
         """
+        if self.survey is not None and self._map is None:
+            self._seen = {}
         surveys = {id(survey): survey for survey in (self._numbering, self.survey)}.values()
         for finding in (finding for survey in surveys for finding in self.findings(survey)):
             if finding.error:
                 raise ValueError(finding.message + self._palette_hint(finding))
             if finding.kind in ("two ways", "0 and 255", "gaps"):
                 warnings.warn(finding.message, stacklevel=4)
+            if finding.kind == "two ways":
+                self._seen = None
         conflict = self.palette_conflict()
         if conflict:
             warnings.warn(conflict, stacklevel=4)

@@ -83,8 +83,9 @@ class MaskSurvey:
     def _two_ways(self, num_classes: int | None, subject: str) -> list[Finding]:
         """Masks of 0 and 255 among others of 0 and 1: two people or programs wrote them."""
         kinds = self.kinds
-        if min(kinds["unknown"], kinds["classes"]) < FEW or kinds["both"]:
+        if not kinds["unknown"] or not kinds["classes"] or kinds["both"]:
             return []
+        few = min(kinds["unknown"], kinds["classes"]) < FEW
         return [
             Finding(
                 "two ways",
@@ -95,7 +96,7 @@ class MaskSurvey:
                 "show no object. Renumber them; or, if 255 does mean unknown there, write "
                 '"ignore": 255 to classes.json.',
                 # Of many classes some images show background and unknown parts alone.
-                error=(num_classes or 1 + self._largest()) <= 2,
+                error=not few and (num_classes or 1 + self._largest()) <= 2,
             )
         ]
 

@@ -17,7 +17,7 @@ from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.fingerprint import SampleFacts, Suggestion, sample_facts, suggest
 from keras_seg.data.folder import FolderDataset
 from keras_seg.data.folder_scan import NoPairs, scan_folder
-from keras_seg.data.images import orientation
+from keras_seg.data.images import orientation, stored_pixels
 from keras_seg.data.label_findings import label_findings
 from keras_seg.data.open import open_dataset
 from keras_seg.data.pairs import SizesDiffer, ValuesOutside
@@ -30,6 +30,10 @@ MEASURED = 200
 """Objects are measured in so many training images, spread evenly."""
 OF_CLASSES = ("one class", "all ignored", "mostly ignored")
 """Findings on what masks mean, and not on what their files hold."""
+RANGES = 20
+"""So many images of a split are looked at for values outside their range."""
+NO_DATA = 0.001
+"""Share of the pixels from which on a value far below the range is worth a word."""
 MOSTLY_UNKNOWN = 0.5
 
 
@@ -38,7 +42,7 @@ class Problem:
     """One thing that is wrong or doubtful.
 
     kind: "layout", "pairs", "unreadable", "sizes", "values", "duplicates"; and of warnings
-        "duplicates", "orientation", "palette", "unknown", "absent class".
+        "duplicates", "orientation", "palette", "unknown", "absent class", "values", "no data".
     """
 
     kind: str
@@ -99,6 +103,7 @@ def verify_dataset(
             else:
                 report.errors.append(outcome)
         report.warnings += _orientation_warnings(dataset, split)
+        report.warnings += _no_data_warnings(dataset, split)
         errors, doubts = _mask_problems(dataset, split)
         report.errors[before:before] = errors  # what all masks have in common comes first
         report.warnings += doubts
@@ -171,6 +176,32 @@ def _mask_problems(dataset: SegmentationDataset, split: str) -> tuple[list, list
     if conflict:
         doubts.append(Problem("palette", split, conflict))
     return errors, doubts
+
+
+def _no_data_warnings(dataset: SegmentationDataset, split: str) -> list[Problem]:
+    """One value far below the range in pixels that have a class, as -9999 for "no data"."""
+    value_range = getattr(dataset, "value_range", None)
+    if value_range is None or dataset.multi_label:
+        return []
+    low, high = value_range
+    for index in range(0, len(dataset), max(1, len(dataset) // RANGES)):
+        path = dataset.pairs[index].image
+        try:
+            pixels, known = stored_pixels(path), dataset[index].mask != IGNORE_CLASS
+        except UNREADABLE:
+            continue
+        lowest = pixels.min(initial=low)
+        if lowest >= low - (high - low) or pixels.shape[:2] != known.shape:
+            continue
+        empty = (pixels == lowest).reshape(*known.shape, -1).any(axis=-1) & known
+        if empty.mean() >= NO_DATA:
+            message = (
+                f"{path} holds {lowest} in {empty.mean():.1%} of the pixels, far below the range "
+                f"[{low:g}, {high:g}]: they become black and count in the loss. If the value means "
+                "that there are no data, write 255 (unknown) to the mask there."
+            )
+            return [Problem("no data", split, message)]
+    return []
 
 
 def _compare_splits(report: DatasetReport) -> None:
