@@ -370,9 +370,9 @@ class _Found:
             )
             return Finding(
                 "grey levels",
-                f"{self.they_hold} the grey levels {_listed(values)}, evenly spread over "
-                f"0..255, which are no class indices ({self.share(values[1:])} of the pixels are "
-                f"above 0). If they are {len(values)} classes, "
+                f"{self.they_hold} the grey levels {_listed(values)}, evenly spread up to "
+                f"{_number(largest)}, which are no class indices ({self.share(values[1:])} of the "
+                f"pixels are above 0). If they are {len(values)} classes, "
                 f"{self._write_values(values)}.{halfway}",
             )
         if len(values) > 2 * MANY and not self._any_frequent():
@@ -417,10 +417,7 @@ class _Found:
         """
         if sum(value >= (self.num_classes or 1) for value in self.known) < 4:
             return []
-        left = sorted(self.values, key=self.counts.get, reverse=True)
-        ends = [self.values[0], self.values[-1]]
-        if len(left) > 6 and sorted(left[:2]) == ends and ends[1] > NEARLY_WHITE:
-            return ends
+        left = frequent = sorted(self.values, key=self.counts.get, reverse=True)
         groups = []
         while left:
             peak = left[0]
@@ -433,16 +430,18 @@ class _Found:
         number = len(groups) if not drops or max(drops) < 2 else drops.index(max(drops)) + 2
         chosen = groups[:number]
         peaks = sorted(peak for peak, _ in chosen)
-        return (
-            peaks
-            if 2 <= len(peaks) <= EVEN_LEVELS
+        if (
+            2 <= len(peaks) <= EVEN_LEVELS
             and len(self.values) - len(peaks) >= max(3, len(peaks))
             and peaks[-1] - peaks[0] >= 2 * MANY
             and peaks[0] - self.values[0] <= RINGING
             and self.values[-1] - peaks[-1] <= RINGING
             and all(self.counts[peak] > DOMINANT * size for peak, size in chosen)
-            else []
-        )
+        ):
+            return peaks
+        ends = [self.values[0], self.values[-1]]
+        black_and_white = sorted(frequent[:2]) == ends and ends[1] > NEARLY_WHITE
+        return ends if black_and_white and len(frequent) > 6 else []
 
     def _two_values(self) -> str:
         """The line for masks of 0 and one other value; empty for others."""

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,8 @@ class MaskSurvey:
             names=names,
             sampled=sampled,
         )
+        if unknown_stated and sampled:  # a split of background and stated unknown alone
+            found = [replace(f, error=f.error and f.kind != "0 and 255") for f in found]
         if not any(finding.error for finding in found) and not unknown_stated:
             found += self._two_ways(num_classes, subject)
         return [self._with_file(finding, num_classes) for finding in found]
@@ -116,7 +119,7 @@ class MaskSurvey:
         if not unfit:
             return finding
         message = f"{finding.message} The first such file is {self._first[unfit[0]]}."
-        return Finding(finding.kind, message, finding.error)
+        return replace(finding, message=message)
 
 
 def kind_of(counts: dict[float, int]) -> str:
