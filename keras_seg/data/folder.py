@@ -20,15 +20,25 @@ class FolderDataset(PairedDataset):
     """`images/X.jpg` with `masks/X.png`, whose pixel values are class indices.
 
     Masks are grey or palette files of class indices (or of the "values" that `classes.json` lists
-    for the classes), or RGB files of the table's colours. A folder
-    `instances/` beside them may hold X.png or X.tif with a number for each object, 0 for none.
+    for the classes), RGB files of the table's colours, or .npy and TIFF files of numbers or of one
+    channel for each class. They have the stem of their image, or that with something constant
+    before or behind it (`X_mask.png`), or in other letters' case. A folder `instances/` beside them
+    may hold X.png or X.tif with a number for each object, 0 for none.
 
     The split comes from the first of these that exists: the sub-folders `train/` and `val/` (each
-    with `images/` and `masks/`); `splits.json` ({"train": [stems], "val": [stems]}); `train.txt`
-    and `val.txt` (one stem a line); otherwise a fixed fifth of the stems validates.
+    with `images/` and `masks/`; also `valid/` or `validation/`); the same sub-folders in `images/`
+    and `masks/`; `splits.json` ({"train": [stems], "val": [stems]}); `train.txt` and `val.txt` (one
+    stem a line); otherwise a fixed fifth of the stems validates.
 
     Classes come from `classes` or from `classes.json` (see `keras_seg.data.classes`); without
-    either they are numbered up to the largest value in the training masks.
+    either they are numbered up to the largest value in the training masks. With "multi_label": true
+    in `classes.json` masks are (H, W, classes) of 0, 1 and 255, and several classes may hold at a
+    pixel.
+
+    What masks hold is looked at when the folder is opened: 32 of them, and more only where these
+    show no class but the first; all of them where classes are to be numbered. Masks of 0 and 255
+    alone are refused, since 255 means unknown, unless "values" or black and white as the colours of
+    `classes.json` say what 255 is.
 
     Args:
         root: the folder.
@@ -41,8 +51,12 @@ class FolderDataset(PairedDataset):
             it is left out. `keras_seg.data.verify` looks at such folders.
 
     Raises: FileNotFoundError for missing folders or masks; ValueError for a wrong split file or
-        class table, and, when a sample is read, for unreadable files, sizes that differ, mask
-        values outside the class table and images with transparency.
+        class table and for masks whose values are no class numbers, such as grey levels; and, when
+        a sample is read, for unreadable files, sizes that differ, mask values outside the class
+        table, masks whose transparency shows another shape than their colours, and images with
+        transparency.
+    Warns: UserWarning for numbered classes with gaps, for masks of 0 and 255 among others of 0 and
+        1, and for palettes whose colours belong to other classes.
     """
 
     def __init__(
