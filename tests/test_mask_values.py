@@ -301,7 +301,7 @@ def test_masks_that_mean_something_else_are_refused(case, tmp_path):
     root = make(tmp_path / "data", write, table)
     with pytest.raises(ValueError, match=words):
         list(FolderDataset(root))
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=f"{words}|None of the 5 samples"):
         data.open_dataset(root, on_error="skip")
     report = verify_dataset(str(root))
     assert any(problem.kind in ("values", "unreadable") for problem in report.errors)
@@ -372,6 +372,26 @@ def test_one_class_alone_is_an_error_of_verification(tmp_path):
     errors = verify_dataset(str(root)).errors
     assert [problem.kind for problem in errors] == ["values"]
     assert "one class alone: 0 (background)" in errors[0].message
+
+
+def test_skip_leaves_out_a_mask_of_other_values(tmp_path):
+    """And keeps the others, whereas strict reading refuses the folder."""
+    root = make(tmp_path / "data", picture(lambda i: two(i) * (9 if i == 1 else 1)), TWO)
+    with pytest.raises(ValueError, match=r"\[9\], in 2.0% .* first such file is .*masks.1\.png"):
+        FolderDataset(root)
+    with pytest.warns(UserWarning, match=r"1 of 5 samples .*1\.png holds .*\[9\], in 9.8%"):
+        dataset = data.open_dataset(root, on_error="skip")
+    assert [sample.name for sample in dataset] == ["0", "2", "4", "5"]
+
+
+def test_sixteen_bit_colour_with_equal_channels_is_an_index_mask(tmp_path):
+    import tensorflow as tf
+
+    def write(i, path):
+        path.write_bytes(tf.io.encode_png(np.dstack([three(i)] * 3).astype(np.uint16)).numpy())
+
+    root = make(tmp_path / "data", write, THREE)
+    np.testing.assert_array_equal(FolderDataset(root)[0].mask, three(0))
 
 
 def test_gaps_in_numbered_classes_are_told(tmp_path):

@@ -27,6 +27,8 @@ from keras_seg.data.pairs import ValueMap
 from keras_seg.names import IGNORE_CLASS
 
 CLASS_FILE_NAME = "classes.json"
+SEEN_IN_A_FILE = ("outside", "negative", "off by one", "grey levels", "smooth", "picture")
+"""Findings on values outside the class table, which the reading of a mask refuses."""
 PALETTES = 20
 """So many masks of a split have their palettes compared with the class table."""
 
@@ -146,16 +148,23 @@ class FolderMasks:
             sampled=self._split != "train",
         )
 
-    def check(self) -> None:
+    def check(self, *, skips_files: bool = False) -> None:
         """Raises ValueError for what is wrong with the masks that were looked at; warns of doubts.
 
         Masks written in two ways are looked for again when all have been read. One class alone and
         mostly unknown masks are for `verify-dataset` and `check_batches`.
+
+        Args:
+            skips_files: whether masks with values outside the classes are left out when read, so
+                that these are no reason to refuse the others.
         """
         if self.survey is not None and self._map is None:
             self._seen = {}
         surveys = {id(survey): survey for survey in (self._numbering, self.survey)}.values()
-        for finding in (finding for survey in surveys for finding in self.findings(survey)):
+        found = [(survey, each) for survey in surveys for each in self.findings(survey)]
+        for survey, finding in found:
+            if skips_files and survey is not self._numbering and finding.kind in SEEN_IN_A_FILE:
+                continue
             if finding.error:
                 raise ValueError(finding.message + self._palette_hint(finding))
             if finding.kind in ("two ways", "0 and 255", "gaps"):
