@@ -31,13 +31,15 @@ class Sample(NamedTuple):
 class SegmentationDataset(Sequence, abc.ABC):
     """Images and masks by index; reading one twice gives the same sample.
 
-    Attributes: `name`, `split`, `classes` (ClassTable), `channels` (of every image).
+    Attributes: `name`, `split`, `classes` (ClassTable), `channels` (of every image),
+    `value_range` ((black, white) of images of more than 8 bits, None where there are none).
     """
 
     name: str
     split: str
     classes: ClassTable
     channels: int
+    value_range: tuple[float, float] | None = None
 
     @abc.abstractmethod
     def __len__(self) -> int: ...

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import keras
 
+from keras_seg.models.functional import as_functional
+
 
 def size_rule(model: keras.Model) -> tuple[int, int, int]:
     """(multiple, offset, smallest) in pixels: the heights and widths that a model takes."""
@@ -17,6 +19,7 @@ def output_margin(model: keras.Model) -> tuple[int, int]:
     """(rows, columns) that the outputs lack on each side of the image, for unpadded networks."""
     if not size_rule(model)[1]:
         return 0, 0
+    model = as_functional(model)
     size = probe_size(model)
     shapes = model.compute_output_shape((1, *size, model.input.shape[-1]))
     main = shapes["logits"] if isinstance(shapes, dict) else shapes
@@ -25,7 +28,7 @@ def output_margin(model: keras.Model) -> tuple[int, int]:
 
 def probe_size(model: keras.Model) -> tuple[int, int]:
     """A size that the model takes."""
-    fixed = model.input.shape[1:3]
+    fixed = as_functional(model).input.shape[1:3]
     if None not in fixed:
         return tuple(fixed)
     multiple, offset, smallest = size_rule(model)
