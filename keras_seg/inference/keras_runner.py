@@ -75,9 +75,14 @@ class KerasRunner(Runner):
 
     @classmethod
     def from_file(
-        cls, path: Path, *, threads: int | None = None, input_shape: Shape | None = None
+        cls,
+        path: Path,
+        card: ModelCard | None = None,
+        *,
+        threads: int | None = None,
+        input_shape: Shape | None = None,
     ) -> KerasRunner:
-        card = files.read_card(path)
+        card = files.read_card(path) or card
         return cls(files.load(path), card, path=path, input_shape=input_shape, threads=threads)
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keras_seg.card import ModelCard
 from keras_seg.data.classes import checked_range
 from keras_seg.inference.runner import Runner, Shape
 from keras_seg.model_paths import KERAS_SUFFIXES, check_model_path
@@ -21,6 +22,7 @@ def load(
     threads: int | None = None,
     input_shape: Shape | None = None,
     value_range: tuple[float, float] | None = None,
+    card: ModelCard | None = None,
 ) -> Runner:
     """Opens a .keras, .h5, .tflite or .onnx file for running, by its suffix; or a Keras model.
 
@@ -35,12 +37,19 @@ def load(
         input_shape: (height, width, channels) to run a free-size .keras file at; files of the
             other formats have their own, which it must equal.
         value_range: (black, white) of images of more than 8 bits, in place of what the file says.
+        card: classes and head of a model in memory, or of a file that was not written by this
+            package and does not say them itself.
+
+    Of .tflite and .onnx files of other exporters, the order of the axes, the batch and the output
+    of scores are found by their shapes. Such a network must take pixels in 0..255; if it takes
+    0..1, which a float file does not tell, wrap it before it is exported:
+    `keras.Sequential([keras.Input((256, 256, 3)), keras.layers.Rescaling(1 / 255), model])`.
 
     Raises: FileNotFoundError, or ValueError that says what is wrong with the file and what to do;
         TypeError for what is neither a path nor a model.
     """
     if not isinstance(path, str | Path) and hasattr(path, "layers"):
-        return _of_model(path, threads, input_shape, value_range)
+        return _of_model(path, card, threads, input_shape, value_range)
     path = check_model_path(path)
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be None or at least 1. Received: {threads}")
@@ -49,9 +58,9 @@ def load(
     if path.suffix.lower() in KERAS_SUFFIXES:
         from keras_seg.inference.keras_runner import KerasRunner  # imports TensorFlow
 
-        runner = KerasRunner.from_file(path, threads=threads, input_shape=input_shape)
+        runner = KerasRunner.from_file(path, card, threads=threads, input_shape=input_shape)
     else:
-        runner = _load_exported(path, path.suffix.lower(), threads)
+        runner = _load_exported(path, path.suffix.lower(), threads, card)
     if input_shape is not None and input_shape != runner.input_shape:
         raise ValueError(
             f"{path} takes images of shape {runner.input_shape}. Received: input_shape="
@@ -72,20 +81,20 @@ def with_range(runner: Runner, value_range: tuple[float, float] | None) -> Runne
     return runner
 
 
-def _of_model(model: keras.Model, threads, input_shape, value_range) -> Runner:
+def _of_model(model: keras.Model, card, threads, input_shape, value_range) -> Runner:
     from keras_seg.inference.keras_runner import KerasRunner  # imports TensorFlow
 
     if input_shape is not None:
         input_shape = checked_shape(input_shape)
-    runner = KerasRunner(model, threads=threads, input_shape=input_shape)
+    runner = KerasRunner(model, card, threads=threads, input_shape=input_shape)
     return with_range(runner, value_range)
 
 
-def _load_exported(path: Path, suffix: str, threads: int | None) -> Runner:
+def _load_exported(path: Path, suffix: str, threads: int | None, card: ModelCard | None) -> Runner:
     if suffix == ".tflite":
         from keras_seg.inference.tflite_runner import TFLiteRunner
 
-        return TFLiteRunner(path, threads=threads)
+        return TFLiteRunner(path, threads=threads, card=card)
     from keras_seg.inference.onnx_runner import ONNXRunner
 
-    return ONNXRunner(path, threads=threads)
+    return ONNXRunner(path, threads=threads, card=card)

@@ -189,7 +189,8 @@ def card_or_default(text: str | bytes | None, channels: int | None, path: Path) 
         raise ValueError(
             f"{path} puts out class maps and does not say how many classes there are. "
             "Received: a file without the metadata that keras_seg.export writes. "
-            "Export it with keras_seg.export."
+            "Export it with keras_seg.export, or name the classes: keras_seg.inference.load(path, "
+            "card=keras_seg.models.ModelCard(keras_seg.data.ClassTable(names), head='argmax'))."
         )
     if text is None:
         return ModelCard(ClassTable.numbered(count_classes(channels)))
