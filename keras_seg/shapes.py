@@ -1,4 +1,4 @@
-"""The shape of an image as someone wrote it, checked."""
+"""Shapes of images: as someone wrote them, checked; and what a map lacks of one."""
 
 from __future__ import annotations
 
@@ -32,3 +32,13 @@ def checked_shape(shape) -> tuple[int | None, int | None, int]:
             "(256, 256, 3)."
         )
     return tuple(None if entry is None else int(entry) for entry in entries)
+
+
+def lost_border(size: tuple[int, int], inner: tuple[int | None, ...]) -> tuple[int, int]:
+    """(rows, columns) on each side of an image that a map lacks; (0, 0) for a coarser map."""
+    if len(inner) != 2 or None in inner:
+        return 0, 0
+    rows, columns = (s - o for s, o in zip(size, inner, strict=True))
+    small = any(2 * o <= s for s, o in zip(size, inner, strict=True))
+    odd = rows % 2 or columns % 2 or min(rows, columns) < 0
+    return (0, 0) if small or odd else (rows // 2, columns // 2)

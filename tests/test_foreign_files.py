@@ -1,4 +1,4 @@
-"""Files that other exporters wrote: axes, batches, types and outputs are found or refused by name."""
+"""Files of other exporters: axes, batches, types and outputs are found or refused by name."""
 
 import re
 import warnings
@@ -90,9 +90,7 @@ class TestOnnx:
     def test_a_free_size_takes_images_of_any_size(self, tmp_path):
         path = onnx_convolution(tmp_path / "m.onnx", ("b", 3, "h", "w"), ("b", 5, "h", "w"))
         image = image_of((37, 51))
-        np.testing.assert_array_equal(
-            inference.predict(path, image), expected(image).argmax(-1)
-        )
+        np.testing.assert_array_equal(inference.predict(path, image), expected(image).argmax(-1))
 
     def test_square_images_of_as_many_rows_as_classes(self, tmp_path):
         path = onnx_convolution(tmp_path / "m.onnx", (1, 3, 5, 5), (1, 5, 5, 5))
@@ -191,12 +189,33 @@ class TestOnnx:
             [helper.make_node("Conv", ["image", "kernel"], ["out"])],
             [value("image", (1, 12, *SIZE))],
             [value("out", (1, 2, *SIZE))],
-            {"kernel": np.ones((2, 12, 1, 1), np.float32) * np.float32([[1], [2]])[..., None, None]},
+            {"kernel": np.float32([[[[1]]] * 12, [[[2]]] * 12])},
         )
         runner = inference.load(path)
         assert runner.input_shape == (*SIZE, 12)
         image = image_of(channels=12)
         np.testing.assert_allclose(runner.run(image)[..., 1], 2 * image.sum(-1, dtype=float), 1e-5)
+
+    def test_a_network_without_padding_keeps_its_place(self, tmp_path):
+        kernel = np.zeros((2, 3, 5, 5), np.float32)
+        kernel[1, :, 2, 2], kernel[0, :, 2, 2] = 1, 0
+        nodes = [
+            helper.make_node("Conv", ["image", "kernel"], ["scores"]),
+            helper.make_node("Add", ["scores", "offset"], ["out"]),
+        ]
+        offset = np.float32([[[[380]], [[0]]]])
+        path = save_onnx(
+            tmp_path / "m.onnx",
+            nodes,
+            [value("image", (1, 3, 24, 40))],
+            [value("out", (1, 2, 20, 36))],
+            {"kernel": kernel, "offset": offset},
+        )
+        runner = inference.load(path)
+        assert runner.margin == (2, 2)
+        image = image_of((50, 60))
+        found = runner.predict(image, sizing="tile")
+        np.testing.assert_array_equal(found, image.sum(-1, dtype=int) > 380)
 
 
 class TestTflite:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_seg.shapes import lost_border
+
 PROBE = (64, 96)
 """(height, width) of the image that is tried where a file leaves its size free."""
 FEW = (1, 2, 3, 4)
@@ -40,6 +42,7 @@ class Ends:
         output: number of the output.
         scores_first: the channels of the scores come first.
         channels: of the scores; None for a map of classes.
+        margin: (rows, columns) of the image that the map lacks on each side.
     """
 
     batch: int | None
@@ -48,6 +51,7 @@ class Ends:
     output: int
     scores_first: bool
     channels: int | None
+    margin: tuple[int, int] = (0, 0)
 
     def given(self, images: np.ndarray) -> np.ndarray:
         """(B, H, W, C) images as the file takes them, one image as often as it has places."""
@@ -102,7 +106,10 @@ def find_ends(path: Path, inputs: Sequence[End], outputs: Sequence[End], run: Ca
             "is taken for the scores, as the first that is a map of the image.",
             stacklevel=4,
         )
-    return Ends(batch, shape, image_first, *chosen)
+    number, scores_first, channels = chosen
+    lengths = found[number][2:4] if scores_first else found[number][1:3]
+    margin = lost_border(used, tuple(lengths))
+    return Ends(batch, shape, image_first, number, scores_first, channels, margin)
 
 
 def _channels_first(path: Path, image: End) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,7 @@ class ONNXRunner(Runner):
         if text is None:
             self._ends = ends = find_ends(path, *_named_ends(self._session), self._outputs)
             card = card or card_or_default(None, ends.channels, path)
+            card = replace(card, margin=ends.margin)
             check_classes(card, ends.channels, path)
             super().__init__(path, card, ends.shape, len(card.classes), threads)
             return

@@ -6,6 +6,7 @@ import struct
 import threading
 import warnings
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,7 @@ class TFLiteRunner(Runner):
                 stacklevel=4,
             )
         card = card or card_or_default(None, ends.channels, path)
+        card = replace(card, margin=ends.margin)
         check_classes(card, ends.channels, path)
         super().__init__(path, card, ends.shape, len(card.classes), threads)
 
