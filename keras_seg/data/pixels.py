@@ -13,6 +13,7 @@ from keras_seg.data.images import picture_pixels, read_image
 
 PICTURE_MODES = {1: "L", 3: "RGB"}
 FEW_CHANNELS = 4
+"""An axis that is longer holds no channels of a picture, but its columns."""
 WIDE = (np.uint16, np.int16)
 """Whole numbers of 16 bits, which sensors write in 10, 12 or 14 of them."""
 
