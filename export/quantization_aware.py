@@ -258,7 +258,13 @@ class _Rewriting:
 def _copied(layer):
     if not isinstance(layer, keras.layers.Layer):
         return layer  # an operation of keras.ops, which holds nothing
-    return type(layer).from_config(in_float32(layer.get_config()))
+    try:
+        return type(layer).from_config(in_float32(layer.get_config()))
+    except (NotImplementedError, TypeError) as error:
+        raise ExportError(
+            f"The layer {layer.name!r} ({type(layer).__name__}) cannot be copied: {error} Its class "
+            "needs a get_config with all arguments of its __init__, which takes **kwargs."
+        ) from error
 
 
 def _depthwise(name: str) -> QuantizedDepthwiseConv2D:
