@@ -14,8 +14,11 @@ from keras_seg.export.deployment import float32_model
 from keras_seg.export.request import Request, check_head, resolve_shape
 from keras_seg.inference.keras_runner import KerasRunner, model_shapes
 from keras_seg.inference.runner import count_classes
+from keras_seg.model_paths import check_model_path
 from keras_seg.models import files
+from keras_seg.models.functional import as_functional
 from keras_seg.models.sizes import output_margin
+from keras_seg.shapes import checked_shape
 from keras_seg.version import __version__
 
 
@@ -36,15 +39,16 @@ class Source:
     from_logits: bool
 
     @classmethod
-    def opened(cls, model, card, input_shape, request: Request, threads) -> Source:
-        sha256 = None
-        if not isinstance(model, keras.Model):
-            path = Path(model)
-            model, card = files.load(path), card or files.read_card(path)
-            with path.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    def of(
+        cls,
+        model: keras.Model,
+        card: ModelCard,
+        sha256: str | None,
+        input_shape,
+        request: Request,
+        threads: int | None,
+    ) -> Source:
         own_shape, channels = model_shapes(model)
-        card = card or ModelCard(ClassTable.numbered(count_classes(channels)))
         check_head(request, card, count_classes(channels))
         shape = resolve_shape(own_shape, input_shape, card)
         exact = float32_model(model)
@@ -66,3 +70,22 @@ class Source:
             ),
             from_logits=card.head == "logits",
         )
+
+
+def opened(
+    model: keras.Model | str | Path, card: ModelCard | None, input_shape
+) -> tuple[keras.Model, ModelCard, str | None]:
+    """The functional model to export, its card, and the SHA-256 of its file, None in memory.
+
+    Raises: ValueError for a file or model that cannot be opened or followed.
+    """
+    sha256 = None
+    if not isinstance(model, keras.Model):
+        path = check_model_path(model, exported=False)
+        model, card = files.load(path), card or files.read_card(path)
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    known = None if input_shape is None else checked_shape(input_shape)
+    network = as_functional(model, known)
+    card = card or ModelCard(ClassTable.numbered(count_classes(model_shapes(network)[1])))
+    return network, card, sha256

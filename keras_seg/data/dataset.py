@@ -33,7 +33,8 @@ class SegmentationDataset(Sequence, abc.ABC):
     """Images and masks by index; reading one twice gives the same sample.
 
     Attributes: `name`, `split`, `classes` (ClassTable), `channels` (of every image), `multi_label`
-    (whether several classes may hold at a pixel; False if not set).
+    (whether several classes may hold at a pixel; False if not set), `value_range` ((black, white)
+    of images of more than 8 bits, None where there are none).
     """
 
     name: str
@@ -41,6 +42,7 @@ class SegmentationDataset(Sequence, abc.ABC):
     classes: ClassTable
     channels: int
     multi_label: bool = False
+    value_range: tuple[float, float] | None = None
 
     @abc.abstractmethod
     def __len__(self) -> int: ...

@@ -16,7 +16,7 @@ from keras_seg.data.images import (
     read_mask_pixels,
     used_palette,
 )
-from keras_seg.data.label_findings import CLASS_FILE, NO_CLASS_FILE, Finding
+from keras_seg.data.label_findings import CLASS_FILE, NO_CLASS_FILE, SEEN_IN_A_FILE, Finding
 from keras_seg.data.mask_pixels import (
     class_numbers,
     classes_of_colors,
@@ -27,8 +27,6 @@ from keras_seg.data.pairs import ValueMap
 from keras_seg.names import IGNORE_CLASS
 
 CLASS_FILE_NAME = "classes.json"
-SEEN_IN_A_FILE = ("outside", "negative", "off by one", "grey levels", "smooth", "picture")
-"""Findings on values outside the class table, which the reading of a mask refuses."""
 PALETTES = 20
 """So many masks of a split have their palettes compared with the class table."""
 

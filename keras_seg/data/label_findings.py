@@ -31,6 +31,9 @@ DOMINANT = 0.3
 NEAR_ALL = 0.95
 """Share of ignored pixels from which on it is worth a word."""
 
+SEEN_IN_A_FILE = ("outside", "negative", "off by one", "grey levels", "smooth", "picture")
+"""Findings on values outside the class table, which the reading of a mask refuses."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -320,7 +323,7 @@ class _Found:
         looks = self._looks_like()
         if looks:
             return [looks]
-        if self._two_values():
+        if missing > len(known) and self._two_values():
             return [
                 Finding(
                     "gaps",

@@ -22,6 +22,7 @@ from keras_seg.inference.runner import (
 )
 from keras_seg.inference.tiles import to_probabilities
 from keras_seg.models import files
+from keras_seg.models.functional import as_functional
 from keras_seg.models.sizes import output_margin, size_rule
 
 MAX_GRAPHS = 8
@@ -33,7 +34,7 @@ class KerasRunner(Runner):
 
     Args:
         model: image (B, H, W, C) in 0..255 → logits (B, H, W, num_classes), or a dict whose first
-            entry they are.
+            entry they are; functional, Sequential or subclassed.
         card: what the model says of itself; left out, the classes are numbered.
         input_shape: (height, width, channels) to hold a free-size model to.
         threads: CPU threads, if TensorFlow has not run anything in this process yet.
@@ -55,6 +56,7 @@ class KerasRunner(Runner):
         threads: int | None = None,
         head: str | None = None,
     ):
+        model = as_functional(model, input_shape, only_to_run=True)
         own_shape, channels = model_shapes(model)
         shape = tuple(input_shape) if input_shape is not None else own_shape
         if len(shape) != 3 or any(
@@ -73,9 +75,14 @@ class KerasRunner(Runner):
 
     @classmethod
     def from_file(
-        cls, path: Path, *, threads: int | None = None, input_shape: Shape | None = None
+        cls,
+        path: Path,
+        card: ModelCard | None = None,
+        *,
+        threads: int | None = None,
+        input_shape: Shape | None = None,
     ) -> KerasRunner:
-        card = files.read_card(path)
+        card = files.read_card(path) or card
         return cls(files.load(path), card, path=path, input_shape=input_shape, threads=threads)
 
     @property

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import abc
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from keras_seg.card import CARD_NAME, ModelCard
 from keras_seg.data.classes import ClassTable
+from keras_seg.data.pixels import as_pixels, sorted_out
 from keras_seg.inference.test_time import (
     TestTimeAugmentation,
     groups_of_one_shape,
@@ -72,41 +72,57 @@ class Runner(abc.ABC):
 
     def predict(
         self,
-        images: np.ndarray | Sequence[np.ndarray],
+        images,
         *,
         probabilities: bool = False,
         sizing: str = "auto",
         tta: TestTimeAugmentation | None = None,
         batch_size: int = 8,
+        value_range: tuple[float, float] | None = None,
     ) -> np.ndarray | list[np.ndarray]:
         """Masks, or probabilities of the classes, of images of any size.
 
-        Shapes: one image (H, W, C) or grey (H, W) uint8 → (H, W) uint8 classes, or (H, W,
-        num_classes) float32 probabilities; a batch (B, H, W, C) → the same with a batch axis; a
-        list of images, each of its own size → a list.
+        Shapes: one image (H, W, C) or grey (H, W) → (H, W) uint8 classes, or (H, W, num_classes)
+        float32 probabilities; a batch (B, H, W, C) → the same with a batch axis; a list of images,
+        each of its own size → a list.
 
         Args:
+            images: an image is an array or tensor (NumPy, TensorFlow, PyTorch, JAX) of pixels in
+                0..255, the path of a file, or a PIL picture. uint8 is taken as it is; other types
+                by `value_range`, or if they are 0..255 beyond doubt.
             sizing: how images meet the network, see `keras_seg.inference.predict`.
             tta: flips and scales whose probabilities are averaged; None for the image alone.
             batch_size: at most so many images of one size in memory at a time; a .keras file runs
                 them together, exported files one by one.
+            value_range: (black, white) of images of more than 8 bits, which are mapped to 0..255;
+                None for that of the training, which the card tells. Images of 8 bits stay as they
+                are, as in training.
 
         Raises: ValueError for an image that does not fit, or probabilities of a file that puts out
-            classes only.
+            classes only; FileNotFoundError for a path.
         """
-        if isinstance(images, np.ndarray) and images.ndim < 4:
-            return predict_batch(self, images[None], probabilities, sizing, tta)[0]
-        if isinstance(images, np.ndarray):
-            starts = range(0, len(images), batch_size)
-            parts = [
-                predict_batch(self, images[i : i + batch_size], probabilities, sizing, tta)
-                for i in starts
-            ]
-            return np.concatenate(parts) if parts else images[..., 0]
+        single, images = sorted_out(images)
+        pixels = (self.pixels_of(image, value_range) for image in images)
         found = []
-        for group in groups_of_one_shape(images, batch_size):
+        for group in groups_of_one_shape(pixels, batch_size):
             found.extend(predict_batch(self, np.stack(group), probabilities, sizing, tta))
-        return found
+        if single:
+            return found[0]
+        if not isinstance(images, np.ndarray):
+            return found
+        last = (self.num_classes,) if probabilities else ()
+        empty = np.zeros((0, *images.shape[1:3], *last), np.float32 if last else np.uint8)
+        return np.stack(found) if found else empty
+
+    def pixels_of(self, image, value_range: tuple[float, float] | None = None) -> np.ndarray:
+        """An image as the network takes it: (H, W, C) uint8, see `keras_seg.data.pixels`.
+
+        Args:
+            image, value_range: as for `predict`, of one image.
+
+        Raises: as `predict`.
+        """
+        return as_pixels(image, self.input_shape[2], value_range or self.card.value_range)
 
     def at_once(self, window: tuple[int, int]) -> int:
         """Number of windows of that size to run together: one, as exported files have one image."""
@@ -173,7 +189,8 @@ def card_or_default(text: str | bytes | None, channels: int | None, path: Path) 
         raise ValueError(
             f"{path} puts out class maps and does not say how many classes there are. "
             "Received: a file without the metadata that keras_seg.export writes. "
-            "Export it with keras_seg.export."
+            "Export it with keras_seg.export, or name the classes: keras_seg.inference.load(path, "
+            "card=keras_seg.models.ModelCard(keras_seg.data.ClassTable(names), head='argmax'))."
         )
     if text is None:
         return ModelCard(ClassTable.numbered(count_classes(channels)))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_seg.inference.prediction import class_map, scores_by, with_channels
+from keras_seg.inference.prediction import class_map, scores_by
 from keras_seg.inference.tiles import to_probabilities
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def predict_batch(
     tta: TestTimeAugmentation | None,
 ) -> np.ndarray:
     """`Runner.predict` of images of one size: (B, H, W[, C]) → (B, H, W[, num_classes])."""
-    images = np.stack([with_channels(image, runner.input_shape[2]) for image in images])
+    images = np.stack([runner.pixels_of(image) for image in images])
     if tta is None and not probabilities:
         scores, head = scores_by(runner.run_batch, runner, images, sizing)
         return np.stack([class_map(each, head) for each in scores])
@@ -92,7 +92,7 @@ def every_class(probabilities: np.ndarray) -> np.ndarray:
     return np.concatenate([1 - probabilities, probabilities], -1)
 
 
-def groups_of_one_shape(images: Sequence[np.ndarray], at_most: int) -> Iterator[list[np.ndarray]]:
+def groups_of_one_shape(images: Iterable[np.ndarray], at_most: int) -> Iterator[list[np.ndarray]]:
     """Neighbours of equal shape together, at most so many."""
     group: list[np.ndarray] = []
     for image in images:
