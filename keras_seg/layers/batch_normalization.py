@@ -52,5 +52,5 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and self.axis in (-1, 3)
             and self.compute_dtype in ("float32", *HALF)
             and not self.synchronized
-            and not self.renorm
+            and not getattr(self, "renorm", False)  # Keras has it since 3.14
         )

@@ -12,6 +12,7 @@ import keras
 from keras_seg import layers  # noqa: F401  (registers the layers that the files name)
 from keras_seg.card import CARD_NAME, ModelCard
 from keras_seg.drafts import draft_of
+from keras_seg.models.older_keras import open_to_older_keras
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
 """What zipfile raises for an archive that is not as it was written."""
@@ -20,7 +21,9 @@ DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, 
 def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
     """Writes a `.keras` archive that also holds the card; an older file survives any failure.
 
-    The optimizer stays out: it would make the file three times as large.
+    The optimizer stays out: it would make the file three times as large. Options of Keras layers
+    that are newer than the oldest supported Keras and have their default value stay out too, so
+    that each supported version opens what another has written.
 
     Raises: ValueError for another suffix; OSError if the folder cannot be written.
     """
@@ -29,6 +32,7 @@ def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
         raise ValueError(f"A model is saved to a file ending in .keras. Received: {path}")
     with draft_of(path) as part:
         keras.Model(model.inputs, model.output, name=model.name).save(part)
+        open_to_older_keras(part)
         with zipfile.ZipFile(part, "a") as archive:
             archive.writestr(CARD_NAME, card.to_json())
         part.replace(path)
