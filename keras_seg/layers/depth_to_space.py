@@ -37,5 +37,8 @@ class DepthToSpace(keras.layers.Layer):
         height, width = (None if size is None else size * self.scale for size in (height, width))
         return (batch, height, width, channels // self.scale**2)
 
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(self.compute_output_shape(x.shape), x.dtype)
+
     def get_config(self):
         return super().get_config() | {"scale": self.scale}
