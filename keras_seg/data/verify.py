@@ -15,7 +15,8 @@ import numpy as np
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.fingerprint import SampleFacts, Suggestion, sample_facts, suggest
-from keras_seg.data.folder import FolderDataset, scan_folder
+from keras_seg.data.folder import FolderDataset
+from keras_seg.data.folder_scan import scan_folder
 from keras_seg.data.images import orientation, used_palette
 from keras_seg.data.open import open_dataset
 from keras_seg.data.pairs import SizesDiffer, ValuesOutside
