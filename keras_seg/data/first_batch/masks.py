@@ -177,7 +177,7 @@ def _absent(counts, num_classes, ignore_class, whole: bool) -> list[Finding]:
         told = f"The masks hold the classes 0 to {first - 1} alone, and the network has "
         told += f"{num_classes}. If these are all, build it with num_classes={first}."
     elif whole:
-        told = f"{len(absent)} of {num_classes} classes occur in no mask: "
+        told = f"No mask holds {len(absent)} of the {num_classes} classes: "
         told += f"{', '.join(map(str, absent[:12]))}. The network cannot learn them."
     else:
         return []

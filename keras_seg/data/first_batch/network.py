@@ -38,25 +38,26 @@ def pixel_range(model: keras.Model | None) -> str | None:
     """
     if model is None:
         return None
-    if graph_of(model) is None or not hasattr(model.input, "shape") or len(model.input.shape) != 4:
+    graph = graph_of(model)
+    if graph is None or len(getattr(graph.input, "shape", ())) != 4:
         return _range_of_layers(model)
-    size, channels = probe_size(model), model.input.shape[-1]
+    size, channels = probe_size(graph), graph.input.shape[-1]
     if channels is None:
         return None
     black_and_white = np.zeros((2, *size, channels), np.float32)
     black_and_white[1] = 255
-    met = _first_weights(model, keras.ops.convert_to_tensor(black_and_white))
+    met = _first_weights(graph, keras.ops.convert_to_tensor(black_and_white))
     if met is None:
         return None
     operation, value, passed = met
     norms = (layers.BatchNormalization, layers.LayerNormalization, layers.GroupNormalization)
-    if isinstance(operation, norms) or passed & {LocalResponseNormalization.__name__}:
-        return None
+    normed = isinstance(operation, norms) or LocalResponseNormalization.__name__ in passed
     value = keras.ops.convert_to_numpy(keras.ops.cast(value, "float32"))
     if value.shape[0] != 2 or not np.isfinite(value).all():
         return None
     middle = value[(slice(None), *(size // 2 for size in value.shape[1:-1]))]
-    return _range_of_span(float(np.abs(middle[1] - middle[0]).mean()), float(middle[0].mean()))
+    found = _range_of_span(float(np.abs(middle[1] - middle[0]).mean()), float(middle[0].mean()))
+    return None if normed and found in ("raw", "0..1") else found
 
 
 def _range_of_span(span: float, black: float) -> str | None:
@@ -69,7 +70,7 @@ def _range_of_span(span: float, black: float) -> str | None:
     return "0..1" if low <= span / 255 <= high or span > 300 else None
 
 
-def _first_weights(model, image):
+def _first_weights(graph, image):
     """(layer, its input, names of the layers before it) where weights first meet the image."""
     passed: set[str] = set()
 
@@ -90,7 +91,7 @@ def _first_weights(model, image):
         return applied
 
     try:
-        graph_of(model)._run_through_graph(image, operation_fn=followed)
+        graph._run_through_graph(image, operation_fn=followed)
     except _Met as met:
         return (*met.args, passed)
     except Exception:  # a layer of the user's own may not take the probe; then nothing is said
@@ -196,7 +197,7 @@ def single_value_norms(
         model are not seen.
     """
     graph = graph_of(model)
-    if graph is None or not hasattr(model.input, "shape"):
+    if graph is None or not hasattr(graph.input, "shape"):
         return [], []
     coping, spoilt = [], []
 

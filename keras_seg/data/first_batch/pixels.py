@@ -18,14 +18,14 @@ FLOAT_ERROR = 1e-3
 class Facts:
     """Of each image: (images,) arrays. Pixels that are not finite are left out.
 
-    low, high: smallest and largest value. negative, above: share of pixels below 0 and above 255.
-    whole: whether all values are whole numbers. mean: of the pixels.
+    low, high: smallest and largest value. negative, beyond_one, above: share of pixels below 0,
+    above 1 and above 255. whole: whether all values are whole numbers.
     """
 
     low: np.ndarray
     high: np.ndarray
-    mean: np.ndarray
     negative: np.ndarray
+    beyond_one: np.ndarray
     above: np.ndarray
     whole: np.ndarray
 
@@ -96,14 +96,13 @@ def _facts(batches) -> Facts:
             (
                 values.min(),
                 values.max(),
-                values.mean(dtype=np.float64),
                 (values < -FLOAT_ERROR).mean(),
+                (values > 1 + FLOAT_ERROR).mean(),
                 (values > 255.5).mean(),
                 image.dtype.kind != "f" or bool((values == np.round(values)).all()),
             )
         )
-    low, high, mean, negative, above, whole = map(np.array, zip(*rows, strict=True))
-    return Facts(low, high, mean, negative, above, whole)
+    return Facts(*map(np.array, zip(*rows, strict=True)))
 
 
 def _mixed(facts: Facts) -> Finding | None:
@@ -129,7 +128,8 @@ def _range(facts: Facts, takes: str | None) -> Finding | None:
         top = 255 if kind == "0..255" else 65535
         return Finding(
             "range",
-            f"{lies}, and the first layers of the network take 0..1. Divide them: images / {top}.",
+            f"{lies} ({_share(facts.beyond_one.mean())} of the pixels are above 1), and the first "
+            f"layers of the network take 0..1. Divide them: images / {top}.",
         )
     if takes == "0..65535" and kind in ("0..1", "-1..1", "standardised", "0..255"):
         return Finding(
@@ -140,8 +140,9 @@ def _range(facts: Facts, takes: str | None) -> Finding | None:
     if takes == "raw" and kind in ("0..255", "deep", "mean subtracted"):
         return Finding(
             "range",
-            f"{lies}, and the network has no layer that normalises them: its first weights get "
-            "these numbers as they are. Build a network of this package with "
+            f"{lies} ({_share(facts.beyond_one.mean())} of the pixels are above 1), and the "
+            "network has no layer that normalises them: its first weights get these numbers as "
+            "they are. Build a network of this package with "
             'preprocessing="unit", put keras.layers.Rescaling(1 / 255) first in one of your own, '
             "or give the images as its weights were trained.",
             error=False,
@@ -162,9 +163,9 @@ def _for_bytes(kind: str, lies: str, facts: Facts) -> Finding | None:
         spread = (facts.high - facts.low).max() / 255
         return Finding(
             "range",
-            f"{twice}: normalised twice, all of it differs by {spread:.2g} of the range. Leave the "
-            f"normalisation out: {back[kind]}. Or build the network with preprocessing=None, and "
-            "give it such images in prediction, too.",
+            f"{twice}: after it black and white would differ by {spread:.2g} of what they should. "
+            f"Leave one normalisation out: {back[kind]}, or build the network with "
+            "preprocessing=None and give it such images in prediction, too.",
         )
     if kind == "mean subtracted":
         share = _share(facts.negative.mean())
@@ -178,7 +179,7 @@ def _for_bytes(kind: str, lies: str, facts: Facts) -> Finding | None:
         high = facts.high.max()
         bits = next((bits for bits in (10, 12, 14, 16) if high < 2**bits), None)
         divisor = f"{(2**bits - 1) / 255:.6g}" if bits and facts.low.min() >= 0 else "..."
-        told = Finding(
+        return Finding(
             "range",
             f"{lies} ({share} of the pixels are above 255), and {why}. Map the darkest and the "
             f'brightest value to 0 and 255: images / {divisor}; for a folder, "range": [black, '
@@ -186,7 +187,6 @@ def _for_bytes(kind: str, lies: str, facts: Facts) -> Finding | None:
             # an augmentation of brightness that does not clip reaches twice of white at most
             error=bool(high > 512),
         )
-        return told
     if facts.negative.mean() > OVERSHOOT:
         return Finding(
             "range",

@@ -35,6 +35,7 @@ class Looked:
     batches: the first ones, at least one.
     whole: whether these are all that the data hold.
     sizes: numbers of images that a batch has, as far as known; among them that of the last batch.
+    divided: whether the batches are those of single devices, from a distributed data set.
     again: the data to train with, from the first batch on.
     """
 
@@ -42,6 +43,7 @@ class Looked:
     whole: bool
     sizes: frozenset[int]
     again: Any
+    divided: bool = False
 
 
 def look(batches, number: int, *, batch_size: int | None = None) -> Looked:
@@ -112,10 +114,12 @@ def _look_at_sequence(batches, length: int | None, number: int) -> Looked:
 
 def _looked(taken: list, *, whole: bool, again, sizes: Iterable[int] = ()) -> Looked:
     batches = [batch for element in taken for batch in _of_devices(element)]
-    if not batches:
+    if not any(batch.images.size for batch in batches):
         raise ValueError("There is no batch to look at: the data are empty.")
+    batches = [batch for batch in batches if batch.images.size]  # a device may have none
     rows = {len(batch.images) for batch in batches if batch.images.ndim}
-    return Looked(batches, whole, frozenset(rows | set(sizes)), again)
+    divided = len(batches) > len(taken)
+    return Looked(batches, whole, frozenset(rows | set(sizes)), again, divided)
 
 
 def _of_devices(element) -> Iterator[Batch]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import keras
 
-from keras_seg.data.first_batch.reading import Batch
+from keras_seg.data.first_batch.network import graph_of
+from keras_seg.data.first_batch.reading import MAIN, Batch
 from keras_seg.data.label_findings import Finding
 from keras_seg.layers.size_guard import nearest_sizes
 from keras_seg.models.sizes import size_rule
@@ -25,34 +26,28 @@ def shape_findings(batch: Batch, model: keras.Model | None) -> list[Finding]:
 
 def channels_of(model: keras.Model | None) -> int | None:
     """Of the scores; None if not known."""
-    shape = None if model is None else _main_output(getattr(model, "output_shape", None))
-    return shape[-1] if shape else None
+    graph = graph_of(model)
+    return None if graph is None else _main_output(graph.output).shape[-1]
 
 
-def _main_output(shape):
-    """Of several outputs the one that is "logits", or the first."""
-    if isinstance(shape, dict):
-        return shape.get("logits", next(iter(shape.values())))
-    if isinstance(shape, list):
-        return shape[0]
-    return shape
+def _main_output(outputs):
+    """Of several outputs the one that is "logits", or the first; of their shapes likewise."""
+    if isinstance(outputs, dict):
+        return outputs.get(MAIN, next(iter(outputs.values())))
+    return outputs[0] if isinstance(outputs, list) else outputs
 
 
 def _input_shape(model) -> tuple | None:
     """(None, H, W, C) of a network of one image; None if not known."""
-    shape = getattr(model, "input_shape", None)
-    if isinstance(shape, dict | list):
-        several = list(shape.values()) if isinstance(shape, dict) else shape
-        shape = several[0] if len(several) == 1 else None
+    graph = graph_of(model)
+    shape = getattr(graph.input, "shape", None) if graph is not None else None
     return shape if shape is not None and len(shape) == 4 else None
 
 
 def _output_shape(model, image) -> tuple | None:
-    if model is None or not getattr(model, "built", False) or _input_shape(model) is None:
+    if _input_shape(model) is None:
         return None
-    if isinstance(model.input_shape, dict | list):
-        return None
-    return _main_output(model.compute_output_shape(image))
+    return _main_output(graph_of(model).compute_output_shape(image))
 
 
 def _images(image, mask, takes) -> Finding | None:
@@ -99,10 +94,8 @@ def _other_channels(shape, last: int, channels: int) -> str:
     elif (last, channels) == (3, 1):
         advice = f"make them grey (tf.image.rgb_to_grayscale(images)), or {advice}"
     advice = advice[0].upper() + advice[1:]
-    return (
-        f"The images have {last} channels (shape {shape}), and the network takes {channels}. "
-        f"{advice}."
-    )
+    number = "one channel" if last == 1 else f"{last} channels"
+    return f"The images have {number} (shape {shape}), and the network takes {channels}. {advice}."
 
 
 def _sizes(model: keras.Model, image) -> Finding | None:
@@ -117,7 +110,7 @@ def _sizes(model: keras.Model, image) -> Finding | None:
                 f"{takes[axis]}. Resize or crop them, or build the network with a free size: "
                 f"input_shape=(None, None, {takes[-1]}).",
             )
-        multiple, offset, smallest = size_rule(model)
+        multiple, offset, smallest = size_rule(graph_of(model))
         if image[axis] < smallest or (image[axis] - offset) % multiple:
             near = nearest_sizes(image[axis], multiple, offset, smallest)
             plus = f" plus {offset}" if offset else ""
@@ -181,7 +174,7 @@ def _masks(batch: Batch, scores: tuple | None) -> Finding | None:
 def _swapped(batch: Batch) -> Finding | None:
     """Masks in the place of images: few values there, a picture's many in the mask."""
     image, mask = batch.images, batch.masks
-    if mask.ndim == 4 and mask.shape[-1] not in (1, 3) or mask.shape[1:3] != image.shape[1:3]:
+    if (mask.ndim == 4 and mask.shape[-1] not in (1, 3)) or mask.shape[1:3] != image.shape[1:3]:
         return None
     few = len(_values(image)) <= 8 and (image.shape[-1] == 1 or (image == image[..., :1]).all())
     if few and len(_values(mask)) > 64:
