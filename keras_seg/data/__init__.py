@@ -26,6 +26,7 @@ __all__ = [
     "SegmentationDataset",
     "WeightedDataset",
     "augment",
+    "check_batches",
     "cut_mix",
     "open_dataset",
     "training_pipeline",
@@ -37,6 +38,7 @@ __getattr__, _ = lazy_names(
     __name__,
     {
         "augment": "keras_seg.data.augment",
+        "check_batches": "keras_seg.data.first_batch",
         "cut_mix": "keras_seg.data.cut_mix",
         "training_pipeline": "keras_seg.data.pipeline",
         "validation_pipeline": "keras_seg.data.pipeline",

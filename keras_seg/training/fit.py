@@ -28,6 +28,7 @@ from keras_seg.training.callbacks import (
 )
 from keras_seg.training.contradictions import check_loss, check_recipe
 from keras_seg.training.failures import errors_explained, kept, lost_workers_explained
+from keras_seg.training.first_batch import check_first_batches
 from keras_seg.training.history import History
 from keras_seg.training.multi_worker import trainable_by_workers
 from keras_seg.training.network import (
@@ -182,6 +183,7 @@ class _Run:
     def fit(self) -> TrainingResult:
         if self._is_finished():
             return self._result(interrupted=False)
+        self._check_first_batches()
         if self.first_step:
             sys.stderr.write(f"Going on after step {self.first_step} of {self._total()}.\n")
         self.steps = Steps(
@@ -206,6 +208,15 @@ class _Run:
             raise next(filter(None, errors), failure) from None
         return self._result(interrupted)
 
+    def _check_first_batches(self):
+        """The same batches in every worker, so that all of them refuse or none."""
+        check_first_batches(
+            self._batches(self.first_step),
+            self.model,
+            replicas=strategies.replicas(self.strategy),
+            tells=self.writes,
+        )
+
     def _fit_epochs(self, callbacks, *, first: bool = False):
         epoch, done = divmod(self.steps.step, self.epoch_steps)
         self.model.fit(
@@ -219,25 +230,26 @@ class _Run:
             verbose=0 if not self.writes else 1 if sys.stdout.isatty() else 2,
         )
 
+    def _batches(self, start_step: int, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
+        return training_pipeline(
+            self.train_set,
+            crop=self.recipe.crop,
+            batch_size=self.recipe.batch_size,
+            epochs=self.recipe.epochs,
+            augmentation=self.recipe.augmentation,
+            seed=self.recipe.seed,
+            steps=self.epoch_steps,
+            start_step=start_step,
+            shard=shard,
+            balance=self.recipe.balance,
+        ).map(output_masks(self.model), num_parallel_calls=tf.data.AUTOTUNE)
+
     def _training_data(self, start_step: int):
         def pipeline(context=None):
-            shard = (0, 1)
-            if context is not None:
-                shard = context.input_pipeline_id, context.num_input_pipelines
-            batches = training_pipeline(
-                self.train_set,
-                crop=self.recipe.crop,
-                batch_size=self.recipe.batch_size,
-                epochs=self.recipe.epochs,
-                augmentation=self.recipe.augmentation,
-                seed=self.recipe.seed,
-                steps=self.epoch_steps,
-                start_step=start_step,
-                shard=shard,
-                balance=self.recipe.balance,
-            ).map(output_masks(self.model), num_parallel_calls=tf.data.AUTOTUNE)
             if context is None:
-                return batches
+                return self._batches(start_step)
+            shard = context.input_pipeline_id, context.num_input_pipelines
+            batches = self._batches(start_step, shard)
             # The rest of the way to one batch a device.
             return batches.rebatch(
                 context.get_per_replica_batch_size(self.recipe.batch_size), drop_remainder=True

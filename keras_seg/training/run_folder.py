@@ -22,6 +22,8 @@ MADE = (MODEL_NAME, RECIPE_NAME, "log.csv", "log.jsonl", CHECKPOINTS, OVERLAYS, 
 """What a training leaves, and `overwrite` removes."""
 FREE = {"output", "overwrite", "max_minutes", "checkpoint_steps", "overlays", "strategy"}
 """Entries that may change when a training goes on, since no trained value depends on them."""
+LENGTHS = {"epochs", "early_stop", "schedule", "schedule_options", "learning_rate"}
+"""Entries that change when a training is to go on for longer."""
 
 
 def prepare(recipe: Recipe, held: contextlib.ExitStack, *, writes: bool = True) -> Path:
@@ -76,10 +78,24 @@ def _check_same(recipe: Recipe, folder: Path) -> None:
         if key not in FREE
     }
     if changed:
+        if changed.keys() <= {"epochs", *LENGTHS}:
+            remedy = _longer(recipe, other, folder) + remedy
         listed = "; ".join(f"{k}: {was!r} there, {now!r} here" for k, (was, now) in changed.items())
         raise FileExistsError(
             f"{trained[0]} exists: a training of another recipe lies there ({listed}). {remedy}"
         )
+
+
+def _longer(recipe: Recipe, other: Recipe, folder: Path) -> str:
+    """How a run that differs in its length alone is trained on; empty for a shorter one."""
+    model = folder / MODEL_NAME
+    more = recipe.epochs - other.epochs
+    if more <= 0 or not model.exists():
+        return ""
+    return (
+        f"To train its best model for {more} more epochs: --initial_weights {model} --epochs "
+        f"{more} --output {folder}_longer (with a new schedule of the learning rate). "
+    )
 
 
 def _clear(folder: Path) -> None:
