@@ -56,7 +56,7 @@ class Pixels(NamedTuple):
         return ops.sigmoid(self.logits) if self.multi_label else ops.softmax(self.logits)
 
     def weight_of_channels(self):
-        """The weights with an axis for the channels, (B, *P, 1) or with `multi_label` (B, *P, C)."""
+        """The weights with an axis for channels: (B, *P, 1), with `multi_label` (B, *P, C)."""
         return self.weight if self.multi_label else self.weight[..., None]
 
 
