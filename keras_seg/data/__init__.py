@@ -3,6 +3,7 @@
 from keras_seg.data.augmentation import Augmentation
 from keras_seg.data.builtin import BuiltinDataset
 from keras_seg.data.cached import CachedDataset
+from keras_seg.data.class_balance import class_weights
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.folder import FolderDataset
@@ -26,6 +27,7 @@ __all__ = [
     "SegmentationDataset",
     "WeightedDataset",
     "augment",
+    "class_weights",
     "cut_mix",
     "open_dataset",
     "training_pipeline",
