@@ -31,13 +31,15 @@ class Sample(NamedTuple):
 class SegmentationDataset(Sequence, abc.ABC):
     """Images and masks by index; reading one twice gives the same sample.
 
-    Attributes: `name`, `split`, `classes` (ClassTable), `channels` (of every image).
+    Attributes: `name`, `split`, `classes` (ClassTable), `channels` (of every image), `multi_label`
+    (masks are (H, W, labels) of 0 and 1, or 255 where unknown).
     """
 
     name: str
     split: str
     classes: ClassTable
     channels: int
+    multi_label: bool = False
 
     @abc.abstractmethod
     def __len__(self) -> int: ...
