@@ -15,7 +15,7 @@ from keras_seg.export.gate import GateResult, _refusal, remedy
 from keras_seg.export.model_metadata import model_metadata
 from keras_seg.export.request import LAYOUTS, MAX_CLASSES, Request, check_head
 from keras_seg.export.tflite import converter_input, types_of_ends
-from keras_seg.export.tflite_graph import BYTES, DTYPES, Tensor
+from keras_seg.export.tflite_graph import BYTES, DTYPES, Tensor, read_graphs
 from keras_seg.export.trained_ranges import has_trained_ranges
 from keras_seg.report import page
 from keras_seg.training.strategies import workers_of_environment
