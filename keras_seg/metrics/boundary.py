@@ -120,8 +120,11 @@ class BoundaryF1(GrowingScores, keras.metrics.Metric):
         self.ignore_class, self.from_logits = ignore_class, from_logits
         self.multi_label, self.threshold = multi_label, threshold
         check_reading(self)
-        self.total = self.add_weight(shape=(), initializer="zeros", name="total")
-        self.images = self.add_weight(shape=(), initializer="zeros", name="images")
+        # float32 whatever the metric's type: float16 stops counting at 2,048 images
+        self.total, self.images = (
+            self.add_weight(shape=(), initializer="zeros", dtype="float32", name=name)
+            for name in ("total", "images")
+        )
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Adds a batch; weights are not used, since an outline has no weight."""
