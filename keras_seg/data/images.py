@@ -134,10 +134,20 @@ def refuse_lossy(picture: Image.Image, path: Path) -> None:
     """ValueError for a mask that was compressed with loss, whatever the ending of its file."""
     compression = picture.info.get("compression")
     if picture.format in ("JPEG", "MPO", "JPEG2000") or compression in ("jpeg", "tiff_jpeg"):
+        picture.close()
         raise ValueError(
             f"{path} is compressed as JPEG, which changes class indices. Export the mask again as "
             "PNG."
         )
+
+
+def stored_pixels(path: str | Path) -> np.ndarray:
+    """An image file's pixels as they are stored, of any type and number of channels.
+
+    Raises: as `read_image` for unreadable files.
+    """
+    pixels = _array_or_picture(Path(path))
+    return _loaded(pixels, Path(path)) if isinstance(pixels, Image.Image) else pixels
 
 
 def orientation(path: str | Path) -> int:

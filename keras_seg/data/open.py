@@ -45,7 +45,7 @@ def open_dataset(
     if on_error == "stop":
         return dataset
     if isinstance(dataset, FolderDataset):
-        dataset.masks.check()
+        dataset.masks.check(skips_files=True)
         for problem in scan_folder(dataset.root, split).problems():
             warnings.warn(f"Left out: {problem}", stacklevel=2)
     return ReadableDataset(dataset)

@@ -64,7 +64,7 @@ class PairedDataset(SegmentationDataset):
         self.pairs, self._read_truth = list(pairs), read_truth
         self.name, self.split, self.classes, self.channels = name, split, classes, channels
         self._names, self._resize_images = names, resize_images
-        self.multi_label = multi_label
+        self.multi_label, self.value_range = multi_label, value_range
         self._options = {"value_range": value_range, "drop_opaque_alpha": drop_opaque_alpha}
 
     def __len__(self) -> int:
