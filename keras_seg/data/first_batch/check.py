@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import keras
 import numpy as np
@@ -116,10 +117,13 @@ def findings(
     multi_label: bool | None = None,
     class_weights: Sequence[float] | Mapping[int, float] | None = None,
     replicas: int | None = None,
+    count_all: Callable[[], Mapping[int, int]] | None = None,
 ) -> list[Finding]:
     """All that is wrong or doubtful, see `check_batches`.
 
     replicas: devices that share a batch; None for those of the model's strategy.
+    count_all: gives the pixels of each class in the whole data set; asked only if class weights are
+    for a class that the first batches lack.
     """
     losses = losses_of(model) if model is not None and model.compiled else []
     if multi_label is None:
@@ -150,13 +154,13 @@ def findings(
     for weights in _different([class_weights, *weighted]):
         if isinstance(weights, str):  # "balanced": computed from the data that it is for
             continue
-        found += class_weight_findings(
-            weights,
-            counts,
-            num_classes=num_classes,
-            ignore_class=ignore_class,
-            whole=looked.whole,
+        rule = partial(
+            class_weight_findings, weights, num_classes=num_classes, ignore_class=ignore_class
         )
+        of_weights = rule(counts, whole=looked.whole)
+        if of_weights and count_all is not None and not looked.whole:
+            of_weights = rule(count_all(), whole=True)
+        found += of_weights
     return found
 
 

@@ -290,13 +290,10 @@ def class_weight_findings(
     num_classes: int | None,
     ignore_class: int | None,
     whole: bool,
-    absent: Sequence[int] | None = None,
 ) -> list[Finding]:
     """What is wrong with weights of classes.
 
-    Args:
-        whole: whether `counts` are of all masks.
-        absent: classes without a pixel in the whole data set; None to take those of `counts`.
+    whole: whether `counts` are of all masks.
     """
     classes = None if num_classes is None else max(2, num_classes)
     weights = (
@@ -345,8 +342,7 @@ def class_weight_findings(
                 error=whole,
             )
         ]
-    if absent is None:
-        absent = [number for number in weights if number not in present]
+    absent = [number for number in weights if number not in present]
     named = {number: weights[number] for number in absent if weights.get(number, 0) > 0}
     # of a mapping only the classes that it names were meant; equal weights mean no class at all
     if isinstance(class_weights, Mapping):
