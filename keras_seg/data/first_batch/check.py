@@ -16,6 +16,7 @@ from keras_seg.data.first_batch.compiled import (
     losses_of,
     metric_findings,
     metrics_of,
+    weights_of,
 )
 from keras_seg.data.first_batch.masks import mask_findings, weight_findings
 from keras_seg.data.first_batch.network import heads, pixel_range, single_value_norms
@@ -150,10 +151,8 @@ def findings(
         return found
     found += _single_values(looked, model, replicas)
     found += _compiled(looked, model, losses, counts, multi_label, channels)
-    weighted = [getattr(loss, "class_weights", None) for _, loss in losses]
+    weighted = [weights_of(loss) for _, loss in losses]
     for weights in _different([class_weights, *weighted]):
-        if isinstance(weights, str):  # "balanced": computed from the data that it is for
-            continue
         rule = partial(
             class_weight_findings, weights, num_classes=num_classes, ignore_class=ignore_class
         )

@@ -76,6 +76,11 @@ def _parts(loss) -> Iterator:
         yield loss
 
 
+def weights_of(loss) -> Sequence[float] | Mapping | None:
+    """The class weights of a loss of this package, None for others."""
+    return loss.get_config().get("class_weights") if isinstance(loss, SegmentationLoss) else None
+
+
 def metrics_of(model: keras.Model) -> list:
     """The metrics given to `compile`, of all outputs."""
     compiled = getattr(model, "_compile_metrics", None)
@@ -344,9 +349,9 @@ def class_weight_findings(
         ]
     absent = [number for number in weights if number not in present]
     named = {number: weights[number] for number in absent if weights.get(number, 0) > 0}
-    # of a mapping only the classes that it names were meant; equal weights mean no class at all
+    # classes that a mapping leaves out weigh 1; equal weights mean no class at all
     if isinstance(class_weights, Mapping):
-        named = {number: weight for number, weight in named.items() if number in class_weights}
+        named = {number: weight for number, weight in named.items() if weight != 1}
     elif len(set(weights.values())) == 1:
         named = {}
     if not named:
