@@ -18,12 +18,16 @@ SHOWN = 8
 """Values that a message lists."""
 LARGEST_LEVEL = 255
 NEARLY_WHITE = 200
+WIDE = 2**16
+"""Values that are no further apart are counted without sorting them."""
 EVEN_LEVELS = 16
 """Grey levels of more classes than this lie too close to be told from other values."""
 MANY = 32
 """Gaps in more values than this belong to instances, colours or pictures, not to class ids."""
 RINGING = 16
 """So far from the values of a mask JPEG strays."""
+DOMINANT = 0.3
+"""Share of a value of a mask among what strayed from it."""
 NEAR_ALL = 0.95
 """Share of ignored pixels from which on it is worth a word."""
 
@@ -49,34 +53,46 @@ class Remedies:
 
     values: for masks whose values are no class indices. {values} are those of the classes in
         order, {names} as many names.
+    values_ignoring: the same where {value} lies among them and means unknown.
     ignore: for a value that means unknown, {value}; `ignore_several` for {values}, empty where
         only one can.
     classes: for more classes; {count} of them.
+    table: what numbers the classes.
     whole: for values that are no whole numbers.
     """
 
     values: str
     ignore: str
     classes: str
+    values_ignoring: str = ""
     ignore_several: str = ""
+    table: str = "the classes"
     whole: str = "Resize masks with the nearest neighbour, and do not divide them."
 
 
 CLASS_FILE = Remedies(
     values='write "values": {values} to classes.json',
+    values_ignoring='write "values": {values}, "ignore": {value} to classes.json',
     ignore='write "ignore": {value} to classes.json',
     ignore_several='write "ignore": {values} to classes.json',
     classes="name {count} classes in classes.json",
+    table="the class table",
 )
 """For a folder with `classes.json`."""
 NO_CLASS_FILE = Remedies(
     values='write {{"names": {names}, "values": {values}}} to classes.json',
+    values_ignoring=(
+        'write {{"names": {names}, "values": {values}, "ignore": {value}}} to classes.json'
+    ),
     ignore='write {{"names": [...], "ignore": {value}}} to classes.json',
     classes="name {count} classes in classes.json",
 )
 """For a folder without `classes.json`."""
 ARRAYS = Remedies(
     values="renumber them: np.searchsorted({values}, masks)",
+    values_ignoring=(
+        "renumber them: np.where(masks == {value}, 255, np.searchsorted({values}, masks))"
+    ),
     ignore="pass ignore_class={value} to the losses and metrics",
     classes="build the model with num_classes={count}",
 )
@@ -98,10 +114,11 @@ def count_labels(masks: np.ndarray | Iterable[np.ndarray]) -> dict[float, int]:
 
 
 def _counted(mask: np.ndarray):
-    if mask.dtype == np.bool_ or mask.dtype == np.uint8:
-        counts = np.bincount(mask.reshape(-1), minlength=1)
+    whole = mask.dtype.kind in "bui" and mask.dtype != np.uint64 and mask.size
+    if whole and int(mask.max()) - (low := int(mask.min())) < WIDE:
+        counts = np.bincount(mask.reshape(-1).astype(np.intp) - low)
         values = np.flatnonzero(counts)
-        counts = counts[values]
+        counts, values = counts[values], values + low
     else:
         values, counts = np.unique(mask, return_counts=True)
     values = values.tolist()
@@ -116,6 +133,7 @@ def label_findings(
     ignore_class: int | None = IGNORE_CLASS,
     names: Sequence[str] = (),
     subject: str = "The masks",
+    plural: bool = True,
     remedies: Remedies = ARRAYS,
     sampled: bool = False,
 ) -> list[Finding]:
@@ -127,7 +145,8 @@ def label_findings(
             classes there are. One class (of a single sigmoid channel) has labels 0 and 1.
         ignore_class: the value of unknown pixels; None where no value means that.
         names: of the classes, for messages.
-        subject: what the messages speak of, in the plural: "The masks of cells".
+        subject: what the messages speak of: "The masks of cells".
+        plural: whether it is several masks; False for one: "masks/a.png".
         remedies: the lines that the user of the caller writes.
         sampled: whether the masks are a part of the data only, such as one batch. What a part may
             well show by chance is then no error.
@@ -139,7 +158,8 @@ def label_findings(
     counts = {value: number for value, number in counts.items() if number}
     if not counts:
         return []
-    found = _Found(counts, num_classes, ignore_class, tuple(names), subject, remedies, sampled)
+    found = _Found(counts, num_classes, ignore_class, tuple(names), remedies, sampled)
+    found.they_hold = f"{subject} {'hold' if plural else 'holds'}"
     wrong = found.not_finite() + found.fractional() + found.negative()
     if wrong:
         return wrong
@@ -149,10 +169,10 @@ def label_findings(
 class _Found:
     """The counted values with what the messages need of them."""
 
-    def __init__(self, counts, num_classes, ignore_class, names, subject, remedies, sampled):
+    def __init__(self, counts, num_classes, ignore_class, names, remedies, sampled):
         self.counts, self.ignore_class, self.names = counts, ignore_class, names
         self.num_classes = None if num_classes is None else max(2, num_classes)
-        self.subject, self.remedies, self.sampled = subject, remedies, sampled
+        self.remedies, self.sampled = remedies, sampled
         self.total = sum(counts.values())
         self.values = sorted(value for value in counts if math.isfinite(value))
         self.known = [value for value in self.values if value != ignore_class]
@@ -169,7 +189,7 @@ class _Found:
         return [
             Finding(
                 "not finite",
-                f"{self.subject} hold {word} in {self.share(values)} of the pixels, and labels are "
+                f"{self.they_hold} {word} in {self.share(values)} of the pixels, and labels are "
                 f"whole numbers. Give these pixels a class{self._or_unknown()}.",
             )
         ]
@@ -191,7 +211,7 @@ class _Found:
         return [
             Finding(
                 "fractional",
-                f"{self.subject} hold fractions in {self.share(values)} of the pixels: "
+                f"{self.they_hold} fractions in {self.share(values)} of the pixels: "
                 f"{_listed(values)}. {reason} {advice}",
             )
         ]
@@ -209,7 +229,7 @@ class _Found:
         return [
             Finding(
                 "negative",
-                f"{self.subject} hold negative values in {self.share(values)} of the pixels: "
+                f"{self.they_hold} negative values in {self.share(values)} of the pixels: "
                 f"{_listed(values)}. Classes are numbered from 0.{meant}",
             )
         ]
@@ -227,17 +247,17 @@ class _Found:
         remedy = self._write_values([0, LARGEST_LEVEL])
         many = (self.num_classes or 2) > 2
         if self.ignore_class != LARGEST_LEVEL:
-            what = f"{self.subject} hold 0 and 255 alone ({share} of the pixels are 255)"
+            what = f"{self.they_hold} 0 and 255 alone ({share} of the pixels are 255)"
             why = "and 255 is no class"
         else:
-            what = f"{self.subject} hold 0 and 255 alone; 255 means unknown"
+            what = f"{self.they_hold} 0 and 255 alone; 255 means unknown"
             why = f"{share} of the pixels would be left out, and class 0 would be all there is"
             what, why = f"{what}: {why}", ""
         told = f"{what}{', ' + why if why else ''}."
         if many:
             told += (
                 f" There are {self.num_classes} classes, and none but the first occurs. If 255 is "
-                "an object, give it the number of its class."
+                f"an object, give it the number of its class; if there are two, {remedy}."
             )
         else:
             told += f" If 255 is the object, {remedy}."
@@ -251,8 +271,9 @@ class _Found:
         if looks:
             return looks
         told = (
-            f"{self.subject} hold values outside the {count} classes 0..{count - 1}"
-            f"{self._class_names()} in {self.share(outside)} of the pixels: {_listed(outside)}."
+            f"{self.they_hold} values outside {self.remedies.table}: "
+            f"{_short_list(map(_number, outside))}, in {self.share(outside)} of the pixels. There "
+            f"are the {count} classes 0..{count - 1}{self._class_names()}."
         )
         if outside == [count] and 0 not in self.known:
             return Finding(
@@ -280,6 +301,12 @@ class _Found:
                 f"{told} If these are the numbers of the {count} classes, "
                 f"{self._write_values(self.known)}.",
             )
+        if len(outside) > MANY:
+            return Finding(
+                "outside",
+                f"{told} So many look like instance numbers, colours, or masks that were resized "
+                "smoothly or saved as JPEG. Convert or export them again.",
+            )
         return Finding(
             "outside",
             f"{told} Correct the masks, or "
@@ -297,18 +324,19 @@ class _Found:
             return [
                 Finding(
                     "gaps",
-                    f"{self.subject} hold {_listed(known)} alone{self._besides()} "
+                    f"{self.they_hold} {_listed(known)} alone{self._besides()} "
                     f"({self.share(known[1:])} of the pixels are {_number(known[1])}). Classes are "
                     f"numbered from 0 without gaps. If these are two, {self._two_values()}.",
                 )
             ]
         if missing > len(known) or (known and known[-1] >= LARGEST_LEVEL):
             told = (
-                f"{self.subject} hold {len(known)} values up to {_number(known[-1])}: "
+                f"{self.they_hold} {len(known)} values up to {_number(known[-1])}: "
                 f"{_listed(known)}. Class indices are numbered from 0 without gaps"
             )
             if len(known) > MANY:
-                told += "; these look like instance numbers or colours. Convert them to classes."
+                told += "; these look like instance numbers, colours, or "
+                "masks that were resized smoothly or saved as JPEG. Convert or export them again."
             else:
                 told += f". If each value is a class, {self._write_values(known)}."
             return [Finding("gaps", told)]
@@ -317,7 +345,7 @@ class _Found:
             return [
                 Finding(
                     "gaps",
-                    f"{self.subject} hold values up to {_number(known[-1])}, and none is "
+                    f"{self.they_hold} values up to {_number(known[-1])}, and none is "
                     f"{_listed(absent)}. That is taken for {int(known[-1]) + 1} classes. If the "
                     f"numbers have gaps, {self._write_values(known)}.",
                     error=False,
@@ -336,22 +364,21 @@ class _Found:
         if _evenly_spread(values):
             levels = [_number(value) for value in values]
             halfway = (
-                f" If {levels[1]} means unknown, {self._write_values([0, levels[2]])}, and "
-                f"{self.remedies.ignore.format(value=levels[1])}."
-                if len(levels) == 3
+                f" If {levels[1]} means unknown, {self._write_values([0, levels[2]], levels[1])}."
+                if len(levels) == 3 and self.remedies.values_ignoring
                 else ""
             )
             return Finding(
                 "grey levels",
-                f"{self.subject} hold the grey levels {_listed(values)}, evenly spread over "
-                f"0..255, which are no class indices ({self.share(values[1:])} of the pixels are "
-                f"above 0). If they are {len(values)} classes, "
+                f"{self.they_hold} the grey levels {_listed(values)}, evenly spread up to "
+                f"{_number(largest)}, which are no class indices ({self.share(values[1:])} of the "
+                f"pixels are above 0). If they are {len(values)} classes, "
                 f"{self._write_values(values)}.{halfway}",
             )
         if len(values) > 2 * MANY and not self._any_frequent():
             return Finding(
                 "picture",
-                f"{self.subject} hold {len(values)} different values, none of them far more often "
+                f"{self.they_hold} {len(values)} different values, none of them far more often "
                 "than others: they look like pictures, not like classes. Put the masks in their "
                 "place.",
             )
@@ -361,7 +388,7 @@ class _Found:
         between = [value for value in values if value not in peaks]
         return Finding(
             "smooth",
-            f"{self.subject} hold {_listed(peaks)} and {len(between)} values around and between "
+            f"{self.they_hold} {_listed(peaks)} and {len(between)} values around and between "
             f"them ({self.share(between)} of the pixels): {_listed(between)}. They were resized "
             "smoothly, drawn with soft edges, or saved as JPEG. Export them again, resized with "
             f"the nearest neighbour and saved as PNG. Then, if {_listed(peaks)} are the classes, "
@@ -388,10 +415,9 @@ class _Found:
         Values gather around a few that stand far apart, each the most frequent by far of those
         near it. Class numbers are different: those near each other are alike in frequency.
         """
-        left = sorted(self.values, key=self.counts.get, reverse=True)
-        ends = [self.values[0], self.values[-1]]
-        if len(left) > 4 and sorted(left[:2]) == ends and ends[1] > NEARLY_WHITE:
-            return ends
+        if sum(value >= (self.num_classes or 1) for value in self.known) < 4:
+            return []
+        left = frequent = sorted(self.values, key=self.counts.get, reverse=True)
         groups = []
         while left:
             peak = left[0]
@@ -404,16 +430,18 @@ class _Found:
         number = len(groups) if not drops or max(drops) < 2 else drops.index(max(drops)) + 2
         chosen = groups[:number]
         peaks = sorted(peak for peak, _ in chosen)
-        return (
-            peaks
-            if 2 <= len(peaks) <= EVEN_LEVELS
+        if (
+            2 <= len(peaks) <= EVEN_LEVELS
             and len(self.values) - len(peaks) >= max(3, len(peaks))
             and peaks[-1] - peaks[0] >= 2 * MANY
             and peaks[0] - self.values[0] <= RINGING
             and self.values[-1] - peaks[-1] <= RINGING
-            and all(self.counts[peak] > size / 2 for peak, size in chosen)
-            else []
-        )
+            and all(self.counts[peak] > DOMINANT * size for peak, size in chosen)
+        ):
+            return peaks
+        ends = [self.values[0], self.values[-1]]
+        black_and_white = sorted(frequent[:2]) == ends and ends[1] > NEARLY_WHITE
+        return ends if black_and_white and len(frequent) > 6 else []
 
     def _two_values(self) -> str:
         """The line for masks of 0 and one other value; empty for others."""
@@ -428,7 +456,7 @@ class _Found:
             return [
                 Finding(
                     "all ignored",
-                    f"{self.subject} hold {value} alone, which means unknown: there is nothing to "
+                    f"{self.they_hold} {value} alone, which means unknown: there is nothing to "
                     "learn from or to measure. Where they show classes, give the pixels their "
                     "numbers.",
                 )
@@ -451,7 +479,7 @@ class _Found:
             found.append(
                 Finding(
                     "one class",
-                    f"{self.subject} hold one class alone: {number}{name}. A network learns to "
+                    f"{self.they_hold} one class alone: {number}{name}. A network learns to "
                     "answer it everywhere. Look whether the masks show what they should.",
                     error=False,
                 )
@@ -477,7 +505,7 @@ class _Found:
             return ""
         return f" ({', '.join(self.names[:12])}{', ...' if len(self.names) > 12 else ''})"
 
-    def _write_values(self, values: Sequence[float]) -> str:
+    def _write_values(self, values: Sequence[float], unknown: int | None = None) -> str:
         values = [_number(value) for value in values]
         names = list(self.names) if len(self.names) == len(values) else []
         if not names:
@@ -486,9 +514,9 @@ class _Found:
                 if len(values) == 2
                 else [f"class {number}" for number in range(len(values))]
             )
-        return self.remedies.values.format(
-            values=_short_list(values), names=_short_list([f'"{name}"' for name in names])
-        )
+        line = self.remedies.values if unknown is None else self.remedies.values_ignoring
+        names = _short_list([f'"{name}"' for name in names])
+        return line.format(values=_short_list(values), names=names, value=unknown)
 
 
 def _evenly_spread(values: Sequence[float]) -> bool:
