@@ -226,7 +226,7 @@ class TestLabels:
         ("masks", "message"),
         [
             (MASKS * 255, r"0 and 255 alone.*%.*searchsorted\(\[0, 255\]"),
-            (MASKS * 7, r"outside the 2 classes 0\.\.1 in \d\d\.\d% .*: 7"),
+            (MASKS * 7, r"outside the (2 )?classes.* \d\d\.\d% .*searchsorted"),
             (MASKS * 0.5, r"fractions in \d\d\.\d%"),
             (MASKS / 255, "divided by 255, as images are"),
             (MASKS - 1, r"negative values in \d\d\.\d% .*ignore_class=-1"),
@@ -608,7 +608,7 @@ class TestTrain:
         options = {"widths": [2, 4], "preprocessing": None}
         assert train(replace(recipe, model_options=options)).finished
         told = capsys.readouterr().err
-        assert "Look at the data: The images lie in 0..255 (" in told
+        assert re.search(r"Look at the data: The images lie in .*no layer that normalises", told)
 
     def test_classes_that_only_the_first_batches_lack_are_no_doubt(self, recipe, capsys):
         loss = {"name": "cross_entropy", "class_weights": [1, 2, 3]}
