@@ -119,6 +119,7 @@ class TestPixels:
             ([layers.Preprocessing("unit"), keras.layers.BatchNormalization()], "0..255"),
             ([keras.layers.BatchNormalization()], None),
             ([lambda x: x / 255.0], "0..255"),
+            ([keras.layers.RandomFlip(seed=1), RESCALING(1 / 255)], "0..255"),
             ([lambda x: (x - 127.0) / 128.0], "0..255"),
             ([keras.Sequential([keras.Input((None, None, 3)), RESCALING(1 / 255)])], "0..255"),
         ],
@@ -131,6 +132,14 @@ class TestPixels:
         assert bool(refused_unit) == (takes in ("0..255", "0..65535"))
         assert bool(refused_byte) == (takes in ("0..1", "0..65535"))
         assert ("no layer that normalises" in doubted_byte) == (takes == "raw")
+
+    def test_a_layer_that_draws_is_not_asked_to(self):
+        flip = keras.layers.RandomFlip(seed=1)
+        network = small(flip, keras.layers.Rescaling(1 / 255))
+        before = [np.array(variable) for variable in flip.variables]
+        assert pixel_range(network) == "0..255"
+        for old, new in zip(before, flip.variables, strict=True):
+            np.testing.assert_array_equal(old, new)
 
     def test_networks_of_the_package_take_bytes(self, tiny_model):
         for name in ("icnn", "gridnet", "segnet_basic", "unetplusplus", "deeplabv3plus"):

@@ -52,6 +52,8 @@ def check_batches(
     that take logits for probabilities or the reverse, or class numbers for scores, and class
     weights of classes that do not occur.
 
+    Data that are shuffled or augmented anew in each pass have one pass more behind them.
+
     Args:
         batches: what `fit` takes: a `tf.data.Dataset` (distributed or not), a `PyDataset`, a pair
             (images, masks) or triple with weights of arrays, a list of batches, or a generator.

@@ -307,12 +307,13 @@ def class_weight_findings(
         else dict(enumerate(map(float, class_weights)))
     )
     beyond = [number for number in weights if classes is not None and not 0 <= number < classes]
+    beyond = [number for number in beyond if weights[number] != 1]
     if isinstance(class_weights, Mapping) and beyond:
         return [
             Finding(
                 "class weights",
                 f"class_weights names class {_listed(beyond)}, and the classes are 0 to "
-                f"{classes - 1}. Correct the number.",
+                f"{classes - 1}. Correct the number, or build the network with more classes.",
             )
         ]
     if not isinstance(class_weights, Mapping) and classes not in (None, len(weights)):

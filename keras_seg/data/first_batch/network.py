@@ -86,6 +86,8 @@ def _first_weights(graph, image):
             ):
                 raise _Met(operation, keras.tree.flatten(arguments)[0])
             passed.add(type(operation).__name__)
+            if len(getattr(operation, "variables", ())) > len(getattr(operation, "weights", ())):
+                return arguments[0]  # draws at random; a draw here would be missing in training
             return operation(*arguments, **options)
 
         return applied
