@@ -223,6 +223,7 @@ class _Run:
         check_first_batches(
             self._batches(self.first_step),
             self.model,
+            self.train_set,
             replicas=strategies.replicas(self.strategy),
             tells=self.writes,
         )
