@@ -20,9 +20,10 @@ from keras import ops
 from scipy.ndimage import distance_transform_edt
 
 from keras_seg.distances import distance_to
-from keras_seg.metrics.confusion import check_reading, read_pair
+from keras_seg.metrics.confusion import read_pair, take_reading
 from keras_seg.metrics.direction import GrowingScores
 from keras_seg.names import IGNORE_CLASS
+from keras_seg.option_values import number
 
 TOLERANCE = 0.0075
 """Of the image's diagonal, as in the SegNet paper."""
@@ -115,11 +116,8 @@ class BoundaryF1(GrowingScores, keras.metrics.Metric):
         dtype=None,
     ):
         super().__init__(name=name, dtype=dtype)
-        self.num_classes = num_classes if multi_label else max(2, num_classes)
-        self.tolerance = tolerance
-        self.ignore_class, self.from_logits = ignore_class, from_logits
-        self.multi_label, self.threshold = multi_label, threshold
-        check_reading(self)
+        take_reading(self, num_classes, ignore_class, from_logits, multi_label, threshold)
+        self.tolerance = number(tolerance, "tolerance")
         # float32 whatever the metric's type: float16 stops counting at 2,048 images
         self.total, self.images = (
             self.add_weight(shape=(), initializer="zeros", dtype="float32", name=name)
