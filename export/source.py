@@ -10,9 +10,9 @@ import keras
 
 from keras_seg.card import NO_SEAL, ModelCard
 from keras_seg.export.deployment import float32_model
-from keras_seg.export.request import Request, check_head, resolve_shape
+from keras_seg.export.request import Request, check_class_map, check_head, resolve_shape
 from keras_seg.inference.keras_runner import KerasRunner, model_shapes
-from keras_seg.inference.runner import numbered_card
+from keras_seg.inference.runner import count_classes, numbered_card
 from keras_seg.models import files
 from keras_seg.models.sizes import output_margin
 from keras_seg.version import __version__
@@ -67,6 +67,7 @@ class Source:
             with path.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         own_shape, channels = model_shapes(model)
+        check_class_map(request, count_classes(channels))
         shape = resolve_shape(own_shape, input_shape, card or numbered_card(channels, False))
         reference = KerasRunner(
             float32_model(model),
@@ -78,7 +79,7 @@ class Source:
         )
         if own_head:
             request = replace(request, head=reference.own_head)
-        check_head(request, reference.card, reference.num_classes)
+        check_head(request, reference.card)
         reference.put_out(request.puts_out)
         return cls(
             model=model,
