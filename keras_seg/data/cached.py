@@ -29,6 +29,7 @@ class CachedDataset(SegmentationDataset):
         self.error: Exception | None = None
         self.name, self.split = dataset.name, dataset.split
         self.classes, self.channels = dataset.classes, dataset.channels
+        self.value_range = dataset.value_range
 
     def __len__(self) -> int:
         return len(self._dataset)

@@ -18,6 +18,7 @@ class ResizedDataset(SegmentationDataset):
         self._dataset, self.size = dataset, tuple(size)
         self.name, self.split = dataset.name, dataset.split
         self.classes, self.channels = dataset.classes, dataset.channels
+        self.value_range = dataset.value_range
 
     def __len__(self) -> int:
         return len(self._dataset)
