@@ -10,7 +10,7 @@ import numpy as np
 from keras_seg.data.classes import ClassTable, checked_range
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.pairs import check_values
-from keras_seg.data.pixels import as_array, as_pixels, holds_objects, sorted_out
+from keras_seg.data.pixels import as_array, as_pixels, holds_objects, is_grey_batch, sorted_out
 from keras_seg.names import IGNORE_CLASS
 
 
@@ -56,6 +56,8 @@ class ArrayDataset(SegmentationDataset):
         multi_label: bool = False,
     ):
         single, self._images = sorted_out(images)
+        if single and is_grey_batch(self._images[0]):
+            single, self._images = False, self._images[0]
         if single:
             raise ValueError(
                 "images are a batch or a list of images. Received: one image"

@@ -15,7 +15,7 @@ from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.folder import IMAGE_SUFFIXES
 from keras_seg.data.open import open_dataset
-from keras_seg.data.pixels import as_array, holds_objects
+from keras_seg.data.pixels import as_array, holds_objects, is_grey_batch
 
 Data = SegmentationDataset | str | Path | np.ndarray | Iterable | Callable
 """What `as_dataset` takes."""
@@ -96,7 +96,7 @@ def _collected(data, limit: int | None) -> tuple[list, list | None]:
     """Images and masks of an array, a list or an iterable; None for no masks."""
     if isinstance(data, np.ndarray) or hasattr(data, "__array__"):
         pixels = data if holds_objects(data) else as_array(data)
-        if pixels.ndim == 3:
+        if pixels.ndim == 3 and not is_grey_batch(pixels):
             raise ValueError(
                 "images are (N, H, W, C), or grey (N, H, W, 1). Received: an array of shape "
                 f"{pixels.shape}. Pass images[None] for one image, images[..., None] for grey ones."
@@ -127,7 +127,8 @@ def _is_pair(data) -> bool:
     if not isinstance(data, list | tuple) or len(data) != 2:
         return False
     shapes = [tuple(getattr(each, "shape", ())) for each in data]
-    return len(shapes[0]) == 4 and len(shapes[1]) in (3, 4) and shapes[0][:3] == shapes[1][:3]
+    batch = len(shapes[0]) == 4 or is_grey_batch(data[0])
+    return batch and len(shapes[1]) in (3, 4) and shapes[0][:3] == shapes[1][:3]
 
 
 def _is_endless(data) -> bool:
@@ -137,9 +138,11 @@ def _is_endless(data) -> bool:
 def _each(data) -> Iterator[tuple]:
     """(image, mask or None) of each element of an iterable, of batches one by one."""
     is_tf = hasattr(data, "element_spec")
+    if isinstance(data, Mapping):
+        raise TypeError(f"Images are given as {FORMS}. Received: {type(data).__name__}.")
     if not is_tf and hasattr(data, "__len__") and hasattr(data, "__getitem__"):
         elements = (data[i] for i in range(len(data)))  # a PyDataset has no end when iterated
-    elif hasattr(data, "__iter__") and not isinstance(data, Mapping):
+    elif hasattr(data, "__iter__"):
         elements = iter(data)
     else:
         raise TypeError(f"Images are given as {FORMS}. Received: {type(data).__name__}.")

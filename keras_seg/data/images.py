@@ -175,7 +175,8 @@ def _array_or_picture(path: Path) -> np.ndarray | Image.Image:
 
 def _loses_bits(picture: Image.Image) -> bool:
     """Whether Pillow would keep the upper 8 of 16 bits of several channels, without a word."""
-    return len(picture.getbands()) > 1 and any(";16" in str(tile.args) for tile in picture.tile)
+    tiles = getattr(picture, "tile", ())  # which only files have
+    return len(picture.getbands()) > 1 and any(";16" in str(tile.args) for tile in tiles)
 
 
 def _hides_bands(picture: Image.Image) -> bool:

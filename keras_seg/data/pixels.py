@@ -12,6 +12,8 @@ from keras_seg.data.dataset import Sample
 from keras_seg.data.images import picture_pixels, read_image
 
 PICTURE_MODES = {1: "L", 3: "RGB"}
+FEW_CHANNELS = 4
+"""An axis that is longer holds no channels of a picture, but its columns."""
 WIDE = (np.uint16, np.int16)
 """Whole numbers of 16 bits, which sensors write in 10, 12 or 14 of them."""
 
@@ -140,6 +142,12 @@ def fit_channels(pixels: np.ndarray, channels: int, what: str = "The image") -> 
     else:
         remedy = f"Pass an image with the {channels} channels that the network was trained on"
     raise ValueError(f"{what}: the network takes {channels} channels. {received}. {remedy}.")
+
+
+def is_grey_batch(array) -> bool:
+    """Whether three axes are (N, H, W): no image has so many channels as the last one has."""
+    shape = getattr(array, "shape", ())
+    return len(shape) == 3 and shape[-1] > FEW_CHANNELS
 
 
 def holds_objects(array) -> bool:
