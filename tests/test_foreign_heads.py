@@ -209,6 +209,37 @@ class TestPredict:
         assert not mask[:, :22].any()
         assert mask[:, 26:].all()
 
+    @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
+    def test_models_of_other_forms(self, suffix, tmp_path):
+        """Sequential, and a subclass whose `call` uses TensorFlow or Keras functions."""
+
+        class Subclassed(keras.Model):
+            def __init__(self):
+                super().__init__()
+                self.scale, self.last = kl.Rescaling(1 / 255), kl.Conv2D(3, 1)
+
+            def call(self, x):
+                return keras.ops.softmax(self.last(self.scale(x)))
+
+        layers = [kl.Rescaling(1 / 255), kl.Conv2D(3, 1, activation="softmax")]
+        for model in (keras.Sequential(layers), Subclassed()):
+            image = picture(3)
+            expected = np.asarray(model(image[None].astype("float32")))[0]
+            export.export(model, tmp_path / f"m{suffix}", input_shape=SHAPE)
+            for runner in (KerasRunner(model), inference.load(tmp_path / f"m{suffix}")):
+                found = runner.predict(image, probabilities=True)
+                np.testing.assert_allclose(found, expected, atol=1e-5)
+
+    def test_uncertainty_is_that_of_the_models_probabilities(self):
+        options = models.find("segnet").tiny | {"bayesian": True, "activation": "softmax"}
+        model = models.build("segnet", (32, 32, 3), 3, **options)
+        (last,) = (x for x in model.layers if x.name == "conv1_1_D")
+        last.set_weights([1000 * weights for weights in last.get_weights()])
+        runner = KerasRunner(model)
+        found = inference.predict_uncertainty(runner, picture(1, (32, 32)), samples=2)
+        np.testing.assert_allclose(found.probabilities.sum(-1), 1, atol=1e-5)
+        assert found.probabilities.max() > 0.9  # softmax of softmax ends at 0.58
+
     def test_half_precision(self):
         keras.config.set_dtype_policy("mixed_float16")
         try:
@@ -231,6 +262,33 @@ class TestExport:
         path = files("sigmoid", ".tflite", head="argmax", quantize="int8", input="uint8")
         image = picture(3)
         assert (inference.load(path).predict(image) == mask_of(image, "sigmoid")).mean() > 0.97
+
+    @pytest.mark.parametrize("kind", ["sigmoid", "softmax"])
+    @pytest.mark.parametrize(
+        ("suffix", "words"),
+        [
+            *((".tflite", {"quantize": q}) for q in ("fp16", "dynamic", "mixed", "int16x8")),
+            *((".onnx", words) for words in ({"quantize": "int8"}, {"layout": "nchw"})),
+        ],
+        ids=str,
+    )
+    def test_other_precisions(self, files, kind, suffix, words):
+        runner, image = inference.load(files(kind, suffix, **words)), picture(3)
+        found = runner.predict(image, probabilities=True)
+        np.testing.assert_allclose(found, both_classes(image, kind), atol=0.03)
+        assert (runner.predict(image) == mask_of(image, kind)).mean() > 0.98
+
+    @pytest.mark.parametrize("kind", ["sigmoid", "softmax"])
+    def test_trained_roundings(self, kind, tmp_path):
+        model, images = network(kind), np.stack([sample.image for sample in Blocks(kind)])
+        aware = export.quantization_aware(model)
+        aware.compile("adam", "mse", jit_compile=False)
+        aware.fit(images.astype("float32"), model(images.astype("float32")), verbose=0)
+        assert KerasRunner(aware).card.head == "probabilities"
+        export.export(aware, tmp_path / "m.tflite", quantize="int8")
+        image = picture(3)
+        found = inference.load(tmp_path / "m.tflite").predict(image, probabilities=True)
+        np.testing.assert_allclose(found, both_classes(image, kind), atol=0.03)
 
     def test_default_is_what_the_model_puts_out(self, files):
         path = files("sigmoid", ".tflite")
