@@ -124,7 +124,7 @@ class TestForms:
     @pytest.mark.parametrize(
         ("data", "message"),
         [
-            (lambda: IMAGES / 255, r"calibration: .*to 1, and the network takes 0 to 255"),
+            (lambda: IMAGES / 255, r"calibration: .*to 1, and .*Rescaling\(1 / 255\)"),
             (lambda: IMAGES / 127.5 - 1, "calibration: .*normalised"),
             (lambda: np.moveaxis(IMAGES, -1, 1), r"calibration: .*\(3, 32, 32\).*come first"),
             (lambda: IMAGES[0], r"calibration: images are \(N, H, W, C\).*images\[None\]"),

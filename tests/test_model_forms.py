@@ -124,6 +124,45 @@ class TestEveryForm:
         assert inference.evaluate(model, (images, masks)).pixel_accuracy == 1
 
 
+class NoConfig(kl.Layer):
+    def __init__(self, channels):
+        super().__init__()
+        self.inner = kl.Conv2D(channels, 1)
+
+    def build(self, shape):
+        self.inner.build(shape)
+
+    def call(self, image):
+        return self.inner(image)
+
+
+def test_layers_that_do_not_say_how_they_were_made_are_refused(tmp_path):
+    entry = keras.Input(SHAPE)
+    model = keras.Model(entry, NoConfig(2)(entry))
+    assert inference.predict(model, IMAGE).shape == SHAPE[:2]
+    with pytest.raises(export.ExportError, match="get_config"):
+        export.export(model, tmp_path / "m.tflite")
+    with pytest.raises(export.ExportError, match="get_config"):
+        export.quantization_aware(model)
+
+
+@pytest.mark.parametrize("shape", [(None, None, 3), (20, 24, 3)])
+def test_networks_without_padding_are_not_stretched(shape, tmp_path):
+    entry = keras.Input(shape)
+    x = kl.Conv2D(2, 5, kernel_initializer="zeros")(entry)
+    model = keras.Model(entry, x)
+    kernel = np.zeros((5, 5, 3, 2), np.float32)
+    kernel[2, 2, :, 1] = 1
+    model.layers[-1].set_weights([kernel, np.float32([380, 0])])
+    image = RNG.integers(0, 256, (37, 41, 3), "uint8")
+    wanted = image.sum(-1, dtype=int) > 380
+    export.export(model, tmp_path / "m.tflite", input_shape=(20, 24, 3))
+    for given in (model, tmp_path / "m.tflite"):
+        runner = inference.load(given)
+        assert runner.margin == (2, 2)
+        np.testing.assert_array_equal(runner.predict(image, sizing="tile"), wanted)
+
+
 class TestSizes:
     def test_a_sequential_built_by_a_call_keeps_no_size_of_it(self):
         runner = inference.load(built("Sequential built by a call"))

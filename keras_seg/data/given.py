@@ -19,6 +19,11 @@ from keras_seg.data.pixels import as_array, holds_objects, is_grey_batch
 
 Data = SegmentationDataset | str | Path | np.ndarray | Iterable | Callable
 """What `as_dataset` takes."""
+RANGES = (
+    " Images of another range go into keras_seg.data.ArrayDataset(images, value_range=(black, "
+    "white)). A model that takes 0 to 1 is wrapped first: keras.Sequential([keras.Input((256, 256, "
+    "3)), keras.layers.Rescaling(1 / 255), model])."
+)
 IMAGE_KEYS = ("image", "images", "input", "inputs", "pixel_values")
 MASK_KEYS = ("mask", "masks", "segmentation_mask", "label", "labels", "annotation")
 FORMS = (
@@ -70,7 +75,8 @@ def as_dataset(
         return dataset
     except (ValueError, TypeError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{what}: {error}") from error
+        remedy = RANGES if "value_range" in str(error) else ""
+        raise kind(f"{what}: {error}{remedy}") from error
 
 
 def images_of_folder(folder: Path) -> list[Path]:
