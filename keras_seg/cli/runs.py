@@ -84,7 +84,9 @@ def report_verb(
     from keras_seg.report.page import write_report
 
     runner = inference.load(run / MODEL_NAME)
-    dataset = evaluation_data(run / MODEL_NAME, data, "val", runner.input_shape[2])
+    dataset = evaluation_data(
+        run / MODEL_NAME, data, "val", runner.input_shape[2], value_range=runner.card.value_range
+    )
     write_report(run, output, runner, dataset, limit=limit)
     say(f"Report: {output}", soft_wrap=True)
     return DONE

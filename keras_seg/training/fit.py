@@ -308,6 +308,7 @@ class _Run:
             network=self.recipe.model,
             size_multiple=size_rule(self.network)[0],
             image_size=self.recipe.resize,
+            value_range=self.train_set.value_range,
         )
         path = self.folder / run_folder.MODEL_NAME
         writers = [SaveBest(path, self.network, card, self.history)]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.data.given import images_of_folder
 from keras_seg.data.open import open_dataset
 from keras_seg.drafts import clear_abandoned, only_user, write_text
 from keras_seg.training.recipe import RECIPE_NAME, Recipe
@@ -126,9 +127,16 @@ def recipe_beside(model_path: str | Path) -> Recipe | None:
 
 
 def evaluation_data(
-    model_path: str | Path, source: str | None, split: str, channels: int
+    model_path: str | Path,
+    source: str | None,
+    split: str,
+    channels: int,
+    value_range: tuple[float, float] | None = None,
 ) -> SegmentationDataset:
     """The data to measure a file on: `source`, or the data of the run that the file lies in.
+
+    Args:
+        value_range: of images of more than 8 bits, where the data do not state it: the model's.
 
     Raises: ValueError if neither is known; as `open_dataset` otherwise.
     """
@@ -141,4 +149,11 @@ def evaluation_data(
     classes = None
     if recipe is not None and recipe.classes is not None:
         classes = ClassTable(tuple(recipe.classes))
-    return open_dataset(source or recipe.data, split, classes=classes, channels=channels)
+    if source is not None and images_of_folder(Path(source)):
+        raise ValueError(
+            f"{source} holds images without masks, on which nothing can be measured. Put the masks "
+            "into masks/ beside images/."
+        )
+    return open_dataset(
+        source or recipe.data, split, classes=classes, channels=channels, value_range=value_range
+    )

@@ -87,7 +87,7 @@ def _read_torch(path: Path) -> Mapping:
         import torch
     except ImportError as error:
         raise ImportError(
-            f"Reading {path.name} needs PyTorch: pip install 'keras-seg[torch]'. Or convert it to "
+            f"Reading {path.name} needs PyTorch: pip install torch. Or convert it to "
             ".safetensors where PyTorch is installed."
         ) from error
     # weights_only: a pickle from the internet must not run code here

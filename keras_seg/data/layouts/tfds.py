@@ -116,7 +116,8 @@ def _library():
         import tensorflow_datasets
     except ImportError as error:
         raise ImportError(
-            "tfds: needs TensorFlow Datasets. Install it: pip install 'keras-seg[tfds]'."
+            "tfds: needs TensorFlow Datasets. Install it: pip install tensorflow-datasets "
+            "importlib_resources."
         ) from error
     return tensorflow_datasets
 
