@@ -29,6 +29,8 @@ class Source:
         where the repository published several.
     prepare: all tensors at once, before anything else, for a checkpoint that does not have
         PyTorch's layout or names of its own; {name: array} → {name: array}.
+    translate: options in the repository's words and the settings of a config.json → options of
+        `build`; (tensors as published, settings, options) → options.
     """
 
     build: Callable[[Shapes, tuple, dict], keras.Model]
@@ -37,6 +39,7 @@ class Source:
     adjust: Callable | None = None
     has: str | None = None
     prepare: Callable[[dict], dict] | None = None
+    translate: Callable[[dict, dict, dict], dict] | None = None
 
     def fits(self, names: Iterable[str]) -> bool:
         return self.has is None or any(re.search(self.has, name) for name in names)
@@ -55,7 +58,7 @@ class Source:
 _SOURCES: dict[str, list[Source]] = {}
 
 
-def source(name: str, *, rename=(), ignore=(), adjust=None, has=None, prepare=None):
+def source(name: str, *, rename=(), ignore=(), adjust=None, has=None, prepare=None, translate=None):
     """Decorator that enters the build function of a source under the repository's name.
 
     A repository that published several networks has an entry for each, told apart by `has`.
@@ -65,7 +68,7 @@ def source(name: str, *, rename=(), ignore=(), adjust=None, has=None, prepare=No
         entries = _SOURCES.setdefault(name, [])
         if any(entry.has is None or entry.has == has for entry in entries):
             raise ValueError(f"A source called {name!r} is registered already.")
-        entries.append(Source(build, tuple(rename), tuple(ignore), adjust, has, prepare))
+        entries.append(Source(build, tuple(rename), tuple(ignore), adjust, has, prepare, translate))
         return build
 
     return enter
@@ -83,8 +86,14 @@ def find(name: str, tensor_names: Iterable[str]) -> Source:
     for entry in _SOURCES[name]:
         if entry.fits(tensor_names):
             return entry
-    marks = " or ".join(repr(entry.has) for entry in _SOURCES[name])
+    marks = " or ".join(repr(_readable(entry.has)) for entry in _SOURCES[name])
     raise ValueError(
         f"The checkpoint has no tensor like {marks}, which every one of source {name!r} has. "
         f"It begins with: {[*tensor_names][:6]}."
     )
+
+
+def _readable(pattern: str) -> str:
+    """The beginning of a tensor's name that a pattern asks for: "layer1." of r"^(layer1\\.|x)"."""
+    first = re.sub(r"\(([^|()]*)\|[^()]*\)", r"\1", pattern)
+    return re.sub(r"[\^$\\]", "", first)

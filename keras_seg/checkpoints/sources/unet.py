@@ -9,7 +9,12 @@ import keras
 from keras_seg import models
 from keras_seg.backbones.mobilenetv2 import names_from_torchvision
 from keras_seg.checkpoints.registry import Shapes, source
-from keras_seg.checkpoints.sources.imagenet import encoder_of
+from keras_seg.checkpoints.smp_options import translate
+from keras_seg.checkpoints.sources.smp_encoders import (
+    encoder,
+    with_plain_names,
+    without_unused_stages,
+)
 
 DEPTH = 4
 """Poolings of every U-Net here but smp's."""
@@ -115,21 +120,18 @@ def nikhilroxtomar(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     return _unet(shapes, input_shape, options, concat="up_first")
 
 
-def without_unused_stages(tensors: dict) -> dict:
-    """Takes out the stages of a ResNet that smp keeps but does not run: those below the decoder."""
+def smp_tensors(tensors: dict) -> dict:
+    """Plain names of timm's encoders, and without the stages that smp keeps but does not run."""
     steps = 1 + max(int(match[1]) for name in tensors if (match := SMP_BLOCK.match(name)))
-
-    def is_run(name):
-        stage = re.match(r"encoder\.layer(\d)\.", name)
-        return stage is None or int(stage[1]) < steps  # layer1 is behind the second step down
-
-    return {name: array for name, array in tensors.items() if is_run(name)}
+    return without_unused_stages(with_plain_names(tensors), steps)
 
 
 @source(
     "smp",
     has=r"^decoder\.blocks\.0\.conv1\.0\.",
-    prepare=without_unused_stages,
+    prepare=smp_tensors,
+    translate=translate,
+    ignore=[r"^classification_head\."],
     rename=[
         (r"^encoder\.", ""),
         *names_from_torchvision(),
@@ -143,7 +145,7 @@ def without_unused_stages(tensors: dict) -> dict:
     ],
 )
 def smp_unet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """Unet of segmentation_models.pytorch on a ResNet, VGG or MobileNetV2."""
+    """Unet of segmentation_models.pytorch on an encoder of its own or of timm's."""
     steps = sum(f"up{step}.conv.double_conv.0.weight" in shapes for step in range(1, 6))
     found = {
         "decoder_widths": tuple(last for _, last in _decoder_widths(shapes, steps)),
@@ -156,7 +158,7 @@ def smp_unet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
 
 
 def smp_unetplusplus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """UnetPlusPlus of segmentation_models.pytorch on a ResNet, VGG or MobileNetV2."""
+    """UnetPlusPlus of segmentation_models.pytorch on an encoder of its own or of timm's."""
     steps = next(step for step in SMP_STEPS if f"up{step}.conv1.weight" in shapes)
     last_nodes = [f"conv{row}_{steps - 1 - row}" for row in range(steps - 2, -1, -1)]
     found = {
@@ -192,14 +194,17 @@ for _steps in SMP_STEPS:  # the deepest first: its names are those of the others
     source(
         "smp",
         has=rf"^decoder\.blocks\.x_0_{_steps - 1}\.conv1\.0\.",
-        prepare=without_unused_stages,
+        prepare=smp_tensors,
+        translate=translate,
         rename=smp_unetplusplus_names(_steps),
-        ignore=[r"^decoder\.center\."],  # made for a VGG, but never run
+        # a VGG has a centre that is never run
+        ignore=[r"^decoder\.center\.", r"^classification_head\."],
     )(smp_unetplusplus)
 
 
 def _smp(network, shapes, num_classes, input_shape, options):
-    backbone, backbone_options = encoder_of(shapes)
+    options = dict(options)
+    backbone, backbone_options = encoder(shapes, input_shape, options.pop("encoder"))
     facts = {
         "backbone": backbone,
         "backbone_weights": None,

@@ -1,0 +1,138 @@
+"""Encoders of segmentation_models.pytorch: its own, and timm's behind `encoder.model.`."""
+
+from __future__ import annotations
+
+import re
+
+from keras_seg import backbones
+from keras_seg.backbones.resnet import FIRST_BLOCKS
+from keras_seg.checkpoints import foreign
+from keras_seg.checkpoints.registry import Shapes
+from keras_seg.checkpoints.smp_options import lacking
+from keras_seg.checkpoints.sources.imagenet import encoder_of
+from keras_seg.checkpoints.timm_names import base_name, told_apart
+
+FLATTENED = re.compile(r"^(stem|stages|features|blocks)_(?=\d)")
+"""timm's `features_only` puts an underscore where a list was."""
+FIRST_UNUSED = {
+    # steps up: the encoder's tensors that no map at these strides needs, as smp keeps them
+    4: r"layer4\.|features\.1[4-8]\.\D|(block12|(conv|bn)[34])\.(?!0)",
+    3: r"layer[34]\.|features\.([7-9]|1\d)\.\D|(block([3-9]|1\d)|(conv|bn)[34])\.(?!0)",
+}
+UNEQUAL = {
+    "xception_timm": "whose first convolutions have no padding and whose skips pass a ReLU",
+}
+"""Encoders of timm that smp takes maps of that ours does not give."""
+
+
+def with_plain_names(tensors: dict) -> dict:
+    """timm's encoders under the names that smp's own have."""
+    plain = {}
+    for name, array in tensors.items():
+        inner = re.match(r"encoder\.model\.(body\.)?(?P<rest>.*)", name)
+        plain[f"encoder.{FLATTENED.sub(_dotted, inner['rest'])}" if inner else name] = array
+    return plain
+
+
+def _dotted(match) -> str:
+    return f"{match[1]}."
+
+
+def without_unused_stages(tensors: dict, steps: int) -> dict:
+    """Takes out what smp keeps of an encoder but does not run: what is below the decoder."""
+    if steps not in FIRST_UNUSED:
+        return tensors
+    names = [name.removeprefix("encoder.") for name in tensors]
+    unused = FIRST_UNUSED[steps]
+    if "features.0.weight" in names:  # a VGG: the fifth stage still makes the map at stride 16
+        last = _last_of_vgg(names) if steps == 3 else None
+        return {
+            name: array
+            for name, array in tensors.items()
+            if last is None or not _is_behind(name, last)
+        }
+    return {n: a for n, a in tensors.items() if not re.match(rf"encoder\.({unused})", n)}
+
+
+def _last_of_vgg(names: list[str]) -> int:
+    """Where the fifth stage of a VGG begins: behind the fourth pooling."""
+    deep = sum(bool(re.match(r"features\.\d+\.weight$", name)) for name in names)
+    with_norm = "features.1.weight" in names
+    per_stage = 4 if deep // (2 if with_norm else 1) > 14 else 3
+    layers = 3 if with_norm else 2
+    return layers * (4 + 2 * per_stage) + 4
+
+
+def _is_behind(name: str, place: int) -> bool:
+    found = re.match(r"encoder\.features\.(\d+)\.", name)
+    return bool(found) and int(found[1]) >= place
+
+
+def encoder(shapes: Shapes, input_shape, choice: tuple) -> tuple[str, dict]:
+    """(encoder of ours, its options) for tensors of these shapes.
+
+    Args:
+        choice: (smp's name of the encoder or None, whether it is one of timm's).
+
+    Raises: ValueError for an encoder that keras_seg does not have, one that its tensors do not
+        tell, and an image of other channels.
+    """
+    name, on_timm = choice
+    if name and name.startswith("tu-") and not on_timm:
+        raise ValueError(
+            f"encoder_name={name!r} has tensors under encoder.model., and the checkpoint has none "
+            "there."
+        )
+    if name and not name.startswith("tu-") and on_timm:
+        raise ValueError(
+            f"encoder_name={name!r} is one of smp's own, and the checkpoint has tensors of one of "
+            "timm's (tu-) under encoder.model."
+        )
+    if foreign.encoder(shapes):
+        raise ValueError(lacking(shapes, name))
+    try:
+        found = encoder_of(shapes)
+    except (KeyError, ValueError) as error:
+        raise ValueError(lacking(shapes, name)) from error
+    if on_timm:
+        found = told_apart(found, name, word="encoder_name", prefix="tu-")
+        if found[0] in UNEQUAL:
+            raise ValueError(
+                f"The encoder is {name or 'tu-legacy_xception'}, {UNEQUAL[found[0]]}: keras_seg "
+                "does not have it."
+            )
+    elif name and not _is_own(found[0], name):
+        raise ValueError(
+            f"encoder_name={name!r} was said, and the tensors are those of "
+            f"{found[0].removesuffix('_timm')}."
+        )
+    backbone, options = found
+    if backbone == "xception_timm":
+        options = {"stem_padding": "same", "last_relu": False}
+    if not on_timm and "first_block" in backbones.find(backbone).options:
+        options = options | {"first_block": FIRST_BLOCKS[1]}
+    _check_channels(shapes, input_shape)
+    return backbone, options
+
+
+def _is_own(backbone: str, name: str) -> bool:
+    ours = {"mobilenet_v2": "mobilenetv2_timm", "xception": "xception_timm"}
+    return ours.get(base_name(name), name) == backbone or (
+        backbone.startswith("resnet")
+        and (
+            name.startswith("resnet")  # of an encoder that was cut off several begin so
+        )
+    )
+
+
+FIRST_KERNEL = re.compile(r"^(conv1|conv1\.0|conv_stem|features\.0|stem\.0(\.conv)?)\.weight$")
+
+
+def _check_channels(shapes: Shapes, input_shape) -> None:
+    channels = next((shape[1] for name, shape in shapes.items() if FIRST_KERNEL.match(name)), None)
+    if channels is not None and input_shape is not None and input_shape[-1] != channels:
+        wanted = (*input_shape[:-1], channels)
+        raise ValueError(
+            f"The checkpoint takes images of {channels} channels (in_channels={channels}), and "
+            f"input_shape={tuple(input_shape)} has {input_shape[-1]}. Pass input_shape={wanted}."
+        )
