@@ -79,6 +79,9 @@ def _converted(published: dict, spec: Source, input_shape, options: dict) -> ker
         tensors[ours] = spec.adjust(ours, array) if spec.adjust else array
     shapes = {name: tuple(array.shape) for name, array in tensors.items()}
     model = spec.build(shapes, input_shape, options)
+    if spec.not_run:
+        is_left_out = spec.not_run(shapes)
+        tensors = {name: array for name, array in tensors.items() if not is_left_out(name)}
     try:
         load_strictly(model, tensors, published=names)
     except DoesNotFit as error:

@@ -45,6 +45,7 @@ ENCODERS = (
     (r"^layer\d\.\d+\.conv\d\.(paths|attn)\.", "SKNet"),
     (r"^layer\d\.\d+\.conv\d\.fc1\.", "ResNeSt"),
     (r"^layer\d\.\d+\.convs\.", "Res2Net"),
+    (r"^layer\d\.\d+\.downsample\.2\.", "ResNet-D"),
     (r"\.conv_(mid|concat)\.", "VoVNet"),
     (r"^stages?[._]\d+\.(\d+\.)?conv2_kxk", "GENet"),
     (r"^stages[._]\d+\.\d+\.transformer\.", "MobileViT"),
@@ -69,6 +70,9 @@ def encoder(shapes: Mapping[str, tuple]) -> str | None:
     """
     if name := _first(ENCODERS, shapes):
         return name
+    stem = [shapes[name][0] for name in ("conv1.0.weight", "conv1.6.weight") if name in shapes]
+    if len(stem) == 2 and 2 * stem[0] != stem[1]:
+        return f"ResNets with a stem of {stem[0]} and {stem[1]} channels"
     kernel, last = (shapes.get(f"layer1.0.conv{i}.weight") for i in (2, 3))
     if kernel is None or last is None or len(kernel) != 4:
         return None

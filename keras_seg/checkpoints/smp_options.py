@@ -50,7 +50,7 @@ ENCODERS = (
 )
 """smp's own that keras_seg has; those of timm are told by their tensors."""
 OURS = (
-    f"Of smp's own it has {', '.join(ENCODERS)}; of timm's (tu-) the ResNets, VGGs with batch norm, "
+    f"Of smp's own it has {', '.join(ENCODERS)}; of timm's (tu-) ResNets, VGGs, "
     "MobileNetV2 and V3, EfficientNetV2-B0 to B3, ConvNeXt and HRNet."
 )
 FIRST_KERNEL = re.compile(
@@ -268,7 +268,7 @@ def _encoder_name(name) -> str | None:
     raise ValueError(f"encoder_name={name!r} is an encoder that keras_seg does not have. {OURS}")
 
 
-def lacking(shapes: Mapping[str, tuple], name: str | None) -> str:
+def lacking(shapes: Mapping[str, tuple], name: str | None, on_timm: bool) -> str:
     """That keras_seg does not have an encoder, with what it is."""
     family = foreign.encoder(shapes)
     if name is not None:
@@ -277,4 +277,5 @@ def lacking(shapes: Mapping[str, tuple], name: str | None) -> str:
         begin = f"The encoder is of the family {family}, which keras_seg does not have."
     else:
         begin = "The encoder's tensors are those of none that keras_seg has."
-    return f"{begin} {OURS}"
+    whole = " timm's others than ResNets must be whole: encoder_depth=5." if on_timm else ""
+    return f"{begin} {OURS}{whole}"

@@ -49,8 +49,9 @@ def told_apart(found: tuple[str, dict], name: str | None, *, word: str, prefix: 
     Raises: ValueError if the name is missing and decides, or is that of another encoder.
     """
     encoder, options = found
+    called = f"{encoder}c" if options.get("deep_stem") else encoder
     if name is None:
-        if encoder in TWINS:
+        if called in TWINS:
             model, twins, difference = TWINS[encoder]
             choices = [f"{prefix}{x}{_width(encoder, options)}" for x in (model, *twins)]
             raise ValueError(
@@ -60,15 +61,15 @@ def told_apart(found: tuple[str, dict], name: str | None, *, word: str, prefix: 
             )
         return found
     base = base_name(name)
-    if encoder in TWINS and base in TWINS[encoder][1]:
+    if called in TWINS and base in TWINS[called][1]:
         raise ValueError(
             f"keras_seg has no {base}. It has the tensors of {TWINS[encoder][0]}, but blurs or "
             "averages before it strides, so that it would compute something else."
         )
-    if not _is_called(encoder, base):
+    if not _is_called(called, base):
         raise ValueError(
             f"{word}={name!r} is another encoder than the tensors are: they fit "
-            f"{_readable(encoder)}."
+            f"{_readable(called)}."
         )
     if encoder.startswith("mobilenetv3") and base.startswith("tf_"):
         return f"tf_{encoder}", options

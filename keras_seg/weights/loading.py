@@ -51,8 +51,9 @@ def load_strictly(
     Args:
         published: what a renamed tensor is called in its file, for the error.
 
-    Raises: DoesNotFit, a ValueError, that lists the tensors left over, the weights left out, the shapes that
-        differ and the tensors of values that no weight can have. The model is not changed then.
+    Raises: DoesNotFit, a ValueError, that lists the tensors left over, the weights left out, the
+        shapes that differ and the tensors of values that no weight can have. The model is not
+        changed then.
     """
     wanted = {
         tensor_name(layer, weight): (layer, weight)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from keras_seg import backbones
 from keras_seg.backbones.resnet import FIRST_BLOCKS
+from keras_seg.backbones.vgg import CONVOLUTIONS
 from keras_seg.checkpoints import foreign
 from keras_seg.checkpoints.registry import Shapes
 from keras_seg.checkpoints.smp_options import lacking
@@ -14,10 +16,10 @@ from keras_seg.checkpoints.timm_names import base_name, told_apart
 
 FLATTENED = re.compile(r"^(stem|stages|features|blocks)_(?=\d)")
 """timm's `features_only` puts an underscore where a list was."""
-FIRST_UNUSED = {
-    # steps up: the encoder's tensors that no map at these strides needs, as smp keeps them
-    4: r"layer4\.|features\.1[4-8]\.\D|(block12|(conv|bn)[34])\.(?!0)",
-    3: r"layer[34]\.|features\.([7-9]|1\d)\.\D|(block([3-9]|1\d)|(conv|bn)[34])\.(?!0)",
+NOT_RUN = {
+    # steps up: what smp keeps of an encoder but does not run, in our names
+    4: r"layer4\.|blocks\.[56]\.|conv_head\.|bn2\.|(block12|conv[34]|bn[34])\.",
+    3: r"layer[34]\.|blocks\.[3-6]\.|conv_head\.|bn2\.|(block([3-9]|1\d)|conv[34]|bn[34])\.",
 }
 UNEQUAL = {
     "xception_timm": "whose first convolutions have no padding and whose skips pass a ReLU",
@@ -38,34 +40,22 @@ def _dotted(match) -> str:
     return f"{match[1]}."
 
 
-def without_unused_stages(tensors: dict, steps: int) -> dict:
-    """Takes out what smp keeps of an encoder but does not run: what is below the decoder."""
-    if steps not in FIRST_UNUSED:
-        return tensors
-    names = [name.removeprefix("encoder.") for name in tensors]
-    unused = FIRST_UNUSED[steps]
-    if "features.0.weight" in names:  # a VGG: the fifth stage still makes the map at stride 16
-        last = _last_of_vgg(names) if steps == 3 else None
-        return {
-            name: array
-            for name, array in tensors.items()
-            if last is None or not _is_behind(name, last)
-        }
-    return {n: a for n, a in tensors.items() if not re.match(rf"encoder\.({unused})", n)}
+def not_run(shapes: Shapes, steps: int) -> Callable[[str], bool]:
+    """Which tensors of an encoder are below the decoder, whose steps up are fewer than five."""
+    if "features.0.weight" in shapes and steps == 3:
+        first = _fifth_stage(shapes)
+        return lambda name: bool(m := re.match(r"features\.(\d+)\.", name)) and int(m[1]) >= first
+    return lambda name: steps in NOT_RUN and bool(re.match(NOT_RUN[steps], name))
 
 
-def _last_of_vgg(names: list[str]) -> int:
-    """Where the fifth stage of a VGG begins: behind the fourth pooling."""
-    deep = sum(bool(re.match(r"features\.\d+\.weight$", name)) for name in names)
-    with_norm = "features.1.weight" in names
-    per_stage = 4 if deep // (2 if with_norm else 1) > 14 else 3
-    layers = 3 if with_norm else 2
-    return layers * (4 + 2 * per_stage) + 4
-
-
-def _is_behind(name: str, place: int) -> bool:
-    found = re.match(r"encoder\.features\.(\d+)\.", name)
-    return bool(found) and int(found[1]) >= place
+def _fifth_stage(shapes: Shapes) -> int:
+    """Place of the first convolution of a VGG behind the fourth pooling."""
+    with_norm = "features.1.weight" in shapes
+    convolutions = sum(
+        name.startswith("features.") and len(shape) == 4 for name, shape in shapes.items()
+    )
+    before = sum(next(c[:4] for c in CONVOLUTIONS.values() if sum(c) == convolutions))
+    return before * (3 if with_norm else 2) + 4
 
 
 def encoder(shapes: Shapes, input_shape, choice: tuple) -> tuple[str, dict]:
@@ -89,11 +79,12 @@ def encoder(shapes: Shapes, input_shape, choice: tuple) -> tuple[str, dict]:
             "timm's (tu-) under encoder.model."
         )
     if foreign.encoder(shapes):
-        raise ValueError(lacking(shapes, name))
+        raise ValueError(lacking(shapes, name, on_timm))
     try:
         found = encoder_of(shapes)
     except (KeyError, ValueError) as error:
-        raise ValueError(lacking(shapes, name)) from error
+        why = f"{error} " if isinstance(error, ValueError) else ""
+        raise ValueError(why + lacking(shapes, name, on_timm)) from error
     if on_timm:
         found = told_apart(found, name, word="encoder_name", prefix="tu-")
         if found[0] in UNEQUAL:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import keras
 
@@ -12,15 +13,15 @@ from keras_seg.checkpoints.registry import Shapes, source
 from keras_seg.checkpoints.smp_options import translate
 from keras_seg.checkpoints.sources.smp_encoders import (
     encoder,
+    not_run,
     with_plain_names,
-    without_unused_stages,
 )
 
 DEPTH = 4
 """Poolings of every U-Net here but smp's."""
 SMP_STEPS = (5, 4, 3)
 """Steps up of smp's, `encoder_depth` there; with four or three the deeper stages are not run."""
-SMP_BLOCK = re.compile(r"decoder\.blocks\.(?:x_0_)?(\d+)\.conv1\.0\.weight")
+SMP_STEP = re.compile(r"up(\d)\.(?:conv\.double_conv\.0|conv1)\.weight")
 
 
 @source(
@@ -120,16 +121,17 @@ def nikhilroxtomar(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     return _unet(shapes, input_shape, options, concat="up_first")
 
 
-def smp_tensors(tensors: dict) -> dict:
-    """Plain names of timm's encoders, and without the stages that smp keeps but does not run."""
-    steps = 1 + max(int(match[1]) for name in tensors if (match := SMP_BLOCK.match(name)))
-    return without_unused_stages(with_plain_names(tensors), steps)
+def smp_not_run(shapes: Shapes) -> Callable[[str], bool]:
+    """Which tensors smp keeps but does not run, by our names."""
+    steps = max(int(match[1]) for name in shapes if (match := SMP_STEP.match(name)))
+    return not_run(shapes, steps)
 
 
 @source(
     "smp",
     has=r"^decoder\.blocks\.0\.conv1\.0\.",
-    prepare=smp_tensors,
+    prepare=with_plain_names,
+    not_run=smp_not_run,
     translate=translate,
     ignore=[r"^classification_head\."],
     rename=[
@@ -194,7 +196,8 @@ for _steps in SMP_STEPS:  # the deepest first: its names are those of the others
     source(
         "smp",
         has=rf"^decoder\.blocks\.x_0_{_steps - 1}\.conv1\.0\.",
-        prepare=smp_tensors,
+        prepare=with_plain_names,
+        not_run=smp_not_run,
         translate=translate,
         rename=smp_unetplusplus_names(_steps),
         # a VGG has a centre that is never run
