@@ -18,6 +18,8 @@ TWINS = {
     },
 }
 """Found by comparing the tensors of all models of timm 1.0.31."""
+WIDTHS_OF_TWINS = ("", "_075", "_100")
+"""Of the mobile networks, timm has some of other widths in one form alone."""
 NAMES = (
     # (pattern of the encoder that tensors fit, pattern of timm's names of it)
     (r"(resnet\d+c?|vgg\d+(_bn)?|xception\d\d)", r"{0}"),
@@ -51,7 +53,7 @@ def told_apart(found: tuple[str, dict], name: str | None, *, word: str, prefix: 
     encoder, options = found
     called = f"{encoder}c" if options.get("deep_stem") else encoder
     if name is None:
-        if called in TWINS:
+        if called in TWINS and _width(encoder, options) in WIDTHS_OF_TWINS:
             model, twins, difference = TWINS[encoder]
             choices = [f"{prefix}{x}{_width(encoder, options)}" for x in (model, *twins)]
             raise ValueError(

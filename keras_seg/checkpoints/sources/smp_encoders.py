@@ -16,14 +16,17 @@ from keras_seg.checkpoints.timm_names import base_name, told_apart
 
 FLATTENED = re.compile(r"^(stem|stages|features|blocks)_(?=\d)")
 """timm's `features_only` puts an underscore where a list was."""
-NOT_RUN = {
-    # steps up: what smp keeps of an encoder but does not run, in our names
-    4: r"layer4\.|blocks\.[56]\.|conv_head\.|bn2\.|(block12|conv[34]|bn[34])\.",
-    3: r"layer[34]\.|blocks\.[3-6]\.|conv_head\.|bn2\.|(block([3-9]|1\d)|conv[34]|bn[34])\.",
-}
-UNEQUAL = {
-    "xception_timm": "whose first convolutions have no padding and whose skips pass a ReLU",
-}
+NOT_RUN = (
+    # (a tensor of the family, with four steps up, with three): what is not run, in our names
+    ("layer1.0.conv1.weight", r"layer4\.", r"layer[34]\."),
+    ("conv_head.weight", r"(blocks\.[56]|conv_head|bn2)\.", r"(blocks\.[3-6]|conv_head|bn2)\."),
+    (
+        "block1.skip.weight",
+        r"(block12|conv[34]|bn[34])\.",
+        r"(block([3-9]|1\d)|conv[34]|bn[34])\.",
+    ),
+)
+UNEQUAL = r"xception"
 """Encoders of timm that smp takes maps of that ours does not give."""
 
 
@@ -45,7 +48,11 @@ def not_run(shapes: Shapes, steps: int) -> Callable[[str], bool]:
     if "features.0.weight" in shapes and steps == 3:
         first = _fifth_stage(shapes)
         return lambda name: bool(m := re.match(r"features\.(\d+)\.", name)) and int(m[1]) >= first
-    return lambda name: steps in NOT_RUN and bool(re.match(NOT_RUN[steps], name))
+    for tensor, with_four, with_three in NOT_RUN:
+        if tensor in shapes and steps in (3, 4):
+            pattern = re.compile(with_four if steps == 4 else with_three)
+            return lambda name: bool(pattern.match(name))
+    return lambda name: False
 
 
 def _fifth_stage(shapes: Shapes) -> int:
@@ -87,10 +94,10 @@ def encoder(shapes: Shapes, input_shape, choice: tuple) -> tuple[str, dict]:
         raise ValueError(why + lacking(shapes, name, on_timm)) from error
     if on_timm:
         found = told_apart(found, name, word="encoder_name", prefix="tu-")
-        if found[0] in UNEQUAL:
+        if re.match(UNEQUAL, found[0]):
             raise ValueError(
-                f"The encoder is {name or 'tu-legacy_xception'}, {UNEQUAL[found[0]]}: keras_seg "
-                "does not have it."
+                f"The encoder is {name or 'an Xception'} of timm, whose skips smp takes from within "
+                "its blocks: keras_seg does not have these maps."
             )
     elif name and not _is_own(found[0], name):
         raise ValueError(
