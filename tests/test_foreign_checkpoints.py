@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_seg.checkpoints import convert, foreign
-from keras_seg.checkpoints.timm_names import base_name
+from keras_seg.checkpoints.timm_names import base_name, told_apart
 from keras_seg.weights import read
 from tests.reference import image, read_golden, state_dict
 from tests.test_golden import CASES
@@ -102,6 +102,13 @@ def test_no_network_of_a_source_is_taken_for_a_foreign_one(path):
     assert foreign.encoder(own) is None
 
 
+def test_an_encoder_without_a_name_is_refused_without_a_list(unet):
+    tensors = {re.sub(r"^encoder\.layer", "encoder.part", n): a for n, a in unet.items()}
+    with pytest.raises(ValueError, match="those of none that keras_seg has") as error:
+        convert(tensors, "smp")
+    assert len(str(error.value)) < 500
+
+
 class TestTwins:
     @pytest.mark.parametrize(
         ("case", "models"),
@@ -126,6 +133,15 @@ class TestTwins:
     def test_the_name_of_another_model_is_refused(self):
         with pytest.raises(ValueError, match="another encoder than the tensors are.*resnet50"):
             convert(tensors_of("timm_resnet50"), "timm", model="resnet101")
+
+    def test_the_name_of_a_model_that_we_lack_is_refused(self):
+        with pytest.raises(ValueError, match="model='resnet26' is an encoder that keras_seg does"):
+            convert(tensors_of("timm_resnet50"), "timm", model="resnet26")
+
+    def test_a_width_that_timm_has_once_is_not_asked_for(self):
+        assert told_apart(("mobilenetv3_small_timm", {"alpha": 0.5}), None, word="model")[0] == (
+            "mobilenetv3_small_timm"
+        )
 
     @pytest.mark.parametrize("options", [{"model": "tf_mobilenetv3_small_100.in1k"}])
     def test_the_name_gives_what_tensorflow_gave(self, options):

@@ -88,7 +88,8 @@ def _converted(published: dict, spec: Source, input_shape, options: dict) -> ker
         if spec.translate is None or error.share < ANOTHER_NETWORK:
             raise
         raise ValueError(
-            f"The checkpoint is of another network than those of its source: {error.share:.0%} of "
-            f"the tensors have no partner in {model.name!r}, which comes nearest."
+            "The checkpoint's encoder or decoder is none that keras_seg has: "
+            f"{error.share:.0%} of the tensors have no partner in the network that comes nearest, "
+            f"{model.name}."
         ) from error
     return model

@@ -35,7 +35,7 @@ ENCODERS = (
     (r"^blocks\.\d+\.\d+\.conv_(dw|pw|pwl)\.\d\.", "MixNet"),
     (r"^features[._](denseblock\d|conv0|norm5)\b", "DenseNet"),
     (r"^features[._]conv\d_\d", "DPN"),
-    (r"^features\.\d+\.(conv|branch\w+)\.", "Inception v4"),
+    (r"^features\.\d+\.(conv\.weight|branch\d)", "Inception v4"),
     (r"^(conv2d_1a|mixed_5b|repeat)\.", "Inception ResNet v2"),
     (r"^s\d\.b\d+\.conv1\.", "RegNet"),
     (r"\.rbr_(conv|scale|skip)\.", "MobileOne"),

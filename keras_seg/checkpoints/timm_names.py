@@ -32,6 +32,12 @@ NAMES = (
     (r"convnext_tiny_timm", r"convnext_\w+"),
     (r"xception_timm", r"(legacy_)?xception"),
 )
+OURS = (
+    r"resnet(18|34|50|101|152)|resnet(50|101|152)c|vgg(16|19)(_bn)?|xception(41|65|71)?"
+    r"|legacy_xception|hrnet_w\w+|mobilenetv2_\w+|(tf_)?mobilenetv3_(small|large)_\w+"
+    r"|tf_efficientnetv2_b[0-3]|convnext_\w+"
+)
+"""timm's names of all encoders that keras_seg has."""
 
 
 def base_name(name: str) -> str:
@@ -68,6 +74,8 @@ def told_apart(found: tuple[str, dict], name: str | None, *, word: str, prefix: 
             f"keras_seg has no {base}. It has the tensors of {TWINS[encoder][0]}, but blurs or "
             "averages before it strides, so that it would compute something else."
         )
+    if not re.fullmatch(OURS, base):
+        raise ValueError(f"{word}={name!r} is an encoder that keras_seg does not have.")
     if not _is_called(called, base):
         raise ValueError(
             f"{word}={name!r} is another encoder than the tensors are: they fit "

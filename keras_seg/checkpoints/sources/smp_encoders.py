@@ -96,8 +96,8 @@ def encoder(shapes: Shapes, input_shape, choice: tuple) -> tuple[str, dict]:
         found = told_apart(found, name, word="encoder_name", prefix="tu-")
         if re.match(UNEQUAL, found[0]):
             raise ValueError(
-                f"The encoder is {name or 'an Xception'} of timm, whose skips smp takes from within "
-                "its blocks: keras_seg does not have these maps."
+                f"The encoder is {name or 'an Xception'} of timm, and smp takes its skips from "
+                "within blocks: keras_seg does not have these maps."
             )
     elif name and not _is_own(found[0], name):
         raise ValueError(

@@ -161,6 +161,11 @@ def smp_unet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
 
 def smp_unetplusplus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     """UnetPlusPlus of segmentation_models.pytorch on an encoder of its own or of timm's."""
+    if "stages.0.blocks.0.gamma" in shapes:
+        raise ValueError(
+            "The checkpoint is UnetPlusPlus on ConvNeXt, which has no map at stride 2. smp puts an "
+            "empty one there, which keras_seg does not have."
+        )
     steps = next(step for step in SMP_STEPS if f"up{step}.conv1.weight" in shapes)
     last_nodes = [f"conv{row}_{steps - 1 - row}" for row in range(steps - 2, -1, -1)]
     found = {
