@@ -108,7 +108,8 @@ def convert_verb(
     """Turn a published checkpoint into a .keras file.
 
     Args:
-        file: the checkpoint: .pth, .pt, .safetensors, .npz or .h5.
+        file: the checkpoint: .pth, .pt, .ckpt, .safetensors, .npz or .h5, or the folder that
+            save_pretrained writes, whose config.json is read, too.
         source: public repository that the checkpoint comes from.
         output: .keras file to write.
         input_shape: height, width and channels of the image, null for a free size.
