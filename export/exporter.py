@@ -29,7 +29,6 @@ from keras_seg.export.source import Source, opened
 from keras_seg.export.tflite import to_tflite
 from keras_seg.export.trained_ranges import has_trained_ranges
 from keras_seg.inference.evaluation import check_comparable
-from keras_seg.inference.keras_runner import model_shapes
 from keras_seg.inference.prediction import resolve_sizing
 from keras_seg.layers import DepthToSpace
 from keras_seg.model_paths import check_model_path
@@ -45,7 +44,7 @@ def export(
     evaluation: Data | None = None,
     input_shape: tuple[int, int, int] | None = None,
     input: str = "float32",
-    head: str = "logits",
+    head: str | None = None,
     max_drop: float = 1.0,
     sizing: str = "auto",
     layout: str = "nhwc",
@@ -53,12 +52,15 @@ def export(
     limit: int | None = None,
     threads: int | None = None,
     card: ModelCard | None = None,
+    scores: str | None = None,
+    multi_label: bool | None = None,
 ) -> ExportReport:
     """Writes a network as a .tflite or .onnx file, and proves that it answers as the network does.
 
     Args:
-        model: a .keras or .h5 file, or a model: image in 0..255 → logits. Functional and
-            Sequential models, and subclassed ones whose `call` consists of Keras layers.
+        model: a .keras or .h5 file, or a model: image in 0..255 → logits or probabilities.
+            Functional and Sequential models, and subclassed ones whose `call` consists of Keras
+            layers.
         path: file to write. It appears only when the export has passed everything; an older file
             of that name stays until then.
         format: "tflite" or "onnx"; None for what the suffix of `path` says.
@@ -84,7 +86,8 @@ def export(
             "int8", for TFLite "int8" and "mixed", is pixel - 128: what such a file computes with,
             so that nothing is converted at its ends; scores come out as int8 with a scale, classes
             as int8, too. TFLite Micro needs it for class maps.
-        head: "logits", "probabilities", "argmax" (uint8 classes), or "fused_argmax": uint8 classes,
+        head: None for what the model puts out, "logits" or "probabilities". Or one of these,
+            "argmax" (uint8 classes), or "fused_argmax": uint8 classes,
             decided at the resolution of the network's head and repeated to the image's. That saves
             resizing scores, and gives up the smooth borders which resized scores draw between
             classes: they follow the cells of the head, 4 or 8 pixels wide. The gate compares it
@@ -102,6 +105,8 @@ def export(
         limit: compare on this many evaluation images; None for all.
         threads: CPU threads for the comparison.
         card: classes and size multiple of a model in memory; a .keras file has its own.
+        scores, multi_label: what a foreign model puts out, see `keras_seg.inference.load`. A
+            multi-label model has no class maps.
 
     Raises: ValueError or OSError for what was asked wrongly; ExportError for a network that the
     format cannot hold; GateError, with the numbers, for a file that answers too differently.
@@ -117,16 +122,27 @@ def export(
         calibration=calibration,
         trained_ranges=trained_ranges,
         input=input,
-        head=head,
+        head="logits" if head is None else head,
         sizing=sizing,
         max_drop=max_drop,
         limit=limit,
         layout=layout,
         subpixel=subpixel,
     )
-    model, card, sha256 = opened(model, card, input_shape)
-    calibration, evaluation = _data_sets(model, card, calibration, evaluation)
-    source = Source.of(model, card, sha256, input_shape, request, threads)
+    model, card, sha256 = opened(model, card, input_shape, multi_label)
+    source = Source.of(
+        model,
+        card,
+        sha256,
+        input_shape,
+        request,
+        threads,
+        own_head=head is None,
+        scores=scores,
+        multi_label=multi_label,
+    )
+    request = source.request
+    calibration, evaluation = _data_sets(source, calibration, evaluation)
     if evaluation is not None:  # before the slow part
         check_comparable({"keras": source.reference}, evaluation, limit)
     chosen = Calibration([], [], [])
@@ -139,7 +155,7 @@ def export(
         quantize=quantize,
         input_shape=source.shape,
         input=input,
-        head=head,
+        head=request.head,
         size_bytes=found.size_bytes,
         audit=found,
         gate=result,
@@ -154,12 +170,13 @@ def export(
     )
 
 
-def _data_sets(model, card: ModelCard, calibration, evaluation) -> tuple:
+def _data_sets(source: Source, calibration, evaluation) -> tuple:
     """What was given to calibrate and to evaluate on, as data sets."""
     words = {
-        "channels": model_shapes(model)[0][2],
-        "classes": card.classes,
-        "value_range": card.value_range,
+        "channels": source.shape[2],
+        "classes": source.card.classes,
+        "value_range": source.card.value_range,
+        "multi_label": source.card.multi_label,
     }
     if calibration is not None:
         calibration = as_dataset(calibration, what="calibration", limit=COUNT * SCANNED, **words)
@@ -204,7 +221,7 @@ def _converted(
     """The file's bytes, with its card in them, and how a mixed file or its ranges were found."""
     mixed = clipped = None
     if request.format == "onnx":
-        graph = float_graph(model, request, source.from_logits)
+        graph = float_graph(model, request, source.from_logits, source.card.multi_label)
         file = partial(onnx_file, graph, request, source.card)
         content = file(chosen.images)
         if request.quantize == "int8":
@@ -213,7 +230,9 @@ def _converted(
     if request.quantize == "mixed":
         content, mixed = to_mixed_tflite(model, request, source, chosen, evaluation, threads)
     else:
-        content = to_tflite(model, request, chosen.images, source.from_logits)
+        content = to_tflite(
+            model, request, chosen.images, source.from_logits, source.card.multi_label
+        )
     if request.quantize == "int8" and chosen.images:
         content, clipped = with_clipped_ranges(content, source, request, chosen, threads)
     return with_card(content, source.card, HEADS[request.head]), mixed, clipped

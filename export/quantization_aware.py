@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_seg.export.copies import config_of, copy_of
 from keras_seg.export.deployment import in_float32
 from keras_seg.export.errors import ExportError
 from keras_seg.export.folding import folded, scale_and_offset
@@ -258,13 +259,7 @@ class _Rewriting:
 def _copied(layer):
     if not isinstance(layer, keras.layers.Layer):
         return layer  # an operation of keras.ops, which holds nothing
-    try:
-        return type(layer).from_config(in_float32(layer.get_config()))
-    except (NotImplementedError, TypeError) as error:
-        raise ExportError(
-            f"The layer {layer.name!r} ({type(layer).__name__}) cannot be copied: {error} Its class "
-            "needs a get_config with all arguments of its __init__, which takes **kwargs."
-        ) from error
+    return copy_of(layer, in_float32(config_of(layer)))
 
 
 def _depthwise(name: str) -> QuantizedDepthwiseConv2D:

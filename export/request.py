@@ -168,13 +168,23 @@ def resolve_shape(
     return shape
 
 
-def check_head(request: Request, card: ModelCard, num_classes: int):
-    """Raises ValueError for a head that the model cannot have."""
+def check_class_map(request: Request, num_classes: int):
+    """Raises ValueError for more classes than the file's class map holds."""
     head, most = request.head, MAX_CLASSES[request.class_type]
     if HEADS[head] == "classes" and num_classes > most:
         raise ValueError(
             f"head={head!r} with input={request.input!r} writes classes as {request.class_type}, "
             f"for at most {most} of them. Received: {num_classes} classes. Use head='logits'."
+        )
+
+
+def check_head(request: Request, card: ModelCard):
+    """Raises ExportError for a head that the model cannot have."""
+    head = request.head
+    if card.multi_label and HEADS[head] == "classes":
+        raise ExportError(
+            f"head={head!r} writes one class a pixel. Received: a multi-label model, whose pixels "
+            "may have several labels. Use head='logits' or 'probabilities'."
         )
     if card.head == "argmax" or (card.head == "probabilities" and head == "logits"):
         raise ExportError(

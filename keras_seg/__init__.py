@@ -5,9 +5,13 @@ for TensorFlow:
 
     import keras_seg
     model = keras_seg.models.unet((None, None, 3), num_classes=2)
+
+Beside Keras, imported before it or after, it registers every layer, loss and metric, so that
+`keras.saving.load_model` opens what was saved (`keras_seg.registration`).
 """
 
 from keras_seg.lazy import lazy_names
+from keras_seg.registration import register_with_keras
 from keras_seg.version import __version__
 
 _ROOMS = (
@@ -27,3 +31,5 @@ _ROOMS = (
 __all__ = ["__version__", *_ROOMS]
 
 __getattr__, __dir__ = lazy_names(__name__, {room: f"keras_seg.{room}" for room in _ROOMS})
+
+register_with_keras()

@@ -60,7 +60,7 @@ def test_rooms_import_only_from_floors_below(monkeypatch):
         {"version", "names", "lazy", "drafts"},
         {"labels", "distances", "loss_spec"},
         {"layers", "losses", "metrics", "data"},
-        {"card", "blocks", "weights"},
+        {"card", "blocks", "weights", "registration"},
         {"backbones"},
         {"models"},
         {"checkpoints"},

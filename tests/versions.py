@@ -67,7 +67,7 @@ def interpreters(wanted: tuple[str, ...] = PYTHONS) -> dict[str, str]:
 
 
 def oldest() -> list[str]:
-    """Requirements of the oldest framework that setup.cfg takes: `["tensorflow==2.21.0", ...]`."""
+    """Requirements of the oldest framework that setup.cfg takes: `["tensorflow==2.19.0", ...]`."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     lines = config["options"]["install_requires"].splitlines()

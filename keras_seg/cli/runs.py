@@ -29,7 +29,7 @@ def train_verb(recipe: Recipe) -> int:
 
 def _tell(result, output) -> int:
     if result.finished and not result.new_steps:
-        say(f"{output} was finished before; --overwrite true trains anew.")
+        say(f"{output} was finished before; more --epochs go on, --overwrite true trains anew.")
     if result.interrupted:
         say(f"Interrupted after {result.epochs} epochs.")
     if not result.finished:

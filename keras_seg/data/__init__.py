@@ -4,6 +4,7 @@ from keras_seg.data.array_dataset import ArrayDataset
 from keras_seg.data.augmentation import Augmentation
 from keras_seg.data.builtin import BuiltinDataset
 from keras_seg.data.cached import CachedDataset
+from keras_seg.data.class_balance import class_weights
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.folder import FolderDataset
@@ -28,6 +29,8 @@ __all__ = [
     "SegmentationDataset",
     "WeightedDataset",
     "augment",
+    "check_batches",
+    "class_weights",
     "cut_mix",
     "open_dataset",
     "training_pipeline",
@@ -39,6 +42,7 @@ __getattr__, _ = lazy_names(
     __name__,
     {
         "augment": "keras_seg.data.augment",
+        "check_batches": "keras_seg.data.first_batch",
         "cut_mix": "keras_seg.data.cut_mix",
         "training_pipeline": "keras_seg.data.pipeline",
         "validation_pipeline": "keras_seg.data.pipeline",

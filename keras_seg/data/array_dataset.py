@@ -33,7 +33,8 @@ class ArrayDataset(SegmentationDataset):
 
     Shapes: images (N, H, W, C) or grey (N, H, W), or a list of (H, W, C) or (H, W), of any sizes;
     masks (N, H, W) or (N, H, W, 1), or a list of (H, W): the class of each pixel, 255 where it is
-    unknown.
+    unknown. With multi_label (N, H, W, labels) or a list of (H, W, labels): 1 where a pixel has the
+    label, 0 where not, 255 where it is unknown.
 
     Args:
         images: arrays, tensors, PIL pictures or paths of files. uint8 is taken as it is, other
@@ -43,6 +44,7 @@ class ArrayDataset(SegmentationDataset):
         channels: of the images; None for what the first image has, 3 for paths and PIL pictures.
         value_range: (black, white) of images of more than 8 bits.
         name, split: of the data set, for messages.
+        multi_label: whether a pixel may have several labels, or none.
 
     Raises: ValueError for no images, another number of masks than of images, and, when a sample is
         read, for images or masks that cannot be what they should.
@@ -58,6 +60,7 @@ class ArrayDataset(SegmentationDataset):
         value_range: tuple[float, float] | None = None,
         name: str = "arrays",
         split: str = "train",
+        multi_label: bool = False,
     ):
         single, self._images = sorted_out(images)
         if single and is_grey_batch(self._images[0]):
@@ -73,7 +76,7 @@ class ArrayDataset(SegmentationDataset):
                 f"Each image needs a mask. Received: {len(self._images)} images and "
                 f"{len(self._masks)} masks."
             )
-        self.name, self.split = name, split
+        self.name, self.split, self.multi_label = name, split, multi_label
         self.value_range = checked_range(value_range)
         self.channels = channels or _channels_of(self._images)
         self.classes = self._table(classes)
@@ -91,15 +94,18 @@ class ArrayDataset(SegmentationDataset):
         name = f"image {place} of {self.name}"
         image = as_pixels(self._images[place], self.channels, self.value_range, what=name)
         if self._masks is None:
-            mask = np.full(image.shape[:2], IGNORE_CLASS, np.int32)
+            labels = (len(self.classes),) if self.multi_label else ()
+            mask = np.full((*image.shape[:2], *labels), IGNORE_CLASS, np.int32)
+        elif self.multi_label:
+            mask = _labels(self._masks[place], self.classes, f"mask {place} of {self.name}")
         else:
             mask = _class_indices(self._masks[place], f"mask {place} of {self.name}")
             check_values(mask, self.classes, f"mask {place} of {self.name}")
-            if mask.shape != image.shape[:2]:
-                raise ValueError(
-                    f"Image {place} and its mask differ in size: {image.shape[:2]} and "
-                    f"{mask.shape} (height, width)."
-                )
+        if mask.shape[:2] != image.shape[:2]:
+            raise ValueError(
+                f"Image {place} and its mask differ in size: {image.shape[:2]} and "
+                f"{mask.shape[:2]} (height, width)."
+            )
         return Sample(f"{self.name}-{place:05d}", image, mask)
 
     def _table(self, classes) -> ClassTable:
@@ -111,6 +117,8 @@ class ArrayDataset(SegmentationDataset):
             table = None
         if self._masks is None:
             return table or ClassTable.numbered(2)
+        if self.multi_label:
+            return table or ClassTable.numbered(as_array(self._masks[0], "masks").shape[-1])
         counts = count_labels(
             _class_indices(each, f"mask {place} of {self.name}")
             for place, each in enumerate(self._masks)
@@ -158,6 +166,22 @@ def _class_indices(mask, what: str) -> np.ndarray:
             "nearest neighbour."
         )
     return numbers.astype(np.int32)
+
+
+def _labels(mask, classes: ClassTable, what: str) -> np.ndarray:
+    """(H, W, labels) uint8 of 0, 1 and 255; ValueError for another shape or other values."""
+    numbers = as_array(mask, what)
+    if numbers.ndim != 3 or numbers.shape[-1] != len(classes):
+        raise ValueError(
+            f"{what} must have the shape (height, width, {len(classes)}): a channel for each of "
+            f"{', '.join(classes.names)}. Received: {numbers.dtype} of shape {numbers.shape}."
+        )
+    if not np.isin(numbers, (0, 1, IGNORE_CLASS)).all():
+        raise ValueError(
+            f"{what} must hold 0 and 1, or {IGNORE_CLASS} where a label is unknown. Received: "
+            f"values from {numbers.min():g} to {numbers.max():g}."
+        )
+    return numbers.astype(np.uint8)
 
 
 def _channels_of(images) -> int:

@@ -42,6 +42,7 @@ def as_dataset(
     split: str = "train",
     limit: int | None = None,
     value_range: tuple[float, float] | None = None,
+    multi_label: bool = False,
 ) -> SegmentationDataset:
     """A data set of what was given as `what`: "calibration" or "evaluation".
 
@@ -56,6 +57,7 @@ def as_dataset(
         limit: at most so many images are taken from a generator, a tf.data.Dataset or a PyDataset,
             which may have no end.
         value_range: as for `open_dataset`.
+        multi_label: whether masks in memory are (H, W, labels) of 0 and 1.
 
     Raises: ValueError, with `what` in it, for data that hold no images, or images that are no
         pixels in 0..255; TypeError for anything else.
@@ -67,7 +69,8 @@ def as_dataset(
         if isinstance(data, str | os.PathLike):
             return _of_name(str(data), classes, split, words)
         images, masks = _collected(data, limit)
-        dataset = ArrayDataset(images, masks, classes=classes, name=what, split=split, **words)
+        words |= {"classes": classes, "multi_label": multi_label}
+        dataset = ArrayDataset(images, masks, name=what, split=split, **words)
         dataset[0]  # so that images which are no pixels are refused before anything slow
         return dataset
     except (ValueError, TypeError) as error:

@@ -90,7 +90,9 @@ def _class_table(report: DatasetReport) -> Table:
         table.add_column(f"{split} px %", justify="right")
         table.add_column(f"{split} img %", justify="right")
     table.add_column("weight", justify="right")
-    table.caption = "of known pixels, of images; weight by median frequency"
+    table.caption = (
+        "of known pixels, of images; weight by median frequency (class_weights: median of a loss)"
+    )
     shares = []
     for split in report.facts:
         histogram = report.histogram(split)

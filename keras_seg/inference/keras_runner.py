@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -11,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg.card import ModelCard
-from keras_seg.data.classes import ClassTable
 from keras_seg.inference.prediction import class_map
 from keras_seg.inference.runner import (
     Runner,
@@ -19,9 +19,13 @@ from keras_seg.inference.runner import (
     available_threads,
     check_classes,
     count_classes,
+    is_trusted,
+    labelled,
+    numbered_card,
 )
 from keras_seg.inference.tiles import to_probabilities
 from keras_seg.models import files
+from keras_seg.models.endings import model_ending
 from keras_seg.models.functional import as_functional
 from keras_seg.models.sizes import output_margin, size_rule
 
@@ -33,15 +37,21 @@ class KerasRunner(Runner):
     """Runs a Keras model as a graph, built once for each image size, alone and in batches.
 
     Args:
-        model: image (B, H, W, C) in 0..255 → logits (B, H, W, num_classes), or a dict whose first
-            entry they are; functional, Sequential or subclassed.
-        card: what the model says of itself; left out, the classes are numbered.
+        model: image (B, H, W, C) in 0..255 → logits or probabilities (B, H, W, num_classes), or a
+            dict whose first entry they are; functional, Sequential or subclassed.
+        card: what the model says of itself; left out, the classes are numbered. A sigmoid or
+            softmax at the model's end counts more than its `head`.
         input_shape: (height, width, channels) to hold a free-size model to.
         threads: CPU threads, if TensorFlow has not run anything in this process yet.
         head: puts out this instead of what the model does, as an exported file may: with logits or
             probabilities from the model, "probabilities" or "argmax".
+        scores, multi_label: what a foreign model puts out, see `keras_seg.inference.load`.
 
-    Raises: ValueError if the model, the card and input_shape contradict each other.
+    Attributes:
+        own_head: what the model itself puts out, "logits" or "probabilities".
+
+    Raises: ValueError if the model, the card and what is said contradict each other, or if scores
+        must be said.
     """
 
     format = "keras"
@@ -55,6 +65,8 @@ class KerasRunner(Runner):
         input_shape: Shape | None = None,
         threads: int | None = None,
         head: str | None = None,
+        scores: str | None = None,
+        multi_label: bool | None = None,
     ):
         model = as_functional(model, input_shape, only_to_run=True)
         own_shape, channels = model_shapes(model)
@@ -65,13 +77,39 @@ class KerasRunner(Runner):
             raise ValueError(
                 f"The model takes images of shape {own_shape}. Received: input_shape={shape}"
             )
-        card = card or ModelCard(ClassTable.numbered(count_classes(channels)))
+        trusted = is_trusted(card)
+        card = card or numbered_card(channels, bool(multi_label))
+        card = labelled(card, multi_label, trusted, path)
         check_classes(card, channels, path)
-        self.model, self._own_head = model, card.head
+        self.model, self.own_head = model, card.head
         margin = card.margin if any(card.margin) else output_margin(model)
-        card = replace(card, head=head or card.head, margin=margin)
-        super().__init__(path, card, shape, count_classes(channels), _use_threads(threads))
+        card = replace(card, margin=margin)
+        num_classes = count_classes(channels, card.multi_label)
+        super().__init__(path, card, shape, num_classes, _use_threads(threads))
         self._graphs = {}
+        said = {"scores": scores, "multi_label": multi_label}
+        find = partial(model_ending, first_output(model.output))
+        self._settle_head(find, channels, said, trusted)
+        self.own_head = self.card.head
+        if head is not None:
+            self.put_out(head)
+
+    def put_out(self, head: str) -> None:
+        """Makes "logits", "probabilities" or "argmax" of what the model puts out.
+
+        Raises: ValueError for a head that cannot be had from it.
+        """
+        if head == "logits" != self.own_head:
+            raise ValueError(
+                f"The model puts out {self.own_head}, of which no logits can be had. Received: "
+                "head='logits'. Take head='probabilities'."
+            )
+        if head == "argmax" and self.card.multi_label:
+            raise ValueError(
+                "A pixel of a multi-label model has no one class. Received: head='argmax'. Take "
+                "head='logits' or 'probabilities'."
+            )
+        self.card = replace(self.card, head=head)
 
     @classmethod
     def from_file(
@@ -81,9 +119,18 @@ class KerasRunner(Runner):
         *,
         threads: int | None = None,
         input_shape: Shape | None = None,
+        scores: str | None = None,
+        multi_label: bool | None = None,
     ) -> KerasRunner:
-        card = files.read_card(path) or card
-        return cls(files.load(path), card, path=path, input_shape=input_shape, threads=threads)
+        return cls(
+            files.load(path),
+            files.read_card(path) or card,
+            path=path,
+            input_shape=input_shape,
+            threads=threads,
+            scores=scores,
+            multi_label=multi_label,
+        )
 
     @property
     def size_rule(self) -> tuple[int, int, int]:
@@ -100,11 +147,11 @@ class KerasRunner(Runner):
     def _forward(self, images: np.ndarray) -> np.ndarray:
         pixels = tf.constant(images, tf.float32)
         scores = self._graph(images.shape)(pixels).numpy()
-        if self.card.head == self._own_head:
+        if self.card.head == self.own_head:
             return scores
         if self.card.head == "argmax":
-            return np.stack([class_map(each, self._own_head) for each in scores])
-        return to_probabilities(scores, self._own_head, self.num_classes)
+            return np.stack([class_map(each, self.own_head) for each in scores])
+        return to_probabilities(scores, self.own_head, self.num_classes, self.card.multi_label)
 
     def _graph(self, shape: tuple):
         if shape[0] > 1:

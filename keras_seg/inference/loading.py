@@ -23,6 +23,8 @@ def load(
     input_shape: Shape | None = None,
     value_range: tuple[float, float] | None = None,
     card: ModelCard | None = None,
+    scores: str | None = None,
+    multi_label: bool | None = None,
 ) -> Runner:
     """Opens a .keras, .h5, .tflite or .onnx file for running, by its suffix; or a Keras model.
 
@@ -39,17 +41,24 @@ def load(
         value_range: (black, white) of images of more than 8 bits, in place of what the file says.
         card: classes and head of a model in memory, or of a file that was not written by this
             package and does not say them itself.
+        scores: what a foreign network puts out, "logits" or "probabilities"; None for what its
+            graph shows: a sigmoid or softmax at its end makes probabilities.
+        multi_label: True for a foreign network whose channels are labels of which a pixel may have
+            several, False for classes that exclude each other; None for what its card says, and
+            for exclusive classes where it has none.
 
     Of .tflite and .onnx files of other exporters, the order of the axes, the batch and the output
     of scores are found by their shapes. Such a network must take pixels in 0..255; if it takes
     0..1, which a float file does not tell, wrap it before it is exported:
     `keras.Sequential([keras.Input((256, 256, 3)), keras.layers.Rescaling(1 / 255), model])`.
 
-    Raises: FileNotFoundError, or ValueError that says what is wrong with the file and what to do;
-        TypeError for what is neither a path nor a model.
+    Raises: FileNotFoundError, or ValueError that says what is wrong with the file and what to do,
+        that `scores` must be said, or that what was said contradicts the file; TypeError for what
+        is neither a path nor a model.
     """
+    words = {"threads": threads, "scores": scores, "multi_label": multi_label}
     if not isinstance(path, str | Path) and hasattr(path, "layers"):
-        return _of_model(path, card, threads, input_shape, value_range)
+        return _of_model(path, card, input_shape, value_range, words)
     path = check_model_path(path)
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be None or at least 1. Received: {threads}")
@@ -58,9 +67,9 @@ def load(
     if path.suffix.lower() in KERAS_SUFFIXES:
         from keras_seg.inference.keras_runner import KerasRunner  # imports TensorFlow
 
-        runner = KerasRunner.from_file(path, card, threads=threads, input_shape=input_shape)
+        runner = KerasRunner.from_file(path, card, input_shape=input_shape, **words)
     else:
-        runner = _load_exported(path, path.suffix.lower(), threads, card)
+        runner = _load_exported(path, path.suffix.lower(), card, words)
     if input_shape is not None and input_shape != runner.input_shape:
         raise ValueError(
             f"{path} takes images of shape {runner.input_shape}. Received: input_shape="
@@ -81,20 +90,20 @@ def with_range(runner: Runner, value_range: tuple[float, float] | None) -> Runne
     return runner
 
 
-def _of_model(model: keras.Model, card, threads, input_shape, value_range) -> Runner:
+def _of_model(model: keras.Model, card, input_shape, value_range, words: dict) -> Runner:
     from keras_seg.inference.keras_runner import KerasRunner  # imports TensorFlow
 
     if input_shape is not None:
         input_shape = checked_shape(input_shape)
-    runner = KerasRunner(model, card, threads=threads, input_shape=input_shape)
+    runner = KerasRunner(model, card, input_shape=input_shape, **words)
     return with_range(runner, value_range)
 
 
-def _load_exported(path: Path, suffix: str, threads: int | None, card: ModelCard | None) -> Runner:
+def _load_exported(path: Path, suffix: str, card: ModelCard | None, words: dict) -> Runner:
     if suffix == ".tflite":
         from keras_seg.inference.tflite_runner import TFLiteRunner
 
-        return TFLiteRunner(path, threads=threads, card=card)
+        return TFLiteRunner(path, card=card, **words)
     from keras_seg.inference.onnx_runner import ONNXRunner
 
-    return ONNXRunner(path, threads=threads, card=card)
+    return ONNXRunner(path, card=card, **words)

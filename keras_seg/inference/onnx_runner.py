@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from keras_seg.card import ModelCard
+from keras_seg.endings import Ending
 from keras_seg.inference.foreign import End, find_ends
 from keras_seg.inference.runner import (
     CARD_ENTRY,
     Runner,
     available_threads,
     card_or_default,
-    check_classes,
     count_classes,
+    foreign_card,
+    is_trusted,
     unreadable,
 )
 from keras_seg.inference.seal import check_seal
@@ -37,14 +40,24 @@ class ONNXRunner(Runner):
     of other exporters axes, batch and output are found, see `keras_seg.inference.foreign`.
 
     Args:
-        card: what a file of another exporter is; None for numbered classes and logits.
+        card: what a file of another exporter is; None for numbered classes.
+        scores, multi_label: what a foreign file puts out, see `keras_seg.inference.load`.
 
-    Raises: ValueError if the file is damaged, is no .onnx file, or is not a network for images.
+    Raises: ValueError if the file is damaged, is no .onnx file, or is not a network for images; and
+        as `load` for `scores` and `multi_label`.
     """
 
     format = "onnx"
 
-    def __init__(self, path: Path, *, threads: int | None = None, card: ModelCard | None = None):
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int | None = None,
+        card: ModelCard | None = None,
+        scores: str | None = None,
+        multi_label: bool | None = None,
+    ):
         check_seal(path)
         threads = threads or available_threads()
         self._session = _session(path, threads)
@@ -54,20 +67,27 @@ class ONNXRunner(Runner):
             raise unreadable(path, "image network's .onnx", found)
         self._image_name, self._dtype = image.name, DTYPES[image.type]
         self._ends = None
+        said = {"scores": scores, "multi_label": multi_label}
         if text is None:
             self._ends = ends = find_ends(path, *_named_ends(self._session), self._outputs)
-            card = card or card_or_default(None, ends.channels, path)
+            name = self._session.get_outputs()[ends.output].name
+            trusted = is_trusted(card)
+            card = foreign_card(card, ends.channels, path, multi_label)
             card = replace(card, margin=ends.margin)
-            check_classes(card, ends.channels, path)
             super().__init__(path, card, ends.shape, len(card.classes), threads)
+            self._settle_head(partial(_ending, path, name), ends.channels, said, trusted)
             return
         channels_first = text is not None and card_or_default(text, None, path).layout == "nchw"
         channels = output.shape[1 if channels_first else -1] if len(output.shape) == 4 else None
-        card = card_or_default(text, channels, path)
+        card = card_or_default(text, channels, path, multi_label)
         # a free size is a name or None
         shape = tuple(size if isinstance(size, int) else None for size in image.shape[1:])
         shape = (*shape[1:], shape[0]) if channels_first else shape
-        super().__init__(path, card, shape, count_classes(channels or len(card.classes)), threads)
+        num_classes = count_classes(channels or len(card.classes), card.multi_label)
+        super().__init__(path, card, shape, num_classes, threads)
+        # of probabilities the card says all, and to read a large graph takes time
+        find = partial(_ending, path, output.name) if card.head == "logits" else Ending
+        self._settle_head(find, channels, said, trusted=True)
 
     def _outputs(self, images: np.ndarray) -> list[np.ndarray]:
         return self._session.run(None, {self._image_name: images.astype(self._dtype)})
@@ -81,6 +101,12 @@ class ONNXRunner(Runner):
         images = images.transpose(0, 3, 1, 2) if channels_first else images
         output = self._session.run(None, {self._image_name: images})[0]
         return output.transpose(0, 2, 3, 1) if channels_first and output.ndim == 4 else output
+
+
+def _ending(path: Path, output: str) -> Ending:
+    from keras_seg.inference.onnx_ending import onnx_ending  # imports onnx
+
+    return onnx_ending(path, output)
 
 
 def _named_ends(session) -> tuple[list[End], list[End]]:

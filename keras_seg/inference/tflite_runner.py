@@ -7,6 +7,7 @@ import threading
 import warnings
 import zipfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,13 @@ from keras_seg.inference.runner import (
     Runner,
     available_threads,
     card_or_default,
-    check_classes,
     count_classes,
+    foreign_card,
+    is_trusted,
     unreadable,
 )
 from keras_seg.inference.seal import check_seal
+from keras_seg.inference.tflite_ending import tflite_ending
 
 NARROW = 64
 """Inputs of fewer numbers than this from end to end are no pixels in 0..255."""
@@ -38,20 +41,30 @@ class TFLiteRunner(Runner):
     Of files of other exporters axes, batch and output are found, see `keras_seg.inference.foreign`.
 
     Args:
-        card: what a file of another exporter is; None for numbered classes and logits.
+        card: what a file of another exporter is; None for numbered classes.
+        scores, multi_label: what a foreign file puts out, see `keras_seg.inference.load`.
 
     Raises: ValueError if the file is damaged, is no .tflite file, or needs operators that are not
-    built into LiteRT.
+    built into LiteRT; and as `load` for `scores` and `multi_label`.
     """
 
     format = "tflite"
 
-    def __init__(self, path: Path, *, threads: int | None = None, card: ModelCard | None = None):
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int | None = None,
+        card: ModelCard | None = None,
+        scores: str | None = None,
+        multi_label: bool | None = None,
+    ):
         check_seal(path)
         threads = threads or available_threads()
         self._interpreter = _interpreter(path, threads)
         self._lock = threading.Lock()  # one interpreter has one set of tensors
         self._ends = None
+        said = {"scores": scores, "multi_label": multi_label}
         content = path.read_bytes()
         try:
             text = read_metadata(content, CARD_ENTRY)
@@ -60,19 +73,23 @@ class TFLiteRunner(Runner):
         if text and read_metadata(content, METADATA_ENTRY) and not zipfile.is_zipfile(path):
             raise unreadable(path, ".tflite", "the label file at its end is cut off")
         if text is None:
-            self._init_foreign(path, threads, card)
+            self._init_foreign(path, threads, card, content, said)
             return
         image, output = self._details()
         shape = image["shape_signature"] if len(image["shape_signature"]) else image["shape"]
         if len(shape) != 4:
             raise unreadable(path, "image network's .tflite", f"its input has shape {list(shape)}")
         channels = int(output["shape"][-1]) if len(output["shape"]) == 4 else None
-        card = card_or_default(text, channels, path)
+        card = card_or_default(text, channels, path, multi_label)
         input_shape = tuple(None if size == -1 else int(size) for size in shape[1:])
-        num_classes = count_classes(channels or len(card.classes))
+        num_classes = count_classes(channels or len(card.classes), card.multi_label)
         super().__init__(path, card, input_shape, num_classes, threads)
+        find = partial(tflite_ending, content, int(output["index"]))
+        self._settle_head(find, channels, said, trusted=True)
 
-    def _init_foreign(self, path: Path, threads: int, card: ModelCard | None) -> None:
+    def _init_foreign(
+        self, path: Path, threads: int, card: ModelCard | None, content: bytes, words: dict
+    ) -> None:
         interpreter = self._interpreter
         parts = (interpreter.get_input_details(), interpreter.get_output_details())
         inputs, outputs = (list(map(_end, part)) for part in parts)
@@ -83,10 +100,12 @@ class TFLiteRunner(Runner):
                 "values 0 to 255 are mapped.",
                 stacklevel=4,
             )
-        card = card or card_or_default(None, ends.channels, path)
+        trusted = is_trusted(card)
+        card = foreign_card(card, ends.channels, path, words["multi_label"])
         card = replace(card, margin=ends.margin)
-        check_classes(card, ends.channels, path)
         super().__init__(path, card, ends.shape, len(card.classes), threads)
+        find = partial(tflite_ending, content, int(parts[1][ends.output]["index"]))
+        self._settle_head(find, ends.channels, words, trusted)
 
     def _outputs(self, images: np.ndarray) -> list[np.ndarray]:
         """All outputs of a file of another exporter, for images as it takes them."""

@@ -10,6 +10,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_seg.layers.precision import in_float32
+
 
 class ScaledResidual(keras.layers.Layer):
     """x + gamma * y, with one learned scale `gamma`: what both attentions end with.
@@ -22,7 +24,7 @@ class ScaledResidual(keras.layers.Layer):
         super().__init__(**base_config)
         self.initial_scale = initial_scale
 
-    def build(self, *input_shapes):
+    def build(self, x_shape):
         self.gamma = self.add_weight(
             shape=(1,),
             initializer=keras.initializers.Constant(self.initial_scale),
@@ -34,8 +36,9 @@ class ScaledResidual(keras.layers.Layer):
 
     def _added(self, x, attended):
         """x + gamma * attended, where `attended` is (B, H * W, C)."""
-        attended = ops.cast(ops.reshape(attended, ops.shape(x)), x.dtype)
-        return x + ops.cast(self.gamma, x.dtype) * attended
+        attended = ops.cast(ops.reshape(attended, ops.shape(x)), self.compute_dtype)
+        x = ops.cast(x, self.compute_dtype)
+        return x + ops.cast(self.gamma, self.compute_dtype) * attended
 
 
 @keras.saving.register_keras_serializable("keras_seg")
@@ -67,6 +70,9 @@ class PositionAttention(ScaledResidual):
                 f"query_chunk must be None or a whole number from 1. Received: {query_chunk!r}"
             )
         self.query_chunk = query_chunk
+
+    def build(self, x_shape, query_shape=None, key_shape=None, value_shape=None):
+        super().build(x_shape)
 
     def call(self, x, query, key, value, training=False):
         query, key, value = (_positions(tensor) for tensor in (query, key, value))
@@ -177,8 +183,7 @@ def _gradients(query, key, value, result, upstream, chunk):
 def _positions(x):
     """(B, H, W, C) → (B, H * W, C) in float32 at least."""
     batch, height, width, channels = ops.shape(x)
-    x = ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
-    return ops.reshape(x, (batch, height * width, channels))
+    return ops.reshape(in_float32(x), (batch, height * width, channels))
 
 
 def _chunked(x, chunk):

@@ -27,6 +27,9 @@ class CropOrPad(keras.layers.Layer):
             raise ValueError(f"align must be one of {ALIGNMENTS}. Received: {align!r}")
         self.align = align
 
+    def build(self, x_shape, like_shape=None):
+        """Holds no weights; takes the shapes of its inputs by name."""
+
     def call(self, x, like):
         static = self.compute_output_shape(x.shape, like.shape)
         sizes, targets = tf.shape(x), tf.shape(like)
@@ -51,6 +54,9 @@ class CropOrPad(keras.layers.Layer):
 
     def compute_output_shape(self, x_shape, like_shape):
         return (x_shape[0], like_shape[1], like_shape[2], x_shape[3])
+
+    def compute_output_spec(self, x, like):
+        return keras.KerasTensor(self.compute_output_shape(x.shape, like.shape), x.dtype)
 
     def get_config(self):
         return super().get_config() | {"align": self.align}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 
@@ -22,7 +23,9 @@ class DepthToSpace(keras.layers.Layer):
         self.scale = scale
 
     def call(self, x):
-        return ops.depth_to_space(x, self.scale)
+        if hasattr(ops, "depth_to_space"):  # since Keras 3.14
+            return ops.depth_to_space(x, self.scale)
+        return tf.nn.depth_to_space(x, self.scale)
 
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape
@@ -33,6 +36,9 @@ class DepthToSpace(keras.layers.Layer):
             )
         height, width = (None if size is None else size * self.scale for size in (height, width))
         return (batch, height, width, channels // self.scale**2)
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(self.compute_output_shape(x.shape), x.dtype)
 
     def get_config(self):
         return super().get_config() | {"scale": self.scale}

@@ -20,3 +20,6 @@ class EdgePadding2D(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape
         return (batch, height and height + 2, width and width + 2, channels)
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(self.compute_output_shape(x.shape), x.dtype)

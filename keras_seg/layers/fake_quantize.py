@@ -17,7 +17,7 @@ class FakeQuantize(keras.layers.Layer):
     Inference, CVPR 2018, arXiv:1712.05877. Gradients pass unchanged inside the range and not at all
     outside of it.
 
-    Shapes: any → the same, in float32.
+    Shapes: any → the same, in float32 under every policy, as the ranges are.
 
     Args:
         members: how many tensors share the range. TFLite's pooling, resizing and concatenation
@@ -44,7 +44,7 @@ class FakeQuantize(keras.layers.Layer):
         momentum: float = MOMENTUM,
         **base_config,
     ):
-        super().__init__(**base_config)
+        super().__init__(autocast=False, **base_config)
         if fixed is not None and not fixed[0] <= 0 <= fixed[1]:
             raise ValueError(f"A range must hold zero. Received: fixed={tuple(fixed)}")
         if not 0 <= momentum < 1:
@@ -60,6 +60,8 @@ class FakeQuantize(keras.layers.Layer):
                 initializer="zeros",
                 trainable=False,
                 aggregation="mean",
+                dtype="float32",
+                autocast=False,
                 name="extremes",
             )
 

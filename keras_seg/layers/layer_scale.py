@@ -28,7 +28,8 @@ class LayerScale(keras.layers.Layer):
         )
 
     def call(self, inputs):
-        return inputs * keras.ops.cast(self.gamma, inputs.dtype)
+        inputs = keras.ops.cast(inputs, self.compute_dtype)  # integers would make gamma 0
+        return inputs * keras.ops.cast(self.gamma, self.compute_dtype)
 
     def get_config(self):
         return super().get_config() | {"initial": self.initial}

@@ -10,12 +10,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_seg.layers.precision import in_float32
+
 
 @keras.saving.register_keras_serializable("keras_seg")
 class LocalResponseNormalization(keras.layers.Layer):
     """y = x / (bias + alpha / size * sum of x² over the `size` nearest channels)^beta.
 
-    Shapes: (B, H, W, C) → (B, H, W, C), computed in float32.
+    Shapes: (B, H, W, C) → (B, H, W, C), computed in float32 at least.
 
     Args:
         size: channels of the sum, odd, the channel itself in the middle; fewer at both ends.
@@ -42,10 +44,10 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.size, self.alpha, self.beta, self.bias = size, alpha, beta, bias
 
     def call(self, x):
-        x = tf.cast(x, tf.float32)  # squares of pixels overflow float16
+        x = in_float32(x)  # squares of pixels overflow float16
         channel = np.arange(x.shape[-1])
         near = abs(channel[:, None] - channel) <= self.size // 2
-        kernel = (self.alpha / self.size * near).astype("float32")[None, None]
+        kernel = (self.alpha / self.size * near).astype(x.dtype.name)[None, None]
         power = tf.nn.conv2d(tf.square(x), kernel, strides=1, padding="VALID") + self.bias
         return tf.cast(x * tf.exp(-self.beta * tf.math.log(power)), self.compute_dtype)
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_seg.layers.precision import in_float32
+
 
 @keras.saving.register_keras_serializable("keras_seg")
 class ObjectRegions(keras.layers.Layer):
@@ -17,9 +19,11 @@ class ObjectRegions(keras.layers.Layer):
     Shapes: features (B, H, W, C), scores (B, H, W, K) → (B, K, 1, C).
     """
 
+    def build(self, features_shape, scores_shape=None):
+        """Holds no weights; takes the shapes of its inputs by name."""
+
     def call(self, features, scores):
-        pixels = _flat(ops.cast(features, "float32"))
-        scores = _flat(ops.cast(scores, "float32"))
+        pixels, scores = _flat(in_float32(features)), _flat(in_float32(scores))
         # classes first: TFLite's softmax knows the last axis only
         shares = ops.softmax(ops.transpose(scores, (0, 2, 1)))
         regions = ops.expand_dims(ops.matmul(shares, pixels), 2)
@@ -39,11 +43,15 @@ class ObjectAttention(keras.layers.Layer):
     Shapes: queries (B, H, W, D), keys (B, K, 1, D), values (B, K, 1, C) → (B, H, W, C).
     """
 
+    def build(self, queries_shape, keys_shape=None, values_shape=None):
+        """Holds no weights; takes the shapes of its inputs by name."""
+
     def call(self, queries, keys, values):
+        queries, keys, values = (ops.cast(x, self.compute_dtype) for x in (queries, keys, values))
         # scaling the K keys is cheaper than scaling H x W x K products
         keys = _flat(keys) * ops.cast(keys.shape[-1] ** -0.5, keys.dtype)
         fits = ops.matmul(_flat(queries), ops.transpose(keys, (0, 2, 1)))
-        shares = ops.cast(ops.softmax(ops.cast(fits, "float32")), values.dtype)
+        shares = ops.cast(ops.softmax(in_float32(fits)), values.dtype)
         context = ops.matmul(shares, _flat(values))
         return ops.reshape(context, (*ops.shape(queries)[:3], values.shape[-1]))
 

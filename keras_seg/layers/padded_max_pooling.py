@@ -44,5 +44,8 @@ class PaddedMaxPooling2D(keras.layers.Layer):
         batch, height, width, channels = input_shape
         return (batch, *(n and -(-n // self.stride) for n in (height, width)), channels)
 
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(self.compute_output_shape(x.shape), x.dtype)
+
     def get_config(self):
         return super().get_config() | {"stride": self.stride}

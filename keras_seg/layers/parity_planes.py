@@ -33,3 +33,6 @@ class ParityPlanes(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:3], 2)
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(self.compute_output_shape(x.shape), x.dtype)

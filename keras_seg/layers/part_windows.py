@@ -14,8 +14,8 @@ class PartWindows(keras.layers.Layer):
     """A square window around the centre of mass of each part.
 
     Shapes: probabilities (B, h, w, classes) of the image, called with `like` of (B, H, W, ...), the
-    image → windows (B, parts, 2, 3), see `CutWindow`. A part that is not found gets a window in
-    the middle of the image.
+    image → windows (B, parts, 2, 3) in float32 under every policy, see `CutWindow`. A part that is
+    not found gets a window in the middle of the image.
 
     Args:
         parts: the classes of each part.
@@ -23,9 +23,12 @@ class PartWindows(keras.layers.Layer):
     """
 
     def __init__(self, parts, sides, **base_config):
-        super().__init__(**base_config)
+        super().__init__(autocast=False, **base_config)
         self.parts = [list(part) for part in parts]
         self.sides = list(sides)
+
+    def build(self, probabilities_shape, like_shape=None):
+        """Holds no weights; takes the shapes of its inputs by name."""
 
     def call(self, probabilities, like):
         x = tf.cast(probabilities, "float32")
@@ -46,6 +49,10 @@ class PartWindows(keras.layers.Layer):
 
     def compute_output_shape(self, probabilities_shape, like_shape):
         return (probabilities_shape[0], len(self.parts), 2, 3)
+
+    def compute_output_spec(self, probabilities, like):
+        shape = self.compute_output_shape(probabilities.shape, like.shape)
+        return keras.KerasTensor(shape, "float32")
 
     def get_config(self):
         return super().get_config() | {"parts": self.parts, "sides": self.sides}

@@ -46,7 +46,7 @@ class MaxPoolingWithIndices2D(keras.layers.Layer):
 
     def compute_output_spec(self, x):
         shape = self._pooled(x.shape)
-        return KerasTensor(shape, self.compute_dtype), KerasTensor(shape, "uint8")
+        return KerasTensor(shape, x.dtype), KerasTensor(shape, "uint8")
 
     def get_config(self):
         return super().get_config() | _config(self.windows)
@@ -87,6 +87,9 @@ class MaxUnpooling2D(keras.layers.Layer):
         super().__init__(**base_config)
         self.windows = _windows(pool_size, strides, padding)
 
+    def build(self, values_shape, places_shape=None, like_shape=None):
+        """Holds no weights; takes the shapes of its inputs by name."""
+
     def call(self, values, places=None, like=None, training=False):
         values, places = _pair(values, places)
         size = self._target(values.shape, None if like is None else like.shape)
@@ -100,7 +103,7 @@ class MaxUnpooling2D(keras.layers.Layer):
     def compute_output_spec(self, values, places=None, like=None, training=False):
         values, _ = _pair(values, places)
         size = self._target(values.shape, None if like is None else like.shape)
-        return KerasTensor((values.shape[0], *size, values.shape[3]), self.compute_dtype)
+        return KerasTensor((values.shape[0], *size, values.shape[3]), values.dtype)
 
     def get_config(self):
         return super().get_config() | _config(self.windows)

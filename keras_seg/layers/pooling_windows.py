@@ -9,6 +9,7 @@ same result. Gradients are never exported, and may use operators and types that 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -197,13 +198,23 @@ def scatter(values, positions, size):
     Values at one position add up.
     """
     batch, channels = tf.shape(values)[0], tf.shape(values)[3]
-    length = size[0] * size[1] * channels
+    shape = [tf.cast(n, _count_type(values, size)) for n in (batch, *size, channels)]
+    length = tf.reduce_prod(shape[1:])
+    flat = tf.reshape(_in_batch(positions, shape[0], length), [-1])
+    total = tf.math.unsorted_segment_sum(tf.reshape(values, [-1]), flat, shape[0] * length)
+    return tf.ensure_shape(tf.reshape(total, shape), (None, *_known(size), values.shape[3]))
+
+
+def _count_type(values, size) -> tf.DType:
+    """int32, which TFLite has, where it counts all values of the batch; otherwise int64."""
+    static = (values.shape[0], *_known(size), values.shape[3])
+    return tf.int32 if None not in static and math.prod(static) <= tf.int32.max else tf.int64
+
+
+def _in_batch(positions, batch, length):
+    """Positions (B, h, w, C) in maps of `length` values → positions in the whole batch."""
     starts = tf.reshape(tf.range(batch) * length, (-1, 1, 1, 1))
-    flat = tf.reshape(tf.cast(positions, tf.int32) + starts, [-1])
-    total = tf.math.unsorted_segment_sum(tf.reshape(values, [-1]), flat, batch * length)
-    return tf.ensure_shape(
-        tf.reshape(total, (batch, *size, channels)), (None, *_known(size), values.shape[3])
-    )
+    return tf.cast(positions, starts.dtype) + starts
 
 
 def _spread(x, strides):

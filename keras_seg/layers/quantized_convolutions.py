@@ -16,12 +16,14 @@ SMALLEST = 1e-7
 
 
 def rounded_by_channel(kernel):
-    """Rounds (..., channels) to 255 steps a channel, symmetric about zero."""
-    axes = tuple(range(len(kernel.shape) - 1))
+    """Rounds (..., channels) to 255 steps a channel, symmetric about zero; keeps the type."""
+    dtype, axes = kernel.dtype, tuple(range(len(kernel.shape) - 1))
+    kernel = tf.cast(kernel, tf.float32)  # the only type that TensorFlow's operator has
     largest = tf.stop_gradient(tf.maximum(tf.reduce_max(tf.abs(kernel), axes), SMALLEST))
-    return tf.quantization.fake_quant_with_min_max_vars_per_channel(
+    rounded = tf.quantization.fake_quant_with_min_max_vars_per_channel(
         kernel, -largest, largest, narrow_range=True
     )
+    return tf.cast(rounded, dtype)
 
 
 class RoundedKernel(keras.layers.Layer):

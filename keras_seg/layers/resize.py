@@ -17,7 +17,7 @@ class Resize(keras.layers.Layer):
     """Resizes a map by a whole factor, or to the height and width of another tensor.
 
     Shapes: (B, H, W, C) → (B, scale * H, scale * W, C), or with `like` of (B, H', W', ...) →
-    (B, H', W', C).
+    (B, H', W', C). The type stays; means of integers ("bilinear") have the type of the policy.
 
     Args:
         scale: whole factor; None when the layer is called with `like`.
@@ -52,6 +52,9 @@ class Resize(keras.layers.Layer):
             )
         self.scale, self.grid, self.interpolation = scale, grid, interpolation
 
+    def build(self, x_shape, like_shape=None):
+        """Holds no weights; takes the shapes of its inputs by name."""
+
     def call(self, x, like=None):
         self._check(like)
         size = self._target(x.shape, None if like is None else like.shape)[1:3]
@@ -67,7 +70,7 @@ class Resize(keras.layers.Layer):
                 half_pixel_centers=self.grid == "half_pixel",
             )
         resized.set_shape(self._target(x.shape, None if like is None else like.shape))
-        return tf.cast(resized, x.dtype)  # the bilinear operator always returns float32
+        return tf.cast(resized, self._dtype_of(x))  # the bilinear operator returns float32
 
     def _operator(self):
         return {
@@ -79,12 +82,22 @@ class Resize(keras.layers.Layer):
         self._check(like_shape)
         return self._target(x_shape, like_shape)
 
+    def compute_output_spec(self, x, like=None):
+        shape = self.compute_output_shape(x.shape, None if like is None else like.shape)
+        return keras.KerasTensor(shape, self._dtype_of(x))
+
     def get_config(self):
         return super().get_config() | {
             "scale": self.scale,
             "grid": self.grid,
             "interpolation": self.interpolation,
         }
+
+    def _dtype_of(self, x) -> str:
+        """Type of the result: integers stay integers where no mean of them is taken."""
+        dtype = keras.backend.standardize_dtype(x.dtype)
+        whole = not keras.backend.is_float_dtype(dtype)
+        return self.compute_dtype if whole and self.interpolation == "bilinear" else dtype
 
     def _check(self, like):
         if (self.scale is None) == (like is None):

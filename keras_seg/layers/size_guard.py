@@ -32,6 +32,9 @@ class SizeGuard(keras.layers.Layer):
         self._check(input_shape)
         return input_shape
 
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(self.compute_output_shape(x.shape), x.dtype)
+
     def get_config(self):
         return super().get_config() | {
             "multiple": self.multiple,

@@ -44,5 +44,8 @@ class TotalDropout(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape
 
+    def compute_output_spec(self, x, training=False):
+        return keras.KerasTensor(x.shape, x.dtype)
+
     def get_config(self):
         return super().get_config() | {"rate": self.rate, "seed": self.seed}

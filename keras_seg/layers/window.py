@@ -7,6 +7,8 @@ import contextlib
 import keras
 import tensorflow as tf
 
+from keras_seg.layers.precision import precise_dtype
+
 WHOLE_IMAGE = (((1, 0, 0), (0, 1, 0)),)
 
 
@@ -17,14 +19,20 @@ class _Window(keras.layers.Layer):
     outer edges, to those of the image. Only scale and shift are used, so each axis is a matrix
     product with interpolation weights: two operators that every device has, where a general affine
     sampling would need a gather for each pixel.
+
+    Positions and products are float32 under every policy, since float16 cannot tell the columns of
+    a wide image apart. Only the result has the policy's type.
     """
 
     def __init__(self, *, mirrored: bool = False, **base_config):
-        super().__init__(**base_config)
+        super().__init__(autocast=False, **base_config)  # which would round windows to float16
         self.mirrored = mirrored
 
     def get_config(self):
         return super().get_config() | {"mirrored": self.mirrored}
+
+    def _precise(self, x):
+        return tf.cast(x, precise_dtype(self.compute_dtype))
 
     def _scale_and_shift(self, window, row: int):
         """Along x (row 0) or y (row 1): (B, 1, 1) each."""
@@ -50,18 +58,21 @@ class CutWindow(_Window):
         super().__init__(mirrored=mirrored, **base_config)
         self.size = size
 
+    def build(self, image_shape, window_shape=None):
+        """Holds no weights; takes the shapes of its inputs by name."""
+
     def call(self, image, window=None):
-        image = tf.cast(image, self.compute_dtype)
+        image = self._precise(image)
         height, width = _size(image)
         # constants are worked out at once: the TFLite converter folds these divisions wrongly
         is_constant = window is None and None not in image.shape[1:3]
         with tf.init_scope() if is_constant else contextlib.nullcontext():
-            window = tf.cast(WHOLE_IMAGE if window is None else window, self.compute_dtype)
+            window = self._precise(WHOLE_IMAGE if window is None else window)
             rows = _interpolation(height, self.size, *self._scale_and_shift(window, 1))
             columns = _interpolation(width, self.size, *self._scale_and_shift(window, 0))
             if is_constant:
                 rows, columns = rows.numpy(), columns.numpy()
-        patch = _resampled(image, rows, columns)
+        patch = tf.cast(_resampled(image, rows, columns), self.compute_dtype)
         patch.set_shape(self.compute_output_shape(image.shape))
         return patch
 
@@ -88,8 +99,11 @@ class PasteWindow(_Window):
         super().__init__(mirrored=mirrored, **base_config)
         self.outside = outside
 
+    def build(self, patch_shape, window_shape=None, like_shape=None):
+        """Holds no weights; takes the shapes of its inputs by name."""
+
     def call(self, patch, window, like):
-        patch, window = (tf.cast(x, self.compute_dtype) for x in (patch, window))
+        patch, window = self._precise(patch), self._precise(window)
         scale_x, shift_x = self._scale_and_shift(window, 0)
         scale_y, shift_y = self._scale_and_shift(window, 1)
         height, width = _size(like)
@@ -97,6 +111,7 @@ class PasteWindow(_Window):
         rows = _interpolation(inner_height, height, 1 / scale_y, -shift_y / scale_y)
         columns = _interpolation(inner_width, width, 1 / scale_x, -shift_x / scale_x)
         pasted = _resampled(patch - self.outside, rows, columns) + self.outside
+        pasted = tf.cast(pasted, self.compute_dtype)
         pasted.set_shape(self.compute_output_shape(patch.shape, window.shape, like.shape))
         return pasted
 

@@ -145,7 +145,7 @@ def part_patches(images, masks, net: str, *, parts=HELEN_PARTS, size: int = 64):
         unknown = ops.cast(masks == IGNORE_CLASS, "float32")[..., None]
         numbers = [*range(len(part.labels))]
         window = PartWindows([numbers], [part.side or size])(is_label, like=images)[:, 0]
-        cut = CutWindow(size, mirrored=part.mirrored)
+        cut = CutWindow(size, mirrored=part.mirrored, dtype="float32")
         rest = 1 - ops.sum(is_label, -1, keepdims=True) - unknown
         votes = ops.argmax(cut(ops.concatenate([rest, is_label, unknown], -1), window), -1)
         patches.append(cut(images, window))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -13,7 +14,9 @@ from keras_seg import layers  # noqa: F401  (registers the layers that the files
 from keras_seg.card import CARD_NAME, ModelCard
 from keras_seg.drafts import draft_of
 from keras_seg.model_paths import check_model_path
+from keras_seg.models.endings import model_ending
 from keras_seg.models.functional import as_functional
+from keras_seg.models.older_keras import open_to_older_keras
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
 """What zipfile raises for an archive that is not as it was written."""
@@ -22,16 +25,22 @@ DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, 
 def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
     """Writes a `.keras` archive that also holds the card; an older file survives any failure.
 
-    The optimizer stays out: it would make the file three times as large.
+    The optimizer stays out: it would make the file three times as large. Options of Keras layers
+    that are newer than the oldest supported Keras and have their default value stay out too, so
+    that each supported version opens what another has written. The card says "probabilities" for a
+    model that ends in a sigmoid or softmax, whatever was given.
 
     Raises: ValueError for another suffix; OSError if the folder cannot be written.
     """
     path = Path(path)
     if path.suffix != ".keras":
         raise ValueError(f"A model is saved to a file ending in .keras. Received: {path}")
+    network = as_functional(model)
+    if card.head == "logits" and model_ending(network.output).are_probabilities:
+        card = replace(card, head="probabilities")
     with draft_of(path) as part:
-        network = as_functional(model)
         keras.Model(network.inputs, network.output, name=network.name).save(part)
+        open_to_older_keras(part)
         with zipfile.ZipFile(part, "a") as archive:
             archive.writestr(CARD_NAME, card.to_json())
         part.replace(path)

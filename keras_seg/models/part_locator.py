@@ -50,9 +50,17 @@ def part_locator(
         x = conv_bn(x, parts, index)
         x = layers.ReLU(name=f"localize_net.{index + 2}")(x)
         index += 3
-    x = blocks.conv2d(x, parts, use_bias=True, name=f"localize_net.{index}")
-    x = layers.Activation("tanh", name=f"localize_net.{index + 1}")(x)
-    theta = layers.Permute((3, 1, 2), name="theta")(x)
+    # positions from here on, which float16 would put down beside their place
+    x = layers.Conv2D(
+        parts,
+        3,
+        padding="same",
+        kernel_initializer="he_normal",
+        dtype="float32",
+        name=f"localize_net.{index}",
+    )(x)
+    x = layers.Activation("tanh", dtype="float32", name=f"localize_net.{index + 1}")(x)
+    theta = layers.Permute((3, 1, 2), dtype="float32", name="theta")(x)
     return keras.Model(scores, theta * SCALE_AND_SHIFT, name=name)
 
 

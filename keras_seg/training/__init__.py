@@ -6,6 +6,7 @@ from keras_seg.training.recipe import OptimizerOptions, Recipe, ScheduleOptions
 
 __all__ = [
     "Diverged",
+    "FirstBatchCheck",
     "OptimizerOptions",
     "Recipe",
     "ScheduleOptions",
@@ -21,6 +22,7 @@ __getattr__, _ = lazy_names(
     __name__,
     {
         "Diverged": "keras_seg.training.failures",
+        "FirstBatchCheck": "keras_seg.training.first_batch",
         "TrainingResult": "keras_seg.training.fit",
         "train": "keras_seg.training.fit",
         "output_losses": "keras_seg.training.outputs",

@@ -26,8 +26,15 @@ from keras_seg.training.callbacks import (
     StopEarly,
     catching_signals,
 )
+from keras_seg.training.class_weights import (
+    check_options,
+    lines,
+    resolved_loss,
+    write_class_weights,
+)
 from keras_seg.training.contradictions import check_loss, check_recipe
 from keras_seg.training.failures import errors_explained, kept, lost_workers_explained
+from keras_seg.training.first_batch import check_first_batches
 from keras_seg.training.history import History
 from keras_seg.training.multi_worker import trainable_by_workers
 from keras_seg.training.network import (
@@ -87,6 +94,7 @@ def train(
     strategy = strategies.make_strategy(recipe.strategy)
     strategies.check_batch(recipe.batch_size, strategy)
     check_network(recipe)  # before data are read
+    check_options(recipe.loss)
     if recipe.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(recipe.seed)
@@ -94,7 +102,7 @@ def train(
         keep_freed_memory()
     train_set, val_set = open_data(recipe, "train"), open_data(recipe, "val")
     check_classes(recipe, train_set.classes)
-    check_loss(recipe, len(train_set.classes))
+    check_loss(recipe, len(train_set.classes), train_set.classes.names)
     for dataset in (train_set, val_set):
         dataset.fill()  # damaged files are named now, not in the middle of an epoch
     several = strategies.is_multi_worker(strategy)
@@ -122,12 +130,15 @@ class _Run:
         self.train_set, self.val_set = train_set, val_set
         self.epoch_steps = recipe.steps_per_epoch or steps_per_epoch(train_set, recipe.batch_size)
         self.num_classes = len(train_set.classes)
+        self.loss, counted = resolved_loss(recipe.loss, train_set)
         with strategies.scope(strategy):
             self._build()
         writes = strategies.is_chief(strategy)
         self.folder = run_folder.prepare(recipe, held, writes=writes)
         checkpoints = self.folder / run_folder.CHECKPOINTS
         if writes:
+            write_class_weights(self.folder, counted)
+            sys.stderr.write(lines(counted))
             remove_unfinished(checkpoints)
         data = {
             "images": {each.split: len(each) for each in (train_set, val_set)},
@@ -166,7 +177,7 @@ class _Run:
             plain = {variable.path for layer in layers for variable in layer.weights}
         arguments = output_losses(
             self.model,
-            losses.get(recipe.loss),
+            losses.get(self.loss),
             auxiliary_weight=recipe.auxiliary_weight,
             num_classes=self.num_classes,
         )
@@ -182,6 +193,7 @@ class _Run:
     def fit(self) -> TrainingResult:
         if self._is_finished():
             return self._result(interrupted=False)
+        self._check_first_batches()
         if self.first_step:
             sys.stderr.write(f"Going on after step {self.first_step} of {self._total()}.\n")
         self.steps = Steps(
@@ -206,6 +218,16 @@ class _Run:
             raise next(filter(None, errors), failure) from None
         return self._result(interrupted)
 
+    def _check_first_batches(self):
+        """The same batches in every worker, so that all of them refuse or none."""
+        check_first_batches(
+            self._batches(self.first_step),
+            self.model,
+            self.train_set,
+            replicas=strategies.replicas(self.strategy),
+            tells=self.writes,
+        )
+
     def _fit_epochs(self, callbacks, *, first: bool = False):
         epoch, done = divmod(self.steps.step, self.epoch_steps)
         self.model.fit(
@@ -219,25 +241,26 @@ class _Run:
             verbose=0 if not self.writes else 1 if sys.stdout.isatty() else 2,
         )
 
+    def _batches(self, start_step: int, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
+        return training_pipeline(
+            self.train_set,
+            crop=self.recipe.crop,
+            batch_size=self.recipe.batch_size,
+            epochs=self.recipe.epochs,
+            augmentation=self.recipe.augmentation,
+            seed=self.recipe.seed,
+            steps=self.epoch_steps,
+            start_step=start_step,
+            shard=shard,
+            balance=self.recipe.balance,
+        ).map(output_masks(self.model), num_parallel_calls=tf.data.AUTOTUNE)
+
     def _training_data(self, start_step: int):
         def pipeline(context=None):
-            shard = (0, 1)
-            if context is not None:
-                shard = context.input_pipeline_id, context.num_input_pipelines
-            batches = training_pipeline(
-                self.train_set,
-                crop=self.recipe.crop,
-                batch_size=self.recipe.batch_size,
-                epochs=self.recipe.epochs,
-                augmentation=self.recipe.augmentation,
-                seed=self.recipe.seed,
-                steps=self.epoch_steps,
-                start_step=start_step,
-                shard=shard,
-                balance=self.recipe.balance,
-            ).map(output_masks(self.model), num_parallel_calls=tf.data.AUTOTUNE)
             if context is None:
-                return batches
+                return self._batches(start_step)
+            shard = context.input_pipeline_id, context.num_input_pipelines
+            batches = self._batches(start_step, shard)
             # The rest of the way to one batch a device.
             return batches.rebatch(
                 context.get_per_replica_batch_size(self.recipe.batch_size), drop_remainder=True

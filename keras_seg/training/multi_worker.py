@@ -8,7 +8,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-KERAS_VERSIONS = ("3.15",)
+KERAS_VERSIONS = ("3.13", "3.15")
 REPAIRED = ("_maybe_symbolic_build", "_make_function")
 
 

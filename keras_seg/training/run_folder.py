@@ -19,16 +19,25 @@ MODEL_NAME = "model.keras"
 CHECKPOINTS = "checkpoints"
 OVERLAYS = "overlays"
 TENSORBOARD = "tensorboard"
-MADE = (MODEL_NAME, RECIPE_NAME, "log.csv", "log.jsonl", CHECKPOINTS, OVERLAYS, TENSORBOARD)
+CLASS_WEIGHTS_NAME = "class_weights.json"
+MADE = (
+    *(MODEL_NAME, RECIPE_NAME, CLASS_WEIGHTS_NAME, "log.csv", "log.jsonl"),
+    *(CHECKPOINTS, OVERLAYS, TENSORBOARD),
+)
 """What a training leaves, and `overwrite` removes."""
 FREE = {"output", "overwrite", "max_minutes", "checkpoint_steps", "overlays", "strategy"}
 """Entries that may change when a training goes on, since no trained value depends on them."""
+LENGTHS = {"epochs", "early_stop", "schedule", "schedule_options", "learning_rate"}
+"""Entries that change when a training is to go on for longer."""
+BY_EPOCH = ("constant", "step", "plateau")
+"""Schedules whose rate does not depend on the number of epochs: such a run can be made longer."""
 
 
 def prepare(recipe: Recipe, held: contextlib.ExitStack, *, writes: bool = True) -> Path:
     """Makes the folder and writes the recipe as resolved; refuses before any work is done.
 
-    A run of the same recipe is left as it is, so that it goes on. Until `held` is left, no other
+    A run of the same recipe is left as it is, so that it goes on; also for more epochs, if the rate
+    of its steps does not depend on their number. Until `held` is left, no other
     process can train there.
 
     Raises: BlockingIOError if another training is running there; FileExistsError if a run of
@@ -76,11 +85,30 @@ def _check_same(recipe: Recipe, folder: Path) -> None:
         for key, values in differences(to_record(other), to_record(recipe)).items()
         if key not in FREE
     }
+    longer = changed.keys() == {"epochs"} and recipe.epochs > other.epochs
+    if longer and recipe.schedule in BY_EPOCH:
+        return  # each epoch is what it would have been in a run that was longer from the beginning
     if changed:
+        if {key.partition(".")[0] for key in changed} <= LENGTHS:
+            remedy = _longer(recipe, other, folder) + remedy
         listed = "; ".join(f"{k}: {was!r} there, {now!r} here" for k, (was, now) in changed.items())
         raise FileExistsError(
             f"{trained[0]} exists: a training of another recipe lies there ({listed}). {remedy}"
         )
+
+
+def _longer(recipe: Recipe, other: Recipe, folder: Path) -> str:
+    """How a run that differs in its length alone is trained on; empty for a shorter one."""
+    model, more = folder / MODEL_NAME, recipe.epochs - other.epochs
+    if more <= 0 or not model.exists():
+        return ""
+    why = ""
+    if recipe.schedule not in BY_EPOCH:
+        why = f"With schedule {recipe.schedule!r} every step depends on the number of epochs. "
+    return (
+        f"{why}To train its best model for {more} more, with a schedule of their own: "
+        f"--initial_weights {model} --epochs {more} --output {folder}_longer. "
+    )
 
 
 def _clear(folder: Path) -> None:

@@ -1,0 +1,76 @@
+"""Leaves out of a `.keras` file what older versions of Keras do not know and nobody has set.
+
+Keras writes every option of a layer, also those that a later version has added and that still have
+their default value. An older Keras then refuses the file: "Unrecognized keyword arguments". Without
+these entries each version fills in its default, which computes the same.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+CONFIG = "config.json"
+CHUNK = 2**20
+
+_AXES = {"input_axes": None, "output_axes": None}  # since 3.15
+_QUANTIZED = {"quantization_config": None}  # since 3.12
+_INITIALIZERS = ("Glorot", "He", "Lecun")
+
+ADDED_OPTIONS: dict[str, dict[str, Any]] = {
+    # since 3.14
+    "BatchNormalization": {"renorm": False, "renorm_clipping": None, "renorm_momentum": 0.99},
+    "VarianceScaling": _AXES,
+    **{f"{name}{kind}": _AXES for name in _INITIALIZERS for kind in ("Uniform", "Normal")},
+    "Dense": _QUANTIZED,
+    "EinsumDense": _QUANTIZED,
+    "Embedding": _QUANTIZED,
+    "MultiHeadAttention": {"use_gate": False, "sliding_window": None},  # since 3.15
+    "GroupedQueryAttention": {"use_gate": False, "sliding_window": None},
+    # since 3.13; 3.10 takes it by the base class only for some
+    **{f"Conv{rank}DTranspose": {"output_padding": None} for rank in (1, 2, 3)},
+}
+"""Class → options that Keras has added since the oldest supported version, with their defaults."""
+
+
+def without_added_options(config: Any) -> Any:
+    """A copy of a model's configuration without options of ADDED_OPTIONS that have their default.
+
+    Args:
+        config: what `json` has read from `config.json`: dicts, lists and plain values.
+    """
+    if isinstance(config, list):
+        return [without_added_options(item) for item in config]
+    if not isinstance(config, dict):
+        return config
+    found = {key: without_added_options(value) for key, value in config.items()}
+    options = found.get("config")
+    if isinstance(options, dict):
+        for name, default in ADDED_OPTIONS.get(found.get("class_name"), {}).items():
+            if name in options and options[name] == default:
+                del options[name]
+    return found
+
+
+def open_to_older_keras(path: Path) -> None:
+    """Rewrites the configuration in a `.keras` archive, if it names options that can be left out.
+
+    The weights are copied byte by byte. To be called on a draft: the file is replaced at the end.
+    """
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read(CONFIG))
+        reduced = without_added_options(config)
+        if reduced == config:
+            return
+        copy = path.with_name(f"{path.name}.older")
+        with zipfile.ZipFile(copy, "w") as target:
+            for entry in archive.infolist():
+                if entry.filename == CONFIG:
+                    target.writestr(entry, json.dumps(reduced))
+                    continue
+                with archive.open(entry) as old, target.open(entry, "w", force_zip64=True) as new:
+                    shutil.copyfileobj(old, new, CHUNK)
+    copy.replace(path)
