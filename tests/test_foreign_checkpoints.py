@@ -86,6 +86,13 @@ def test_encoders_are_named_in_smp_and_timm(unet, tensor, family):
         convert(decoder | {f"encoder.{tensor}": np.zeros((8, 8, 1, 1), "float32")}, "smp")
 
 
+def test_networks_that_hold_parts_of_others_have_their_own_name():
+    names = ["decoder.psp.blocks.0.1.weight", "decoder.feature_norms.0.weight"]
+    assert foreign.network(names).startswith("UPerNet")
+    shapes = {"stages.0.0.conv2_kxk.conv.weight": (8,), "stages.2.1.transformer.0.norm1.bias": (8,)}
+    assert foreign.encoder(shapes) == "MobileViT"
+
+
 def test_wider_and_grouped_resnets_are_named():
     first, last = "layer1.0.conv2.weight", "layer1.0.conv3.weight"
     grouped = {first: (128, 4, 3, 3), last: (256, 128, 1, 1)}
