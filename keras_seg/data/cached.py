@@ -30,6 +30,7 @@ class CachedDataset(SegmentationDataset):
         self.name, self.split = dataset.name, dataset.split
         self.classes, self.channels = dataset.classes, dataset.channels
         self.value_range = dataset.value_range
+        self.multi_label = dataset.multi_label
 
     def __len__(self) -> int:
         return len(self._dataset)

@@ -14,7 +14,7 @@ from keras_seg.names import IGNORE_CLASS
 
 LARGEST_VALUE = 2**16 - 1
 """Of masks whose values are no class indices; the table of a value is that long."""
-KEYS = {"names", "colors", "palette", "ignore", "void_index", "range", "values"}
+KEYS = {"names", "colors", "palette", "ignore", "void_index", "range", "values", "multi_label"}
 """Of `classes.json`."""
 SIDES = {"left": "right", "right": "left", "l_": "r_", "r_": "l_"}
 SIDE = re.compile(r"\b(left|right)(?![a-z])|^[lr]_")
@@ -46,7 +46,7 @@ class ClassTable:
         unfit = [name for name in names if any("\ud800" <= letter <= "\udfff" for letter in name)]
         if unfit:
             raise ValueError(f"Class names must be text that UTF-8 can hold. Received: {unfit}")
-        colors = colors or tuple(_distinct_color(i) for i in range(len(names)))
+        colors = colors or distinct_colors(len(names))
         if len(colors) != len(names):
             raise ValueError(
                 f"A class table needs one colour a class. Received: {len(names)} names and "
@@ -92,6 +92,8 @@ class ClassFile:
     ignored_colors: colours of RGB masks that mean it.
     value_range: (black, white) of images with more than 8 bits; None where all have 8.
     values: the mask value of each class, where they are not 0, 1, 2, ...
+    multi_label: whether masks have a channel for each class, of which several may hold at a pixel.
+    colors_stated: whether the file lists colours; otherwise they were chosen for it.
     """
 
     classes: ClassTable
@@ -99,6 +101,8 @@ class ClassFile:
     ignored_colors: tuple[tuple[int, int, int], ...] = ()
     value_range: tuple[float, float] | None = None
     values: tuple[int, ...] = ()
+    multi_label: bool = False
+    colors_stated: bool = False
 
 
 def read_class_file(path: Path) -> ClassFile:
@@ -107,6 +111,7 @@ def read_class_file(path: Path) -> ClassFile:
     `palette` is taken for `colors` (longer palettes are cut to the classes) and `void_index` for
     `ignore`, whose entries are mask values or colours. "range": [black, white] is for images of
     more than 8 bits, "values": [0, 255] for masks whose values are no class indices.
+    "multi_label": true is for masks (H, W, C) in which several classes may hold at a pixel.
     Other keys are passed over, unless they look like one of these misspelt.
 
     Raises: ValueError that names the file and the entry that is wrong.
@@ -124,6 +129,8 @@ def read_class_file(path: Path) -> ClassFile:
             tuple(tuple(map(int, entry)) for entry in ignore if isinstance(entry, list)),
             checked_range(content.get("range")),
             _checked_values(content.get("values", ()), names),
+            _checked_multi_label(content),
+            bool(colors),
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(
@@ -179,6 +186,22 @@ def _checked_values(values, names) -> tuple[int, ...]:
             f"classes, all different. Received: {list(values)}"
         )
     return values
+
+
+def _checked_multi_label(content: dict) -> bool:
+    multi_label = content.get("multi_label", False)
+    if not isinstance(multi_label, bool):
+        raise ValueError(f'"multi_label" is true or false. Received: {multi_label!r}')
+    if multi_label and content.get("values"):
+        raise ValueError(
+            '"values" are for masks of one channel, and "multi_label" masks have none.'
+        )
+    return multi_label
+
+
+def distinct_colors(number: int) -> tuple[tuple[int, int, int], ...]:
+    """The colours that a table of so many classes gets if none are stated."""
+    return tuple(_distinct_color(index) for index in range(number))
 
 
 def _distinct_color(index: int) -> tuple[int, int, int]:

@@ -16,7 +16,8 @@ class Sample(NamedTuple):
 
     name: unique in the data set; the stem of its file where there is one.
     image: (H, W, C) uint8.
-    mask: (H, W) int32 class of each pixel, 255 where it is unknown.
+    mask: (H, W) int32 class of each pixel, 255 where it is unknown; of a multi-label data set
+        (H, W, classes) uint8, 1 where a label holds, 0 where not, 255 where that is unknown.
     instances: (H, W) int32, 0 for background, objects from 1; None where not known.
     weights: (H, W) float32 of each pixel in the loss; None where all count alike.
     """
@@ -31,8 +32,9 @@ class Sample(NamedTuple):
 class SegmentationDataset(Sequence, abc.ABC):
     """Images and masks by index; reading one twice gives the same sample.
 
-    Attributes: `name`, `split`, `classes` (ClassTable), `channels` (of every image),
-    `value_range` ((black, white) of images of more than 8 bits, None where there are none).
+    Attributes: `name`, `split`, `classes` (ClassTable), `channels` (of every image), `multi_label`
+    (whether several classes may hold at a pixel; False if not set), `value_range` ((black, white)
+    of images of more than 8 bits, None where there are none).
     """
 
     name: str
@@ -40,6 +42,7 @@ class SegmentationDataset(Sequence, abc.ABC):
     classes: ClassTable
     channels: int
     value_range: tuple[float, float] | None = None
+    multi_label: bool = False
 
     @abc.abstractmethod
     def __len__(self) -> int: ...

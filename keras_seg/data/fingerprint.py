@@ -24,7 +24,7 @@ class SampleFacts:
     """What is remembered of one sample.
 
     size: (height, width) in pixels.
-    pixels: (classes,) of each class; `ignored` those of 255.
+    pixels: (classes,) of each class; `ignored` those of 255, with all labels.
     digest: of the pixels of the image; equal for equal images.
     grey: whether the channels are alike.
     diameters: square roots of the areas of the objects, in pixels; None where not measured.
@@ -41,20 +41,21 @@ class SampleFacts:
 
 def object_diameters(sample: Sample) -> np.ndarray:
     """Square roots of the areas of the instances, or of the connected parts of classes above 0."""
-    instances = sample.instances
-    if instances is None:
-        instances = connected_instances(sample.mask)
-    areas = np.unique(instances[instances > 0], return_counts=True)[1]
-    return np.sqrt(areas)
+    maps = [sample.instances]
+    if sample.instances is None:
+        labels = [sample.mask] if sample.mask.ndim == 2 else np.moveaxis(sample.mask, -1, 0)
+        maps = [connected_instances(label) for label in labels]
+    areas = [np.unique(each[each > 0], return_counts=True)[1] for each in maps]
+    return np.sqrt(np.concatenate(areas))
 
 
 def sample_facts(sample: Sample, num_classes: int, digest: bytes, *, measure: bool) -> SampleFacts:
     image = sample.image
     return SampleFacts(
         sample.name,
-        sample.mask.shape,
+        sample.mask.shape[:2],
         count_classes(sample.mask, num_classes),
-        int((sample.mask == IGNORE_CLASS).sum()),
+        int((sample.mask == IGNORE_CLASS).reshape(*sample.mask.shape[:2], -1).all(axis=-1).sum()),
         digest,
         image.shape[-1] == 1 or bool((image == image[..., :1]).all()),
         object_diameters(sample) if measure else None,

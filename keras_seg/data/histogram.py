@@ -16,7 +16,12 @@ _COUNTED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def count_classes(mask: np.ndarray, num_classes: int) -> np.ndarray:
-    """(H, W) classes → (num_classes,) int64 pixels of each; ignored pixels are not counted."""
+    """(H, W) classes → (num_classes,) int64 pixels of each; ignored pixels are not counted.
+
+    Of a multi-label mask (H, W, num_classes) the pixels where each label holds.
+    """
+    if mask.ndim == 3:
+        return (mask == 1).sum(axis=(0, 1), dtype=np.int64)
     counts = np.bincount(mask[mask != IGNORE_CLASS].ravel(), minlength=num_classes)
     return counts[:num_classes].astype(np.int64)
 

@@ -17,6 +17,13 @@ from keras_seg.data.arrays import (
     with_channels,
 )
 from keras_seg.data.classes import ClassTable
+from keras_seg.data.mask_pixels import (
+    class_numbers,
+    classes_of_colors,
+    label_channels,
+    without_alpha,
+    without_equal_channels,
+)
 from keras_seg.names import IGNORE_CLASS
 
 PICTURE_MODES = ("1", "L", "P", "RGB", "YCbCr", "CMYK")
@@ -86,39 +93,92 @@ def read_mask(
     path: str | Path,
     classes: ClassTable | None = None,
     ignored_colors: Sequence[tuple[int, int, int]] = (),
+    *,
+    grey_is_index: bool = True,
 ) -> np.ndarray:
     """Reads a mask as (H, W) int32; palette files give their indices, EXIF turns them upright.
+
+    Whole numbers with a point are read as such. Arrays of one channel for each class, of which one
+    is set at each pixel, give the number of that channel. Transparency is dropped where the
+    colours tell all that it does.
 
     Args:
         classes: its colours say which class a colour of an RGB mask means.
         ignored_colors: colours that mean 255.
+        grey_is_index: whether an RGB mask whose three channels are equal holds class indices;
+            without `classes` it always does.
 
-    Raises: FileNotFoundError; ValueError for an unreadable file, or for colours that `classes`
-        does not have.
+    Raises: FileNotFoundError; ValueError for an unreadable or JPEG file, for colours that `classes`
+        does not have, for transparency that is a shape of its own, fractions, and pixels of
+        several classes.
     """
     path = Path(path)
+    pixels, colored = read_mask_pixels(path)
+    if colored and (classes is None or grey_is_index) and not ignored_colors:
+        pixels, colored = without_equal_channels(pixels)
+    if colored:
+        return classes_of_colors(pixels, classes, ignored_colors, path)
+    return class_numbers(pixels, path)
+
+
+def read_label_channels(path: str | Path, num_labels: int) -> np.ndarray:
+    """Reads a multi-label mask, a .npy or TIFF file of (H, W, C) → (H, W, C) uint8 of 0, 1 and 255.
+
+    Raises: FileNotFoundError; ValueError for an unreadable file, another number of channels than
+        `num_labels`, and other values.
+    """
+    path = Path(path)
+    pixels = _array_or_picture(path)
+    if isinstance(pixels, Image.Image):
+        refuse_lossy(pixels, path)
+        pixels = _loaded(pixels, path)
+    return label_channels(pixels, num_labels, path)
+
+
+def read_mask_pixels(path: Path) -> tuple[np.ndarray, bool]:
+    """The pixels of a mask file as they are, and whether they are (H, W, 3) colours.
+
+    Raises: FileNotFoundError; ValueError for an unreadable or JPEG file, and for transparency that
+        is a shape of its own.
+    """
     picture = _array_or_picture(path)
-    if isinstance(picture, Image.Image):
-        mode = picture.mode
-        if mode in ("RGB", "RGBA"):
-            return _classes_of_colors(_loaded(picture, path, "RGB"), classes, ignored_colors, path)
-        if mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
-            raise ValueError(
-                f"{path} is a colour picture (mode {mode!r}); a mask holds one class index a "
-                "pixel. Save it as an 8-bit grey or palette PNG."
-            )
-        picture = _loaded(picture, path)
-    if picture.ndim != 2 or not (
-        np.issubdtype(picture.dtype, np.integer) or picture.dtype == np.bool_
-    ):
+    if not isinstance(picture, Image.Image):
+        deep = path.suffix.lower() == ".png"  # 16 bits of several channels
+        return (without_equal_channels(picture)[0] if deep else picture), False
+    refuse_lossy(picture, path)
+    mode = picture.mode
+    if mode in ("RGBA", "LA", "PA") or (mode == "RGB" and "transparency" in picture.info):
+        pixels = _loaded(picture, path, "RGBA" if mode == "RGB" else None)
+        pixels = without_alpha(pixels, path)
+        return (pixels, True) if pixels.shape[-1] == 3 else (pixels[..., 0], False)
+    if mode == "RGB":
+        return _loaded(picture, path, "RGB"), True
+    if mode not in ("1", "L", "P", *DEEP_MODES):
         raise ValueError(
-            f"{path} holds an array of shape {picture.shape} and type {picture.dtype}; a mask is "
-            "(height, width) of whole numbers."
+            f"{path} is a colour picture (mode {mode!r}); a mask holds one class index a "
+            "pixel. Save it as an 8-bit grey or palette PNG."
         )
-    numbers = picture.astype(np.int32)
-    if picture.dtype.itemsize > 2 and not np.array_equal(numbers, picture):
-        raise ValueError(f"{path} holds values that 32 bits are too few for, which no class has.")
-    return numbers
+    return _loaded(picture, path), False
+
+
+def refuse_lossy(picture: Image.Image, path: Path) -> None:
+    """ValueError for a mask that was compressed with loss, whatever the ending of its file."""
+    compression = picture.info.get("compression")
+    if picture.format in ("JPEG", "MPO", "JPEG2000") or compression in ("jpeg", "tiff_jpeg"):
+        picture.close()
+        raise ValueError(
+            f"{path} is compressed as JPEG, which changes class indices. Export the mask again as "
+            "PNG."
+        )
+
+
+def stored_pixels(path: str | Path) -> np.ndarray:
+    """An image file's pixels as they are stored, of any type and number of channels.
+
+    Raises: as `read_image` for unreadable files.
+    """
+    pixels = _array_or_picture(Path(path))
+    return _loaded(pixels, Path(path)) if isinstance(pixels, Image.Image) else pixels
 
 
 def orientation(path: str | Path) -> int:
@@ -218,32 +278,6 @@ def _loaded(picture: Image.Image, path: Path, mode: str | None = None) -> np.nda
         return np.array(upright if mode is None else upright.convert(mode))
     except Exception as error:  # as above
         raise ValueError(f"{path} is cut short or damaged: {error}.") from error
-
-
-def _classes_of_colors(rgb: np.ndarray, classes: ClassTable | None, ignored, path) -> np.ndarray:
-    """(H, W, 3) colours → (H, W) int32 classes."""
-    own = classes.colors if classes else ()
-    known = {color: number for number, color in enumerate(own)}
-    known.update(dict.fromkeys(ignored, IGNORE_CLASS))
-    codes = rgb.astype(np.int32) @ np.int32([65536, 256, 1])
-    present, positions = np.unique(codes, return_inverse=True)
-    colors = [(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255) for code in present]
-    unknown = [color for color in colors if color not in known]
-    if unknown:
-        raise ValueError(
-            f"{path} is a colour picture with {len(unknown)} colours that the class table does not "
-            f"have, for example {unknown[:3]}. A mask holds one class index a pixel (8-bit grey or "
-            "palette PNG), or exactly the colours of the classes; list colours that mean unknown "
-            'under "ignore" in classes.json, and do not save masks as JPEG or resize them smoothly.'
-        )
-    for color in (color for color in colors if own.count(color) > 1 and color not in ignored):
-        sharing = [name for name, each in zip(classes.names, own, strict=True) if each == color]
-        raise ValueError(
-            f"{path} is a colour picture, and its colour {color} is that of several classes: "
-            f"{', '.join(sharing)}. Give each class a colour of its own in classes.json."
-        )
-    numbers = np.array([known[color] for color in colors], np.int32)
-    return numbers[positions].reshape(codes.shape)
 
 
 def palette_picture(mask: np.ndarray, classes: ClassTable) -> Image.Image:

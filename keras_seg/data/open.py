@@ -8,7 +8,8 @@ from pathlib import Path
 from keras_seg.data.builtin import BuiltinDataset
 from keras_seg.data.classes import ClassTable, checked_range
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.folder import FolderDataset, scan_folder
+from keras_seg.data.folder import FolderDataset
+from keras_seg.data.folder_scan import scan_folder
 from keras_seg.data.layouts import LAYOUTS, open_layout
 from keras_seg.data.layouts.tfds import TfdsDataset
 from keras_seg.data.pairs import PairedDataset
@@ -50,6 +51,7 @@ def open_dataset(
     if on_error == "stop":
         return dataset
     if isinstance(dataset, FolderDataset):
+        dataset.masks.check(skips_files=True)
         for problem in scan_folder(dataset.root, split).problems():
             warnings.warn(f"Left out: {problem}", stacklevel=2)
     return ReadableDataset(dataset)

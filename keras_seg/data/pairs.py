@@ -11,6 +11,8 @@ import numpy as np
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.images import orientation, read_image
+from keras_seg.data.label_findings import CLASS_FILE, count_labels, label_findings
+from keras_seg.data.mask_pixels import ValuesOutside
 from keras_seg.data.resized import resize_image
 from keras_seg.names import IGNORE_CLASS
 
@@ -26,16 +28,13 @@ class SizesDiffer(ValueError):
     """An image and its mask have different sizes."""
 
 
-class ValuesOutside(ValueError):
-    """A mask holds values that the class table does not have."""
-
-
 class PairedDataset(SegmentationDataset):
     """Images read from files, masks by a function of the layout.
 
     Args:
         pairs: (image file, truth) of each sample.
         read_truth: truth → mask (H, W) of class values, or (mask, instances).
+        multi_label: whether masks are (H, W, classes) of 0, 1 and 255.
         names: of the samples; the stems of the image files by default.
         resize_images: whether an image takes the size of its mask, for data sets whose official
             masks are smaller.
@@ -54,6 +53,7 @@ class PairedDataset(SegmentationDataset):
         names: Sequence[str] | None = None,
         resize_images: bool = False,
         value_range: tuple[float, float] | None = None,
+        multi_label: bool = False,
     ):
         if not isinstance(channels, int) or channels < 1:
             raise ValueError(
@@ -63,7 +63,7 @@ class PairedDataset(SegmentationDataset):
         self.pairs, self._read_truth = list(pairs), read_truth
         self.name, self.split, self.classes, self.channels = name, split, classes, channels
         self._names, self._resize_images = names, resize_images
-        self.value_range = value_range
+        self.multi_label, self.value_range = multi_label, value_range
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -72,12 +72,13 @@ class PairedDataset(SegmentationDataset):
         pair = self.pairs[index]
         truth = self._read_truth(pair.mask)
         mask, instances = truth if isinstance(truth, tuple) else (truth, None)
-        check_values(mask, self.classes, pair.mask)
+        if not self.multi_label:
+            check_values(mask, self.classes, pair.mask)
         image = read_image(pair.image, self.channels, value_range=self.value_range)
         if self._resize_images:
-            image = resize_image(image, mask.shape)
+            image = resize_image(image, mask.shape[:2])
         check_sizes(pair, image, mask)
-        if instances is not None and instances.shape != mask.shape:
+        if instances is not None and instances.shape != mask.shape[:2]:
             raise SizesDiffer(
                 f"The mask and the instances of {pair.mask} differ in size: {size_text(mask)} and "
                 f"{size_text(instances)} (width x height). Export them again from one image."
@@ -88,11 +89,12 @@ class PairedDataset(SegmentationDataset):
 
 def check_sizes(pair: Pair, image: np.ndarray, mask: np.ndarray) -> None:
     """Raises SizesDiffer if an image and its mask differ in size."""
-    if image.shape[:2] == mask.shape:
+    size = mask.shape[:2]
+    if image.shape[:2] == size:
         return
     advice = "Export the mask again from the image that it belongs to."
     turned = orientation(pair.image)
-    if turned > 4 and image.shape[1::-1] == mask.shape:
+    if turned > 4 and image.shape[1::-1] == size:
         advice = (
             f"The image is turned by its EXIF orientation {turned}, and the mask was drawn on the "
             "pixels as they are stored. Turn the mask alike, or remove the orientation from the "
@@ -109,14 +111,21 @@ def check_values(mask: np.ndarray, classes: ClassTable, source: object) -> None:
     counted = mask[mask != IGNORE_CLASS]
     if not counted.size or 0 <= counted.min() <= counted.max() < len(classes):
         return
-    wrong = sorted(int(v) for v in np.unique(counted) if not 0 <= v < len(classes))
-    names = ", ".join(classes.names[:12]) + (", ..." if len(classes) > 12 else "")
-    raise ValuesOutside(
-        f"{source} holds values outside the class table: {wrong[:8]}. The table has the "
-        f"{len(classes)} classes 0..{len(classes) - 1} ({names}), and {IGNORE_CLASS} means "
-        "unknown. Correct the mask, or add the classes, or "
-        'list the values under "ignore" in classes.json.'
+    if len(classes) == 1 and counted.max() == 1:
+        raise ValuesOutside(
+            f"{source} holds values outside the class table: [1]. The table has the class 0 "
+            f"({classes.names[0]}) alone. Name the background, too: "
+            f'"names": ["background", "{classes.names[0]}"].'
+        )
+    (finding, *_) = label_findings(
+        count_labels(mask),
+        num_classes=len(classes),
+        names=classes.names,
+        subject=str(source),
+        plural=False,
+        remedies=CLASS_FILE,
     )
+    raise ValuesOutside(finding.message)
 
 
 def size_text(pixels: np.ndarray) -> str:
@@ -126,8 +135,12 @@ def size_text(pixels: np.ndarray) -> str:
 class ValueMap:
     """Values of mask files → classes, by a table of all values that a file may hold."""
 
-    def __init__(self, classes: dict[int, int]):
-        """`classes`: file value → class or 255; values that are not listed are refused."""
+    def __init__(self, classes: dict[int, int], *, listed_in: str = ""):
+        """`classes`: file value → class or 255; values that are not listed are refused.
+
+        listed_in: where the user lists them; empty for the values of an official layout.
+        """
+        self._listed_in = listed_in
         self._table = np.full(max(classes) + 1, -1, np.int32)
         for value, number in classes.items():
             self._table[value] = number
@@ -138,8 +151,20 @@ class ValueMap:
         mapped = np.where(inside, self._table[np.where(inside, mask, 0)], -1)
         if (mapped < 0).any():
             wrong = [int(value) for value in np.unique(mask[mapped < 0])]
+            if self._listed_in:
+                raise ValuesOutside(self._not_listed(wrong, (mapped < 0).mean(), mask, source))
             raise ValuesOutside(
                 f"{source} holds values that this layout does not have: {wrong[:8]}. Is it "
                 "the file of another layout?"
             )
         return mapped.astype(np.int32)
+
+    def _not_listed(self, wrong: list[int], share: float, mask: np.ndarray, source) -> str:
+        told = (
+            f"{source} holds values that {self._listed_in} does not have: {wrong[:8]}, in "
+            f"{share:.1%} of the pixels."
+        )
+        findings = label_findings(count_labels(mask), subject="They", remedies=CLASS_FILE)
+        shapes = [each.message for each in findings if each.kind in ("smooth", "picture")]
+        cure = 'List them under "values" with the classes, or under "ignore" if they mean unknown.'
+        return f"{told} {shapes[0] if shapes else cure}"

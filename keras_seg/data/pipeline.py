@@ -153,6 +153,13 @@ def _places(length: int, batch_size: int, one_size: bool, devices: int | None):
 def _reader(dataset: SegmentationDataset, *, weights: bool = False):
     """index → (image (H, W, C) uint8, mask (H, W) int32[, weights (H, W) float32]) in the graph."""
 
+    if dataset.multi_label:
+        raise ValueError(
+            f"Several labels of {dataset.name} may hold at a pixel, and pipelines and `train` take "
+            "one class a pixel. Batch the samples yourself and use model.fit with losses and "
+            "metrics of multi_label=True."
+        )
+
     def read_in_python(index):
         sample = dataset[int(index)]
         pixels = sample.image, sample.mask.astype(np.int32)

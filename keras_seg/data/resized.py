@@ -19,6 +19,7 @@ class ResizedDataset(SegmentationDataset):
         self.name, self.split = dataset.name, dataset.split
         self.classes, self.channels = dataset.classes, dataset.channels
         self.value_range = dataset.value_range
+        self.multi_label = dataset.multi_label
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -43,7 +44,9 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W) numbers → (height, width) of the same type, nearest."""
+    """(H, W) or (H, W, C) numbers → (height, width[, C]) of the same type, nearest."""
+    if mask.ndim == 3:
+        return np.stack([resize_mask(band, size) for band in np.moveaxis(mask, -1, 0)], axis=-1)
     height, width = size
     kind = np.float32 if np.issubdtype(mask.dtype, np.floating) else np.int32
     resized = Image.fromarray(mask.astype(kind)).resize((width, height), Image.Resampling.NEAREST)

@@ -43,6 +43,11 @@ class WeightedDataset(SegmentationDataset):
         separate_touching: int = 0,
         cache_folder: str | Path | None = None,
     ):
+        if dataset.multi_label:
+            raise ValueError(
+                "U-Net's weight map is one of classes that exclude each other, and several labels "
+                f"of {dataset.name} may hold at a pixel. Leave border weights out."
+            )
         self._dataset = dataset
         self.name, self.split = dataset.name, dataset.split
         self.classes, self.channels = dataset.classes, dataset.channels

@@ -1,0 +1,231 @@
+"""What lies in a folder that is no data set yet, in words: for messages of the folder reader."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+JPEG_MASKS = "Masks are not read from JPEG files, whose compression changes class indices."
+OTHER_PICTURES = (".gif", ".webp", ".jp2", ".ppm", ".pgm", ".heic", ".svg", ".psd", ".exr")
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
+LOOKED_AT = 40
+"""Folders below a data folder that are looked at."""
+HEAD = 4096
+"""Bytes of an annotation file by which it is recognised."""
+NAMED = 3
+
+FORMATS = {
+    "LabelMe": "LabelMe's labelme2voc.py turns them into masks.",
+    "COCO": "COCO.annToMask of pycocotools turns each object into a mask.",
+    "VIA": "Draw its polygons into masks, for example with PIL.ImageDraw.",
+    "Label Studio": "Export them from Label Studio as PNG (brush labels), or draw the polygons.",
+    "YOLO": "Draw its polygons into masks, for example with PIL.ImageDraw.",
+    "Pascal VOC boxes": "Boxes show no outlines; masks need to be drawn.",
+    "CVAT": 'Export from CVAT as "Segmentation mask 1.1", whose colours classes.json can list.',
+}
+"""Annotations that are not read, and how to come to masks from them."""
+
+
+def describe_folder(folder: Path, *, kind: str, endings: Sequence[str]) -> str:
+    """What a folder holds in place of images or masks ("" for a file it does hold).
+
+    Args:
+        kind: "images" or "masks".
+        endings: that are read.
+    """
+    files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    folders = [path.name for path in files if path.is_dir()]
+    others = Counter(
+        path.suffix.lower()
+        for path in files
+        if path.is_file() and path.suffix.lower() not in endings
+    )
+    told = []
+    if not files:
+        told.append(f"{folder} is empty.")
+    if kind == "masks" and any(others[ending] for ending in JPEG):
+        told.append(JPEG_MASKS)
+    pictures = [ending for ending in OTHER_PICTURES if others[ending]]
+    if pictures:
+        told.append(
+            f"{folder} holds {sum(others[ending] for ending in pictures)} files that end in "
+            f"{', '.join(pictures)}, which are not read as {kind}. Save them as PNG."
+        )
+    if folders:
+        told.append(
+            f"{folder} has the sub-folders {_some(folders)}, in which no {kind} are looked for."
+        )
+    return " ".join([*told, *annotations_in([folder])])
+
+
+def describe_place(root: Path) -> str:
+    """What lies in and below a folder that has no images/ or masks/."""
+    if not root.is_dir():
+        return ""
+    told = []
+    below = _folders_below(root)
+    for folder in below:
+        if (folder / "images").is_dir() and (folder / "masks").is_dir():
+            return f"{folder} has both: pass that folder."
+    names = {path.name: path for path in below if path.parent == root}
+    for name in ("images", "masks"):
+        for other in names:
+            if name not in names and other.lower() == name:
+                told.append(f"{root / other} differs in upper and lower case: rename it to {name}.")
+    for other in ("labels", "annotations", "mask", "labels_png", "SegmentationClass", "gt"):
+        pictures = (
+            len(_files(names[other], (".png", ".tif", ".tiff", ".bmp"))) if other in names else 0
+        )
+        if "masks" not in names and pictures:
+            told.append(
+                f"{root / other} holds {pictures} pictures: if these are the masks, rename it to "
+                "masks."
+            )
+    for other in ("image", "imgs", "img", "JPEGImages"):
+        if "images" not in names and other in names:
+            told.append(f"{root / other} may hold the images: rename it to images.")
+    archives = _files(root, ARCHIVES)
+    if archives:
+        told.append(f"{archives[0]} is an archive: unpack it.")
+    told += _masks_beside_images([root, *below])
+    return " ".join([*told, *annotations_in([root, *below])])
+
+
+def annotations_in(folders: Iterable[Path]) -> list[str]:
+    """A sentence for each kind of annotation files that is no mask."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for path in _first_files(folder):
+            kind = annotation_kind(path)
+            if kind:
+                found.setdefault(kind, path)
+    return [
+        f"{path} holds annotations of {kind}, which are not read. {FORMATS[kind]}"
+        for kind, path in found.items()
+    ]
+
+
+def annotation_kind(path: Path) -> str | None:
+    """The entry of `FORMATS` that a file looks like; None for any other file."""
+    ending = path.suffix.lower()
+    if ending not in (".json", ".txt", ".xml") or path.name == "classes.json":
+        return None
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD).decode("utf-8", "replace")
+    except OSError:
+        return None
+    if ending == ".json":
+        return _json_kind(head)
+    if ending == ".xml":
+        if "<annotations" in head:
+            return "CVAT"
+        return "Pascal VOC boxes" if "<annotation" in head else None
+    lines = [line.split() for line in head.splitlines()[:3] if line.strip()]
+    number = re.compile(r"\d+(\.\d+)?(e-?\d+)?$")
+    polygons = [
+        len(words) >= 5 and words[0].isdigit() and all(map(number.match, words)) for words in lines
+    ]
+    return "YOLO" if lines and polygons[0] else None
+
+
+def _json_kind(head: str) -> str | None:
+    if '"shapes"' in head:
+        return "LabelMe"
+    if '"_via_' in head or '"shape_attributes"' in head:
+        return "VIA"
+    coco = ('"images"', '"annotations"', '"categories"', '"licenses"', '"segmentation"', '"bbox"')
+    if sum(word in head for word in coco) >= 2:
+        return "COCO"
+    if '"annotations"' in head and '"result"' in head:
+        return "Label Studio"
+    return None
+
+
+def unpaired_names(images: Iterable[str], masks: Iterable[str]) -> str:
+    """How the stems of images and masks differ, where none is equal."""
+    images, masks = sorted(images), sorted(masks)
+    if not images or not masks:
+        return ""
+    told = f"Images are named like {_some(images)}, masks like {_some(masks)}."
+    (image_head, image_tail), (mask_head, mask_tail) = _affixes(images), _affixes(masks)
+    image_middles = {_middle(stem, image_head, image_tail) for stem in images}
+    mask_middles = {_middle(stem, mask_head, mask_tail) for stem in masks}
+    if len(images) > 1 and len(image_middles & mask_middles) > len(masks) // 2:
+        parts = [
+            f"{what} {word} {affix!r}"
+            for what, head, tail in (
+                ("images", image_head, image_tail),
+                ("masks", mask_head, mask_tail),
+            )
+            for word, affix in (("begin with", head), ("end in", tail))
+            if affix
+        ]
+        return f"{told} {' and '.join(parts).capitalize()}: rename either to the other's stems."
+    first = [mask for mask in masks if mask.startswith(images[0])]
+    if len(first) > 1:
+        return (
+            f"{told} {len(first)} masks begin with {images[0]!r}: an image needs one mask, in "
+            "which each class has its number. Merge them."
+        )
+    return told
+
+
+def _masks_beside_images(folders: Sequence[Path]) -> list[str]:
+    for folder in folders:
+        stems = {path.stem for path in _files(folder, (".png", ".jpg", ".jpeg", ".tif", ".tiff"))}
+        beside = sorted(s for s in stems if any(s[:i] in stems for i in range(1, len(s))))
+        if beside and len(beside) >= len(stems) // 3 and not beside[0][-1].isdigit():
+            return [
+                f"{folder} seems to hold masks beside the images, such as {beside[0]}: move the "
+                "images to images/ and the masks to masks/."
+            ]
+    return []
+
+
+def _affixes(stems: Sequence[str]) -> tuple[str, str]:
+    """What all stems begin with and end in, without digits, which number the files."""
+    head = _common(stems)
+    tail = _common([stem[len(head) :][::-1] for stem in stems])[::-1]
+    return head.rstrip("0123456789"), tail.lstrip("0123456789")
+
+
+def _common(texts: Sequence[str]) -> str:
+    low, high = min(texts), max(texts)
+    length = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
+    return low[:length]
+
+
+def _middle(stem: str, head: str, tail: str) -> str:
+    return stem[len(head) : len(stem) - len(tail)]
+
+
+def _folders_below(root: Path) -> list[Path]:
+    """Sub-folders and theirs, the nearest first."""
+    near = sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] != ".")
+    far = [
+        path
+        for folder in near[:LOOKED_AT]
+        for path in sorted(folder.iterdir())[: 10 * LOOKED_AT]
+        if path.is_dir()
+    ]
+    return [*near, *far][:LOOKED_AT]
+
+
+def _files(folder: Path, endings: Sequence[str]) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in endings)
+
+
+def _first_files(folder: Path) -> list[Path]:
+    """The first files of each kind of annotation; a list of classes often comes before them."""
+    found = []
+    for ending in (".json", ".txt", ".xml"):
+        found += _files(folder, (ending,))[:NAMED]
+    return [path for path in found if path.is_file()]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
