@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from keras_seg import cli, layers, losses, metrics, models
 from keras_seg.data import BuiltinDataset, check_batches, training_pipeline
@@ -612,6 +613,16 @@ class TestTrain:
         assert cli.main(["train", "--config", str(path)]) == cli.WRONG_INPUT
         (line,) = [line for line in capsys.readouterr().err.splitlines() if "class_weights" in line]
         assert line.startswith("keras-seg train: class_weights leaves class 1 alone")
+
+    def test_crops_that_show_one_class_and_borders_by_chance_are_no_doubt(self, recipe, capsys):
+        masks = sorted(Path(recipe.data, "masks").glob("train*.png"))
+        for path in masks[1:]:  # one image alone shows classes
+            Image.fromarray(
+                np.where(np.arange(96) < 48, 255, np.zeros((64, 1), int)).astype("uint8")
+            ).save(path)
+        of_one = replace(recipe, batch_size=1, crop=(32, 32), steps_per_epoch=2)
+        assert train(of_one).finished
+        assert "Look at the data" not in capsys.readouterr().err
 
     def test_doubts_are_told_and_trained_on(self, recipe, capsys):
         options = {"widths": [2, 4], "preprocessing": None}

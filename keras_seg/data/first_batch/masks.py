@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -41,6 +42,8 @@ def mask_findings(
         remedies=ARRAYS,
         sampled=not whole,
     )
+    if not whole:  # crops of data that are labelled in part only may well show nothing
+        found = [replace(f, error=False) if f.kind == "all ignored" else f for f in found]
     if channels == 1:
         found = [_soft(each, counts, ignore_class) for each in found]
     if not any(each.error for each in found):
