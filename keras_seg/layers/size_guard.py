@@ -71,3 +71,21 @@ def nearest_sizes(
     smallest = multiple + offset if smallest is None else smallest
     below = (size - offset) // multiple * multiple + offset
     return (below, below + multiple) if below >= smallest else (smallest,)
+
+
+def size_rule(model: keras.Model) -> tuple[int, int, int]:
+    """(multiple, offset, smallest) in pixels: the heights and widths that a model takes."""
+    for layer in model.layers:
+        if hasattr(layer, "multiple"):
+            return layer.multiple, layer.offset, layer.smallest
+    return 1, 0, 1
+
+
+def size_taken(model: keras.Model) -> tuple[int, int]:
+    """(height, width) in pixels that a functional model takes: its own, or about 128."""
+    fixed = model.input.shape[1:3]
+    if None not in fixed:
+        return tuple(fixed)
+    multiple, offset, smallest = size_rule(model)
+    side = offset + multiple * max(1, -(-(max(smallest, 128) - offset) // multiple))
+    return side, side

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import keras
 
+from keras_seg.layers.size_guard import size_rule, size_taken
 from keras_seg.models.functional import as_functional
 from keras_seg.shapes import lost_border
 
 FOREIGN_PROBES = (320, 384)
 """Heights and widths at which a network of free size is looked at, in pixels."""
-
-
-def size_rule(model: keras.Model) -> tuple[int, int, int]:
-    """(multiple, offset, smallest) in pixels: the heights and widths that a model takes."""
-    for layer in model.layers:
-        if hasattr(layer, "multiple"):
-            return layer.multiple, layer.offset, layer.smallest
-    return 1, 0, 1
 
 
 def output_margin(model: keras.Model) -> tuple[int, int]:
@@ -52,9 +45,4 @@ def _foreign_margin(model: keras.Model) -> tuple[int, int]:
 
 def probe_size(model: keras.Model) -> tuple[int, int]:
     """A size that the model takes."""
-    fixed = as_functional(model).input.shape[1:3]
-    if None not in fixed:
-        return tuple(fixed)
-    multiple, offset, smallest = size_rule(model)
-    side = offset + multiple * max(1, -(-(max(smallest, 128) - offset) // multiple))
-    return side, side
+    return size_taken(as_functional(model))

@@ -9,7 +9,7 @@ import numpy as np
 from keras import KerasTensor, layers
 
 from keras_seg.layers import BatchNormalization, LocalResponseNormalization, Preprocessing
-from keras_seg.models.sizes import probe_size
+from keras_seg.layers.size_guard import size_taken
 
 SMALL = (0.5, 20.0)
 """Between these, the span of pixels from black to white that a first convolution is made for."""
@@ -41,7 +41,7 @@ def pixel_range(model: keras.Model | None) -> str | None:
     graph = graph_of(model)
     if graph is None or len(getattr(graph.input, "shape", ())) != 4:
         return _range_of_layers(model)
-    size, channels = probe_size(graph), graph.input.shape[-1]
+    size, channels = size_taken(graph), graph.input.shape[-1]
     if channels is None:
         return None
     black_and_white = np.zeros((2, *size, channels), np.float32)
