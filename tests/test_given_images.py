@@ -60,7 +60,6 @@ class TestForms:
             Image.fromarray(IMAGE),
             Image.fromarray(IMAGE).convert("RGBA"),
         ],
-        ids=str,
     )
     def test_one_image(self, runner, given):
         found = runner.predict(given)
