@@ -417,7 +417,7 @@ class TestWeights:
         with pytest.raises(RuntimeError, match=message):
             build("resnet18", weights="imagenet")
         monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-        with pytest.raises(ImportError, match=r"pip install 'keras-seg\[hub\]'"):
+        with pytest.raises(ImportError, match=r"pip install huggingface_hub"):
             build("resnet18", weights="imagenet")
 
 

@@ -283,7 +283,7 @@ class TestValidation:
 class Growing:
     """Images of different sizes."""
 
-    channels = 3
+    channels, multi_label = 3, False
 
     def __len__(self):
         return 3

@@ -13,7 +13,13 @@ from keras_seg.export import FORMATS, HEADS, INPUTS, QUANTIZATIONS, ExportError,
 from keras_seg.export.command import _file_name
 from keras_seg.export.gate import GateResult, _refusal, remedy
 from keras_seg.export.model_metadata import model_metadata
-from keras_seg.export.request import LAYOUTS, MAX_CLASSES, Request, check_head
+from keras_seg.export.request import (
+    LAYOUTS,
+    MAX_CLASSES,
+    Request,
+    check_class_map,
+    check_head,
+)
 from keras_seg.export.tflite import converter_input, types_of_ends
 from keras_seg.export.tflite_graph import BYTES, DTYPES, Tensor, read_graphs
 from keras_seg.export.trained_ranges import has_trained_ranges
@@ -89,7 +95,8 @@ class TestRequests:
                     continue
                 request = asked(tmp_path, format, quantize, head, input=input)
                 try:
-                    check_head(request, card, classes)
+                    check_head(request, card)
+                    check_class_map(request, classes)
                 except (ValueError, ExportError) as refusal:
                     assert "head=" in str(refusal)
                     continue

@@ -240,6 +240,7 @@ class TestExport:
             tmp_path / file,
             input_shape=(41, 34, 3),
             evaluation=images,
+            scores="logits",  # its values lie in 0..1, as probabilities do
             **int8 if "int8" in file else {},
         )
         assert report.audit.problems == ()

@@ -65,7 +65,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def _in_pieces(self, inputs):
         """Keras' training step, but for a single value per channel."""
         several = self.synchronized and _replicas() > 1  # statistics of all their images together
-        if self.renorm or several or not self._may_be_single(inputs.shape):
+        if getattr(self, "renorm", False) or several or not self._may_be_single(inputs.shape):
             return super().call(inputs, training=True)
         single = ops.size(inputs) <= inputs.shape[self.axis]
         averages = (self.moving_mean, self.moving_variance)

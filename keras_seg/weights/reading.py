@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,12 +80,12 @@ def _read_file(path: Path) -> Mapping:
         return readers[path.suffix](path)
     except ImportError:
         raise
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path} holds a whole pickled model, whose code keras_seg does not run. Write its "
-            'tensors alone with PyTorch: torch.save(model.state_dict(), "weights.pth").'
-        ) from error
     except Exception as error:  # each library raises its own
+        if type(error).__name__ == "UnpicklingError":  # of a module that nothing here may import
+            raise ValueError(
+                f"{path} holds a whole pickled model, whose code keras_seg does not run. Write its "
+                'tensors alone with PyTorch: torch.save(model.state_dict(), "weights.pth").'
+            ) from error
         raise ValueError(f"{path} cannot be read as a checkpoint: {error}") from error
 
 
