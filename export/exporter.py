@@ -30,6 +30,7 @@ from keras_seg.export.trained_ranges import has_trained_ranges
 from keras_seg.inference.evaluation import check_comparable
 from keras_seg.inference.prediction import resolve_sizing
 from keras_seg.layers import DepthToSpace
+from keras_seg.tested_versions import tell_if_untested
 
 
 def export(
@@ -98,6 +99,7 @@ def export(
     format cannot hold; GateError, with the numbers, for a file that answers too differently.
     """
     start = time.perf_counter()
+    tell_if_untested()
     trained_ranges = has_trained_ranges(model)
     request = Request.checked(
         path,
