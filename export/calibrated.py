@@ -49,13 +49,18 @@ class Calibrated:
 
     @classmethod
     def measured(
-        cls, model: keras.Model, request: Request, images: Sequence[np.ndarray], from_logits: bool
+        cls,
+        model: keras.Model,
+        request: Request,
+        images: Sequence[np.ndarray],
+        from_logits: bool,
+        multi_label: bool = False,
     ) -> Calibrated:
         """Converts a deployed model and runs it on (H, W, C) uint8 images.
 
         Raises: ExportError that names the operators which TFLite does not have.
         """
-        content = calibrated_content(model, request, images, from_logits)
+        content = calibrated_content(model, request, images, from_logits, multi_label)
         graph = read_graphs(content)[0]
         layers = defaultdict(set)
         for i, operator in enumerate(graph.operators):

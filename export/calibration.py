@@ -85,7 +85,10 @@ def _view(
         )
         place = np.s_[top : top + input_shape[0], left : left + input_shape[1]]
         image, mask = image[place], mask[place]
-    classes = {int(value) for value in np.unique(mask)} - {IGNORE_CLASS}
+    if mask.ndim == 3:  # labels, of which a pixel may have several
+        classes = set(np.flatnonzero((mask == 1).any((0, 1))).tolist())
+    else:
+        classes = {int(value) for value in np.unique(mask)} - {IGNORE_CLASS}
     return sample.name, resize_image(image, input_shape[:2]), classes
 
 

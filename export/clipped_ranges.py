@@ -124,14 +124,16 @@ def _of_tensors(
     """Trials in a network that rounds as the file will, unless that would have layers in float."""
     if float_layers(aware):
         return
-    own_head = "logits" if source.from_logits else "probabilities"
+    own_head = source.reference.own_head
     card = replace(source.reference.card, head=own_head)
-    rounded = KerasRunner(aware, card, input_shape=source.shape, head=request.puts_out)
+    words = {"head": request.puts_out, "scores": own_head}
+    rounded = KerasRunner(aware, card, input_shape=source.shape, **words)
     extremes = _extremes(aware, images)
 
     def file(quantile: float) -> bytes:
         _end_at(quantile, extremes)
-        return to_tflite(deployed_model(aware, source.shape), request, [], source.from_logits)
+        deployed = deployed_model(aware, source.shape)
+        return to_tflite(deployed, request, [], source.from_logits, source.card.multi_label)
 
     for quantile in (1.0, *QUANTILES):
         _end_at(quantile, extremes)

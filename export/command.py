@@ -25,13 +25,15 @@ def export_run(
     quantize: str | None,
     input_shape: list[int] | None,
     input: str,
-    head: str,
+    head: str | None,
     data: str | None,
     max_drop: float,
     sizing: str,
     limit: int | None,
     layout: str = "nhwc",
     subpixel: bool = True,
+    scores: str | None = None,
+    multi_label: bool | None = None,
 ) -> ExportReport:
     """Exports a model that lies in the folder of its run.
 
@@ -67,6 +69,8 @@ def export_run(
         limit=limit,
         layout=layout,
         subpixel=subpixel,
+        scores=scores,
+        multi_label=multi_label,
     )
 
 
@@ -111,7 +115,9 @@ def train_quantized(
     return training.train(tuned, rewrite=quantization_aware)
 
 
-def _file_name(model_path: Path, suffix: str, quantize: str | None, head: str, layout: str) -> str:
+def _file_name(
+    model_path: Path, suffix: str, quantize: str | None, head: str | None, layout: str
+) -> str:
     layout = None if layout == "nhwc" else layout
     parts = [model_path.stem, quantize, head if head != "logits" else None, layout]
     return f"{'_'.join(filter(None, parts))}.{suffix}"

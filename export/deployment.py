@@ -88,6 +88,8 @@ def deployed_function(
     head: str,
     from_logits: bool = True,
     class_dtype: str = "uint8",
+    *,
+    multi_label: bool = False,
 ) -> tuple[tf.types.experimental.GenericFunction, tf.TensorSpec]:
     """The function to convert and the TensorSpec of its image.
 
@@ -96,6 +98,7 @@ def deployed_function(
 
     Args:
         from_logits: False for a network that ends in probabilities.
+        multi_label: whether each channel is a label of its own, for a sigmoid.
     """
     shape, grid = model.inputs[0].shape, None
     if head == "fused_argmax":
@@ -105,13 +108,16 @@ def deployed_function(
     @tf.function
     def deploy(image):
         scores = first_output(model(tf.cast(image, tf.float32), training=False))
-        output = _with_head(scores, "argmax" if grid else head, from_logits, class_dtype)
+        words = (from_logits, class_dtype, multi_label)
+        output = _with_head(scores, "argmax" if grid else head, *words)
         return {HEADS[head]: repeated(output, shape[1:3], grid) if grid else output}
 
     return deploy, tf.TensorSpec(shape, input_dtype, name="image")
 
 
-def _with_head(scores: tf.Tensor, head: str, from_logits: bool, class_dtype: str) -> tf.Tensor:
+def _with_head(
+    scores: tf.Tensor, head: str, from_logits: bool, class_dtype: str, multi_label: bool
+) -> tf.Tensor:
     binary = scores.shape[-1] == 1
     if head == "argmax" and binary:
         return tf.cast(scores[..., 0] > (0.0 if from_logits else 0.5), class_dtype)
@@ -119,7 +125,7 @@ def _with_head(scores: tf.Tensor, head: str, from_logits: bool, class_dtype: str
         # int32 first: half the memory of int64, and TFLite has no argmax to uint8
         return tf.cast(tf.argmax(scores, -1, output_type=tf.int32), class_dtype)
     if head == "probabilities" and from_logits:
-        return tf.sigmoid(scores) if binary else tf.nn.softmax(scores)
+        return tf.sigmoid(scores) if binary or multi_label else tf.nn.softmax(scores)
     return scores
 
 

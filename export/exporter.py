@@ -43,7 +43,7 @@ def export(
     evaluation: SegmentationDataset | None = None,
     input_shape: tuple[int, int, int] | None = None,
     input: str = "float32",
-    head: str = "logits",
+    head: str | None = None,
     max_drop: float = 1.0,
     sizing: str = "auto",
     layout: str = "nhwc",
@@ -51,11 +51,13 @@ def export(
     limit: int | None = None,
     threads: int | None = None,
     card: ModelCard | None = None,
+    scores: str | None = None,
+    multi_label: bool | None = None,
 ) -> ExportReport:
     """Writes a network as a .tflite or .onnx file, and proves that it answers as the network does.
 
     Args:
-        model: a .keras file, or a functional model: image in 0..255 → logits.
+        model: a .keras file, or a functional model: image in 0..255 → logits or probabilities.
         path: file to write. It appears only when the export has passed everything; an older file
             of that name stays until then.
         format: "tflite" or "onnx"; None for what the suffix of `path` says.
@@ -76,7 +78,8 @@ def export(
             "int8", for TFLite "int8" and "mixed", is pixel - 128: what such a file computes with,
             so that nothing is converted at its ends; scores come out as int8 with a scale, classes
             as int8, too. TFLite Micro needs it for class maps.
-        head: "logits", "probabilities", "argmax" (uint8 classes), or "fused_argmax": uint8 classes,
+        head: None for what the model puts out, "logits" or "probabilities". Or one of these,
+            "argmax" (uint8 classes), or "fused_argmax": uint8 classes,
             decided at the resolution of the network's head and repeated to the image's. That saves
             resizing scores, and gives up the smooth borders which resized scores draw between
             classes: they follow the cells of the head, 4 or 8 pixels wide. The gate compares it
@@ -94,6 +97,8 @@ def export(
         limit: compare on this many evaluation images; None for all.
         threads: CPU threads for the comparison.
         card: classes and size multiple of a model in memory; a .keras file has its own.
+        scores, multi_label: what a foreign model puts out, see `keras_seg.inference.load`. A
+            multi-label model has no class maps.
 
     Raises: ValueError or OSError for what was asked wrongly; ExportError for a network that the
     format cannot hold; GateError, with the numbers, for a file that answers too differently.
@@ -108,14 +113,17 @@ def export(
         calibration=calibration,
         trained_ranges=trained_ranges,
         input=input,
-        head=head,
+        head="logits" if head is None else head,
         sizing=sizing,
         max_drop=max_drop,
         limit=limit,
         layout=layout,
         subpixel=subpixel,
     )
-    source = Source.opened(model, card, input_shape, request, threads)
+    said = {"scores": scores, "multi_label": multi_label}
+    own_head = head is None
+    source = Source.opened(model, card, input_shape, request, threads, own_head=own_head, **said)
+    request = source.request
     if evaluation is not None:  # before the slow part
         check_comparable({"keras": source.reference}, evaluation, limit)
     chosen = Calibration([], [], [])
@@ -128,7 +136,7 @@ def export(
         quantize=quantize,
         input_shape=source.shape,
         input=input,
-        head=head,
+        head=request.head,
         size_bytes=found.size_bytes,
         audit=found,
         gate=result,
@@ -173,7 +181,7 @@ def _converted(
     """The file's bytes, with its card in them, and how a mixed file or its ranges were found."""
     mixed = clipped = None
     if request.format == "onnx":
-        graph = float_graph(model, request, source.from_logits)
+        graph = float_graph(model, request, source.from_logits, source.card.multi_label)
         file = partial(onnx_file, graph, request, source.card)
         content = file(chosen.images)
         if request.quantize == "int8":
@@ -182,7 +190,9 @@ def _converted(
     if request.quantize == "mixed":
         content, mixed = to_mixed_tflite(model, request, source, chosen, evaluation, threads)
     else:
-        content = to_tflite(model, request, chosen.images, source.from_logits)
+        content = to_tflite(
+            model, request, chosen.images, source.from_logits, source.card.multi_label
+        )
     if request.quantize == "int8" and chosen.images:
         content, clipped = with_clipped_ranges(content, source, request, chosen, threads)
     return with_card(content, source.card, HEADS[request.head]), mixed, clipped

@@ -58,7 +58,9 @@ def to_mixed_tflite(
         if evaluation is None
         else LostMIoU(source.reference, evaluation, request.sizing, request.limit)
     )
-    calibrated = Calibrated.measured(model, request, chosen.images, source.from_logits)
+    calibrated = Calibrated.measured(
+        model, request, chosen.images, source.from_logits, source.card.multi_label
+    )
 
     def measured(content: bytes) -> float:
         return loss_of(content, source.card, request.head, loss, threads)

@@ -17,8 +17,8 @@ from keras_seg.export.gate import unlabelled
 from keras_seg.export.metadata import with_card
 from keras_seg.export.request import HEADS
 from keras_seg.export.tflite_graph import read_graphs
-from keras_seg.inference.evaluation import confusion_of, evenly_spread, iou_of
-from keras_seg.inference.prediction import class_map, predict
+from keras_seg.inference.evaluation import confusion_of, evenly_spread, iou_of, no_counts
+from keras_seg.inference.prediction import mask_of, predict
 from keras_seg.inference.runner import Runner
 
 
@@ -47,7 +47,7 @@ class LostMIoU(Loss):
         return 100 * (self._before - self._miou(runner))
 
     def _miou(self, runner: Runner) -> float:
-        counts = np.zeros((runner.num_classes,) * 2, np.int64)
+        counts = no_counts(runner)
         for index in self._indices:
             sample = self._dataset[index]
             mask = predict(runner, sample.image, sizing=self._sizing)
@@ -72,7 +72,7 @@ class OtherClasses(Loss):
 
 
 def _classes(runner: Runner, image: np.ndarray) -> np.ndarray:
-    return class_map(runner.run(image), runner.card.head)
+    return mask_of(runner, runner.run(image), runner.card.head)
 
 
 def loss_of(

@@ -48,7 +48,7 @@ def model_metadata(
     output = (output_name, _meaning(card), None, None, None, None, [labels])
     segmenter = None
     if not classes:
-        activation = _activation(card.head, output_shape[-1])
+        activation = _activation(card, output_shape[-1])
         segmenter = [(SEGMENTER_ENTRY, _finished((activation, "1.0.0"), b"V001"))]
     graph = (
         *("segmentation", None, [_image(image_shape)], [output]),
@@ -68,7 +68,7 @@ def label_lines(card: ModelCard, output_shape: tuple[int, ...]) -> str:
     A single logit has one channel, which scores the second of two classes.
     """
     names = card.classes.names
-    if card.head != "argmax" and output_shape[-1] == 1:
+    if card.head != "argmax" and output_shape[-1] == 1 and not card.multi_label:
         names = names[1:]
     return "\n".join(" ".join(name.split()) for name in names)
 
@@ -95,6 +95,9 @@ def _image(shape: tuple[int, ...]) -> tuple:
 
 
 def _meaning(card: ModelCard) -> str:
+    if card.multi_label:
+        what = {"logits": "a score", "probabilities": "the probability"}[card.head]
+        return f"{what} of each label at every pixel, which may have several"
     return {
         "logits": "a score of each class at every pixel",
         "probabilities": "the probability of each class at every pixel",
@@ -102,10 +105,10 @@ def _meaning(card: ModelCard) -> str:
     }[card.head]
 
 
-def _activation(head: str, channels: int) -> np.int8:
-    if head == "probabilities":
+def _activation(card: ModelCard, channels: int) -> np.int8:
+    if card.head == "probabilities":
         return NO_ACTIVATION
-    return SIGMOID if channels == 1 else SOFTMAX
+    return SIGMOID if channels == 1 or card.multi_label else SOFTMAX
 
 
 def _finished(table: tuple, identifier: bytes) -> bytes:

@@ -33,6 +33,7 @@ def to_onnx(
     card: ModelCard,
     images: Sequence[np.ndarray] = (),
     from_logits: bool = True,
+    multi_label: bool = False,
 ) -> bytes:
     """Converts a deployed model (see `deployed_model`) and writes the card into it.
 
@@ -41,10 +42,12 @@ def to_onnx(
 
     Raises: ExportError that names the operators which ONNX does not have.
     """
-    return onnx_file(float_graph(model, request, from_logits), request, card, images)
+    return onnx_file(float_graph(model, request, from_logits, multi_label), request, card, images)
 
 
-def float_graph(model: keras.Model, request: Request, from_logits: bool = True) -> onnx.ModelProto:
+def float_graph(
+    model: keras.Model, request: Request, from_logits: bool = True, multi_label: bool = False
+) -> onnx.ModelProto:
     """A deployed model in float32, without a card.
 
     In the layout "nhwc" the image and the scores are (1, H, W, C), as everywhere in this package;
@@ -53,7 +56,9 @@ def float_graph(model: keras.Model, request: Request, from_logits: bool = True) 
 
     Raises: ExportError that names the operators which ONNX does not have.
     """
-    function, spec = deployed_function(model, request.input, request.head, from_logits)
+    function, spec = deployed_function(
+        model, request.input, request.head, from_logits, multi_label=multi_label
+    )
     try:
         proto = _converted(function, spec, request)
         _hold_constants(proto, function.get_concrete_function(spec))

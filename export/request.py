@@ -172,6 +172,11 @@ def check_head(request: Request, card: ModelCard, num_classes: int):
             f"head={head!r} with input={request.input!r} writes classes as {request.class_type}, "
             f"for at most {most} of them. Received: {num_classes} classes. Use head='logits'."
         )
+    if card.multi_label and HEADS[head] == "classes":
+        raise ExportError(
+            f"head={head!r} writes one class a pixel. Received: a multi-label model, whose pixels "
+            "may have several labels. Use head='logits' or 'probabilities'."
+        )
     if card.head == "argmax" or (card.head == "probabilities" and head == "logits"):
         raise ExportError(
             f"The model puts out {card.head} itself, from which head={head!r} cannot be had. Use "

@@ -7,8 +7,13 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from keras_seg.inference.keras_runner import first_output
+from keras_seg.models.endings import model_ending
 
-def soft_labels(model: keras.Model, *, from_logits: bool = True) -> Callable:
+
+def soft_labels(
+    model: keras.Model, *, from_logits: bool | None = None, multi_label: bool = False
+) -> Callable:
     """A function for `tf.data.Dataset.map`: (image, ...) → (image, probabilities of `model`).
 
         aware = keras_seg.export.quantization_aware(model)
@@ -26,16 +31,28 @@ def soft_labels(model: keras.Model, *, from_logits: bool = True) -> Callable:
 
     Args:
         from_logits: False for a network that ends in probabilities, which are its labels as they
-            are.
+            are; None for what its graph shows.
+        multi_label: whether each channel is a label of its own, for a sigmoid.
+
+    Raises: ValueError for a network that ends in a sigmoid or softmax, and `from_logits=True`.
 
     Source: Hinton et al., arXiv:1503.02531, at temperature 1.
     """
 
+    ending = model_ending(first_output(model.output))
+    if ending.are_probabilities and from_logits:
+        raise ValueError(
+            f"The model ends in {ending}, so that its values are probabilities. Received: "
+            "from_logits=True. Leave from_logits out."
+        )
+    squashed = ending.are_probabilities if from_logits is None else not from_logits
+
     def probabilities(scores):
         scores = tf.cast(scores, tf.float32)
-        if not from_logits:
+        if squashed:
             return scores
-        return tf.sigmoid(scores) if scores.shape[-1] == 1 else tf.nn.softmax(scores)
+        binary = scores.shape[-1] == 1
+        return tf.sigmoid(scores) if binary or multi_label else tf.nn.softmax(scores)
 
     def label(image, *_):
         scores = model(tf.cast(image, tf.float32), training=False)

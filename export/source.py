@@ -9,11 +9,10 @@ from pathlib import Path
 import keras
 
 from keras_seg.card import NO_SEAL, ModelCard
-from keras_seg.data.classes import ClassTable
 from keras_seg.export.deployment import float32_model
 from keras_seg.export.request import Request, check_head, resolve_shape
 from keras_seg.inference.keras_runner import KerasRunner, model_shapes
-from keras_seg.inference.runner import count_classes
+from keras_seg.inference.runner import numbered_card
 from keras_seg.models import files
 from keras_seg.models.sizes import output_margin
 from keras_seg.version import __version__
@@ -26,17 +25,41 @@ class Source:
     card: of the file to be. shape: static (height, width, channels). reference: runs the network
     as it was trained, at that shape and with the head of the file, so that what separates the two
     is the file and not how scores or classes are resized (for "fused_argmax" with "argmax", so that
-    what fusing costs is measured). from_logits: how the network ends.
+    what fusing costs is measured). request: with the head of the file.
     """
 
     model: keras.Model
     card: ModelCard
     shape: tuple[int, int, int]
     reference: KerasRunner
-    from_logits: bool
+    request: Request
+
+    @property
+    def from_logits(self) -> bool:
+        """How the network ends."""
+        return self.reference.own_head == "logits"
 
     @classmethod
-    def opened(cls, model, card, input_shape, request: Request, threads) -> Source:
+    def opened(
+        cls,
+        model,
+        card,
+        input_shape,
+        request: Request,
+        threads,
+        *,
+        own_head: bool = False,
+        scores: str | None = None,
+        multi_label: bool | None = None,
+    ) -> Source:
+        """Reads the network and what it puts out.
+
+        Args:
+            own_head: the file is to put out what the network does, whatever `request` says.
+            scores, multi_label: as of `export`.
+
+        Raises: ValueError or ExportError for what cannot be had from the network.
+        """
         sha256 = None
         if not isinstance(model, keras.Model):
             path = Path(model)
@@ -44,14 +67,23 @@ class Source:
             with path.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         own_shape, channels = model_shapes(model)
-        card = card or ModelCard(ClassTable.numbered(count_classes(channels)))
-        check_head(request, card, count_classes(channels))
-        shape = resolve_shape(own_shape, input_shape, card)
-        exact = float32_model(model)
+        shape = resolve_shape(own_shape, input_shape, card or numbered_card(channels, False))
+        reference = KerasRunner(
+            float32_model(model),
+            card,
+            input_shape=shape,
+            threads=threads,
+            scores=scores,
+            multi_label=multi_label,
+        )
+        if own_head:
+            request = replace(request, head=reference.own_head)
+        check_head(request, reference.card, reference.num_classes)
+        reference.put_out(request.puts_out)
         return cls(
             model=model,
             card=replace(
-                card,
+                reference.card,
                 margin=output_margin(model),
                 head=request.puts_out,
                 quantize=request.quantize,
@@ -61,8 +93,6 @@ class Source:
                 version=__version__,
             ),
             shape=shape,
-            reference=KerasRunner(
-                exact, card, input_shape=shape, threads=threads, head=request.puts_out
-            ),
-            from_logits=card.head == "logits",
+            reference=reference,
+            request=request,
         )

@@ -26,7 +26,11 @@ INT16 = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_IN
 
 
 def to_tflite(
-    model: keras.Model, request: Request, images: Sequence[np.ndarray], from_logits: bool = True
+    model: keras.Model,
+    request: Request,
+    images: Sequence[np.ndarray],
+    from_logits: bool = True,
+    multi_label: bool = False,
 ) -> bytes:
     """Converts a deployed model (see `deployed_model`).
 
@@ -39,22 +43,31 @@ def to_tflite(
 
     Raises: ExportError that names the operators which TFLite does not have.
     """
-    return _converted(model, request, images, from_logits)
+    return _converted(model, request, images, from_logits, multi_label)
 
 
 def calibrated_content(
-    model: keras.Model, request: Request, images: Sequence[np.ndarray], from_logits: bool = True
+    model: keras.Model,
+    request: Request,
+    images: Sequence[np.ndarray],
+    from_logits: bool = True,
+    multi_label: bool = False,
 ) -> bytes:
     """A float .tflite file with the range of every tensor in it; otherwise as `to_tflite`."""
-    return _converted(model, request, images, from_logits, only_calibrate=True)
+    return _converted(model, request, images, from_logits, multi_label, only_calibrate=True)
 
 
-def _converted(model, request, images, from_logits, only_calibrate=False) -> bytes:
+def _converted(model, request, images, from_logits, multi_label, only_calibrate=False) -> bytes:
     trained_ranges = is_quantization_aware(model)
     if trained_ranges:
         settle(model)
     function, spec = deployed_function(
-        model, converter_input(request), request.head, from_logits, request.class_type
+        model,
+        converter_input(request),
+        request.head,
+        from_logits,
+        request.class_type,
+        multi_label=multi_label,
     )
     if trained_ranges:
         function = with_rounded_head(function, request.head)

@@ -34,6 +34,8 @@ class ModelCard:
         source_sha256: SHA-256 of the .keras file that an exported file was made from.
         seal: checksum of an exported file, see `keras_seg.inference.seal`.
         version: of this package, when the file was written.
+        multi_label: each channel is a label of its own, of which a pixel may have several or none
+            (sigmoid); False where a pixel has one class.
     """
 
     classes: ClassTable
@@ -47,6 +49,7 @@ class ModelCard:
     source_sha256: str | None = None
     seal: str | None = field(default=None, compare=False)
     version: str = field(default=__version__)
+    multi_label: bool = False
 
     def to_json(self) -> str:
         record = asdict(self) | {"classes": self.classes.to_dict()}
@@ -79,6 +82,7 @@ class ModelCard:
             "head": self.head not in CARD_HEADS,
             "layout": self.layout not in CARD_LAYOUTS,
             "version": not isinstance(self.version, str),
+            "multi_label": not isinstance(self.multi_label, bool),
         } | {
             name: not isinstance(getattr(self, name), str | None)
             for name in ("network", "quantize", "source_sha256", "seal")

@@ -2,44 +2,107 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import keras
 from keras import ops
 
+NEGATIVE_NOISE = 1e-3
+"""Shares this far below 0 are rounding, of an interpolation say, and no mistake."""
 
-def read_labels(y_true, scores_shape, ignore_class: int | None, name: str):
-    """Labels of any form → (ids (B, *P) int32, truth (B, *P, C) float32 or None, counted (B, *P)).
 
-    `truth` is given for one-hot or soft labels; `counted` (bool) is False for `ignore_class` and
-    for one-hot labels of zeros.
+class Labels(NamedTuple):
+    """What a mask says, class by class or label by label.
+
+    ids: (B, *P) int32 class per pixel, meaningless where not `known`; None if `multi_label`.
+    truth: float32 share of each class (B, *P, C), of one-hot or soft labels; None for class ids.
+    counted: bool (B, *P), with `multi_label` (B, *P, C). False for `ignore_class`, and for one-hot
+        labels of zeros.
+    known: bool of the same shape. False for what is no label: no class index, or shares that are
+        negative or do not sum to 1. Losses and metrics answer with NaN where it counts.
+    """
+
+    ids: Any
+    truth: Any
+    counted: Any
+    known: Any
+
+
+def share_tolerance(num_classes: int) -> float:
+    """How far the shares of a pixel may sum from 1: half a step of 1/255 per class.
+
+    That is what shares lose that were stored in 8 bits; those of float16 lose less.
+    """
+    return num_classes / 510
+
+
+def read_labels(
+    y_true, scores_shape, ignore_class: int | None, name: str, *, one_channel: bool = False
+) -> Labels:
+    """Labels of any form, one class per pixel.
 
     Args:
         y_true: (B, *P), (B, *P, 1) or (B, *P, C).
         scores_shape: (B, *P, C) of the scores that they belong to.
         name: of the loss or metric, for the error.
+        one_channel: whether the scores came as one channel. Labels (B, *P) of a float type are then
+            probabilities of class 1, so that 0.3 is a soft label; otherwise it is no class.
 
     Raises: ValueError if the shapes do not belong together.
     """
     y_true = ops.convert_to_tensor(y_true)
-    given_shape, truth = tuple(y_true.shape), None
+    given_shape, num_classes = tuple(y_true.shape), scores_shape[-1]
+    has_shares = False
     if len(y_true.shape) == len(scores_shape):
-        if y_true.shape[-1] == scores_shape[-1]:
-            truth = ops.cast(y_true, "float32")
+        if y_true.shape[-1] == num_classes:
+            has_shares = True
         elif y_true.shape[-1] == 1:
             y_true = ops.squeeze(y_true, -1)
-    found = tuple(y_true.shape) if truth is None else tuple(y_true.shape[:-1])
+    found = tuple(y_true.shape[:-1]) if has_shares else tuple(y_true.shape)
     _check_pixel_axes(found, given_shape, scores_shape, name)
-    if truth is None:
-        if keras.backend.standardize_dtype(y_true.dtype) == "int64":
-            # what 32 bits are too few for must not come out as a class
-            y_true = ops.clip(y_true, -(2**31), 2**31 - 1)
-        ids = ops.cast(y_true, "int32")
-        counted = ops.ones_like(ids, dtype="bool")
-    else:
-        ids = ops.cast(ops.argmax(truth, axis=-1), "int32")
-        counted = ops.sum(truth, -1) > 0
+    if has_shares:
+        return _from_shares(ops.cast(y_true, "float32"), ignore_class)
+    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(y_true.dtype)):
+        ids = _int32(y_true)
+        known = (ids >= 0) & (ids < num_classes)
+        counted = ops.ones_like(known) if ignore_class is None else ids != ignore_class
+        return Labels(ids, None, counted, known)
+    y_true = ops.cast(y_true, "float32")
+    counted = ops.ones_like(y_true, dtype="bool")
     if ignore_class is not None:
-        counted = counted & (ids != ignore_class)
-    return ids, truth, counted
+        counted = y_true != ignore_class
+    if one_channel:
+        known = (y_true >= 0) & (y_true <= 1)
+        truth = ops.stack([1 - y_true, y_true], axis=-1)
+        return Labels(ops.cast(y_true > 0.5, "int32"), truth, counted, known)
+    known = (y_true >= 0) & (y_true < num_classes) & (y_true == ops.floor(y_true))
+    return Labels(ops.cast(ops.where(known, y_true, 0.0), "int32"), None, counted, known)
+
+
+def read_multi_label(y_true, scores_shape, ignore_class: int | None, name: str) -> Labels:
+    """Labels (B, *P, C) of 0, 1 or a probability between, each channel a label of its own.
+
+    `ignore_class` in a channel leaves that label of that pixel out. With one channel, labels may be
+    (B, *P), too.
+
+    Raises: ValueError for labels of another shape.
+    """
+    y_true = ops.convert_to_tensor(y_true)
+    given_shape = tuple(y_true.shape)
+    if len(y_true.shape) == len(scores_shape) - 1 and scores_shape[-1] == 1:
+        y_true = ops.expand_dims(y_true, -1)
+    pairs = zip(y_true.shape, scores_shape, strict=False)
+    if len(y_true.shape) != len(scores_shape) or any(
+        None not in pair and pair[0] != pair[1] for pair in pairs
+    ):
+        raise ValueError(
+            f"{name}: with multi_label=True labels have the shape of the scores, "
+            f"{tuple(scores_shape)}, and hold 0 or 1 per label. Received: shape {given_shape}. "
+            "For masks with one class per pixel leave multi_label out."
+        )
+    truth = ops.cast(y_true, "float32")
+    counted = ops.ones_like(truth, dtype="bool") if ignore_class is None else truth != ignore_class
+    return Labels(None, truth, counted, (truth >= 0) & (truth <= 1))
 
 
 def pixel_weights(sample_weight, ids):
@@ -61,6 +124,26 @@ def pixel_weights(sample_weight, ids):
     # (B,) must not be broadcast along the width.
     weight = ops.reshape(weight, (*ops.shape(weight), *(1,) * (rank - len(weight.shape))))
     return weight * ops.ones_like(ids, dtype="float32")
+
+
+def _from_shares(truth, ignore_class: int | None) -> Labels:
+    ids = ops.cast(ops.argmax(truth, axis=-1), "int32")
+    counted = ops.any(truth != 0, axis=-1)  # also of what is negative or NaN
+    if ignore_class is not None:
+        counted = counted & (ids != ignore_class)
+    off = ops.abs(ops.sum(truth, axis=-1) - 1)
+    known = (off <= share_tolerance(truth.shape[-1])) & (ops.min(truth, axis=-1) >= -NEGATIVE_NOISE)
+    return Labels(ids, truth, counted, known)
+
+
+def _int32(ids):
+    """Integers in 32 bits; what these are too few for must not come out as a class."""
+    dtype = keras.backend.standardize_dtype(ids.dtype)
+    if dtype == "int64":
+        ids = ops.clip(ids, -(2**31), 2**31 - 1)
+    elif dtype in ("uint32", "uint64"):
+        ids = ops.where(ids > 2**31 - 1, ops.cast(2**31 - 1, dtype), ids)
+    return ops.cast(ids, "int32")
 
 
 def _check_pixel_axes(labels, given_shape, scores_shape, name):

@@ -112,3 +112,84 @@ def boundary(ids, probabilities, weight, *, max_distance=64):
             signed = np.where(inside, 1 - to_outside, to_inside)
             values[image] += probabilities[image, ..., value] * signed / len(present)
     return mean_of_pixels(values, weight)
+
+
+# With multi_label every channel is a label of its own: (truth (B, H, W, C) of 0..1, logits and
+# weight of that shape, 0 where a label does not count).
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def labels_cross_entropy(truth, z, weight, *, class_weights=None, smoothing=0.0):
+    truth = truth * (1 - smoothing) + smoothing / 2
+    p = sigmoid(z)
+    values = -truth * np.log(p) - (1 - truth) * np.log1p(-p)
+    table = 1 if class_weights is None else np.asarray(class_weights)
+    return mean_of_pixels(values * table, weight)
+
+
+def labels_focal(truth, z, weight, *, gamma=2.0, alpha=None, class_weights=None):
+    p = sigmoid(z)
+    there, absent = (1, 1) if alpha is None else (alpha, 1 - alpha)
+    values = -there * truth * (1 - p) ** gamma * np.log(p)
+    values -= absent * (1 - truth) * p**gamma * np.log1p(-p)
+    table = 1 if class_weights is None else np.asarray(class_weights)
+    return mean_of_pixels(values * table, weight)
+
+
+def labels_squared_error(truth, z, weight):
+    return mean_of_pixels((sigmoid(z) - truth) ** 2, weight)
+
+
+def labels_ohem(truth, z, weight, *, threshold=0.7, min_kept=1 / 16):
+    kept = weight > 0
+    truth, p, weight = truth[kept], sigmoid(z[kept]), weight[kept]
+    right = np.where(truth == 1, p, 1 - p)
+    number = int(np.ceil(min_kept * len(p)))
+    hard = (right < threshold) | (right <= np.sort(right)[number - 1])
+    return mean_of_pixels(-np.log(right[hard]), weight[hard])
+
+
+def labels_tversky(truth, z, weight, *, alpha=0.3, beta=0.7, gamma=1.0):
+    terms = []
+    channels = (np.moveaxis(each, -1, 0) for each in (truth, sigmoid(z), weight))
+    for t, p, w in zip(*channels, strict=True):
+        if not (w * t).sum():
+            continue
+        hit = (w * p * t).sum()
+        index = hit / (hit + alpha * (w * p * (1 - t)).sum() + beta * (w * (1 - p) * t).sum())
+        terms.append((1 - index if gamma == 1 else max(1 - index, POWERS_FROM)) ** gamma)
+    return np.mean(terms) * weight.sum() / (weight > 0).sum() if terms else 0.0
+
+
+def labels_lovasz_hinge(truth, z, weight):
+    values = []
+    for image in range(len(truth)):
+        for label in range(truth.shape[-1]):
+            w = weight[image, ..., label]
+            t, score, w = truth[image, ..., label][w > 0], z[image, ..., label][w > 0], w[w > 0]
+            if len(w):
+                errors = np.maximum(1 - score * (2 * t - 1), 0)
+                values.append(jaccard_of_errors(errors, t == 1, w) * w.mean())
+    return np.mean(values)
+
+
+def labels_boundary(truth, z, weight, *, max_distance=64):
+    total, p = 0.0, sigmoid(z)
+    for image in range(len(truth)):
+        counted = weight[image] > 0
+        present = ((truth[image] == 1) & counted).any((0, 1))
+        for label in np.flatnonzero(present):
+            inside = (truth[image, ..., label] == 1) & counted[..., label]
+            outside = (truth[image, ..., label] == 0) & counted[..., label]
+            if not outside.any():
+                continue
+            to_inside = np.minimum(distance_transform_edt(~inside), max_distance)
+            to_outside = np.minimum(distance_transform_edt(~outside), max_distance)
+            signed = np.where(inside, 1 - to_outside, to_inside)
+            total += (
+                p[image, ..., label] * signed * weight[image, ..., label]
+            ).sum() / present.sum()
+    return total / (weight > 0).any(-1).sum()

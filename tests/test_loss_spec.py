@@ -41,7 +41,10 @@ def test_every_form_is_read(spec, expected):
         ({"name": "dice", "weight": -1}, "must be above 0. Received: -1"),
         ([], "Received: \\[\\]"),
         ({"name": ["dice"]}, "Unknown loss"),
-        ({"name": "focal", "gamma": [1, 2]}, "Options of the loss 'focal' are of another type"),
+        (
+            {"name": "focal", "gamma": [1, 2]},
+            "The loss 'focal': gamma must be a number. Received: \\[1, 2\\]",
+        ),
         (None, "Received: None"),
     ],
 )

@@ -108,10 +108,7 @@ def test_huge_scores_in_half_precision_stay_finite(name, dtype):
 def test_a_label_outside_the_classes_is_not_trained_on_silently(name):
     labels, logits = batch(name)
     labels[0, 0, 0] = 77
-    try:
-        assert np.isnan(float(losses.get(name)(labels, logits)))
-    except tf.errors.InvalidArgumentError as error:  # of TensorFlow's operator on a CPU
-        assert "Received a label value of 77" in str(error)
+    assert np.isnan(float(losses.get(name)(labels, logits)))
 
 
 @EVERY_LOSS

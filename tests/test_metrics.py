@@ -172,10 +172,11 @@ class TestForms:
         with pytest.raises(ValueError, match=r"\(2, 16, 16\) do not belong to scores .*\(2, 8, 8"):
             make(5).update_state(LABELS, LOGITS[:, :8, :8])
 
-    def test_ids_outside_the_classes_do_not_count(self):
+    def test_ids_outside_the_classes_are_counted_apart(self):
         metric = MeanIoU(2)
         metric.update_state(np.array([[0, 1, 1, 77, -1]]), np.array([[0, 1, 2, 0, 0]]))
         np.testing.assert_array_equal(metric.confusion, np.eye(2))
+        assert int(metric.invalid) == 3 and np.isnan(float(metric.result()))
 
 
 class TestMeanIoU:

@@ -23,7 +23,7 @@ def export_verb(
     quantize: Literal["none", "fp16", "dynamic", "int8", "int16x8", "mixed"] = "none",
     input_shape: list[int] | None = None,
     input: Literal["float32", "uint8", "int8"] = "float32",
-    head: Literal["logits", "probabilities", "argmax", "fused_argmax"] = "logits",
+    head: Literal["logits", "probabilities", "argmax", "fused_argmax"] | None = None,
     data: str | None = None,
     max_drop: float = 1.0,
     sizing: Literal["auto", "resize", "tile"] = "auto",
@@ -31,6 +31,8 @@ def export_verb(
     layout: Literal["nhwc", "nchw"] = "nhwc",
     subpixel: bool = True,
     json_file: Path | None = None,
+    scores: Literal["logits", "probabilities"] | None = None,
+    multi_label: bool | None = None,
 ) -> int:
     """Write a trained model as one TFLite or ONNX file and prove it equal.
 
@@ -42,8 +44,9 @@ def export_verb(
         input_shape: height and width in pixels; by default what the run was trained with.
         input: type of the image that the file takes; uint8 takes camera pixels, int8 the same less
             128, for int8 and mixed files.
-        head: what the file puts out; argmax is a uint8 class map, fused_argmax one that is decided
-            at the resolution of the network's head and repeated: faster, with coarser borders.
+        head: what the file puts out; by default what the model does, logits or probabilities.
+            argmax is a uint8 class map, fused_argmax one that is decided at the resolution of the
+            network's head and repeated: faster, with coarser borders.
         data: calibrates (training split) and evaluates (validation split); by default the data of
             the run that the model lies in.
         max_drop: largest loss of mIoU, in points, with which a file passes that is quantized or has
@@ -54,6 +57,8 @@ def export_verb(
         subpixel: whether up-sampling is part of the convolutions beside it: faster, but false for
             devices without DEPTH_TO_SPACE.
         json_file: file to write the report to; by default FILE.json beside a file in its run.
+        scores: what a foreign model puts out; by default what its graph shows.
+        multi_label: whether a pixel may have several labels, of a foreign model.
     """
     check_apart(file=file, output=output, json_file=json_file)
     check_counts(limit=limit)
@@ -76,6 +81,8 @@ def export_verb(
             limit=limit,
             layout=layout,
             subpixel=subpixel,
+            scores=scores,
+            multi_label=multi_label,
         )
     except GateError as refusal:
         complain(f"keras-seg export: {refusal}")

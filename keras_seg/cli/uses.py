@@ -24,6 +24,9 @@ def evaluate_verb(
     threads: int | None = None,
     limit: int | None = None,
     json_file: Path | None = None,
+    scores: Literal["logits", "probabilities"] | None = None,
+    multi_label: bool | None = None,
+    threshold: float = 0.5,
 ) -> int:
     """Measure a .keras, .tflite or .onnx file: mIoU, latency, size.
 
@@ -35,15 +38,18 @@ def evaluate_verb(
         threads: CPU threads; all by default.
         limit: use this many images; all by default.
         json_file: file to write the result to.
+        scores: what a foreign model puts out; by default what its graph shows.
+        multi_label: whether a pixel may have several labels, of a foreign model.
+        threshold: probability above which a pixel has the second of two classes, or a label.
     """
     check_apart(file=file, json_file=json_file)
     check_counts(threads=threads, limit=limit)
     from keras_seg import inference
     from keras_seg.training.run_folder import evaluation_data
 
-    runner = inference.load(file, threads=threads)
+    runner = inference.load(file, threads=threads, scores=scores, multi_label=multi_label)
     dataset = evaluation_data(file, data, split, runner.input_shape[2])
-    result = inference.evaluate(runner, dataset, sizing=sizing, limit=limit)
+    result = inference.evaluate(runner, dataset, sizing=sizing, limit=limit, threshold=threshold)
     say(result.table())
     write_json(json_file, result.to_dict())
     return DONE
@@ -66,13 +72,17 @@ def predict_verb(
     overwrite: bool = False,
     frames: int | None = None,
     threads: int | None = None,
+    threshold: float = 0.5,
+    scores: Literal["logits", "probabilities"] | None = None,
+    multi_label: bool | None = None,
 ) -> int:
     """Write palette masks of images, folders, patterns, videos, a camera.
 
     Args:
         file: the model: .keras, .tflite or .onnx.
         inputs: image or video files, folders, patterns, camera:0.
-        output: folder for X_mask.png, and what else is asked for, of each image X.
+        output: folder for X_mask.png, and what else is asked for, of each image X; of a
+            multi-label model X_LABEL_mask.png for each label.
         sizing: how images meet a network of fixed size.
         flips: average over mirror images.
         scales: average over the image at these times its size, such as [0.75,1,1.25].
@@ -82,6 +92,9 @@ def predict_verb(
         face_size: height and width of the faces that the parts were cut from in training.
         frames: at most so many of each video or camera; all by default.
         threads: CPU threads; all by default.
+        threshold: probability above which a pixel has the second of two classes, or a label.
+        scores: what a foreign model puts out; by default what its graph shows.
+        multi_label: whether a pixel may have several labels, of a foreign model.
     """
     check_apart(file=file, output=output)
     check_counts(frames=frames, threads=threads)
@@ -93,8 +106,10 @@ def predict_verb(
     if parts is None:
         if face_size is not None:
             raise ValueError("face_size belongs to face parsing. Give --parts, or leave it out.")
-        runner = inference.load(file, threads=threads)
+        runner = inference.load(file, threads=threads, scores=scores, multi_label=multi_label)
     else:
+        if scores is not None or multi_label is not None:
+            raise ValueError("Face parsing puts out logits. Leave --scores and --multi_label out.")
         size = None if face_size is None else tuple(face_size)
         runner = inference.load_face_parser(file, parts, face_size=size, threads=threads)
     result = predict_files(
@@ -107,6 +122,7 @@ def predict_verb(
         overwrite=overwrite,
         frames=frames,
         proposals=proposals,
+        threshold=threshold,
     )
     total = result.done + result.skipped + len(result.failed)
     before = f", {result.skipped} of them before" if result.skipped else ""

@@ -3,6 +3,7 @@
 from keras_seg.data.augmentation import Augmentation
 from keras_seg.data.builtin import BuiltinDataset
 from keras_seg.data.cached import CachedDataset
+from keras_seg.data.class_balance import class_weights
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.folder import FolderDataset
@@ -27,6 +28,7 @@ __all__ = [
     "WeightedDataset",
     "augment",
     "check_batches",
+    "class_weights",
     "cut_mix",
     "open_dataset",
     "training_pipeline",

@@ -33,7 +33,7 @@ class SegmentationDataset(Sequence, abc.ABC):
     """Images and masks by index; reading one twice gives the same sample.
 
     Attributes: `name`, `split`, `classes` (ClassTable), `channels` (of every image), `multi_label`
-    (whether several classes may hold at a pixel; False if not set).
+    (masks are (H, W, labels) of 0 and 1, or 255 where unknown).
     """
 
     name: str

@@ -24,8 +24,9 @@ class WeightedDataset(SegmentationDataset):
     mistaken for old ones.
 
     Args:
-        class_weights: w_c of each class; "balanced" for the median-frequency weights of this data
-            set; None for 1.
+        class_weights: w_c of each class; "median" for the median-frequency weights of this data
+            set, which "balanced" means here, too; None for 1. scikit-learn's "balanced" is
+            `keras_seg.data.class_weights(dataset, "balanced")`.
         w0, sigma, background_only: of the border term; w0=0 leaves class weights alone.
         separate_touching: pixels on either side of a contact of two instances that become class 0
             in the mask and in the instances, as U-Net draws it; 0 leaves masks alone.
@@ -117,9 +118,9 @@ def _class_weights(wanted, dataset: SegmentationDataset) -> list[float] | None:
     if wanted is None:
         return None
     if isinstance(wanted, str):
-        if wanted != "balanced":
+        if wanted not in ("balanced", "median", "median_frequency"):
             raise ValueError(
-                'class_weights must be "balanced", one number a class, or None. '
+                'class_weights must be "median", one number per class, or None. '
                 f"Received: {wanted!r}"
             )
         return median_frequency_weights(class_histogram(dataset)).tolist()

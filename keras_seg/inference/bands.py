@@ -11,7 +11,8 @@ import numpy as np
 from keras_seg.data.resized import resize_image
 from keras_seg.data.rows import ImageRows
 from keras_seg.inference.prediction import (
-    class_map,
+    check_threshold,
+    mask_of,
     network_size,
     resize_scores,
     resized_scores,
@@ -22,6 +23,7 @@ from keras_seg.inference.test_time import (
     TestTimeAugmentation,
     averaged_probabilities,
     every_class,
+    probabilities_of,
 )
 from keras_seg.inference.tiles import (
     gaussian,
@@ -43,8 +45,8 @@ ROWS = 64
 class Band(NamedTuple):
     """Rows of an image and what was predicted there.
 
-    image (n, W, C) uint8; mask (n, W) uint8; probabilities (n, W, num_classes) float32, or None
-    from a network that puts out classes alone.
+    image (n, W, C) uint8; mask (n, W) uint8, or (n, W, labels) by a multi-label network;
+    probabilities (n, W, num_classes) float32, or None from a network that puts out classes alone.
     """
 
     image: np.ndarray
@@ -58,6 +60,7 @@ def predict_bands(
     *,
     sizing: str = "auto",
     tta: TestTimeAugmentation | None = None,
+    threshold: float = 0.5,
 ) -> Iterator[Band]:
     """The prediction of a large image from its top to its bottom.
 
@@ -68,9 +71,11 @@ def predict_bands(
 
     Args:
         tta: flips, of every window; scales are for images that are predicted as wholes.
+        threshold: as of `Runner.predict`.
 
     Raises: ValueError for test-time augmentation that a large image cannot have.
     """
+    check_threshold(runner, threshold)
     free = runner.input_shape[:2] == (None, None)
     trained = runner.card.image_size
     rescaled = resolve_sizing(sizing, runner.card) == "resize" and not (free and trained is None)
@@ -81,10 +86,10 @@ def predict_bands(
             "no padding. Leave them out, or cut the image into smaller ones."
         )
     if rescaled:
-        return _resized_bands(runner, rows, trained)
+        return _resized_bands(runner, rows, trained, threshold)
     if any(runner.margin):
-        return _meeting_bands(runner, rows)
-    return _blended_bands(runner, rows, tta)
+        return _meeting_bands(runner, rows, threshold)
+    return _blended_bands(runner, rows, tta, threshold)
 
 
 def _window(runner: Runner, size: tuple[int, int]) -> tuple[int, int]:
@@ -92,7 +97,7 @@ def _window(runner: Runner, size: tuple[int, int]) -> tuple[int, int]:
     return network_size(runner, limited)
 
 
-def _blended_bands(runner: Runner, rows: ImageRows, tta) -> Iterator[Band]:
+def _blended_bands(runner: Runner, rows: ImageRows, tta, threshold: float) -> Iterator[Band]:
     height, width, _ = rows.shape
     window = _window(runner, (height, width))
     down, across = (gaussian(length) for length in window)
@@ -115,8 +120,10 @@ def _blended_bands(runner: Runner, rows: ImageRows, tta) -> Iterator[Band]:
         for row in range(0, min(done, height - top), ROWS):
             part = slice(row, min(row + ROWS, done, height - top))
             weights = np.outer(down_sum[part], across_sum[:width]).astype(np.float32)
-            probabilities = every_class(total[part, :width] / weights[..., None])
-            mask = probabilities.argmax(-1).astype(np.uint8)
+            probabilities = total[part, :width] / weights[..., None]
+            if not runner.card.multi_label:
+                probabilities = every_class(probabilities)
+            mask = mask_of(runner, probabilities, "probabilities", threshold)
             yield Band(image[part], mask, None if runner.card.head == "argmax" else probabilities)
         for array in (total, down_sum):  # what later windows add to moves up
             array[:-done] = array[done:]
@@ -134,10 +141,13 @@ def _probabilities(runner: Runner, parts: np.ndarray, tta) -> Sequence[np.ndarra
     if tta is not None:
         return averaged_probabilities(runner, parts, "tile", tta)
     scores = resized_scores(runner.run_batch(parts), parts.shape[1:3])
-    return [to_probabilities(each, runner.card.head, runner.num_classes) for each in scores]
+    multi_label = runner.card.multi_label
+    return [
+        to_probabilities(each, runner.card.head, runner.num_classes, multi_label) for each in scores
+    ]
 
 
-def _meeting_bands(runner: Runner, rows: ImageRows) -> Iterator[Band]:
+def _meeting_bands(runner: Runner, rows: ImageRows, threshold: float) -> Iterator[Band]:
     (height, width, _), margin, head = rows.shape, runner.margin, runner.card.head
     window = _window(runner, (height, width))
     tops, lefts = (
@@ -157,7 +167,7 @@ def _meeting_bands(runner: Runner, rows: ImageRows) -> Iterator[Band]:
         inner = [part[:, :n] for part, n in zip(parts, (*steps, width - lefts[-1]), strict=True)]
         below = tops[tops.index(top) + 1] if top != tops[-1] else height
         scores = np.concatenate(inner, 1)[: below - top]
-        yield _band(runner, image[top - first : below - first], scores, head)
+        yield _band(runner, image[top - first : below - first], scores, head, threshold)
 
 
 def _mirrored(indices: np.ndarray, length: int) -> np.ndarray:
@@ -167,7 +177,7 @@ def _mirrored(indices: np.ndarray, length: int) -> np.ndarray:
     return np.minimum(folded, period - folded) if length > 1 else np.zeros_like(indices)
 
 
-def _resized_bands(runner: Runner, rows: ImageRows, trained) -> Iterator[Band]:
+def _resized_bands(runner: Runner, rows: ImageRows, trained, threshold: float) -> Iterator[Band]:
     height, width, _ = rows.shape
     image = rows.read(0, height)
     full = network_size(runner, trained or (height, width))
@@ -180,9 +190,8 @@ def _resized_bands(runner: Runner, rows: ImageRows, trained) -> Iterator[Band]:
     step = max(1, WHOLE_PIXELS // (4 * width))
     for top in range(0, height, step):
         bottom = min(top + step, height)
-        yield _band(
-            runner, image[top:bottom], _stretched(wide, top, bottom, height), runner.card.head
-        )
+        part = _stretched(wide, top, bottom, height)
+        yield _band(runner, image[top:bottom], part, runner.card.head, threshold)
 
 
 def _stretched(scores: np.ndarray, top: int, bottom: int, height: int) -> np.ndarray:
@@ -197,8 +206,8 @@ def _stretched(scores: np.ndarray, top: int, bottom: int, height: int) -> np.nda
     return scores[above] * (1 - share) + scores[np.minimum(above + 1, last)] * share
 
 
-def _band(runner: Runner, image: np.ndarray, scores: np.ndarray, head: str) -> Band:
-    probabilities = None
-    if head != "argmax":
-        probabilities = every_class(to_probabilities(scores, head, runner.num_classes))
-    return Band(image, class_map(scores, head), probabilities)
+def _band(
+    runner: Runner, image: np.ndarray, scores: np.ndarray, head: str, threshold: float
+) -> Band:
+    probabilities = None if head == "argmax" else probabilities_of(runner, scores, head)
+    return Band(image, mask_of(runner, scores, head, threshold), probabilities)

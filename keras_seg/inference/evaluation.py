@@ -12,7 +12,12 @@ from rich.console import Console
 from rich.progress import track
 
 from keras_seg.data.dataset import Sample, SegmentationDataset
-from keras_seg.inference.prediction import check_sizing, predict_by, resolve_sizing
+from keras_seg.inference.prediction import (
+    check_sizing,
+    check_threshold,
+    predict_by,
+    resolve_sizing,
+)
 from keras_seg.inference.results import Comparison, Evaluation
 from keras_seg.inference.runner import Runner
 from keras_seg.names import IGNORE_CLASS
@@ -25,10 +30,16 @@ def evaluate(
     sizing: str = "auto",
     limit: int | None = None,
     progress: bool | None = None,
+    threshold: float = 0.5,
 ) -> Evaluation:
     """Measures a network on a data set; see `compare`, of which this is the case of one."""
     together = compare(
-        {runner.format: runner}, dataset, sizing=sizing, limit=limit, progress=progress
+        {runner.format: runner},
+        dataset,
+        sizing=sizing,
+        limit=limit,
+        progress=progress,
+        threshold=threshold,
     )
     return together.evaluations[runner.format]
 
@@ -40,6 +51,7 @@ def compare(
     sizing: str = "auto",
     limit: int | None = None,
     progress: bool | None = None,
+    threshold: float = 0.5,
 ) -> Comparison:
     """Walks a data set once and measures several networks on every image.
 
@@ -48,13 +60,16 @@ def compare(
         sizing: how images meet the networks, see `predict`.
         limit: use this many images, evenly spread over the data set.
         progress: show a bar; None for when the terminal can show one.
+        threshold: of two classes or of labels, see `Runner.predict`.
 
-    Raises: ValueError if a network and the data set differ in the number of classes, if there is
-    no image, or for another sizing or limit.
+    Raises: ValueError if a network and the data set differ in the number of classes or in whether
+    these exclude each other, if there is no image, or for another sizing, limit or threshold.
     """
     check_sizing(sizing)
     check_comparable(runners, dataset, limit)
-    sides = {name: _Side(runner, sizing) for name, runner in runners.items()}
+    for runner in runners.values():
+        check_threshold(runner, threshold)
+    sides = {name: _Side(runner, sizing, threshold) for name, runner in runners.items()}
     first = next(iter(sides.values()))
     indices = evenly_spread(len(dataset), limit)
     console = Console(file=sys.stderr)
@@ -78,25 +93,31 @@ def evenly_spread(length: int, limit: int | None) -> list[int]:
 
 
 def iou_of(confusion: np.ndarray) -> np.ndarray:
-    """(K, K) counts, truth by prediction → (K,) intersection over union, NaN for absent classes."""
-    hits = np.diag(confusion).astype(np.float64)
-    union = confusion.sum(0) + confusion.sum(1) - hits
+    """Counts of `confusion_of` → (K,) intersection over union, NaN for absent classes or labels."""
+    if confusion.ndim == 3:
+        hits = confusion[:, 1, 1].astype(np.float64)
+        union = confusion.sum((1, 2)) - confusion[:, 0, 0]
+    else:
+        hits = np.diag(confusion).astype(np.float64)
+        union = confusion.sum(0) + confusion.sum(1) - hits
     return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
 
 
 class _Side:
     """One network of a comparison: its counts so far and its outputs for the present image."""
 
-    def __init__(self, runner: Runner, sizing: str):
+    def __init__(self, runner: Runner, sizing: str, threshold: float):
         self.runner, self.sizing = runner, resolve_sizing(sizing, runner.card)
-        self.confusion = np.zeros((runner.num_classes, runner.num_classes), np.int64)
+        self.threshold, self.confusion = threshold, no_counts(runner)
         self.seconds, self.shapes, self.images = [], set(), 0
         self.equal = self.pixels = 0
         self.difference: float | None = None
 
     def see(self, sample: Sample, first: _Side):
         self.outputs = []
-        self.mask = predict_by(self._timed_run, self.runner, sample.image, self.sizing)
+        self.mask = predict_by(
+            self._timed_run, self.runner, sample.image, self.sizing, self.threshold
+        )
         self.confusion += confusion_of(sample, self.mask, self.runner.num_classes)
         self.images += 1
         self.pixels += self.mask.size
@@ -126,7 +147,7 @@ class _Side:
                 name: None if math.isnan(value) else float(value)
                 for name, value in zip(names, iou, strict=True)
             },
-            pixel_accuracy=float(np.trace(self.confusion) / labelled) if labelled else None,
+            pixel_accuracy=hits_of(self.confusion) / labelled if labelled else None,
             latency_ms_median=float(np.median(milliseconds)),
             latency_ms_p90=float(np.percentile(milliseconds, 90)),
             confusion=self.confusion,
@@ -143,11 +164,26 @@ class _Side:
         return output
 
 
+def no_counts(runner: Runner) -> np.ndarray:
+    """Counts of `confusion_of` before the first image."""
+    number = runner.num_classes
+    return np.zeros((number, 2, 2) if runner.card.multi_label else (number, number), np.int64)
+
+
+def hits_of(confusion: np.ndarray) -> float:
+    """Number of pixels, or of pixels of every label, with the right answer."""
+    return float(np.trace(confusion, axis1=-2, axis2=-1).sum())
+
+
 def confusion_of(sample: Sample, mask: np.ndarray, num_classes: int) -> np.ndarray:
     """(K, K) int64 counts of a sample's labelled pixels, truth by prediction.
 
+    For (H, W, K) masks of labels it is (K, 2, 2): truth (absent, present) by prediction.
+
     Raises: ValueError for a truth or a prediction outside 0 .. num_classes - 1.
     """
+    if mask.ndim == 3:
+        return _counts_of_labels(sample, mask)
     labelled = sample.mask != IGNORE_CLASS
     truth, predicted = sample.mask[labelled].astype(np.int64), mask[labelled]
     if truth.size and not (truth.min() >= 0 and max(truth.max(), predicted.max()) < num_classes):
@@ -158,6 +194,19 @@ def confusion_of(sample: Sample, mask: np.ndarray, num_classes: int) -> np.ndarr
         )
     counts = np.bincount(truth * num_classes + predicted, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes)
+
+
+def _counts_of_labels(sample: Sample, mask: np.ndarray) -> np.ndarray:
+    truth = np.asarray(sample.mask)
+    if truth.shape != mask.shape or not np.isin(truth, (0, 1, IGNORE_CLASS)).all():
+        raise ValueError(
+            f"Sample {sample.name!r}: the mask of a multi-label data set is (height, width, labels)"
+            f" of 0 and 1, or {IGNORE_CLASS} for unknown. Received: shape {truth.shape} for a "
+            f"prediction of {mask.shape}, values {truth.min()} to {truth.max()}."
+        )
+    known = truth != IGNORE_CLASS
+    counts = [[(known & (truth == t) & (mask == p)).sum((0, 1)) for p in (0, 1)] for t in (0, 1)]
+    return np.array(counts, np.int64).transpose(2, 0, 1)
 
 
 def check_comparable(
@@ -172,6 +221,8 @@ def check_comparable(
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be None or at least 1. Received: {limit}")
     for runner in runners.values():
+        if runner.card.multi_label != dataset.multi_label:
+            raise _another_kind(runner, dataset)
         if runner.num_classes != len(dataset.classes):
             raise ValueError(
                 f"{runner.path or 'The model'} predicts {runner.num_classes} classes "
@@ -179,3 +230,19 @@ def check_comparable(
                 f"with {len(dataset.classes)} ({', '.join(dataset.classes.names)}). "
                 "Evaluate on data with the classes that the network was trained for."
             )
+
+
+def _another_kind(runner: Runner, dataset: SegmentationDataset) -> ValueError:
+    """The error for labels where the data have exclusive classes, or the reverse."""
+    what, labels = runner.path or "The model", ", ".join(dataset.classes.names)
+    if dataset.multi_label:
+        return ValueError(
+            f"{what} predicts one class a pixel. Received: data set {dataset.name!r} with labels "
+            f"of which a pixel may have several ({labels}). If each channel of the model is a "
+            "sigmoid of its own, load it with multi_label=True (--multi_label true)."
+        )
+    return ValueError(
+        f"{what} predicts labels of which a pixel may have several. Received: data set "
+        f"{dataset.name!r} with one class a pixel ({labels}). Evaluate on multi-label data, or "
+        "load a foreign model with multi_label=False."
+    )

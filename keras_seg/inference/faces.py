@@ -86,9 +86,10 @@ def _check_names(given: Mapping[str, object], known: Mapping[str, None]) -> None
 
 def _stage(path: str | Path, threads: int | None) -> Runner:
     runner = load(path, threads=threads)
-    if runner.format != "keras" or runner.card.head != "logits":
+    if runner.format != "keras" or runner.card.head != "logits" or runner.card.multi_label:
         raise ValueError(
-            "The stages of face parsing are .keras files that put out logits. Received: "
+            "The stages of face parsing are .keras files that put out logits of exclusive classes. "
+            "Received: "
             f"{runner.path}, which puts out {runner.card.head}. Export the whole as one file: save "
             "the model of keras_seg.inference.load_face_parser."
         )

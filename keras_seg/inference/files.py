@@ -16,15 +16,17 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 
-from keras_seg.data.images import overlay, read_mask
+from keras_seg.data.images import read_mask
 from keras_seg.data.rows import ArrayRows, ImageRows, open_rows
 from keras_seg.drafts import write_text
 from keras_seg.inference import bands
 from keras_seg.inference.inputs import Source, expand
+from keras_seg.inference.label_masks import mask_endings, overlay_of
 from keras_seg.inference.ledger import Ledger
 from keras_seg.inference.outputs import PredictionFiles, Wanted
 from keras_seg.inference.own_results import without_results
 from keras_seg.inference.polygons import CocoBuilder
+from keras_seg.inference.prediction import check_threshold, mask_of
 from keras_seg.inference.proposals import check_proposals, predict_by_proposals
 from keras_seg.inference.runner import Runner
 from keras_seg.inference.test_time import TestTimeAugmentation
@@ -59,9 +61,11 @@ def predict_files(
     overwrite: bool = False,
     frames: int | None = None,
     proposals: str | None = None,
+    threshold: float = 0.5,
 ) -> FilesResult:
     """Writes `X_mask.png` (palette, class indices) and what else is wanted for each image X.
 
+    A multi-label network gets a mask of 0 and 1 for each label, `X_LABEL_mask.png`.
     Masks have the size of their image, after its EXIF orientation. Large images are read and
     predicted in bands. Each frame of a video X gets its mask in the folder X, the overlays become
     one X_overlay.mp4. Goes on past what cannot be read, and past what was finished before: the
@@ -74,17 +78,19 @@ def predict_files(
         frames: at most so many of each video or camera.
         proposals: "max" or "mean" joins the network's answers to parts of the image, see
             `predict_by_proposals`.
+        threshold: of two classes or of labels, see `Runner.predict`.
 
     Raises: ValueError for inputs or options that cannot be; OSError if nothing can be written.
     """
     wanted = wanted or Wanted()
-    _check(runner, wanted, tta, proposals)
+    _check(runner, wanted, tta, proposals, threshold)
     sources = expand(inputs)
     output.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(output, _settings(runner, sizing, tta, wanted, frames, proposals))
-    sources = without_results(sources, ledger)
+    settings = _settings(runner, sizing, tta, wanted, frames, proposals, threshold)
+    ledger = Ledger(output, settings)
+    sources = without_results(sources, ledger, _endings(runner))
     open_ones = [s for s in sources if overwrite or not ledger.is_finished(s)]
-    work = _Work(runner, sizing, tta, wanted, ledger, frames, proposals)
+    work = _Work(runner, sizing, tta, wanted, ledger, frames, proposals, threshold)
     failed = []
     with _progress() as progress:
         task = progress.add_task("Predicting", total=len(open_ones))
@@ -103,7 +109,8 @@ def predict_files(
     return FilesResult(len(open_ones) - len(failed), len(sources) - len(open_ones), failed)
 
 
-def _check(runner: Runner, wanted: Wanted, tta, proposals) -> None:
+def _check(runner: Runner, wanted: Wanted, tta, proposals, threshold: float) -> None:
+    check_threshold(runner, threshold)
     if wanted.probabilities and runner.card.head == "argmax":
         raise ValueError(
             f"{runner.path} puts out classes, so that it has no probabilities. Export it with "
@@ -115,10 +122,10 @@ def _check(runner: Runner, wanted: Wanted, tta, proposals) -> None:
             raise ValueError("Uncertainty is of the image as it is. Leave flips and scales out.")
     if proposals is not None:
         check_proposals(runner, proposals)
-        if tta is not None or wanted.probabilities or wanted.uncertainty:
+        if tta is not None or wanted.probabilities or wanted.uncertainty or threshold != 0.5:
             raise ValueError(
-                "Proposals give a mask alone. Leave flips, scales, probabilities and uncertainty "
-                "out."
+                "Proposals give a mask alone, of the largest scores. Leave flips, scales, "
+                "probabilities, uncertainty and threshold out."
             )
 
 
@@ -135,7 +142,9 @@ def _progress() -> Progress:
     return Progress(console=console, disable=not console.is_terminal, transient=True)
 
 
-def _settings(runner: Runner, sizing, tta, wanted: Wanted, frames, proposals) -> dict:
+def _settings(
+    runner: Runner, sizing, tta, wanted: Wanted, frames, proposals, threshold: float
+) -> dict:
     digests = []
     for path in runner.files:
         with path.open("rb") as file:
@@ -149,6 +158,13 @@ def _settings(runner: Runner, sizing, tta, wanted: Wanted, frames, proposals) ->
         "size": runner.card.image_size,
         **asdict(wanted),
     }
+    # only what is not as in folders of earlier versions, which had neither
+    if threshold != 0.5:
+        settings["threshold"] = threshold
+    if runner.card.head == "probabilities":
+        settings["head"] = runner.card.head
+    if runner.card.multi_label:
+        settings["multi_label"] = True
     return json.loads(json.dumps(settings))  # as they will be read again
 
 
@@ -174,9 +190,18 @@ class _Work:
     """Predicts one source after the other into the ledger's folder."""
 
     def __init__(
-        self, runner: Runner, sizing, tta, wanted: Wanted, ledger: Ledger, frames, proposals
+        self,
+        runner: Runner,
+        sizing,
+        tta,
+        wanted: Wanted,
+        ledger: Ledger,
+        frames,
+        proposals,
+        threshold: float,
     ):
         self.runner, self.sizing, self.tta, self.proposals = runner, sizing, tta, proposals
+        self.threshold = threshold
         self.wanted, self.ledger, self.frames = wanted, ledger, frames
 
     def predict(self, source: Source, image: Future[ImageRows] | None) -> None:
@@ -195,7 +220,10 @@ class _Work:
         height, width, _ = rows.shape
         if height == 0 or width == 0:
             raise ValueError("The image has no pixels.")
-        files = PredictionFiles(base, (height, width), self.runner.card.classes, wanted)
+        card = self.runner.card
+        files = PredictionFiles(
+            base, (height, width), card.classes, wanted, multi_label=card.multi_label
+        )
         try:
             for band, deviation in self._bands(rows):
                 files.write(band, deviation)
@@ -211,23 +239,24 @@ class _Work:
             self._check_large(height, width)
         if self.wanted.uncertainty:
             image = rows.read(0, height)
-            found = predict_uncertainty(runner, image, sizing=self.sizing)
+            found = predict_uncertainty(runner, image, sizing=self.sizing, threshold=self.threshold)
             yield bands.Band(image, found.mask, found.probabilities), found.deviation
         elif self.proposals is not None:
             image = rows.read(0, height)
             mask = predict_by_proposals(runner, image, combination=self.proposals)
             yield bands.Band(image, mask, None), None
         elif large:
-            for band in bands.predict_bands(runner, rows, sizing=self.sizing, tta=self.tta):
+            words = {"sizing": self.sizing, "tta": self.tta, "threshold": self.threshold}
+            for band in bands.predict_bands(runner, rows, **words):
                 yield band, None
         else:
             image, words = rows.read(0, height), {"sizing": self.sizing, "tta": self.tta}
-            scores = None
+            scores, threshold = None, self.threshold
             if self.wanted.probabilities:
                 scores = runner.predict(image, probabilities=True, **words)
-                mask = scores.argmax(-1).astype(np.uint8)
+                mask = mask_of(runner, scores, "probabilities", threshold)
             else:
-                mask = runner.predict(image, **words)
+                mask = runner.predict(image, threshold=threshold, **words)
             yield bands.Band(image, mask, scores), None
 
     def _check_large(self, height: int, width: int) -> None:
@@ -256,8 +285,8 @@ class _Work:
                 target = base / f"{number:06d}"
                 files += self._image(target, ArrayRows(frame), single)
                 if writer is not None:
-                    mask = read_mask(target.with_name(f"{target.name}_mask.png"))
-                    writer.write(overlay(frame, mask, self.runner.card.classes))
+                    mask = _read_back(target, self.runner)
+                    writer.write(overlay_of(frame, mask, self.runner.card.classes))
                 if number == self.frames:
                     break
         except KeyboardInterrupt:
@@ -273,17 +302,29 @@ class _Work:
         return files
 
 
+def _endings(runner: Runner) -> list[str]:
+    return mask_endings(runner.card.classes, runner.card.multi_label)
+
+
+def _read_back(base: Path, runner: Runner) -> np.ndarray:
+    """The mask in the files of a prediction: (H, W) classes or (H, W, labels)."""
+    masks = [read_mask(base.with_name(base.name + ending)) for ending in _endings(runner)]
+    return np.stack(masks, -1) if runner.card.multi_label else masks[0]
+
+
 def _write_coco(path: Path, sources: list[Source], ledger: Ledger, runner: Runner) -> None:
     """One file for all images whose masks lie in the folder, predicted now or before."""
     coco = CocoBuilder(runner.card.classes)
+    first = _endings(runner)[0]
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # the masks are our own
     try:
         for source in sources:
             record = ledger.record(source)
             for name in record["files"] if record else ():
-                if name.endswith("_mask.png"):
-                    film = source.kind != "image"
-                    coco.add(name if film else str(source.path), read_mask(ledger.folder / name))
+                if name.endswith(first):
+                    film, base = source.kind != "image", name.removesuffix(first)
+                    mask = _read_back(ledger.folder / base, runner)
+                    coco.add(name if film else str(source.path), mask)
     finally:
         Image.MAX_IMAGE_PIXELS = limit
     write_text(path, json.dumps(coco.to_dict()))

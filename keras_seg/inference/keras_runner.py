@@ -11,17 +11,19 @@ import numpy as np
 import tensorflow as tf
 
 from keras_seg.card import ModelCard
-from keras_seg.data.classes import ClassTable
 from keras_seg.inference.prediction import class_map
 from keras_seg.inference.runner import (
     Runner,
     Shape,
     available_threads,
     check_classes,
+    contradicted,
     count_classes,
+    numbered_card,
 )
 from keras_seg.inference.tiles import to_probabilities
 from keras_seg.models import files
+from keras_seg.models.endings import model_ending
 from keras_seg.models.sizes import output_margin, size_rule
 
 MAX_GRAPHS = 8
@@ -32,15 +34,21 @@ class KerasRunner(Runner):
     """Runs a Keras model as a graph, built once for each image size, alone and in batches.
 
     Args:
-        model: image (B, H, W, C) in 0..255 → logits (B, H, W, num_classes), or a dict whose first
-            entry they are.
-        card: what the model says of itself; left out, the classes are numbered.
+        model: image (B, H, W, C) in 0..255 → logits or probabilities (B, H, W, num_classes), or a
+            dict whose first entry they are.
+        card: what the model says of itself; left out, the classes are numbered. A sigmoid or
+            softmax at the model's end counts more than its `head`.
         input_shape: (height, width, channels) to hold a free-size model to.
         threads: CPU threads, if TensorFlow has not run anything in this process yet.
         head: puts out this instead of what the model does, as an exported file may: with logits or
             probabilities from the model, "probabilities" or "argmax".
+        scores, multi_label: what a foreign model puts out, see `keras_seg.inference.load`.
 
-    Raises: ValueError if the model, the card and input_shape contradict each other.
+    Attributes:
+        own_head: what the model itself puts out, "logits" or "probabilities".
+
+    Raises: ValueError if the model, the card and what is said contradict each other, or if scores
+        must be said.
     """
 
     format = "keras"
@@ -54,6 +62,8 @@ class KerasRunner(Runner):
         input_shape: Shape | None = None,
         threads: int | None = None,
         head: str | None = None,
+        scores: str | None = None,
+        multi_label: bool | None = None,
     ):
         own_shape, channels = model_shapes(model)
         shape = tuple(input_shape) if input_shape is not None else own_shape
@@ -63,20 +73,59 @@ class KerasRunner(Runner):
             raise ValueError(
                 f"The model takes images of shape {own_shape}. Received: input_shape={shape}"
             )
-        card = card or ModelCard(ClassTable.numbered(count_classes(channels)))
+        # a card with the default head alone says nothing of a foreign model
+        trusted = card is not None and (card.network is not None or card.head != "logits")
+        card = _labelled(card or numbered_card(channels, bool(multi_label)), multi_label, trusted)
         check_classes(card, channels, path)
-        self.model, self._own_head = model, card.head
+        self.model, self.own_head = model, card.head
         margin = card.margin if any(card.margin) else output_margin(model)
-        card = replace(card, head=head or card.head, margin=margin)
-        super().__init__(path, card, shape, count_classes(channels), _use_threads(threads))
+        card = replace(card, margin=margin)
+        num_classes = count_classes(channels, card.multi_label)
+        super().__init__(path, card, shape, num_classes, _use_threads(threads))
         self._graphs = {}
+        ending = model_ending(first_output(model.output))
+        said = {"scores": scores, "multi_label": multi_label}
+        self._settle_head(ending, channels, **said, trusted=trusted)
+        self.own_head = self.card.head
+        if head is not None:
+            self.put_out(head)
+
+    def put_out(self, head: str) -> None:
+        """Makes "logits", "probabilities" or "argmax" of what the model puts out.
+
+        Raises: ValueError for a head that cannot be had from it.
+        """
+        if head == "logits" != self.own_head:
+            raise ValueError(
+                f"The model puts out {self.own_head}, of which no logits can be had. Received: "
+                "head='logits'. Take head='probabilities'."
+            )
+        if head == "argmax" and self.card.multi_label:
+            raise ValueError(
+                "A pixel of a multi-label model has no one class. Received: head='argmax'. Take "
+                "head='logits' or 'probabilities'."
+            )
+        self.card = replace(self.card, head=head)
 
     @classmethod
     def from_file(
-        cls, path: Path, *, threads: int | None = None, input_shape: Shape | None = None
+        cls,
+        path: Path,
+        *,
+        threads: int | None = None,
+        input_shape: Shape | None = None,
+        scores: str | None = None,
+        multi_label: bool | None = None,
     ) -> KerasRunner:
-        card = files.read_card(path)
-        return cls(files.load(path), card, path=path, input_shape=input_shape, threads=threads)
+        return cls(
+            files.load(path),
+            files.read_card(path),
+            path=path,
+            input_shape=input_shape,
+            threads=threads,
+            scores=scores,
+            multi_label=multi_label,
+        )
 
     @property
     def size_rule(self) -> tuple[int, int, int]:
@@ -93,11 +142,11 @@ class KerasRunner(Runner):
     def _forward(self, images: np.ndarray) -> np.ndarray:
         pixels = tf.constant(images, tf.float32)
         scores = self._graph(images.shape)(pixels).numpy()
-        if self.card.head == self._own_head:
+        if self.card.head == self.own_head:
             return scores
         if self.card.head == "argmax":
-            return np.stack([class_map(each, self._own_head) for each in scores])
-        return to_probabilities(scores, self._own_head, self.num_classes)
+            return np.stack([class_map(each, self.own_head) for each in scores])
+        return to_probabilities(scores, self.own_head, self.num_classes, self.card.multi_label)
 
     def _graph(self, shape: tuple):
         if shape[0] > 1:
@@ -131,6 +180,15 @@ def model_shapes(model: keras.Model) -> tuple[Shape, int]:
             f"whose first entry they are. Received: {model.name!r} with output {output}"
         )
     return tuple(inputs[0].shape[1:]), output.shape[-1]
+
+
+def _labelled(card: ModelCard, multi_label: bool | None, trusted: bool) -> ModelCard:
+    """The card with what the caller says of a foreign model's labels."""
+    if multi_label in (None, card.multi_label):
+        return card
+    if trusted:
+        raise contradicted(None, card.multi_label)
+    return replace(card, multi_label=multi_label)
 
 
 def first_output(output):

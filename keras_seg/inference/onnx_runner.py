@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_seg.endings import Ending
 from keras_seg.inference.runner import (
     CARD_ENTRY,
     Runner,
     available_threads,
     card_or_default,
     count_classes,
+    said_head,
     unreadable,
 )
 from keras_seg.inference.seal import check_seal
@@ -24,12 +26,23 @@ class ONNXRunner(Runner):
 
     Its image and scores are (1, H, W, C), or (1, C, H, W) if its card says layout "nchw".
 
-    Raises: ValueError if the file is damaged, is no .onnx file, or is not a network for images.
+    Args:
+        scores, multi_label: what a foreign file puts out, see `keras_seg.inference.load`.
+
+    Raises: ValueError if the file is damaged, is no .onnx file, or is not a network for images; and
+        as `load` for `scores` and `multi_label`.
     """
 
     format = "onnx"
 
-    def __init__(self, path: Path, *, threads: int | None = None):
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int | None = None,
+        scores: str | None = None,
+        multi_label: bool | None = None,
+    ):
         check_seal(path)
         threads = threads or available_threads()
         self._session = _session(path, threads)
@@ -39,12 +52,24 @@ class ONNXRunner(Runner):
             raise unreadable(path, "image network's .onnx", found)
         self._image_name, self._dtype = image.name, DTYPES[image.type]
         channels_first = text is not None and card_or_default(text, None, path).layout == "nchw"
-        channels = output.shape[1 if channels_first else -1] if len(output.shape) == 4 else None
-        card = card_or_default(text, channels, path)
+        are_scores = len(output.shape) == 4 and "float" in output.type
+        channels = output.shape[1 if channels_first else -1] if are_scores else None
+        card = card_or_default(text, channels, path, multi_label)
         # a free size is a name or None
         shape = tuple(size if isinstance(size, int) else None for size in image.shape[1:])
         shape = (*shape[1:], shape[0]) if channels_first else shape
-        super().__init__(path, card, shape, count_classes(channels or len(card.classes)), threads)
+        num_classes = count_classes(channels or len(card.classes), card.multi_label)
+        super().__init__(path, card, shape, num_classes, threads)
+        if card.head == "argmax":
+            said_head(card, scores, path)
+            return
+        ending = Ending()
+        if card.head == "logits":  # of other files the card says more than the graph can
+            from keras_seg.inference.onnx_ending import onnx_ending
+
+            ending = onnx_ending(path, output.name)
+        said = {"scores": scores, "multi_label": multi_label}
+        self._settle_head(ending, channels, **said, trusted=text is not None)
 
     def _forward(self, images: np.ndarray) -> np.ndarray:
         channels_first = self.card.layout == "nchw"

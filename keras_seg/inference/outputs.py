@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.images import overlay, palette_of
+from keras_seg.data.images import palette_of
 from keras_seg.inference.bands import Band
+from keras_seg.inference.label_masks import label_palette, mask_endings, overlay_of
 from keras_seg.inference.png_rows import PngRows
 from keras_seg.inference.polygons import geojson
 
@@ -49,14 +50,25 @@ class PredictionFiles:
     Args:
         base: path of the files without `_mask.png` and the like.
         size: (height, width) of the image.
+        multi_label: whether each class is a label with a mask of its own, of 0 and 1.
     """
 
-    def __init__(self, base: Path, size: tuple[int, int], classes: ClassTable, wanted: Wanted):
+    def __init__(
+        self,
+        base: Path,
+        size: tuple[int, int],
+        classes: ClassTable,
+        wanted: Wanted,
+        *,
+        multi_label: bool = False,
+    ):
         self._base, self._classes, self._wanted = base, classes, wanted
+        self._multi_label = multi_label
         self._parts: dict[Path, Path] = {}
         self._masks: list[np.ndarray] = []
         base.parent.mkdir(parents=True, exist_ok=True)
-        self._mask = self._overlay = self._deviation = self._scores = None
+        self._planes: list[PngRows] = []
+        self._overlay = self._deviation = self._scores = None
         try:
             self._open(size)
         except BaseException:  # of a full disk, at any of them
@@ -65,7 +77,11 @@ class PredictionFiles:
 
     def _open(self, size: tuple[int, int]) -> None:
         classes, wanted = self._classes, self._wanted
-        self._mask = PngRows(self._part("_mask.png"), size, palette=palette_of(classes))
+        palettes = [palette_of(classes)]
+        if self._multi_label:
+            palettes = [label_palette(color) for color in classes.colors]
+        for ending, palette in zip(mask_endings(classes, self._multi_label), palettes, strict=True):
+            self._planes.append(PngRows(self._part(ending), size, palette=palette))
         if wanted.overlay:
             self._overlay = PngRows(self._part("_overlay.png"), size, colour=True)
         if wanted.uncertainty:
@@ -76,9 +92,11 @@ class PredictionFiles:
 
     def write(self, band: Band, deviation: np.ndarray | None = None) -> None:
         """Adds a band; deviation: (n, W) float from 0 to 0.5, for the uncertainty."""
-        self._mask.write(band.mask)
+        masks = np.moveaxis(band.mask, -1, 0) if self._multi_label else [band.mask]
+        for plane, mask in zip(self._planes, masks, strict=True):
+            plane.write(mask)
         if self._overlay is not None:
-            self._overlay.write(overlay(band.image, band.mask, self._classes))
+            self._overlay.write(overlay_of(band.image, band.mask, self._classes))
         if self._scores is not None:
             self._scores.write(band.probabilities)
         if self._deviation is not None:
@@ -113,7 +131,7 @@ class PredictionFiles:
         return self._parts[path]
 
     def _files(self) -> list[PngRows | _ScoreRows]:
-        files = (self._mask, self._overlay, self._deviation, self._scores)
+        files = (*self._planes, self._overlay, self._deviation, self._scores)
         return [file for file in files if file is not None]
 
 

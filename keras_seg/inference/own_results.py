@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from keras_seg.inference.inputs import Source
+from keras_seg.inference.label_masks import MASK_ENDING
 from keras_seg.inference.ledger import Ledger
 
-ENDINGS = ("_mask.png", "_overlay.png", "_uncertainty.png", "_overlay.mp4")
-"""Of results that could be taken for images or films."""
+ENDINGS = ("_overlay.png", "_uncertainty.png", "_overlay.mp4")
+"""Of results besides masks that could be taken for images or films."""
 
 
-def without_results(sources: list[Source], ledger: Ledger) -> list[Source]:
+def without_results(
+    sources: list[Source], ledger: Ledger, masks: Sequence[str] = (MASK_ENDING,)
+) -> list[Source]:
     """The sources, without what was predicted into the ledger's folder before.
 
     Otherwise the same command, run again, would predict its own masks.
+
+    Args:
+        masks: what the names of masks end in.
 
     Raises: ValueError if nothing else is left, or for an image that the result of another would be
     written over.
@@ -28,7 +35,7 @@ def without_results(sources: list[Source], ledger: Ledger) -> list[Source]:
 
     def is_result(source: Source) -> bool:
         place = places.get(source)
-        of_film = place and place.parent in frames and place.name.endswith(ENDINGS[0])
+        of_film = place and place.parent in frames and place.name.endswith(MASK_ENDING)
         return place in known or bool(of_film)
 
     left = [source for source in sources if not is_result(source)]
@@ -37,15 +44,17 @@ def without_results(sources: list[Source], ledger: Ledger) -> list[Source]:
             f"All that was given are results of earlier predictions in {ledger.folder}. Give "
             "images, or another output folder."
         )
-    _check_apart(left, {places.get(source) for source in left}, ledger)
+    _check_apart(left, {places.get(source) for source in left}, ledger, (*masks, *ENDINGS))
     return left
 
 
-def _check_apart(sources: list[Source], taken: set[Path | None], ledger: Ledger) -> None:
+def _check_apart(
+    sources: list[Source], taken: set[Path | None], ledger: Ledger, endings: Sequence[str]
+) -> None:
     folder = ledger.folder.resolve()
     for source in sources:
         name = ledger.name(source)
-        for ending in ENDINGS:
+        for ending in endings:
             target = folder / f"{name}{ending}"
             if target in taken:
                 raise ValueError(

@@ -37,12 +37,13 @@ def regions(mask: np.ndarray, classes: ClassTable) -> Iterator[Region]:
     Outlines run halfway between pixel centres, so that filling them again at pixel centres gives
     the mask; corners are cut by half a pixel.
 
-    Shapes: (H, W) of classes.
+    Shapes: (H, W) of classes, or (H, W, labels) of 0 and 1.
     """
-    for label in np.unique(mask).tolist():
+    several = mask.ndim == 3
+    for label in range(mask.shape[2]) if several else np.unique(mask).tolist():
         if label == IGNORE_CLASS or classes.names[label].lower() == BACKGROUND:
             continue
-        numbers, _ = ndimage.label(mask == label)
+        numbers, _ = ndimage.label(mask[..., label] == 1 if several else mask == label)
         for number, (rows, columns) in enumerate(ndimage.find_objects(numbers), start=1):
             inside = numbers[rows, columns] == number
             box = (columns.start, rows.start, inside.shape[1], inside.shape[0])
@@ -76,13 +77,13 @@ class CocoBuilder:
     def add(self, name: str, mask: np.ndarray) -> None:
         """Adds the regions of an image; name: its file."""
         image = len(self._images) + 1
-        height, width = mask.shape
+        height, width = size = mask.shape[:2]
         self._images.append({"id": image, "file_name": name, "width": width, "height": height})
         for region in regions(mask, self._classes):
             if len(region.rings) == 1:
                 shape = [region.rings[0][:-1].ravel().tolist()]
             else:
-                shape = {"counts": _run_lengths(region, mask.shape), "size": [height, width]}
+                shape = {"counts": _run_lengths(region, size), "size": [height, width]}
             self._annotations.append(
                 {
                     "id": len(self._annotations) + 1,

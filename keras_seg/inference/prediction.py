@@ -10,17 +10,22 @@ from PIL import Image
 
 from keras_seg.card import ModelCard
 from keras_seg.data.resized import resize_image
-from keras_seg.inference.tiles import overlap_tiled, tiled_probabilities
+from keras_seg.inference.tiles import overlap_tiled, tiled_probabilities, to_probabilities
 
 if TYPE_CHECKING:
     from keras_seg.inference.runner import Runner
+
+SUM_TOLERANCE = 0.03
+"""Of two probabilities: files of int8 have steps of 1/256, and float16 rounds, too."""
 
 SIZINGS = ("auto", "resize", "tile")
 """How an image meets a network: as in its training, resized, or in overlapping windows."""
 
 
-def predict(runner: Runner, image: np.ndarray, *, sizing: str = "auto") -> np.ndarray:
-    """The class of every pixel of an image.
+def predict(
+    runner: Runner, image: np.ndarray, *, sizing: str = "auto", threshold: float = 0.5
+) -> np.ndarray:
+    """The class, or the labels, of every pixel of an image.
 
     Args:
         sizing: how the image meets the network.
@@ -29,31 +34,39 @@ def predict(runner: Runner, image: np.ndarray, *, sizing: str = "auto") -> np.nd
             scale; their probabilities are averaged, the middle of a window counting most.
             "auto": as in training, which the card tells: "resize" if images were resized to one
             size, "tile" if they kept their scale; "resize" for a foreign file.
+        threshold: a pixel has the second of two classes, or a label of a multi-label network, where
+            the probability is above it.
 
     A network of free size is resized to where it was trained at one size and otherwise sees the
     image as it is, mirrored at the lower and right edge up to the next size that it takes. A
     network without padding sees the image with mirrored borders, in windows that meet without
     overlap, which together give what the whole image would.
 
-    Shapes: (H, W, C) or grey (H, W) uint8 → (H, W) uint8.
+    Shapes: (H, W, C) or grey (H, W) uint8 → (H, W) uint8 classes, or (H, W, labels) uint8 of 0 and
+    1 by a multi-label network.
 
     Raises: ValueError for an image that is not uint8 or has channels that the network cannot take,
-    and for another sizing.
+    for another sizing, and for a threshold that the network cannot have.
     """
-    return predict_by(runner.run, runner, image, sizing)
+    return predict_by(runner.run, runner, image, sizing, threshold)
 
 
 def predict_by(
-    run: Callable[[np.ndarray], np.ndarray], runner: Runner, image: np.ndarray, sizing: str
+    run: Callable[[np.ndarray], np.ndarray],
+    runner: Runner,
+    image: np.ndarray,
+    sizing: str,
+    threshold: float = 0.5,
 ) -> np.ndarray:
     """`predict` with `run` called in place of `runner.run`, so that a caller can watch it."""
+    check_threshold(runner, threshold)
     images = with_channels(image, runner.input_shape[2])[None]
 
     def run_each(parts):
         return np.stack([run(part) for part in parts])
 
     scores, head = scores_by(run_each, runner, images, sizing)
-    return class_map(scores[0], head)
+    return mask_of(runner, scores[0], head, threshold)
 
 
 def scores_by(
@@ -108,7 +121,15 @@ def scores_by(
     elif free or rescaled:
         scores = _padded(run_full, images, window)
     else:
-        scores = tiled_probabilities(run_full, images, window, head, runner.num_classes, at_once)
+        scores = tiled_probabilities(
+            run_full,
+            images,
+            window,
+            head,
+            runner.num_classes,
+            at_once,
+            multi_label=runner.card.multi_label,
+        )
         head = "probabilities"
     return resized_scores(scores, size), head
 
@@ -165,16 +186,61 @@ def network_size(runner: Runner, size: tuple[int, int]) -> tuple[int, int]:
     )
 
 
-def class_map(scores: np.ndarray, head: str) -> np.ndarray:
+def check_threshold(runner: Runner, threshold: float) -> None:
+    """Raises ValueError for a threshold that is none, or that the network's classes cannot have."""
+    if not 0 < threshold < 1:
+        raise ValueError(
+            f"threshold is a probability between 0 and 1 (both excluded). Received: {threshold}"
+        )
+    if threshold == 0.5 or runner.card.multi_label:
+        return
+    what = runner.path or "The model"
+    if runner.card.head == "argmax":
+        raise ValueError(
+            f"{what} puts out classes, which were decided at 0.5. Received: threshold={threshold}. "
+            "Export it with --head logits or probabilities."
+        )
+    if runner.num_classes != 2:
+        raise ValueError(
+            f"A threshold is for two classes, or for labels of a multi-label model. Received: "
+            f"threshold={threshold} for {what} with {runner.num_classes} classes that exclude each "
+            "other, of which the most probable is taken. Leave threshold out."
+        )
+
+
+def mask_of(runner: Runner, scores: np.ndarray, head: str, threshold: float = 0.5) -> np.ndarray:
+    """`class_map` of what a runner's network says."""
+    return class_map(scores, head, threshold=threshold, multi_label=runner.card.multi_label)
+
+
+def class_map(
+    scores: np.ndarray, head: str, *, threshold: float = 0.5, multi_label: bool = False
+) -> np.ndarray:
     """(H, W, num_classes) scores, or (H, W) classes → (H, W) uint8 classes.
 
-    A single score means two classes: the second where the logit > 0 or the probability > 0.5.
+    A single score means two classes: the second where the logit > 0 or the probability > 0.5, or
+    above another threshold. Of several classes the largest decides. With multi_label every score
+    is cut at the threshold: (H, W, labels) uint8 of 0 and 1.
+
+    Raises: ValueError for another threshold where two probabilities do not have the sum 1.
     """
     if scores.ndim == 2:
         return scores
-    if scores.shape[-1] == 1:
-        return (scores[..., 0] > (0 if head == "logits" else 0.5)).astype(np.uint8)
-    return scores.argmax(-1).astype(np.uint8)
+    if multi_label or scores.shape[-1] == 1:
+        limit = np.log(threshold / (1 - threshold)) if head == "logits" else threshold
+        above = (scores > np.float32(limit)).astype(np.uint8)
+        return above if multi_label else above[..., 0]
+    if threshold == 0.5:
+        return scores.argmax(-1).astype(np.uint8)
+    probabilities = to_probabilities(scores, head, scores.shape[-1])
+    if np.abs(probabilities.sum(-1) - 1).max() > SUM_TOLERANCE:
+        raise ValueError(
+            "A threshold is for two probabilities whose sum is 1. Received: threshold="
+            f"{threshold} for a network whose two channels add up to as much as "
+            f"{probabilities.sum(-1).max():.2f}, so that each is a sigmoid of its own. Leave "
+            "threshold out, or pass multi_label=True."
+        )
+    return (probabilities[..., 1] > np.float32(threshold)).astype(np.uint8)
 
 
 def resized_scores(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:

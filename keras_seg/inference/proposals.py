@@ -86,8 +86,9 @@ def check_proposals(runner: Runner, combination: str) -> None:
         raise ValueError(
             f"combination must be one of {tuple(COMBINATIONS)}. Received: {combination!r}"
         )
-    if runner.card.head != "logits" or any(runner.margin):
+    if runner.card.head != "logits" or runner.card.multi_label or any(runner.margin):
         raise ValueError(
-            "Proposals are joined by the logits of a network with padding. Received: head "
-            f"{runner.card.head!r}, margin {runner.margin}."
+            "Proposals are joined by the logits of a network with padding whose classes exclude "
+            f"each other. Received: head {runner.card.head!r}, multi_label="
+            f"{runner.card.multi_label}, margin {runner.margin}."
         )

@@ -14,15 +14,19 @@ from keras_seg.inference.tables import comparison_table
 class Evaluation:
     """A network measured on images with masks; pixels of mask value 255 do not count.
 
+    Of a multi-label network each label has an IoU of its own, of the pixels that have it.
+
     Attributes:
         miou: mean intersection over union of the classes, 0..1; None without a labelled pixel.
         per_class_iou: class name → 0..1, None for a class neither in the masks nor predicted,
             which the mean leaves out.
         sizing: how images met the network, "resize" or "tile".
-        pixel_accuracy: part of the labelled pixels with the right class, 0..1.
+        pixel_accuracy: part of the labelled pixels with the right class, or of the known labels
+            of all pixels that are right, 0..1.
         latency_ms_median, latency_ms_p90: of one run of the network, without reading or resizing
             the image; the first run at each size is not counted.
-        confusion: (num_classes, num_classes) int64 pixel counts, truth by prediction.
+        confusion: (num_classes, num_classes) int64 pixel counts, truth by prediction; of labels
+            (num_classes, 2, 2), absent and present.
     """
 
     format: str
@@ -52,7 +56,8 @@ class Comparison:
 
     Attributes:
         evaluations: name → its Evaluation; the first is what the others are compared with.
-        agreement: name → part of all pixels where its class is that of the first, 0..1.
+        agreement: name → part of all pixels, or of all pixels of every label, where its answer is
+            that of the first, 0..1.
         largest_difference: name → largest difference of a score from that of the first; None
             where not both put out logits, or both probabilities, of the same shape.
     """

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import abc
 import os
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from keras_seg.card import CARD_NAME, ModelCard
 from keras_seg.data.classes import ClassTable
+from keras_seg.endings import (
+    Ending,
+    check_multi_label,
+    check_scores,
+    head_of,
+    independent,
+    several_sigmoids,
+)
+from keras_seg.inference.prediction import network_size
 from keras_seg.inference.test_time import (
     TestTimeAugmentation,
     groups_of_one_shape,
@@ -23,6 +34,9 @@ CARD_ENTRY = Path(CARD_NAME).stem
 PIXELS_AT_ONCE = 2**20
 """Of the windows that run together: as many as one window of an image larger than memory has."""
 
+PROBED = 256
+"""Pixels that stand for a free height or width of a test image."""
+
 Shape = tuple[int | None, int | None, int]
 
 
@@ -34,7 +48,8 @@ class Runner(abc.ABC):
         format: "keras", "tflite" or "onnx".
         card: what the file says of itself; classes are numbered where it says nothing.
         input_shape: (height, width, channels) of the image, None where free.
-        num_classes: number of mask values, 2 for a network with a single logit.
+        num_classes: number of mask values, 2 for a network with a single logit; of labels for a
+            multi-label network.
         threads: number of CPU threads it runs on.
         files: all files that the predictions depend on.
         needs_whole: the network makes sense of whole images only, not of windows of them.
@@ -78,34 +93,36 @@ class Runner(abc.ABC):
         sizing: str = "auto",
         tta: TestTimeAugmentation | None = None,
         batch_size: int = 8,
+        threshold: float = 0.5,
     ) -> np.ndarray | list[np.ndarray]:
         """Masks, or probabilities of the classes, of images of any size.
 
         Shapes: one image (H, W, C) or grey (H, W) uint8 → (H, W) uint8 classes, or (H, W,
         num_classes) float32 probabilities; a batch (B, H, W, C) → the same with a batch axis; a
-        list of images, each of its own size → a list.
+        list of images, each of its own size → a list. Masks of a multi-label network are (H, W,
+        num_classes) uint8 of 0 and 1.
 
         Args:
             sizing: how images meet the network, see `keras_seg.inference.predict`.
             tta: flips and scales whose probabilities are averaged; None for the image alone.
             batch_size: at most so many images of one size in memory at a time; a .keras file runs
                 them together, exported files one by one.
+            threshold: a pixel has the second of two classes, or a label of a multi-label network,
+                where the probability is above it.
 
-        Raises: ValueError for an image that does not fit, or probabilities of a file that puts out
-            classes only.
+        Raises: ValueError for an image that does not fit, probabilities of a file that puts out
+            classes only, or a threshold that is not in 0..1 or for more than two classes.
         """
+        words = (probabilities, sizing, tta, threshold)
         if isinstance(images, np.ndarray) and images.ndim < 4:
-            return predict_batch(self, images[None], probabilities, sizing, tta)[0]
+            return predict_batch(self, images[None], *words)[0]
         if isinstance(images, np.ndarray):
             starts = range(0, len(images), batch_size)
-            parts = [
-                predict_batch(self, images[i : i + batch_size], probabilities, sizing, tta)
-                for i in starts
-            ]
+            parts = [predict_batch(self, images[i : i + batch_size], *words) for i in starts]
             return np.concatenate(parts) if parts else images[..., 0]
         found = []
         for group in groups_of_one_shape(images, batch_size):
-            found.extend(predict_batch(self, np.stack(group), probabilities, sizing, tta))
+            found.extend(predict_batch(self, np.stack(group), *words))
         return found
 
     def at_once(self, window: tuple[int, int]) -> int:
@@ -136,6 +153,41 @@ class Runner(abc.ABC):
     def _forward(self, images: np.ndarray) -> np.ndarray:
         """(1, H, W, C) uint8 → scores or classes with the batch axis, quantization undone."""
 
+    def _settle_head(
+        self,
+        ending: Ending,
+        channels: int,
+        *,
+        scores: str | None,
+        multi_label: bool | None,
+        trusted: bool,
+    ) -> None:
+        """Writes into the card what the scores are.
+
+        Args:
+            channels: of the scores.
+            scores, multi_label: what the caller says of a foreign network, None for nothing.
+            trusted: whether the card was written by who knew what the network puts out.
+
+        Raises: ValueError as `keras_seg.endings.head_of`.
+        """
+        what = self.path or "The model"
+        card_head = self.card.head if trusted else None
+        head = head_of(ending, channels, what, said=scores, card_head=card_head, probe=self._probed)
+        if self.card.multi_label:
+            check_multi_label(ending, what)
+        elif multi_label is None and not trusted and channels > 1 and independent(ending):
+            warnings.warn(several_sigmoids(what), stacklevel=5)
+        self.card = replace(self.card, head=head)
+
+    def _probed(self) -> np.ndarray:
+        """Scores of noise beside a shade of grey."""
+        height, width = network_size(self, (PROBED, PROBED))
+        image = np.random.default_rng(0).integers(0, 256, (height, width, self.input_shape[2]))
+        shades = np.linspace(0, 255, height, dtype=np.float32)[:, None, None]
+        image[:, width // 2 :] = shades
+        return self._forward(image[None].astype(np.uint8)).astype(np.float32)
+
     def _check(self, image: np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3:
             raise ValueError(
@@ -160,11 +212,14 @@ def available_threads() -> int:
     return os.cpu_count() or 1
 
 
-def card_or_default(text: str | bytes | None, channels: int | None, path: Path) -> ModelCard:
+def card_or_default(
+    text: str | bytes | None, channels: int | None, path: Path, multi_label: bool | None = None
+) -> ModelCard:
     """The card that a file holds as JSON, or one with numbered classes for a foreign file.
 
     Args:
         channels: of the output; None for a file that puts out classes, not scores.
+        multi_label: what the caller says of a foreign file, None for nothing.
 
     Raises: ValueError if there is no card and the number of classes cannot be seen either, or if
     the card contradicts the output.
@@ -176,28 +231,59 @@ def card_or_default(text: str | bytes | None, channels: int | None, path: Path) 
             "Export it with keras_seg.export."
         )
     if text is None:
-        return ModelCard(ClassTable.numbered(count_classes(channels)))
+        return numbered_card(channels, bool(multi_label))
     try:
         card = ModelCard.from_json(text)
     except ValueError as error:
         raise unreadable(path, path.suffix.lower(), error) from error
     check_classes(card, channels, path)
+    if multi_label not in (None, card.multi_label):
+        raise contradicted(path, card.multi_label)
     return card
+
+
+def said_head(card: ModelCard, scores: str | None, path: Path) -> None:
+    """Raises ValueError for scores that a file with class maps cannot have."""
+    check_scores(scores)
+    if scores is not None:
+        raise ValueError(
+            f"{path} puts out {card.head}, as its card says. Received: scores={scores!r}. Leave "
+            "scores out."
+        )
+
+
+def numbered_card(channels: int, multi_label: bool) -> ModelCard:
+    """The card of a foreign network, of which only the number of channels is known."""
+    if not multi_label:
+        return ModelCard(ClassTable.numbered(count_classes(channels)))
+    colors = ClassTable.numbered(channels + 1).colors[1:]  # no label is black
+    names = tuple(f"label {i}" for i in range(channels))
+    return ModelCard(ClassTable(names, colors), multi_label=True)
+
+
+def contradicted(path: Path | None, multi_label: bool) -> ValueError:
+    """The error for `multi_label` that the card contradicts."""
+    kind = "labels of which a pixel may have several" if multi_label else "exclusive classes"
+    return ValueError(
+        f"{path or 'The model'} has {kind}, as its card says. Received: multi_label="
+        f"{not multi_label}. Leave multi_label out."
+    )
 
 
 def check_classes(card: ModelCard, channels: int | None, path: Path | None):
     """Raises ValueError if a card names another number of classes than the network puts out."""
     named = len(card.classes)
-    if channels not in (None, named) and not (channels == 1 and named == 2):
+    binary = channels == 1 and named == 2 and not card.multi_label
+    if channels not in (None, named) and not binary:
         raise ValueError(
             f"{path or 'The model'} puts out {channels} classes but its card names {named}: "
             f"{', '.join(card.classes.names)}. Give a card whose classes match."
         )
 
 
-def count_classes(channels: int) -> int:
+def count_classes(channels: int, multi_label: bool = False) -> int:
     """Number of mask values for a number of output channels: one logit separates two classes."""
-    return 2 if channels == 1 else channels
+    return 2 if channels == 1 and not multi_label else channels
 
 
 def unreadable(path: Path, kind: str, why: object) -> ValueError:

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_seg.inference.prediction import class_map, scores_by, with_channels
+from keras_seg.inference.prediction import (
+    check_threshold,
+    mask_of,
+    scores_by,
+    with_channels,
+)
 from keras_seg.inference.tiles import to_probabilities
 
 if TYPE_CHECKING:
@@ -52,19 +57,21 @@ def predict_batch(
     probabilities: bool,
     sizing: str,
     tta: TestTimeAugmentation | None,
+    threshold: float = 0.5,
 ) -> np.ndarray:
     """`Runner.predict` of images of one size: (B, H, W[, C]) → (B, H, W[, num_classes])."""
+    check_threshold(runner, threshold)
     images = np.stack([with_channels(image, runner.input_shape[2]) for image in images])
     if tta is None and not probabilities:
         scores, head = scores_by(runner.run_batch, runner, images, sizing)
-        return np.stack([class_map(each, head) for each in scores])
+        return np.stack([mask_of(runner, each, head, threshold) for each in scores])
     if probabilities and runner.card.head == "argmax":
         raise ValueError(
             f"{runner.path or 'The model'} puts out classes, so that it has no probabilities. "
             "Export it with --head logits or probabilities."
         )
     found = averaged_probabilities(runner, images, sizing, tta)
-    return found if probabilities else found.argmax(-1).astype(np.uint8)
+    return found if probabilities else mask_of(runner, found, "probabilities", threshold)
 
 
 def averaged_probabilities(
@@ -78,11 +85,18 @@ def averaged_probabilities(
         for axes in FLIPS[tta.flips]:
             turned = np.flip(images, axes)
             scores, head = scores_by(runner.run_batch, runner, turned, sizing, scale=scale)
-            found = every_class(to_probabilities(scores, head, runner.num_classes))
+            found = probabilities_of(runner, scores, head)
             found = np.flip(found, axes)
             total = total + (found[..., mirrored] if 2 in axes else found)
             views += 1
     return total / np.float32(views)
+
+
+def probabilities_of(runner: Runner, scores: np.ndarray, head: str) -> np.ndarray:
+    """(..., n) scores, or (...) classes, of a runner's network → (..., num_classes)."""
+    multi_label = runner.card.multi_label
+    found = to_probabilities(scores, head, runner.num_classes, multi_label)
+    return found if multi_label else every_class(found)
 
 
 def every_class(probabilities: np.ndarray) -> np.ndarray:

@@ -15,9 +15,11 @@ from keras_seg.inference.runner import (
     available_threads,
     card_or_default,
     count_classes,
+    said_head,
     unreadable,
 )
 from keras_seg.inference.seal import check_seal
+from keras_seg.inference.tflite_ending import tflite_ending
 
 IDENTIFIER = b"TFL3"
 """Bytes 4 to 7 of every .tflite file."""
@@ -28,13 +30,23 @@ METADATA_ENTRY = "TFLITE_METADATA"
 class TFLiteRunner(Runner):
     """Runs a .tflite file: float, or with integer inputs and outputs, whose scales it undoes.
 
+    Args:
+        scores, multi_label: what a foreign file puts out, see `keras_seg.inference.load`.
+
     Raises: ValueError if the file is damaged, is no .tflite file, or needs operators that are not
-    built into LiteRT.
+    built into LiteRT; and as `load` for `scores` and `multi_label`.
     """
 
     format = "tflite"
 
-    def __init__(self, path: Path, *, threads: int | None = None):
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int | None = None,
+        scores: str | None = None,
+        multi_label: bool | None = None,
+    ):
         check_seal(path)
         threads = threads or available_threads()
         self._interpreter = _interpreter(path, threads)
@@ -43,7 +55,11 @@ class TFLiteRunner(Runner):
         shape = image["shape_signature"] if len(image["shape_signature"]) else image["shape"]
         if len(shape) != 4:
             raise unreadable(path, "image network's .tflite", f"its input has shape {list(shape)}")
-        channels = int(output["shape"][-1]) if len(output["shape"]) == 4 else None
+        # integers without a scale are classes, not scores
+        are_scores = len(output["shape"]) == 4 and (
+            np.issubdtype(output["dtype"], np.floating) or output["quantization"][0] != 0
+        )
+        channels = int(output["shape"][-1]) if are_scores else None
         content = path.read_bytes()
         try:
             text = read_metadata(content, CARD_ENTRY)
@@ -51,10 +67,16 @@ class TFLiteRunner(Runner):
             raise unreadable(path, ".tflite", f"its metadata are damaged: {error}") from error
         if text and read_metadata(content, METADATA_ENTRY) and not zipfile.is_zipfile(path):
             raise unreadable(path, ".tflite", "the label file at its end is cut off")
-        card = card_or_default(text, channels, path)
+        card = card_or_default(text, channels, path, multi_label)
         input_shape = tuple(None if size == -1 else int(size) for size in shape[1:])
-        num_classes = count_classes(channels or len(card.classes))
+        num_classes = count_classes(channels or len(card.classes), card.multi_label)
         super().__init__(path, card, input_shape, num_classes, threads)
+        if card.head == "argmax":
+            said_head(card, scores, path)
+            return
+        ending = tflite_ending(content, int(output["index"]))
+        said = {"scores": scores, "multi_label": multi_label}
+        self._settle_head(ending, channels, **said, trusted=text is not None)
 
     def _forward(self, images: np.ndarray) -> np.ndarray:
         with self._lock:

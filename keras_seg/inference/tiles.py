@@ -20,6 +20,7 @@ def tiled_probabilities(
     head: str,
     num_classes: int,
     at_once: int = 1,
+    multi_label: bool = False,
 ) -> np.ndarray:
     """Class probabilities of images of one size by a network that sees windows of them.
 
@@ -29,6 +30,7 @@ def tiled_probabilities(
         run: (n, *window, C) uint8 → what the network puts out, at the size of the windows.
         head: "logits", "probabilities" or "argmax": what the network puts out.
         at_once: windows that the network sees together, at most.
+        multi_label: whether each channel is a label of its own.
     """
     height, width = images.shape[1:3]
     padding = [(0, max(0, full - size)) for full, size in zip(window, (height, width), strict=True)]
@@ -40,7 +42,7 @@ def tiled_probabilities(
         places = [np.s_[i, top : top + window[0], left : left + window[1]] for i, top, left in some]
         scores = run(np.stack([images[place] for place in places]))
         for place, found in zip(places, scores, strict=True):
-            probabilities = to_probabilities(found, head, num_classes)
+            probabilities = to_probabilities(found, head, num_classes, multi_label)
             if total is None:
                 total = np.zeros((*images.shape[:3], probabilities.shape[-1]), np.float32)
             total[place] += weight * probabilities
@@ -125,14 +127,20 @@ def positions(size: int, window: int) -> list[int]:
     return np.linspace(0, size - window, steps + 1).round().astype(int).tolist()
 
 
-def to_probabilities(scores: np.ndarray, head: str, num_classes: int) -> np.ndarray:
-    """(H, W, num_classes) or (H, W) output of a network → probabilities of every class."""
+def to_probabilities(
+    scores: np.ndarray, head: str, num_classes: int, multi_label: bool = False
+) -> np.ndarray:
+    """(H, W, num_classes) or (H, W) output of a network → probabilities of every class.
+
+    Probabilities stay as they are, also those of several sigmoids, whose sum is not 1.
+    """
     if head == "argmax":
         return np.eye(num_classes, dtype=np.float32)[scores]
     if head == "probabilities":
         return scores
-    if scores.shape[-1] == 1:
-        return 1 / (1 + np.exp(-scores))
+    if scores.shape[-1] == 1 or multi_label:
+        with np.errstate(over="ignore"):  # exp of a large number is infinite, its inverse 0
+            return 1 / (1 + np.exp(-scores))
     exponent = np.exp(scores - scores.max(-1, keepdims=True))
     return exponent / exponent.sum(-1, keepdims=True)
 

@@ -9,7 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_seg.inference.prediction import scores_by, with_channels
+from keras_seg.inference.prediction import (
+    check_threshold,
+    mask_of,
+    scores_by,
+    with_channels,
+)
 from keras_seg.inference.runner import Runner
 from keras_seg.inference.test_time import every_class
 
@@ -18,8 +23,9 @@ LARGEST_DEVIATION = 0.5
 
 
 class Uncertain(NamedTuple):
-    """mask: (H, W) uint8. probabilities: (H, W, num_classes) float32, the mean over the samples.
+    """mask: (H, W) uint8, or (H, W, num_classes) of labels.
 
+    probabilities: (H, W, num_classes) float32, the mean over the samples.
     deviation: (H, W) float32 from 0 to 0.5, the root of their variance's mean over the classes.
     """
 
@@ -29,7 +35,12 @@ class Uncertain(NamedTuple):
 
 
 def predict_uncertainty(
-    runner: Runner, image: np.ndarray, *, samples: int = 40, sizing: str = "auto"
+    runner: Runner,
+    image: np.ndarray,
+    *,
+    samples: int = 40,
+    sizing: str = "auto",
+    threshold: float = 0.5,
 ) -> Uncertain:
     """Mean and spread of the predictions of networks drawn by dropout.
 
@@ -39,25 +50,31 @@ def predict_uncertainty(
         runner: of a .keras file whose network has dropout that stays on, as
             `models.segnet(..., bayesian=True)`; files for devices have none.
         samples: networks drawn; the paper finds no gain beyond 40.
+        threshold: of two classes or of labels, see `Runner.predict`.
 
     Differs from the paper: the deviation is shown in place of the variance, of which it is the
     root, so that small ones can be seen.
     Raises: ValueError for a runner of another format, or a network without such dropout.
     """
     check_uncertain(runner)
+    check_threshold(runner, threshold)
+    multi_label = runner.card.multi_label
     # imports TensorFlow
     from keras_seg.models.uncertainty import predict_with_uncertainty
 
     def run(images):
-        mean, variance = predict_with_uncertainty(runner.model, images, samples=samples)
+        mean, variance = predict_with_uncertainty(
+            runner.model, images, samples=samples, multi_label=multi_label
+        )
         return np.concatenate([mean, variance], -1)
 
     images = with_channels(image, runner.input_shape[2])[None]
     both, _ = scores_by(run, runner, images, sizing, head="probabilities")
     mean, variance = np.split(both[0], 2, axis=-1)
-    probabilities = every_class(mean)
+    probabilities = mean if multi_label else every_class(mean)
     deviation = np.sqrt(variance.mean(-1)).clip(0, LARGEST_DEVIATION)
-    return Uncertain(probabilities.argmax(-1).astype(np.uint8), probabilities, deviation)
+    mask = mask_of(runner, probabilities, "probabilities", threshold)
+    return Uncertain(mask, probabilities, deviation)
 
 
 def check_uncertain(runner: Runner) -> None:

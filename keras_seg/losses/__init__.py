@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
-from keras_seg.loss_spec import LossTerm, parse_loss
+from keras_seg.loss_spec import LossTerm, name_here, parse_loss
 from keras_seg.losses.base import SegmentationLoss
 from keras_seg.losses.boundary import Boundary
 from keras_seg.losses.cross_entropy import CrossEntropy, OhemCrossEntropy
@@ -57,7 +57,11 @@ LOSSES: dict[str, type[SegmentationLoss]] = {
 def get(spec: str | Mapping | Sequence | keras.losses.Loss) -> keras.losses.Loss:
     """A loss as recipes write it: `keras_seg.loss_spec` has the forms. A loss is given back.
 
-    Raises: ValueError for an unknown name or option, with the nearest known one.
+        losses.get("cross_entropy+0.5*dice")
+        losses.get({"name": "focal", "class_weights": {1: 9.0}})
+
+    Raises: ValueError for an unknown name or option, with the nearest known one or what a name of
+        another package is here, and for an option's value that cannot be meant.
     """
     if isinstance(spec, keras.losses.Loss):
         return spec
@@ -75,8 +79,11 @@ def get(spec: str | Mapping | Sequence | keras.losses.Loss) -> keras.losses.Loss
 def _made(term: LossTerm) -> SegmentationLoss:
     try:
         return LOSSES[term.name](**term.options)
-    except TypeError as error:  # of a list where a number is meant, say
-        raise ValueError(
-            f"Options of the loss {term.name!r} are of another type than they should be. "
-            f"Received: {term.options} ({error})"
-        ) from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The loss {term.name!r}: {error}") from error
+
+
+def __getattr__(name: str):
+    here = name_here(name)
+    hint = "" if here is None else f"; what others call so is keras_seg.losses.get({here!r})"
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")

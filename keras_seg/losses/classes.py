@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from keras import ops
 
 
 def check_classes(classes: str | Sequence[int]) -> str | tuple[int, ...]:
     """ "present", "all" or class numbers as a tuple; ValueError for anything else."""
-    if classes in ("present", "all"):
+    if isinstance(classes, str) and classes in ("present", "all"):
         return classes
-    if isinstance(classes, str) or not len(classes) or min(classes) < 0:
+    listed = isinstance(classes, Sequence | np.ndarray) and not isinstance(classes, str)
+    if not listed or not len(classes) or not all(map(_is_class, classes)):
         raise ValueError(
             f"classes must be 'present', 'all' or a list of class numbers. Received: {classes!r}"
         )
     return tuple(int(value) for value in classes)
+
+
+def _is_class(value) -> bool:
+    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return is_whole and value >= 0
 
 
 def chosen_classes(classes: str | tuple[int, ...], true):

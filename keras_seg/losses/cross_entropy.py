@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 from keras import ops
 
-from keras_seg.losses.base import (
-    Pixels,
-    SegmentationLoss,
-    check_class_weights,
-    weights_of_classes,
-)
+from keras_seg.losses.base import Pixels, SegmentationLoss
+from keras_seg.losses.options import number
 from keras_seg.names import IGNORE_CLASS
 
 
@@ -22,46 +18,57 @@ class CrossEntropy(SegmentationLoss):
 
     `keras.losses.SparseCategoricalCrossentropy` with what masks need besides: one output channel,
     one-hot and soft labels, class weights, weights (B,) an image, equal values on many replicas.
-    U-Net's border weight map is a `sample_weight` (B, H, W).
+    U-Net's border weight map is a `sample_weight` (B, H, W). With `multi_label` it is
+    `keras.losses.BinaryCrossentropy`, averaged over the labels that count.
 
     Args:
-        class_weights: one factor a class (two for one output channel). The mean is still over the
+        class_weights: one factor per class (two for one output channel; with `multi_label` one per
+            label), or a mapping {class: weight} in which further classes weigh 1.
+            `keras_seg.data.class_weights` counts them from data. The mean is still over the
             number of pixels, as in SegNet; reduction="mean_with_sample_weight" divides by the sum
             of weights, as PyTorch does.
-        label_smoothing: share of the label that goes to all classes alike, 0 to 1.
+        label_smoothing: share of the label that goes to all classes alike, 0 to 1; with
+            `multi_label` to both answers of each label.
     """
 
     def __init__(
         self,
         *,
-        class_weights: Sequence[float] | None = None,
+        class_weights: Mapping[int, float] | Sequence[float] | None = None,
         label_smoothing: float = 0.0,
         from_logits: bool = True,
         ignore_class: int | None = IGNORE_CLASS,
         reduction: str | None = "sum_over_batch_size",
+        multi_label: bool = False,
         name: str = "cross_entropy",
     ):
         super().__init__(
-            from_logits=from_logits, ignore_class=ignore_class, reduction=reduction, name=name
+            from_logits=from_logits,
+            ignore_class=ignore_class,
+            reduction=reduction,
+            multi_label=multi_label,
+            name=name,
         )
+        label_smoothing = number(label_smoothing, "label_smoothing")
         if not 0 <= label_smoothing <= 1:
             raise ValueError(f"label_smoothing must be 0 to 1. Received: {label_smoothing}")
-        self.class_weights = check_class_weights(class_weights)
+        self._take_class_weights(class_weights)
         self.label_smoothing = label_smoothing
 
     def loss_of(self, pixels: Pixels):
-        values, weight = cross_entropy(pixels), pixels.weight
-        if self.label_smoothing:
+        values = cross_entropy(pixels)
+        if self.label_smoothing and pixels.multi_label:
+            uniform = ops.softplus(pixels.logits) - pixels.logits / 2  # of the two answers
+            values = (1 - self.label_smoothing) * values + self.label_smoothing * uniform
+        elif self.label_smoothing:
             # -log p averaged over all classes
             uniform = ops.logsumexp(pixels.logits, -1) - ops.mean(pixels.logits, -1)
             values = (1 - self.label_smoothing) * values + self.label_smoothing * uniform
-        if self.class_weights is not None:
-            weight = weight * weights_of_classes(self.class_weights, pixels)
-        return self.mean(values, weight, pixels.counted)
+        return self.mean(values, self.weighted_by_class(pixels), pixels.counted)
 
     def get_config(self):
         return super().get_config() | {
-            "class_weights": self.class_weights,
+            "class_weights": self._class_weights_config(),
             "label_smoothing": self.label_smoothing,
         }
 
@@ -74,6 +81,8 @@ class OhemCrossEntropy(SegmentationLoss):
     Differs from the code of HRNet and OCR, which leaves out the easiest pixel where fewer than
     `min_kept` count, and gives NaN where all pixels are equally hard; pixels as hard as the last
     one kept are kept too. Each replica of `tf.distribute` chooses `min_kept` pixels of its own.
+    Of soft labels exp(-cross-entropy) takes the place of p[y]. With `multi_label` each label of a
+    pixel is chosen, and counted, for itself.
     Source: Shrivastava et al., arXiv:1604.03540; HRNet's OHEMTHRES 0.9 and OHEMKEEP 131072, OCR's
     0.7 and 100000.
 
@@ -88,15 +97,21 @@ class OhemCrossEntropy(SegmentationLoss):
         *,
         threshold: float = 0.7,
         min_kept: float = 1 / 16,
-        class_weights: Sequence[float] | None = None,
+        class_weights: Mapping[int, float] | Sequence[float] | None = None,
         from_logits: bool = True,
         ignore_class: int | None = IGNORE_CLASS,
         reduction: str | None = "sum_over_batch_size",
+        multi_label: bool = False,
         name: str = "ohem",
     ):
         super().__init__(
-            from_logits=from_logits, ignore_class=ignore_class, reduction=reduction, name=name
+            from_logits=from_logits,
+            ignore_class=ignore_class,
+            reduction=reduction,
+            multi_label=multi_label,
+            name=name,
         )
+        threshold, min_kept = number(threshold, "threshold"), number(min_kept, "min_kept")
         if not 0 <= threshold <= 1:
             raise ValueError(f"threshold must be a probability, 0 to 1. Received: {threshold}")
         if min_kept < 0 or (min_kept > 1 and min_kept != int(min_kept)):
@@ -105,40 +120,44 @@ class OhemCrossEntropy(SegmentationLoss):
                 f"Received: {min_kept}"
             )
         self.threshold, self.min_kept = threshold, min_kept
-        self.class_weights = check_class_weights(class_weights)
+        self._take_class_weights(class_weights)
 
     def loss_of(self, pixels: Pixels):
-        values, weight = cross_entropy(pixels), pixels.weight
-        if self.class_weights is not None:
-            weight = weight * weights_of_classes(self.class_weights, pixels)
-        hard = ops.stop_gradient(self._hard(values, pixels.counted))
+        values, weight = cross_entropy(pixels), self.weighted_by_class(pixels)
+        hard = ops.stop_gradient(self._hard(values, weight, pixels.counted))
         return self.mean(values, weight * hard, pixels.counted * hard)
 
-    def _hard(self, values, counted):
+    def _hard(self, values, weight, counted):
         """1 where a pixel is kept; `values` is -log p[y]."""
         last = ops.reshape(ops.where(counted > 0, values, -1.0), (-1,))
-        number = ops.sum(ops.cast(counted, "int32"))
+        total = ops.sum(ops.cast(counted, "int32"))
         kept = self.min_kept
-        kept = ops.cast(ops.ceil(kept * ops.cast(number, "float32")), "int32") if kept < 1 else kept
-        kept = ops.minimum(ops.cast(kept, "int32"), number)
+        kept = ops.cast(ops.ceil(kept * ops.cast(total, "float32")), "int32") if kept < 1 else kept
+        kept = ops.minimum(ops.cast(kept, "int32"), total)
         # one more, so that there is a first one also in a replica that got no images
         hardest_first = ops.pad(-ops.sort(-last), (0, 1), constant_values=-1.0)
         least = ops.take(hardest_first, ops.maximum(kept - 1, 0))
         of_number = (values >= least) & (kept > 0)
         below = ops.exp(-values) < self.threshold
-        # no comparison holds for NaN, and a network that puts it out has no small loss
-        return ops.cast(of_number | below | ops.isnan(values), "float32") * counted
+        # no comparison holds for NaN, and scores or labels that are no numbers have no small loss
+        broken = ops.isnan(values) | ops.isnan(weight)
+        return ops.cast(of_number | below | broken, "float32") * counted
 
     def get_config(self):
         return super().get_config() | {
             "threshold": self.threshold,
             "min_kept": self.min_kept,
-            "class_weights": self.class_weights,
+            "class_weights": self._class_weights_config(),
         }
 
 
 def cross_entropy(pixels: Pixels):
-    """(B, *P) -log p[y], from soft labels -sum over classes of t log p."""
+    """(B, *P) -log p[y], from soft labels -sum over classes of t log p.
+
+    With `multi_label` (B, *P, C) of each label: -t log p - (1 - t) log(1 - p).
+    """
+    if pixels.multi_label:
+        return ops.binary_crossentropy(pixels.truth, pixels.logits, from_logits=True)
     if pixels.truth is not None:
         return -ops.sum(pixels.truth * ops.log_softmax(pixels.logits), -1)
     return ops.sparse_categorical_crossentropy(pixels.ids, pixels.logits, from_logits=True)

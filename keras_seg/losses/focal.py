@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 from keras import ops
 
-from keras_seg.losses.base import (
-    Pixels,
-    SegmentationLoss,
-    check_class_weights,
-    weights_of_classes,
-)
+from keras_seg.losses.base import Pixels, SegmentationLoss
 from keras_seg.losses.cross_entropy import cross_entropy
+from keras_seg.losses.options import number
 from keras_seg.names import IGNORE_CLASS
 
 
@@ -21,43 +17,71 @@ from keras_seg.names import IGNORE_CLASS
 class Focal(SegmentationLoss):
     """-(1 - p[y])^gamma log p[y], averaged over the pixels that count.
 
-    With one output channel this is the sigmoid focal loss of the paper, whose alpha is
-    class_weights=(1 - alpha, alpha); with more it is the softmax form. Keras has both for one-hot
-    labels only, without ignored pixels. Differs from the paper: mean over pixels, where the paper
-    divides by the number of objects. Source: Lin et al., arXiv:1708.02002.
+    With one output channel, or `multi_label`, this is the sigmoid focal loss of the paper; with
+    more channels it is the softmax form. Keras has both for one-hot labels only, without ignored
+    pixels. Differs from the paper: mean over pixels (with `multi_label` over labels), where the
+    paper divides by the number of objects; alpha is None by default, the paper's is 0.25. Soft
+    labels weigh the terms of the classes. Source: Lin et al., arXiv:1708.02002.
 
     Args:
         gamma: how much less easy pixels count; 0 is the cross-entropy.
-        class_weights: one factor a class (two for one output channel).
+        alpha: weight of the class or label 1, that of 0 is 1 - alpha; None for 1 and 1. For two
+            classes, where it stands for class_weights=(1 - alpha, alpha), and for `multi_label`.
+        class_weights: as for `CrossEntropy`.
     """
 
     def __init__(
         self,
         *,
         gamma: float = 2.0,
-        class_weights: Sequence[float] | None = None,
+        alpha: float | None = None,
+        class_weights: Mapping[int, float] | Sequence[float] | None = None,
         from_logits: bool = True,
         ignore_class: int | None = IGNORE_CLASS,
         reduction: str | None = "sum_over_batch_size",
+        multi_label: bool = False,
         name: str = "focal",
     ):
         super().__init__(
-            from_logits=from_logits, ignore_class=ignore_class, reduction=reduction, name=name
+            from_logits=from_logits,
+            ignore_class=ignore_class,
+            reduction=reduction,
+            multi_label=multi_label,
+            name=name,
         )
+        gamma = number(gamma, "gamma")
         if gamma < 0:
             raise ValueError(f"gamma must not be below 0. Received: {gamma}")
-        self.gamma, self.class_weights = gamma, check_class_weights(class_weights)
+        self.gamma = gamma
+        self.alpha = None if alpha is None else number(alpha, "alpha")
+        if self.alpha is not None and not 0 <= self.alpha <= 1:
+            raise ValueError(f"alpha must be 0 to 1. Received: {alpha}")
+        self._pair = self.alpha is not None and not self.multi_label
+        if self._pair and class_weights is not None:
+            raise ValueError(
+                "alpha is the class_weights of two classes, (1 - alpha, alpha). Give one of them. "
+                f"Received: alpha={alpha} and class_weights={class_weights}"
+            )
+        self._take_class_weights((1 - self.alpha, self.alpha) if self._pair else class_weights)
 
     def loss_of(self, pixels: Pixels):
-        if pixels.truth is None:
-            values = cross_entropy(pixels)
-            values = self._modulated(values)
+        num_classes = pixels.logits.shape[-1]
+        if self._pair and num_classes != 2:
+            raise ValueError(
+                f"alpha is for two classes, or multi_label; the scores have {num_classes} classes. "
+                "Give class_weights, one number per class."
+            )
+        weight = self.weighted_by_class(pixels)
+        if pixels.multi_label:
+            there, absent = (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
+            z, truth = pixels.logits, pixels.truth
+            values = there * truth * self._modulated(ops.softplus(-z))
+            values = values + absent * (1 - truth) * self._modulated(ops.softplus(z))
+        elif pixels.truth is None:
+            values = self._modulated(cross_entropy(pixels))
         else:
             log_p = ops.log_softmax(pixels.logits)
             values = ops.sum(pixels.truth * self._modulated(-log_p), -1)
-        weight = pixels.weight
-        if self.class_weights is not None:
-            weight = weight * weights_of_classes(self.class_weights, pixels)
         return self.mean(values, weight, pixels.counted)
 
     def _modulated(self, minus_log_p):
@@ -70,5 +94,6 @@ class Focal(SegmentationLoss):
     def get_config(self):
         return super().get_config() | {
             "gamma": self.gamma,
-            "class_weights": self.class_weights,
+            "alpha": self.alpha,
+            "class_weights": None if self._pair else self._class_weights_config(),
         }

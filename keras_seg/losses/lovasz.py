@@ -12,12 +12,15 @@ from keras import ops
 
 from keras_seg.losses.base import Pixels, SegmentationLoss
 from keras_seg.losses.classes import check_classes, chosen_classes
+from keras_seg.losses.options import flag
 from keras_seg.names import IGNORE_CLASS
 
 
 @keras.saving.register_keras_serializable("keras_seg")
 class LovaszSoftmax(SegmentationLoss):
     """Jaccard loss extended to errors |t - p| of each class, a mean over classes.
+
+    Takes hard labels alone, and one class per pixel: for `multi_label` take `LovaszHinge`.
 
     Weights of pixels are their share of intersection and union, and their mean multiplies the
     loss. Without `per_image` the pixels of a batch are sorted together: each replica of
@@ -28,6 +31,8 @@ class LovaszSoftmax(SegmentationLoss):
         classes: "present" (in the truth), "all", or a list of class numbers.
     """
 
+    takes_soft_labels = False
+
     def __init__(
         self,
         *,
@@ -36,12 +41,23 @@ class LovaszSoftmax(SegmentationLoss):
         from_logits: bool = True,
         ignore_class: int | None = IGNORE_CLASS,
         reduction: str | None = "sum_over_batch_size",
+        multi_label: bool = False,
         name: str = "lovasz_softmax",
     ):
         super().__init__(
-            from_logits=from_logits, ignore_class=ignore_class, reduction=reduction, name=name
+            from_logits=from_logits,
+            ignore_class=ignore_class,
+            reduction=reduction,
+            multi_label=multi_label,
+            name=name,
         )
-        self.per_image, self.classes = per_image, check_classes(classes)
+        if self.multi_label:
+            raise ValueError(
+                "lovasz_softmax has no multi_label: its softmax makes the classes exclude each "
+                "other. Take lovasz_hinge, which has it."
+            )
+        self.per_image = flag(per_image, "per_image")
+        self.classes = check_classes(classes)
 
     def loss_of(self, pixels: Pixels):
         truth = ops.one_hot(pixels.ids, pixels.logits.shape[-1], dtype="float32")
@@ -62,11 +78,14 @@ class LovaszHinge(SegmentationLoss):
     """Jaccard loss of the foreground extended to hinge errors 1 - z (2 t - 1), two classes only.
 
     z is the logit of the foreground (of two channels, their difference). Weights, images and
-    replicas as for `LovaszSoftmax`.
+    replicas as for `LovaszSoftmax`. With `multi_label` each label of each image (or of the batch)
+    has a value of its own, and the loss is their mean. Takes hard labels alone.
 
     Args:
         per_image: a value an image, averaged, instead of one for the batch.
     """
+
+    takes_soft_labels = False
 
     def __init__(
         self,
@@ -75,19 +94,26 @@ class LovaszHinge(SegmentationLoss):
         from_logits: bool = True,
         ignore_class: int | None = IGNORE_CLASS,
         reduction: str | None = "sum_over_batch_size",
+        multi_label: bool = False,
         name: str = "lovasz_hinge",
     ):
         super().__init__(
-            from_logits=from_logits, ignore_class=ignore_class, reduction=reduction, name=name
+            from_logits=from_logits,
+            ignore_class=ignore_class,
+            reduction=reduction,
+            multi_label=multi_label,
+            name=name,
         )
-        self.per_image = per_image
+        self.per_image = flag(per_image, "per_image")
 
     def loss_of(self, pixels: Pixels):
+        if pixels.multi_label:
+            return self._mean_of_labels(pixels)
         num_classes = pixels.logits.shape[-1]
         if num_classes != 2:
             raise ValueError(
                 f"lovasz_hinge is for one output channel or two; the scores have {num_classes}. "
-                "Take lovasz_softmax."
+                "Take lovasz_softmax, or multi_label=True if each channel is a label of its own."
             )
         truth = ops.cast(pixels.ids, "float32")
         z = pixels.logits[..., 1] - pixels.logits[..., 0]
@@ -98,6 +124,16 @@ class LovaszHinge(SegmentationLoss):
             _regions(pixels.weight, self.per_image),
         )
         return mean_of_sorted(self, values, pixels)
+
+    def _mean_of_labels(self, pixels: Pixels):
+        errors = ops.relu(1 - pixels.logits * (2 * pixels.truth - 1))
+        errors, truth, weight, counted = (
+            _classes_first(each, self.per_image)
+            for each in (errors, pixels.truth, pixels.weight, pixels.counted)
+        )
+        number = ops.sum(counted, -1)
+        mean_weight = ops.divide_no_nan(ops.sum(weight, -1), number)
+        return self.mean(lovasz_jaccard(errors, truth, weight), mean_weight, ops.sign(number))
 
     def get_config(self):
         return super().get_config() | {"per_image": self.per_image}

@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_seg.losses.base import Pixels, SegmentationLoss
 from keras_seg.losses.classes import check_classes, chosen_classes
+from keras_seg.losses.options import flag, number
 from keras_seg.losses.replicas import sum_over_replicas
 from keras_seg.names import IGNORE_CLASS
 
@@ -21,7 +22,9 @@ class Overlap(SegmentationLoss):
     """Base of the overlap losses.
 
     Weights multiply each pixel's part of the sums, and their mean multiplies the loss (of each
-    image, if `per_image`), so that twice the weights are twice the loss.
+    image, if `per_image`), so that twice the weights are twice the loss. With `multi_label` the
+    labels are the classes, each with sigmoid(z) for p and with its own ignored pixels. Of soft
+    labels t is the share, as elsewhere; their smallest loss is not 0, and not at p = t.
 
     Args:
         per_image: a value an image, averaged over the images that have a pixel that counts,
@@ -44,19 +47,25 @@ class Overlap(SegmentationLoss):
         from_logits: bool = True,
         ignore_class: int | None = IGNORE_CLASS,
         reduction: str | None = "sum_over_batch_size",
+        multi_label: bool = False,
         name: str | None = None,
     ):
         super().__init__(
-            from_logits=from_logits, ignore_class=ignore_class, reduction=reduction, name=name
+            from_logits=from_logits,
+            ignore_class=ignore_class,
+            reduction=reduction,
+            multi_label=multi_label,
+            name=name,
         )
+        smooth = number(smooth, "smooth")
         if smooth < 0:
             raise ValueError(f"smooth must not be below 0. Received: {smooth}")
-        self.per_image, self.classes, self.smooth = per_image, check_classes(classes), smooth
+        self.per_image, self.smooth = flag(per_image, "per_image"), smooth
+        self.classes = check_classes(classes)
 
     def loss_of(self, pixels: Pixels):
-        weight = pixels.weight[..., None]
-        truth = pixels.one_hot()
-        probabilities = ops.softmax(pixels.logits)
+        weight = pixels.weight_of_channels()
+        truth, probabilities = pixels.one_hot(), pixels.probabilities()
         axes = tuple(range(1 if self.per_image else 0, len(truth.shape) - 1))
         overlap = ops.sum(weight * truth * probabilities, axes)
         predicted = ops.sum(weight * probabilities, axes)
@@ -104,6 +113,7 @@ class Dice(Overlap):
         from_logits: bool = True,
         ignore_class: int | None = IGNORE_CLASS,
         reduction: str | None = "sum_over_batch_size",
+        multi_label: bool = False,
         name: str = "dice",
     ):
         super().__init__(
@@ -113,6 +123,7 @@ class Dice(Overlap):
             from_logits=from_logits,
             ignore_class=ignore_class,
             reduction=reduction,
+            multi_label=multi_label,
             name=name,
         )
 
@@ -135,6 +146,7 @@ class Jaccard(Overlap):
         from_logits: bool = True,
         ignore_class: int | None = IGNORE_CLASS,
         reduction: str | None = "sum_over_batch_size",
+        multi_label: bool = False,
         name: str = "jaccard",
     ):
         super().__init__(
@@ -144,6 +156,7 @@ class Jaccard(Overlap):
             from_logits=from_logits,
             ignore_class=ignore_class,
             reduction=reduction,
+            multi_label=multi_label,
             name=name,
         )
 
@@ -170,6 +183,7 @@ class Tversky(Overlap):
         from_logits: bool = True,
         ignore_class: int | None = IGNORE_CLASS,
         reduction: str | None = "sum_over_batch_size",
+        multi_label: bool = False,
         name: str = "tversky",
     ):
         super().__init__(
@@ -179,8 +193,10 @@ class Tversky(Overlap):
             from_logits=from_logits,
             ignore_class=ignore_class,
             reduction=reduction,
+            multi_label=multi_label,
             name=name,
         )
+        alpha, beta = number(alpha, "alpha"), number(beta, "beta")
         if min(alpha, beta) < 0 or alpha + beta == 0:
             raise ValueError(
                 "alpha and beta must not be below 0, and not both 0. "
@@ -217,6 +233,7 @@ class FocalTversky(Tversky):
         from_logits: bool = True,
         ignore_class: int | None = IGNORE_CLASS,
         reduction: str | None = "sum_over_batch_size",
+        multi_label: bool = False,
         name: str = "focal_tversky",
     ):
         super().__init__(
@@ -228,8 +245,10 @@ class FocalTversky(Tversky):
             from_logits=from_logits,
             ignore_class=ignore_class,
             reduction=reduction,
+            multi_label=multi_label,
             name=name,
         )
+        gamma = number(gamma, "gamma")
         if gamma <= 0:
             raise ValueError(f"gamma must be above 0. Received: {gamma}")
         self.gamma = gamma

@@ -20,8 +20,8 @@ from keras import ops
 from scipy.ndimage import distance_transform_edt
 
 from keras_seg.distances import distance_to
-from keras_seg.labels import read_labels
-from keras_seg.metrics.confusion import class_ids
+from keras_seg.metrics.confusion import check_reading, read_pair
+from keras_seg.metrics.direction import GrowingScores
 from keras_seg.names import IGNORE_CLASS
 
 TOLERANCE = 0.0075
@@ -88,15 +88,18 @@ def _f1(true, found, reach):
 
 
 @keras.saving.register_keras_serializable("keras_seg")
-class BoundaryF1(keras.metrics.Metric):
+class BoundaryF1(GrowingScores, keras.metrics.Metric):
     """`boundary_f1` inside `fit` and `evaluate`: the mean over the images seen so far.
 
-    Takes what every metric here takes. Counts distances only as far as the tolerance goes, at most
-    64 pixels for images whose size is unknown when the step is traced.
+    Takes what every metric here takes; with `multi_label` the labels are the classes, each with its
+    own ignored pixels. NaN once a pixel that counts had no label or no prediction. Counts distances
+    only as far as the tolerance goes, at most 64 pixels for images whose size is unknown when the
+    step is traced.
 
     Args:
         num_classes: number of mask values; 1 and 2 are both a binary network.
         tolerance: as a share of the image's diagonal.
+        ignore_class, from_logits, multi_label, threshold: as for every metric here.
     """
 
     def __init__(
@@ -106,37 +109,48 @@ class BoundaryF1(keras.metrics.Metric):
         tolerance: float = TOLERANCE,
         ignore_class: int | None = IGNORE_CLASS,
         from_logits: bool = True,
+        multi_label: bool = False,
+        threshold: float = 0.5,
         name: str = "boundary_f1",
         dtype=None,
     ):
         super().__init__(name=name, dtype=dtype)
-        self.num_classes, self.tolerance = max(2, num_classes), tolerance
+        self.num_classes = num_classes if multi_label else max(2, num_classes)
+        self.tolerance = tolerance
         self.ignore_class, self.from_logits = ignore_class, from_logits
+        self.multi_label, self.threshold = multi_label, threshold
+        check_reading(self)
         self.total = self.add_weight(shape=(), initializer="zeros", name="total")
         self.images = self.add_weight(shape=(), initializer="zeros", name="images")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Adds a batch; weights are not used, since an outline has no weight."""
-        predicted = class_ids(y_pred, self.num_classes, self.from_logits, self.name)
-        shape = (*predicted.shape, self.num_classes)
-        truth, _, counted = read_labels(y_true, shape, self.ignore_class, self.name)
-        scores, images = self._scores(truth, predicted, counted[..., None])
-        self.total.assign_add(ops.sum(scores))
+        truth, predicted, counted, known = read_pair(self, y_true, y_pred)
+        invalid = ops.any(counted & ops.logical_not(known))
+        if self.multi_label:
+            true, found = truth == 1, predicted == 1
+        else:
+            counted = counted[..., None]
+            true, found = (
+                ops.one_hot(ids, self.num_classes, dtype="bool") for ids in (truth, predicted)
+            )
+        scores, images = self._scores(true & counted, found & counted, counted)
+        # a sum that is NaN stays so until the metric is reset
+        self.total.assign_add(ops.where(invalid, float("nan"), ops.sum(scores)))
         self.images.assign_add(ops.sum(images))
 
-    def _scores(self, truth, predicted, counted):
-        """(B,) score of each image, and (B,) 1 where it has one."""
-        true = ops.one_hot(truth, self.num_classes, dtype="bool") & counted
-        found = ops.one_hot(predicted, self.num_classes, dtype="bool") & counted
+    def _scores(self, true, found, counted):
+        """(B,) score of each image, and (B,) 1 where it has one; of masks (B, H, W, C) bool."""
+        sizes = true.shape[1:3]
         present = ops.any(true, (1, 2))
+        height, width = ops.shape(true)[1], ops.shape(true)[2]
         true, found = outlines(true, counted), outlines(found, counted)
-        height, width = ops.shape(truth)[1], ops.shape(truth)[2]
         diagonal = ops.sqrt(ops.cast(height * height + width * width, "float32"))
         # float32 must not decide whether a pixel at exactly the tolerance is within
         reach = self.tolerance * diagonal + 1e-4
         steps = 64
-        if None not in truth.shape[1:]:
-            steps = math.floor(self.tolerance * math.hypot(*truth.shape[1:])) + 1
+        if None not in sizes:
+            steps = math.floor(self.tolerance * math.hypot(*sizes)) + 1
         precision = _share(found, distance_to(true, steps) <= reach)
         recall = _share(true, distance_to(found, steps) <= reach)
         f1 = ops.divide_no_nan(2 * precision * recall, precision + recall)
@@ -146,7 +160,8 @@ class BoundaryF1(keras.metrics.Metric):
         return ops.divide_no_nan(ops.sum(f1 * counts, -1), number), ops.sign(number)
 
     def result(self):
-        return ops.divide_no_nan(self.total, self.images)
+        total, images = ops.convert_to_tensor(self.total), ops.convert_to_tensor(self.images)
+        return ops.where(ops.isnan(total), total, ops.divide_no_nan(total, images))
 
     def get_config(self):
         return super().get_config() | {
@@ -154,6 +169,8 @@ class BoundaryF1(keras.metrics.Metric):
             "tolerance": self.tolerance,
             "ignore_class": self.ignore_class,
             "from_logits": self.from_logits,
+            "multi_label": self.multi_label,
+            "threshold": self.threshold,
         }
 
 

@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
 
-from keras_seg.labels import pixel_weights, read_labels
+from keras_seg.labels import (
+    NEGATIVE_NOISE,
+    Labels,
+    pixel_weights,
+    read_labels,
+    read_multi_label,
+)
+from keras_seg.metrics.direction import GrowingScores
 from keras_seg.names import IGNORE_CLASS
 
 
-class ConfusionMetric(keras.metrics.Metric):
+class ConfusionMetric(GrowingScores, keras.metrics.Metric):
     """Base of the metrics: int64 counts (num_classes, num_classes), truth by prediction.
 
-    Truth: masks (B, H, W), (B, H, W, 1) or one-hot. Predictions: logits or probabilities
-    (B, H, W, num_classes), binary scores (B, H, W, 1), or class ids (integers) of the shape of the
-    mask. Pixels of `ignore_class`, of a mask value or an id outside the classes and of weight 0 do
-    not count; other weights count as 1. Sums over batches and the replicas of `tf.distribute`.
+    Truth: masks (B, H, W), (B, H, W, 1), one-hot or soft (of which the largest share is the class).
+    Predictions: logits or probabilities (B, H, W, num_classes), binary scores (B, H, W, 1), or
+    class ids (integers) of the shape of the mask. Pixels of `ignore_class` and of weight 0 do not
+    count; other weights count as 1. Sums over batches and the replicas of `tf.distribute`.
+
+    With `multi_label` each channel is a label of its own: truth (B, H, W, num_classes) of 0 and 1,
+    with `ignore_class` where a label is unknown; predictions scores of that shape, or integers 0
+    and 1. The counts are (num_classes, 2, 2), label by label.
+
+    The result is NaN once a pixel that counts had no label (outside of the classes, a fraction,
+    NaN) or no prediction (NaN scores, ids outside of the classes).
 
     Args:
-        num_classes: number of mask values; 1 and 2 are both a binary network.
+        num_classes: number of mask values; 1 and 2 are both a binary network. With `multi_label`
+            the number of labels.
         ignore_class: mask value that does not count; None for none.
-        from_logits: whether a single channel holds logits (threshold 0) or probabilities (0.5).
+        from_logits: whether thresholds are of logits or of probabilities. Nothing in a compiled
+            step can tell: probabilities taken for logits are all above the threshold 0, so that
+            a network that ends in a sigmoid needs from_logits=False. Scores that a threshold finds
+            outside of 0..1 with from_logits=False make the result NaN.
+        multi_label: whether each channel is a label of its own.
+        threshold: probability above which a pixel is of class 1 of two, or has a label.
 
     Raises: ValueError if predictions have another number of channels or another size.
     """
@@ -32,76 +54,179 @@ class ConfusionMetric(keras.metrics.Metric):
         *,
         ignore_class: int | None = IGNORE_CLASS,
         from_logits: bool = True,
+        multi_label: bool = False,
+        threshold: float = 0.5,
         name: str | None = None,
         dtype=None,
     ):
         super().__init__(name=name, dtype=dtype)
-        self.num_classes = max(2, num_classes)
+        self.num_classes = num_classes if multi_label else max(2, num_classes)
         self.ignore_class, self.from_logits = ignore_class, from_logits
+        self.multi_label, self.threshold = multi_label, threshold
+        check_reading(self)
         # int64: a float32 count stops growing at 2^24 pixels, one image of 4096x4096.
         self.confusion = self.add_weight(
-            shape=(self.num_classes, self.num_classes),
+            shape=(num_classes, 2, 2) if multi_label else (self.num_classes,) * 2,
             initializer="zeros",
             dtype="int64",
             name="confusion",
         )
+        self.invalid = self.add_weight(shape=(), initializer="zeros", dtype="int64", name="invalid")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Adds a batch."""
-        predicted = class_ids(y_pred, self.num_classes, self.from_logits, self.name)
-        shape = (*predicted.shape, self.num_classes)
-        truth, _, counted = read_labels(y_true, shape, self.ignore_class, self.name)
-        for ids in (truth, predicted):
-            counted = counted & (ids >= 0) & (ids < self.num_classes)
-        if sample_weight is not None:
-            counted = counted & (pixel_weights(sample_weight, truth) != 0)
-        cell = ops.where(counted, truth * self.num_classes + predicted, -1)
+        truth, predicted, counted, known = read_pair(self, y_true, y_pred, sample_weight)
+        usable = counted & known
+        size = 2 if self.multi_label else self.num_classes
+        cell = truth * size + predicted
+        if self.multi_label:
+            cell = cell + 4 * ops.arange(self.num_classes, dtype="int32")
         # a cell below 0 is dropped; 32 bits suffice for a batch
+        cell = ops.reshape(ops.where(usable, cell, -1), (-1,))
         counts = ops.segment_sum(
-            ops.ones_like(ops.reshape(cell, (-1,))),
-            ops.reshape(cell, (-1,)),
-            num_segments=self.num_classes**2,
+            ops.ones_like(cell), cell, num_segments=math.prod(self.confusion.shape)
         )
         self.confusion.assign_add(ops.cast(ops.reshape(counts, self.confusion.shape), "int64"))
+        invalid = ops.sum(ops.cast(counted & ops.logical_not(known), "int32"))
+        self.invalid.assign_add(ops.cast(invalid, "int64"))
+
+    def unless_invalid(self, score):
+        """The score, NaN if a pixel that counts had no label or no prediction."""
+        return ops.where(self.invalid > 0, float("nan"), score)
 
     def get_config(self):
         return super().get_config() | {
             "num_classes": self.num_classes,
             "ignore_class": self.ignore_class,
             "from_logits": self.from_logits,
+            "multi_label": self.multi_label,
+            "threshold": self.threshold,
         }
 
 
-def class_ids(y_pred, num_classes: int, from_logits: bool, name: str):
-    """(B, *P) int32 classes of scores (B, *P, C) or of ids, which are integers."""
-    y_pred = ops.convert_to_tensor(y_pred)
-    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(y_pred.dtype)):
-        return ops.cast(y_pred, "int32")
-    channels = y_pred.shape[-1]
-    if channels == 1 and num_classes == 2:
-        return ops.cast(y_pred[..., 0] > (0 if from_logits else 0.5), "int32")
-    if channels != num_classes:
+def check_reading(metric) -> None:
+    """Raises ValueError for options of a metric that contradict each other."""
+    threshold, multi_label = metric.threshold, metric.multi_label
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold is a probability between 0 and 1. Received: {threshold}")
+    if threshold != 0.5 and not multi_label and metric.num_classes > 2:
         raise ValueError(
-            f"{name}: a metric of {num_classes} classes got predictions with {channels} channels "
-            f"(shape {tuple(y_pred.shape)}). Give both the same number of classes; class ids must "
-            "be integers."
+            f"threshold={threshold} is for two classes, or multi_label; of "
+            f"{metric.num_classes} classes the largest score wins. Leave threshold out."
         )
-    return ops.cast(ops.argmax(y_pred, axis=-1), "int32")
+    if multi_label and metric.ignore_class in (0, 1):
+        raise ValueError(
+            f"ignore_class={metric.ignore_class} is a label with multi_label=True, where 0 and 1 "
+            "say whether a label is there. Take another value, such as 255."
+        )
+
+
+def read_pair(metric, y_true, y_pred, sample_weight=None):
+    """(truth, predicted) int32 of one shape, and (counted, known) bool: see `Labels`.
+
+    The shape is (B, *P) of classes, or with `multi_label` (B, *P, C) of 0 and 1.
+    """
+    y_pred = ops.convert_to_tensor(y_pred)
+    one_channel = y_pred.shape[-1] == 1
+    predicted, has_prediction = class_ids(metric, y_pred)
+    if metric.multi_label:
+        labels = read_multi_label(y_true, predicted.shape, metric.ignore_class, metric.name)
+        ids = ops.cast(labels.truth > 0.5, "int32")
+        labels = Labels(ids, None, labels.counted, labels.known)
+    else:
+        is_float = _is_float(y_pred)
+        shape = (*predicted.shape, metric.num_classes)
+        labels = read_labels(
+            y_true,
+            shape,
+            metric.ignore_class,
+            metric.name,
+            one_channel=one_channel and is_float and metric.num_classes == 2,
+        )
+    counted = labels.counted
+    if sample_weight is not None:
+        pixels = labels.ids[..., 0] if metric.multi_label else labels.ids
+        weighs = pixel_weights(sample_weight, pixels) != 0
+        counted = counted & (weighs[..., None] if metric.multi_label else weighs)
+    return labels.ids, predicted, counted, labels.known & has_prediction
+
+
+def class_ids(metric, y_pred):
+    """(int32 classes (B, *P), bool whether they are known) of scores (B, *P, C) or of integers.
+
+    With `multi_label` both are (B, *P, C), of 0 and 1.
+    """
+    channels, num_classes = y_pred.shape[-1], metric.num_classes
+    if not _is_float(y_pred):
+        ids = ops.cast(y_pred, "int32")
+        if metric.multi_label and len(ids.shape) and channels != num_classes:
+            raise ValueError(_other_channels(metric, y_pred))
+        return ids, (ids >= 0) & (ids < (2 if metric.multi_label else num_classes))
+    one_channel = channels == 1 and num_classes == 2 and not metric.multi_label
+    if channels != num_classes and not one_channel:
+        raise ValueError(_other_channels(metric, y_pred))
+    if one_channel:
+        return _above_threshold(metric, y_pred[..., 0])
+    if metric.multi_label:
+        return _above_threshold(metric, y_pred)
+    known = ops.logical_not(ops.any(ops.isnan(y_pred), axis=-1))
+    if metric.threshold == 0.5:
+        return ops.cast(ops.argmax(y_pred, axis=-1), "int32"), known
+    scores = ops.cast(y_pred, "float32")
+    if metric.from_logits:
+        ids, _ = _above_threshold(metric, scores[..., 1] - scores[..., 0])
+    else:
+        ids, in_range = _above_threshold(metric, scores[..., 1])
+        known = known & in_range
+    return ids, known
+
+
+def _above_threshold(metric, scores):
+    """int32 1 for scores of more than the threshold's probability, and where scores are scores."""
+    threshold = metric.threshold
+    if metric.from_logits:
+        level = 0.0 if threshold == 0.5 else math.log(threshold / (1 - threshold))
+        return ops.cast(scores > level, "int32"), ops.logical_not(ops.isnan(scores))
+    possible = (scores >= -NEGATIVE_NOISE) & (scores <= 1 + NEGATIVE_NOISE)
+    return ops.cast(scores > threshold, "int32"), possible
+
+
+def _other_channels(metric, y_pred) -> str:
+    return (
+        f"{metric.name}: a metric of {metric.num_classes} classes got predictions with "
+        f"{y_pred.shape[-1]} channels (shape {tuple(y_pred.shape)}). Give both the same number of "
+        "classes; class ids must be integers."
+    )
+
+
+def _is_float(tensor) -> bool:
+    return keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype))
 
 
 class Counts:
-    """Numbers of pixels of each class (K,), float32, from a confusion matrix (K, K) of integers.
+    """Numbers of pixels of each class (K,), float32, from a confusion matrix of integers.
 
     hits: predicted right. truth, predicted: of the class in the mask, in the prediction.
+    right, total: pixels of all classes that are predicted right, and all pixels; of labels, these
+        of every label.
+
+    Args:
+        confusion: (K, K) truth by prediction; or (K, 2, 2) of K labels, each absent or there.
     """
 
     def __init__(self, confusion):
         confusion = ops.convert_to_tensor(confusion)
-        self.hits = ops.cast(ops.diagonal(confusion), "float32")
-        self.truth = ops.cast(ops.sum(confusion, 1), "float32")
-        self.predicted = ops.cast(ops.sum(confusion, 0), "float32")
-        self.union = ops.cast(
-            ops.sum(confusion, 0) + ops.sum(confusion, 1) - ops.diagonal(confusion), "float32"
+        if len(confusion.shape) == 3:
+            hits = confusion[:, 1, 1]
+            truth, predicted = ops.sum(confusion[:, 1], 1), ops.sum(confusion[:, :, 1], 1)
+            right, total = ops.sum(hits) + ops.sum(confusion[:, 0, 0]), ops.sum(confusion)
+        else:
+            hits = ops.diagonal(confusion)
+            truth, predicted = ops.sum(confusion, 1), ops.sum(confusion, 0)
+            right, total = ops.sum(hits), ops.sum(confusion)
+        self.hits, self.truth, self.predicted, self.union, self.right, self.total = (
+            ops.cast(number, "float32")
+            for number in (hits, truth, predicted, truth + predicted - hits, right, total)
         )
 
     def iou(self):
@@ -128,8 +253,8 @@ def mean_dice(counts: Counts):
 
 
 def pixel_accuracy(counts: Counts):
-    """Share of the pixels that are predicted right."""
-    return ops.divide_no_nan(ops.sum(counts.hits), ops.sum(counts.truth))
+    """Share of the pixels (of labels: of all labels of all pixels) that are predicted right."""
+    return ops.divide_no_nan(counts.right, counts.total)
 
 
 def mean_class_accuracy(counts: Counts):

@@ -32,6 +32,8 @@ class _OneScore(ConfusionMetric):
         *,
         ignore_class: int | None = IGNORE_CLASS,
         from_logits: bool = True,
+        multi_label: bool = False,
+        threshold: float = 0.5,
         name: str | None = None,
         dtype=None,
     ):
@@ -39,12 +41,18 @@ class _OneScore(ConfusionMetric):
             num_classes,
             ignore_class=ignore_class,
             from_logits=from_logits,
+            multi_label=multi_label,
+            threshold=threshold,
             name=name or self.score,
             dtype=dtype,
         )
 
     def result(self):
-        return SCORES[self.score](Counts(self.confusion))
+        return self.unless_invalid(SCORES[self.score](Counts(self.confusion)))
+
+    def _each(self, values, size) -> np.ndarray:
+        """(K,) values as an array, NaN where `size` is 0, and everywhere if pixels were invalid."""
+        return nan_where_absent(self.unless_invalid(values), size)
 
 
 @keras.saving.register_keras_serializable("keras_seg")
@@ -60,7 +68,7 @@ class MeanIoU(_OneScore):
     def per_class(self) -> np.ndarray:
         """IoU of each class, NaN where a class occurred neither in truth nor in prediction."""
         counts = Counts(self.confusion)
-        return nan_where_absent(counts.iou(), counts.union)
+        return self._each(counts.iou(), counts.union)
 
 
 @keras.saving.register_keras_serializable("keras_seg")
@@ -72,12 +80,15 @@ class MeanDice(_OneScore):
     def per_class(self) -> np.ndarray:
         """Dice of each class, NaN where a class occurred neither in truth nor in prediction."""
         counts = Counts(self.confusion)
-        return nan_where_absent(counts.dice(), counts.union)
+        return self._each(counts.dice(), counts.union)
 
 
 @keras.saving.register_keras_serializable("keras_seg")
 class PixelAccuracy(_OneScore):
-    """Share of the counted pixels that are predicted right ("global accuracy" of SegNet)."""
+    """Share of the counted pixels that are predicted right ("global accuracy" of SegNet).
+
+    With `multi_label` the share of all labels of all pixels, as `keras.metrics.BinaryAccuracy`.
+    """
 
     score = "pixel_accuracy"
 
@@ -91,7 +102,7 @@ class MeanClassAccuracy(_OneScore):
     def per_class(self) -> np.ndarray:
         """Accuracy (recall) of each class, NaN where a class does not occur in the truth."""
         counts = Counts(self.confusion)
-        return nan_where_absent(counts.accuracy(), counts.truth)
+        return self._each(counts.accuracy(), counts.truth)
 
 
 @keras.saving.register_keras_serializable("keras_seg")
@@ -107,7 +118,8 @@ class ClassIoU(ConfusionMetric):
 
     Args:
         class_id: the class.
-        num_classes, ignore_class, from_logits: as for every metric here.
+        num_classes, ignore_class, from_logits, multi_label, threshold: as for every metric
+            here.
     """
 
     def __init__(
@@ -117,6 +129,8 @@ class ClassIoU(ConfusionMetric):
         *,
         ignore_class: int | None = IGNORE_CLASS,
         from_logits: bool = True,
+        multi_label: bool = False,
+        threshold: float = 0.5,
         name: str | None = None,
         dtype=None,
     ):
@@ -124,6 +138,8 @@ class ClassIoU(ConfusionMetric):
             num_classes,
             ignore_class=ignore_class,
             from_logits=from_logits,
+            multi_label=multi_label,
+            threshold=threshold,
             name=name or f"iou_{class_id}",
             dtype=dtype,
         )
@@ -134,7 +150,7 @@ class ClassIoU(ConfusionMetric):
         self.class_id = class_id
 
     def result(self):
-        return Counts(self.confusion).iou()[self.class_id]
+        return self.unless_invalid(Counts(self.confusion).iou()[self.class_id])
 
     def get_config(self):
         return super().get_config() | {"class_id": self.class_id}
@@ -149,7 +165,8 @@ class SegmentationMetrics(ConfusionMetric):
     matrix being counted once. The IoU of a class that occurred nowhere is NaN.
 
     Args:
-        num_classes, ignore_class, from_logits: as for every metric here.
+        num_classes, ignore_class, from_logits, multi_label, threshold: as for every metric
+            here.
         scores: which of these to give; all by default.
         class_names: adds the IoU of each class, in this order; None for none.
         prefix: before each name, for a model with several outputs.
@@ -164,15 +181,27 @@ class SegmentationMetrics(ConfusionMetric):
         prefix: str = "",
         ignore_class: int | None = IGNORE_CLASS,
         from_logits: bool = True,
+        multi_label: bool = False,
+        threshold: float = 0.5,
         name: str = "segmentation",
         dtype=None,
     ):
         super().__init__(
-            num_classes, ignore_class=ignore_class, from_logits=from_logits, name=name, dtype=dtype
+            num_classes,
+            ignore_class=ignore_class,
+            from_logits=from_logits,
+            multi_label=multi_label,
+            threshold=threshold,
+            name=name,
+            dtype=dtype,
         )
         for score in scores:
             if score not in SCORES:
                 raise ValueError(unknown_name("score", score, SCORES))
+        if class_names is not None and len(set(class_names)) < len(class_names):
+            raise ValueError(
+                f"class_names has a name twice, which has one entry in the logs: {class_names}"
+            )
         if class_names is not None and len(class_names) != self.num_classes:
             raise ValueError(
                 f"{len(class_names)} class_names for {self.num_classes} classes: {class_names}"
@@ -182,12 +211,16 @@ class SegmentationMetrics(ConfusionMetric):
 
     def result(self):
         counts = Counts(self.confusion)
-        found = {self.prefix + score: SCORES[score](counts) for score in self.scores}
+        values = [SCORES[score](counts) for score in self.scores]
         if self.class_names is not None:
             iou = ops.where(counts.union > 0, counts.iou(), float("nan"))
-            for number, name in enumerate(self.class_names):
-                found[f"{self.prefix}iou_{name}"] = iou[number]
-        return found
+            values += [iou[number] for number in range(len(self.class_names))]
+        return dict(zip(self.logged_names(), map(self.unless_invalid, values), strict=True))
+
+    def logged_names(self) -> list[str]:
+        """mean_iou and so on, each with the prefix."""
+        names = [*self.scores, *(f"iou_{name}" for name in self.class_names or ())]
+        return [self.prefix + name for name in names]
 
     def get_config(self):
         return super().get_config() | {

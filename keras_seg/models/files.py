@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -12,6 +13,7 @@ import keras
 from keras_seg import layers  # noqa: F401  (registers the layers that the files name)
 from keras_seg.card import CARD_NAME, ModelCard
 from keras_seg.drafts import draft_of
+from keras_seg.models.endings import model_ending
 from keras_seg.models.older_keras import open_to_older_keras
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
@@ -23,13 +25,16 @@ def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
 
     The optimizer stays out: it would make the file three times as large. Options of Keras layers
     that are newer than the oldest supported Keras and have their default value stay out too, so
-    that each supported version opens what another has written.
+    that each supported version opens what another has written. The card says "probabilities" for a
+    model that ends in a sigmoid or softmax, whatever was given.
 
     Raises: ValueError for another suffix; OSError if the folder cannot be written.
     """
     path = Path(path)
     if path.suffix != ".keras":
         raise ValueError(f"A model is saved to a file ending in .keras. Received: {path}")
+    if card.head == "logits" and model_ending(model.output).are_probabilities:
+        card = replace(card, head="probabilities")
     with draft_of(path) as part:
         keras.Model(model.inputs, model.output, name=model.name).save(part)
         open_to_older_keras(part)

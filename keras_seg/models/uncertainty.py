@@ -9,11 +9,17 @@ import keras
 import numpy as np
 
 from keras_seg.layers import MonteCarloDropout
+from keras_seg.models.endings import model_ending
 from keras_seg.models.inference_form import for_inference
 
 
 def predict_with_uncertainty(
-    model: keras.Model, images: np.ndarray, *, samples: int = 40, batch_size: int = 4
+    model: keras.Model,
+    images: np.ndarray,
+    *,
+    samples: int = 40,
+    batch_size: int = 4,
+    multi_label: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of the class probabilities over networks drawn by dropout.
 
@@ -23,9 +29,10 @@ def predict_with_uncertainty(
 
     Args:
         model: a network with dropout that stays on, as `segnet(..., bayesian=True)`. Its logits go
-            through a softmax here, or with one class through a sigmoid.
+            through a softmax here, or with one class through a sigmoid, unless it ends in one.
         samples: passes; the paper finds no gain beyond 40.
         batch_size: images in memory at a time.
+        multi_label: whether each channel is a label of its own, for a sigmoid.
 
     Raises: ValueError for a model without such dropout, or less than one sample.
     """
@@ -37,20 +44,21 @@ def predict_with_uncertainty(
     if not isinstance(samples, int) or samples < 1:
         raise ValueError(f"samples must be a whole number from 1. Received: {samples!r}")
     model = for_inference(model)
+    squashed = model_ending(model.output).are_probabilities
     # Welford's running moments: no sum of squares to cancel, no list of samples to keep.
     mean = spread = 0.0
     for count in range(1, samples + 1):
         scores = model.predict(images, batch_size=batch_size, verbose=0)
-        found = _probabilities(scores, model).astype(np.float64)
+        found = _probabilities(scores, squashed, multi_label).astype(np.float64)
         difference = found - mean
         mean = mean + difference / count
         spread = spread + difference * (found - mean)
     return mean.astype(np.float32), (spread / samples).astype(np.float32)
 
 
-def _probabilities(scores: np.ndarray, model: keras.Model) -> np.ndarray:
-    activation = getattr(model.output._keras_history.operation, "activation", None)
-    if activation in (keras.activations.softmax, keras.activations.sigmoid):
+def _probabilities(scores: np.ndarray, squashed: bool, multi_label: bool) -> np.ndarray:
+    if squashed:
         return scores
-    squash = keras.ops.sigmoid if scores.shape[-1] == 1 else keras.ops.softmax
+    independent = scores.shape[-1] == 1 or multi_label
+    squash = keras.ops.sigmoid if independent else keras.ops.softmax
     return keras.ops.convert_to_numpy(squash(scores))

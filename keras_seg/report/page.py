@@ -84,6 +84,11 @@ def write_report(
         classes; OSError if the page cannot be written.
     """
     check_comparable({"model": runner}, dataset, limit)
+    if runner.card.multi_label:
+        raise ValueError(
+            "The report shows one class a pixel. Received: a model whose pixels may have several "
+            "labels. Measure it with keras-seg evaluate, and look at masks of keras-seg predict."
+        )
     log = run / JSON_NAME
     rows = read_rows(log) if log.exists() else []
     confusion, scores = _looked_at(runner, dataset, limit)

@@ -6,9 +6,12 @@ older run's folder is still read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from keras_seg.class_weights import by_class_number, class_weights_of, word_of
 from keras_seg.loss_spec import LossTerm, parse_loss
 from keras_seg.names import IGNORE_CLASS
 from keras_seg.training.recipe import OptimizerOptions, Recipe, ScheduleOptions
@@ -24,9 +27,13 @@ def check_recipe(recipe: Recipe) -> None:
         raise ValueError(found)
 
 
-def check_loss(recipe: Recipe, num_classes: int) -> None:
-    """Raises ValueError for a loss that speaks of other classes than there are."""
-    for found in _classes_of_losses(recipe, num_classes, "the data's classes"):
+def check_loss(recipe: Recipe, num_classes: int, names: Sequence[str] | None = None) -> None:
+    """Raises ValueError for a loss that speaks of other classes than there are.
+
+    Args:
+        names: of the classes, which class weights may be given by.
+    """
+    for found in _classes_of_losses(recipe, num_classes, "the data's classes", names):
         raise ValueError(found)
 
 
@@ -119,6 +126,13 @@ def _network(recipe: Recipe) -> Iterator[str]:
 def _losses(recipe: Recipe) -> Iterator[str]:
     activation = recipe.model_options.get("activation")
     for term in parse_loss(recipe.loss):
+        if term.options.get("multi_label"):
+            yield (
+                f"{_option(term, 'multi_label')} contradicts the data, whose masks name one class "
+                "per pixel. Leave multi_label out; several labels per pixel are trained with "
+                "model.compile and model.fit."
+            )
+        yield from _class_weights(term)
         ignored = term.options.get("ignore_class", IGNORE_CLASS)
         if ignored != IGNORE_CLASS:
             yield (
@@ -142,14 +156,39 @@ def _losses(recipe: Recipe) -> Iterator[str]:
     count = recipe.num_classes if recipe.classes is None else len(recipe.classes)
     if count is not None:
         entry = "classes" if recipe.classes is not None else "num_classes"
-        yield from _classes_of_losses(recipe, count, entry)
+        yield from _classes_of_losses(recipe, count, entry, recipe.classes)
 
 
-def _classes_of_losses(recipe: Recipe, count: int, entry: str) -> Iterator[str]:
+def _class_weights(term: LossTerm) -> Iterator[str]:
+    """What is wrong with class weights whatever the classes are."""
+    weights = term.options.get("class_weights")
+    try:
+        if isinstance(weights, str):
+            word_of(weights)
+        elif not isinstance(weights, Mapping):
+            class_weights_of(weights)
+    except ValueError as error:
+        yield f"The loss {term.name!r}: {error}"
+
+
+def _weights_by_class(term: LossTerm, names: Sequence[str], entry: str) -> Iterator[str]:
+    """What is wrong with class weights as a mapping of classes, or of their names."""
+    try:
+        numbers = class_weights_of(by_class_number(term.options["class_weights"], names))
+        numbers.for_classes(max(len(names), 2))
+    except ValueError as error:
+        yield f"The loss {term.name!r} contradicts {entry}: {error}"
+
+
+def _classes_of_losses(
+    recipe: Recipe, count: int, entry: str, names: Sequence[str] | None = None
+) -> Iterator[str]:
     for term in parse_loss(recipe.loss):
+        if isinstance(term.options.get("class_weights"), Mapping) and names is not None:
+            yield from _weights_by_class(term, names, entry)
         weights, chosen = term.options.get("class_weights"), term.options.get("classes")
         expected = max(count, 2)  # one channel stands for two classes
-        if isinstance(weights, list | tuple) and len(weights) != expected:
+        if isinstance(weights, list | tuple | np.ndarray) and len(weights) != expected:
             yield (
                 f"class_weights of the loss {term.name!r} has {len(weights)} numbers, which "
                 f"contradicts {entry}: {count}. Give {expected} numbers, one a class."

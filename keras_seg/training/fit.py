@@ -27,6 +27,12 @@ from keras_seg.training.callbacks import (
     StopEarly,
     catching_signals,
 )
+from keras_seg.training.class_weights import (
+    check_options,
+    lines,
+    resolved_loss,
+    write_class_weights,
+)
 from keras_seg.training.contradictions import check_loss, check_recipe
 from keras_seg.training.failures import errors_explained, kept, lost_workers_explained
 from keras_seg.training.first_batch import check_first_batches
@@ -90,6 +96,7 @@ def train(
     strategy = strategies.make_strategy(recipe.strategy)
     strategies.check_batch(recipe.batch_size, strategy)
     check_network(recipe)  # before data are read
+    check_options(recipe.loss)
     if recipe.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(recipe.seed)
@@ -97,7 +104,7 @@ def train(
         keep_freed_memory()
     train_set, val_set = open_data(recipe, "train"), open_data(recipe, "val")
     check_classes(recipe, train_set.classes)
-    check_loss(recipe, len(train_set.classes))
+    check_loss(recipe, len(train_set.classes), train_set.classes.names)
     for dataset in (train_set, val_set):
         dataset.fill()  # damaged files are named now, not in the middle of an epoch
     several = strategies.is_multi_worker(strategy)
@@ -125,12 +132,15 @@ class _Run:
         self.train_set, self.val_set = train_set, val_set
         self.epoch_steps = recipe.steps_per_epoch or steps_per_epoch(train_set, recipe.batch_size)
         self.num_classes = len(train_set.classes)
+        self.loss, counted = resolved_loss(recipe.loss, train_set)
         with strategies.scope(strategy):
             self._build()
         writes = strategies.is_chief(strategy)
         self.folder = run_folder.prepare(recipe, held, writes=writes)
         checkpoints = self.folder / run_folder.CHECKPOINTS
         if writes:
+            write_class_weights(self.folder, counted)
+            sys.stderr.write(lines(counted))
             remove_unfinished(checkpoints)
         data = {
             "images": {each.split: len(each) for each in (train_set, val_set)},
@@ -169,7 +179,7 @@ class _Run:
             plain = {variable.path for layer in layers for variable in layer.weights}
         arguments = output_losses(
             self.model,
-            losses.get(recipe.loss),
+            losses.get(self.loss),
             auxiliary_weight=recipe.auxiliary_weight,
             num_classes=self.num_classes,
         )

@@ -78,8 +78,8 @@ class History:
 
     @property
     def scores(self) -> list[float]:
-        """Validation mIoU of each epoch."""
-        return [row[MONITOR] for row in self.rows]
+        """Validation mIoU of each epoch; 0 where it is no number, since no score is less."""
+        return [0.0 if math.isnan(row[MONITOR]) else row[MONITOR] for row in self.rows]
 
     @property
     def best(self) -> tuple[float | None, int]:

@@ -30,11 +30,14 @@ def output_losses(
 
     Args:
         loss: what `keras_seg.losses.get` takes, or a loss.
-        num_classes: adds `MeanIoU` of "logits"; None for no metric.
+        num_classes: adds `MeanIoU` of "logits", which takes labels as the loss does
+            (`multi_label`); None for no metric.
     """
     if not isinstance(loss, keras.losses.Loss):
         loss = losses.get(loss)
-    metrics = [] if num_classes is None else [MeanIoU(num_classes)]
+    metrics = []
+    if num_classes is not None:
+        metrics = [MeanIoU(num_classes, multi_label=getattr(loss, "multi_label", False))]
     if not isinstance(model.output, dict):
         return {"loss": loss, "metrics": metrics}
     weights = output_weights(model, auxiliary_weight)

@@ -7,6 +7,8 @@ import types
 import typing
 from dataclasses import asdict, is_dataclass
 
+import numpy as np
+
 from keras_seg.names import unknown_name
 
 SEQUENCE = list | tuple
@@ -126,4 +128,6 @@ def _plain(value):
         return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
     return value

@@ -18,7 +18,11 @@ MODEL_NAME = "model.keras"
 CHECKPOINTS = "checkpoints"
 OVERLAYS = "overlays"
 TENSORBOARD = "tensorboard"
-MADE = (MODEL_NAME, RECIPE_NAME, "log.csv", "log.jsonl", CHECKPOINTS, OVERLAYS, TENSORBOARD)
+CLASS_WEIGHTS_NAME = "class_weights.json"
+MADE = (
+    *(MODEL_NAME, RECIPE_NAME, CLASS_WEIGHTS_NAME, "log.csv", "log.jsonl"),
+    *(CHECKPOINTS, OVERLAYS, TENSORBOARD),
+)
 """What a training leaves, and `overwrite` removes."""
 FREE = {"output", "overwrite", "max_minutes", "checkpoint_steps", "overlays", "strategy"}
 """Entries that may change when a training goes on, since no trained value depends on them."""

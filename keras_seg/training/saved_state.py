@@ -119,7 +119,10 @@ class SavedState:
 
         All of them are sums. They are only built by the first step, therefore afterwards.
         """
-        for variable, before in zip(self.model.metrics_variables, self.metrics, strict=True):
+        variables = self.model.metrics_variables
+        if len(self.metrics) < len(variables):  # a checkpoint from before these were counted
+            variables = [v for v in variables if not v.path.endswith("/invalid")]
+        for variable, before in zip(variables, self.metrics, strict=True):
             variable.assign(variable + before)
 
     def _check_finite(self, step: int) -> None:

@@ -36,6 +36,12 @@ def describe(file: Path, sizing: str = "auto") -> dict:
     runner = inference.load(file)
     card, shape = runner.card, runner.input_shape
     tensors = (_tflite_tensors if format == "tflite" else _onnx_tensors)(file)
+    if card.multi_label:
+        raise ValueError(
+            f"{file} predicts labels of which a pixel may have several: "
+            f"{', '.join(card.classes.names)}. The page shows one class a pixel. Run the file with "
+            "keras-seg predict."
+        )
     _check(runner, file)
     for part in ("input", "output"):
         if tensors[f"{part}_type"] not in PAGE_TYPES[format]:

@@ -1,0 +1,150 @@
+"""Class weights as people write them: a mapping, a list, or a word. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_seg.names import unknown_name
+
+FROM_DATA = ("balanced", "median")
+"""Words for weights that are counted from a data set, see `keras_seg.data.class_weights`."""
+ALIASES = {"median_frequency": "median"}
+
+
+class ClassWeights(NamedTuple):
+    """One factor per class.
+
+    open_ended: whether further classes weigh 1, as after a mapping.
+    """
+
+    numbers: tuple[float, ...]
+    open_ended: bool
+
+    def for_classes(self, num_classes: int) -> tuple[float, ...]:
+        """As many factors as there are classes.
+
+        Raises: ValueError if these weights are of another number of classes.
+        """
+        numbers = self.numbers
+        if self.open_ended and len(numbers) > num_classes:
+            raise ValueError(
+                f"class_weights names class {len(numbers) - 1} for scores of {num_classes} "
+                f"classes. Their numbers are 0 to {num_classes - 1}."
+            )
+        if self.open_ended:
+            numbers = (*numbers, *(1.0,) * (num_classes - len(numbers)))
+        if len(numbers) != num_classes:
+            raise ValueError(
+                f"class_weights has {len(numbers)} numbers for scores of {num_classes} classes. "
+                "Give one number per class (two for a network with one output channel)."
+            )
+        if max(numbers) <= 0:
+            raise ValueError(f"class_weights is 0 for every class: {list(numbers)}")
+        return numbers
+
+    def config(self) -> dict[str, float] | tuple[float, ...]:
+        """What `class_weights_of` reads back, in types that JSON has."""
+        if not self.open_ended:
+            return self.numbers
+        return {str(number): weight for number, weight in enumerate(self.numbers)}
+
+
+def class_weights_of(value: Any) -> ClassWeights | None:
+    """Class weights of a mapping {class: weight} or of one number per class; None for None.
+
+    Keys are class numbers, also as text, as JSON has them; classes that are not named weigh 1.
+
+    Raises: ValueError that says what can be written, for anything else.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        word = word_of(value)
+        raise ValueError(
+            f"class_weights={value!r} is counted from data, which a loss does not have. Write "
+            f'class_weights=keras_seg.data.class_weights(dataset, "{word}"). In a recipe, '
+            "`train` counts them."
+        )
+    if isinstance(value, Mapping):
+        return ClassWeights(_by_number(value), True)
+    if not isinstance(value, Sequence) and not hasattr(value, "__array__"):
+        raise ValueError(_forms(value))
+    numbers = np.asarray(value, object) if isinstance(value, Sequence) else np.asarray(value)
+    if numbers.ndim != 1 or not numbers.size:
+        raise ValueError(_forms(value))
+    weights = tuple(_weight(number, value) for number in numbers.tolist())
+    if max(weights) <= 0:
+        raise ValueError(f"class_weights must not be 0 for every class. Received: {value!r}")
+    return ClassWeights(weights, False)
+
+
+def word_of(value: str) -> str:
+    """ "balanced" or "median"; ValueError with the nearest for another word."""
+    word = ALIASES.get(value, value)
+    if word not in FROM_DATA:
+        raise ValueError(unknown_name("class_weights", value, (*FROM_DATA, *ALIASES)))
+    return word
+
+
+def by_class_number(value: Mapping, names: Sequence[str]) -> dict:
+    """A mapping whose keys are class numbers, of one whose keys may be names.
+
+    Raises: ValueError for a name that no class has, with the nearest one.
+    """
+    found = {}
+    for key, weight in value.items():
+        number = key
+        if isinstance(key, str) and not key.strip().isdecimal():
+            if key not in names:
+                raise ValueError(unknown_name("class in class_weights", key, names))
+            number = list(names).index(key)
+        elif isinstance(key, str):
+            number = int(key)
+        if number in found:
+            raise ValueError(f"class_weights names class {number} twice: {dict(value)}")
+        found[number] = weight
+    return found
+
+
+def _by_number(value: Mapping) -> tuple[float, ...]:
+    weights: dict[int, float] = {}
+    for key, weight in value.items():
+        number = int(key) if isinstance(key, str) and key.strip().isdecimal() else key
+        is_number = isinstance(number, int | np.integer) and not isinstance(number, bool)
+        if not is_number or number < 0:
+            raise ValueError(
+                f"class_weights as a mapping has class numbers for keys. Received: the key {key!r} "
+                f"in {dict(value)}. Class names work in a recipe, where the data name the classes."
+            )
+        if number in weights:
+            raise ValueError(f"class_weights names class {number} twice: {dict(value)}")
+        weights[int(number)] = _weight(weight, value)
+    if not weights:
+        raise ValueError(_forms(value))
+    if max(weights) >= 2**16:
+        raise ValueError(f"class_weights names class {max(weights)}: {dict(value)}")
+    return tuple(weights.get(number, 1.0) for number in range(max(weights) + 1))
+
+
+def _weight(number: Any, value: Any) -> float:
+    try:
+        weight = math.nan if isinstance(number, bool | np.bool_) else float(number)
+    except (TypeError, ValueError):
+        weight = math.nan
+    if not 0 <= weight < math.inf:
+        raise ValueError(
+            f"class_weights must be one number per class, none below 0. Received: {number!r} in "
+            f"{value!r}"
+        )
+    return weight
+
+
+def _forms(value: Any) -> str:
+    return (
+        "class_weights must be one number per class ([1, 9]), a mapping of class numbers to "
+        f"weights ({{1: 9.0}}, others weigh 1), or None. Received: {value!r}"
+    )

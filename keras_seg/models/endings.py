@@ -1,0 +1,210 @@
+"""What a Keras model ends in, by its layers; what layers of others do, by TensorFlow's graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import keras
+
+from keras_seg import endings
+from keras_seg.endings import Ending, Made, ending_of
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+FUNCTIONS = {
+    "linear": endings.LINEAR,
+    "relu": endings.BOUNDS,
+    "relu6": endings.BOUNDS,
+    "exp": endings.EXPONENT,
+    "exponential": endings.EXPONENT,
+    "logsigmoid": "log_sigmoid",
+    "logsoftmax": "log_softmax",
+    "log_softmax_v2": "log_softmax",
+    "hardsigmoid": "hard_sigmoid",
+    "softmax_v2": "softmax",
+    "sparse_sigmoid": "hard_sigmoid",
+    "sparsesigmoid": "hard_sigmoid",
+    **{name: name for name in endings.KNOWN},
+}
+"""Name of a function of Keras or TensorFlow, in lower case → its kind."""
+WITH_FUNCTION = (
+    *("Conv1D", "Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Conv2DTranspose", "Dense"),
+    *("EinsumDense", "QuantizedConv2D", "QuantizedDepthwiseConv2D", "QuantizedConv2DTranspose"),
+    "QuantizedDense",
+)
+"""Layers without bounds of their own that apply a function at their end."""
+KINDS = {
+    endings.HANDS_ON: (
+        *("AveragePooling2D", "Cropping2D", "Dropout", "Flatten", "GaussianDropout"),
+        *("GaussianNoise", "Identity", "MaxPooling2D", "Reshape", "Resizing", "SpatialDropout2D"),
+        *("UpSampling2D", "ZeroPadding2D", "ActivityRegularization"),
+        *("AveragePool", "Cast", "CropImages", "DepthToSpace", "ExpandDims", "Flip", "MaxPool"),
+        *("Pad", "PadImages", "Ravel", "Repeat", "Resize", "StopGradient"),
+        *("CropOrPad", "EdgePadding2D", "FakeQuantize", "MonteCarloDropout", "PaddedMaxPooling2D"),
+        *("ScaleBreak", "SizeGuard", "TotalDropout"),
+    ),
+    endings.SLICES: ("GetItem", "Max", "Mean", "Min", "Slice", "Split", "Squeeze", "Take"),
+    endings.MOVES: ("Moveaxis", "Permute", "Swapaxes", "Transpose"),
+    endings.JOINS: ("Concatenate", "Maximum", "Minimum"),
+    endings.AVERAGES: ("Average", "Stack"),
+    endings.BOUNDS: ("Clip", "ReLU", "Relu", "Relu6"),
+    endings.ADDS: ("Add", "Subtract"),
+    endings.LINEAR: ("BatchNorm", "BatchNormalization", "Conv", "ConvTranspose"),
+}
+KIND_OF = {name: kind for kind, names in KINDS.items() for name in names}
+"""Name of a layer or operation of Keras or this package → its kind."""
+TF_KINDS = {
+    endings.HANDS_ON: (
+        *("AvgPool", "Cast", "DepthToSpace", "EnsureShape", "ExpandDims", "Identity", "IdentityN"),
+        *("MaxPool", "MirrorPad", "Pad", "Reshape", "ResizeBicubic", "ResizeBilinear"),
+        *("ResizeNearestNeighbor", "ReverseV2", "StopGradient", "Tile"),
+    ),
+    endings.SLICES: ("GatherV2", "Max", "Mean", "Min", "Slice", "Split", "StridedSlice", "Squeeze"),
+    endings.MOVES: ("Transpose",),
+    endings.JOINS: ("Maximum", "Minimum"),
+    endings.AVERAGES: ("Pack",),
+    endings.BOUNDS: ("Relu", "Relu6"),
+    endings.ADDS: ("AddV2", "Sub"),
+    endings.EXPONENT: ("Exp",),
+    endings.LINEAR: ("BiasAdd", "Conv2D", "Conv2DBackpropInput", "FusedBatchNormV3", "MatMul"),
+    "log_softmax": ("LogSoftmax",),
+    "sigmoid": ("Sigmoid",),
+    "softmax": ("Softmax",),
+    "tanh": ("Tanh",),
+}
+TF_KIND_OF = {name: kind for kind, names in TF_KINDS.items() for name in names}
+"""Type of a node of TensorFlow's graph → its kind."""
+FREE_SIZE = 64
+"""Pixels that stand for a free size where a layer of others is looked into."""
+
+
+class _Place(NamedTuple):
+    """A symbolic tensor of Keras, and the calls of nested models that it lies within."""
+
+    tensor: keras.KerasTensor
+    scope: tuple | None = None
+
+
+class _Node(NamedTuple):
+    """A tensor of TensorFlow's graph of one layer; sources: what the graph's inputs stand for."""
+
+    tensor: tf.Tensor
+    layer: str
+    sources: tuple[tuple[str, _Place], ...]
+
+
+def model_ending(output) -> Ending:
+    """What the output of a functional model ends in; of several "logits", or else the first."""
+    if isinstance(output, dict):
+        output = output.get("logits", next(iter(output.values())))
+    elif isinstance(output, list | tuple):
+        output = output[0]
+    return ending_of(_Place(output), _maker)
+
+
+def _maker(tensor: _Place | _Node) -> Made:
+    return _made_by_layer(tensor) if isinstance(tensor, _Place) else _made_by_node(tensor)
+
+
+def _made_by_layer(place: _Place) -> Made:
+    operation, index, position = place.tensor._keras_history
+    node = operation._inbound_nodes[index]
+    if node.is_input:
+        return _outside(place)
+    inner = getattr(operation, "_functional", None) or operation  # of a Sequential
+    if isinstance(inner, keras.Model) and hasattr(inner, "_nodes_by_depth"):
+        inside = _Place(inner.outputs[position], (inner, node, place.scope))
+        return Made(endings.HANDS_ON, (inside,))
+    sources = tuple(_Place(tensor, place.scope) for tensor in node.input_tensors)
+    kind, axis = _kind_of(operation, place.tensor)
+    if kind is None:
+        return _looked_into(operation, node, position, sources)
+    return Made(kind, sources, operation.name, axis)
+
+
+def _outside(place: _Place) -> Made:
+    """What the input of a nested model stands for."""
+    if place.scope is None:
+        return Made(endings.UNKNOWN)
+    inner, node, scope = place.scope
+    position = next(i for i, x in enumerate(inner.inputs) if x is place.tensor)
+    return Made(endings.HANDS_ON, (_Place(node.input_tensors[position], scope),))
+
+
+def _kind_of(operation, output: keras.KerasTensor) -> tuple[str | None, int | None]:
+    """(kind, axis of a softmax that is not the channels); no kind for what must be looked into."""
+    name, package = type(operation).__name__, _package(type(operation))
+    if package not in ("keras", "keras_seg"):
+        return None, None
+    if name in ("Activation", *WITH_FUNCTION):
+        function = _function(operation.activation)
+        if function == endings.LINEAR and name == "Activation":
+            return endings.HANDS_ON, None
+        if function == endings.BOUNDS and name != "Activation":
+            return endings.UNKNOWN, None
+        return function, _other_axis(operation.activation, output)
+    if name == "Concatenate" and _other_axis(operation, output) is not None:
+        return endings.AVERAGES, None  # side by side, so that each pixel stays as it is
+    if name in KIND_OF:
+        return KIND_OF[name], None
+    if name.lower() in FUNCTIONS:
+        return FUNCTIONS[name.lower()], _other_axis(operation, output)
+    return (endings.UNKNOWN if package == "keras_seg" else None), None
+
+
+def _function(activation) -> str | None:
+    """Kind of an activation; None for a function of others."""
+    named = activation if hasattr(activation, "__name__") else type(activation)
+    if _package(named) not in ("keras", "tensorflow"):
+        return None
+    return FUNCTIONS.get(named.__name__.lower(), endings.UNKNOWN)
+
+
+def _other_axis(function, output: keras.KerasTensor) -> int | None:
+    axis, rank = getattr(function, "axis", -1), len(output.shape)
+    axes = axis if isinstance(axis, tuple | list) else (axis,)
+    wrong = [each for each in axes if each not in (-1, rank - 1)]
+    return wrong[0] if wrong and rank == 4 else None
+
+
+def _package(thing) -> str:
+    return str(thing.__module__).split(".")[0]
+
+
+def _looked_into(operation, node, position: int, sources: tuple[_Place, ...]) -> Made:
+    """What a layer of others does to its inputs, by the graph that TensorFlow makes of it."""
+    import tensorflow as tf  # which networks on other backends do without
+
+    def call(*values):
+        arguments = {id(x): value for x, value in zip(node.input_tensors, values, strict=True)}
+        args, kwargs = node.arguments.fill_in(arguments)
+        return keras.tree.flatten(operation(*args, **kwargs))[position]
+
+    specs = [
+        tf.TensorSpec([1 if i == 0 else size or FREE_SIZE for i, size in enumerate(x.shape)], dtype)
+        for x, dtype in ((x, x.dtype) for x in node.input_tensors)
+    ]
+    try:
+        graph = tf.function(call).get_concrete_function(*specs)
+    except Exception:  # whatever others' layers raise; what the model puts out tells instead
+        return Made(endings.UNKNOWN, (), operation.name)
+    names = [x.name for x in graph.inputs[: len(sources)]]
+    output = _Node(graph.outputs[0], operation.name, tuple(zip(names, sources, strict=True)))
+    return Made(endings.HANDS_ON, (output,))
+
+
+def _made_by_node(node: _Node) -> Made:
+    tensor, layer, sources = node
+    operator = tensor.op
+    if operator.type == "Placeholder":
+        place = dict(sources).get(tensor.name)
+        return Made(endings.UNKNOWN if place is None else endings.HANDS_ON, (place,), layer)
+    inputs = tuple(_Node(x, layer, sources) for x in operator.inputs)
+    if operator.type == "ConcatV2":
+        return Made(endings.JOINS, inputs[:-1], layer)  # the last is the axis
+    if operator.type == "Split":
+        return Made(endings.SLICES, inputs[1:], layer)
+    if operator.type in ("IdentityN", "Unpack"):
+        return Made(endings.HANDS_ON, (inputs[tensor.value_index],), layer)
+    return Made(TF_KIND_OF.get(operator.type, endings.UNKNOWN), inputs, layer)
