@@ -57,8 +57,8 @@ def test_versions_between_the_oldest_and_the_newest_need_no_word(versions):
     [
         (
             {"tensorflow": "2.22.0rc0", "keras": "3.15.1"},
-            "keras_seg was not tested with TensorFlow 2.22.0rc0, only with TensorFlow 2.19 to 2.21. "
-            "If numbers look wrong: pip install 'tensorflow==2.21.*'",
+            "keras_seg was not tested with TensorFlow 2.22.0rc0, only with TensorFlow 2.19 to 2.21."
+            " If numbers look wrong: pip install 'tensorflow==2.21.*'",
         ),
         (
             {"tensorflow": "2.100.0-dev20270101", "keras": "3.16.0"},
@@ -74,8 +74,8 @@ def test_versions_between_the_oldest_and_the_newest_need_no_word(versions):
         ),
         (
             {"keras": "4.0"},
-            "keras_seg was not tested with Keras 4.0, only with Keras 3.10 to 3.15. If numbers look "
-            "wrong: pip install 'keras==3.15.*'",
+            "keras_seg was not tested with Keras 4.0, only with Keras 3.10 to 3.15. If numbers "
+            "look wrong: pip install 'keras==3.15.*'",
         ),
     ],
 )
