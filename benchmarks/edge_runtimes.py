@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from keras_seg.data.dataset import Sample
+from keras_seg.data.pixels import as_pixels
 from keras_seg.data.resized import resize_image
 from keras_seg.export import ExportReport
-from keras_seg.inference.prediction import class_map, with_channels
+from keras_seg.inference.prediction import class_map
 from keras_seg.inference.runner import Runner
 
 IMAGES = 2
@@ -28,7 +29,7 @@ def agreements(report: ExportReport, runner: Runner, samples: Sequence[Sample]) 
     """
     height, width, channels = report.input_shape
     images = [
-        resize_image(with_channels(sample.image, channels), (height, width)) for sample in samples
+        resize_image(as_pixels(sample.image, channels), (height, width)) for sample in samples
     ]
     expected = [class_map(runner.run(image), report.head) for image in images]
     runtimes: dict[str, Callable[[ExportReport], Callable]] = {"openvino": _openvino}

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_seg.data.dataset import Sample, SegmentationDataset
+from keras_seg.data.given import has_masks
+from keras_seg.data.pixels import as_pixels
 from keras_seg.data.resized import resize_image
-from keras_seg.inference.prediction import with_channels
 from keras_seg.names import IGNORE_CLASS
 
 COUNT = 32
@@ -25,11 +26,13 @@ class Calibration:
         images: (H, W, C) uint8 each, at the size of the network.
         names: the samples that they come from.
         missing: names of the classes that are on none of them.
+        has_masks: whether masks told what is on them; if not, `missing` is empty.
     """
 
     images: list[np.ndarray]
     names: list[str]
     missing: list[str]
+    has_masks: bool = True
 
 
 def choose(
@@ -50,7 +53,7 @@ def choose(
     """
     random = np.random.default_rng(seed)
     order = random.permutation(len(dataset))[: SCANNED * count]
-    wanted = set(range(len(dataset.classes)))
+    wanted = set(range(len(dataset.classes))) if has_masks(dataset) else set()
     picks: list[tuple[str, np.ndarray, set[int]]] = []
     for index in order.tolist():
         seen = set().union(*(classes for _, _, classes in picks))
@@ -66,6 +69,7 @@ def choose(
         images=_with_extremes([image for _, image, _ in picks]),
         names=[name for name, _, _ in picks],
         missing=[dataset.classes.names[value] for value in sorted(wanted - seen)],
+        has_masks=has_masks(dataset),
     )
 
 
@@ -73,7 +77,7 @@ def _view(
     sample: Sample, input_shape: tuple, sizing: str, random: np.random.Generator
 ) -> tuple[str, np.ndarray, set[int]]:
     """A sample's name, its image as the network sees it, and the classes on it."""
-    image, mask = with_channels(sample.image, input_shape[2]), sample.mask
+    image, mask = as_pixels(sample.image, input_shape[2], what=sample.name), sample.mask
     if sizing == "tile":
         padding = [
             (0, max(0, full - size)) for full, size in zip(input_shape, mask.shape, strict=False)

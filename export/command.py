@@ -7,10 +7,13 @@ import math
 from pathlib import Path
 
 from keras_seg import training
+from keras_seg.data.given import images_of_folder
 from keras_seg.export.exporter import export
 from keras_seg.export.quantization_aware import quantization_aware
 from keras_seg.export.report import ExportReport
+from keras_seg.inference.keras_runner import model_shapes
 from keras_seg.models.files import load, read_card
+from keras_seg.models.functional import as_functional
 from keras_seg.training.run_folder import evaluation_data, recipe_beside
 
 FINE_TUNING = 0.1
@@ -41,18 +44,23 @@ def export_run(
         output: None for a file beside the model, called `model_int8_argmax.tflite` or the like.
         input_shape: (height, width); None for the size that images had in training, or else the
             size of the training crops.
-        data: None for the data of the run; without a run the accuracy stays unmeasured.
+        data: None for the data of the run; without a run, and for a folder of images without
+            masks, the accuracy stays unmeasured.
 
     Raises: as `export`.
     """
     recipe, card = recipe_beside(model_path), read_card(model_path)
     size = _size(input_shape) or (card and card.image_size) or (recipe and recipe.crop)
-    channels = load(model_path).inputs[0].shape[-1]
+    channels = model_shapes(as_functional(load(model_path)))[0][2]
     known = data is not None or recipe is not None
-    train_set, val_set = (
-        evaluation_data(model_path, data, split, channels) if known else None
-        for split in ("train", "val")
-    )
+    if data is not None and images_of_folder(Path(data)):  # to calibrate on, not to measure on
+        train_set, val_set = data, None
+    else:
+        value_range = card and card.value_range
+        train_set, val_set = (
+            evaluation_data(model_path, data, split, channels, value_range) if known else None
+            for split in ("train", "val")
+        )
     suffix = format or (output.suffix.removeprefix(".") if output else "tflite")
     return export(
         model_path,

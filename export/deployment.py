@@ -148,7 +148,8 @@ def _rebuilt(
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ExportError(
             f"The network cannot be rebuilt for images of {image.shape[1:]}: {error} "
-            "It must be a functional model of registered layers, and the size one that it takes."
+            "It must take that size, and each of its layers needs a get_config with all arguments "
+            "of its __init__."
         ) from error
     for source, target in pairs:
         _copy_weights(source, target)

@@ -11,8 +11,9 @@ import keras
 
 from keras_seg.card import ModelCard
 from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.data.given import Data, as_dataset, has_masks
 from keras_seg.export.audit import Audit
-from keras_seg.export.calibration import Calibration, choose
+from keras_seg.export.calibration import COUNT, SCANNED, Calibration, choose
 from keras_seg.export.clipped_ranges import ClippedRanges, with_clipped_ranges
 from keras_seg.export.deployment import model_of_file
 from keras_seg.export.errors import ExportError, GateError
@@ -24,12 +25,13 @@ from keras_seg.export.onnx import float_graph, onnx_file
 from keras_seg.export.publish import publish
 from keras_seg.export.report import ExportReport, in_words
 from keras_seg.export.request import CALIBRATED, HEADS, Request
-from keras_seg.export.source import Source
+from keras_seg.export.source import Source, opened
 from keras_seg.export.tflite import to_tflite
 from keras_seg.export.trained_ranges import has_trained_ranges
 from keras_seg.inference.evaluation import check_comparable
 from keras_seg.inference.prediction import resolve_sizing
 from keras_seg.layers import DepthToSpace
+from keras_seg.model_paths import check_model_path
 from keras_seg.tested_versions import tell_if_untested
 
 
@@ -39,8 +41,8 @@ def export(
     *,
     format: str | None = None,
     quantize: str | None = None,
-    calibration: SegmentationDataset | None = None,
-    evaluation: SegmentationDataset | None = None,
+    calibration: Data | None = None,
+    evaluation: Data | None = None,
     input_shape: tuple[int, int, int] | None = None,
     input: str = "float32",
     head: str | None = None,
@@ -57,7 +59,9 @@ def export(
     """Writes a network as a .tflite or .onnx file, and proves that it answers as the network does.
 
     Args:
-        model: a .keras file, or a functional model: image in 0..255 → logits or probabilities.
+        model: a .keras or .h5 file, or a model: image in 0..255 → logits or probabilities.
+            Functional and Sequential models, and subclassed ones whose `call` consists of Keras
+            layers.
         path: file to write. It appears only when the export has passed everything; an older file
             of that name stays until then.
         format: "tflite" or "onnx"; None for what the suffix of `path` says.
@@ -70,8 +74,13 @@ def export(
             `calibration`, whose unusual images an "int8" file lets go where they spoil the ranges
             of the others (see `report.clipped`); a model of `quantization_aware` is written in
             TFLite "int8" with the ranges that it was trained in.
-        calibration: training data, from which real images are chosen for integer files.
-        evaluation: validation data for the comparison; None leaves the accuracy unmeasured.
+        calibration: training data, from which real images are chosen for integer files: a data
+            set, its name ("builtin:cells", a folder, also of images without masks), an array or a
+            list of images, a generator function as TFLite's `representative_dataset`, a
+            `tf.data.Dataset` or a PyDataset. Images are pixels in 0..255, as the model takes them;
+            floats are rounded to the nearest pixel value.
+        evaluation: validation data for the comparison, in the same forms, with masks; None leaves
+            the accuracy unmeasured.
         input_shape: (height, width, channels) for a model of free size; left out, the size that
             its training images were resized to.
         input: "float32" or "uint8", the type of the image. Values are pixels in 0..255 either way.
@@ -104,7 +113,12 @@ def export(
     format cannot hold; GateError, with the numbers, for a file that answers too differently.
     """
     start = time.perf_counter()
+<<<<<<< HEAD
     tell_if_untested()
+=======
+    if not isinstance(model, keras.Model):
+        model = check_model_path(model, exported=False)
+>>>>>>> lead
     trained_ranges = has_trained_ranges(model)
     request = Request.checked(
         path,
@@ -120,10 +134,20 @@ def export(
         layout=layout,
         subpixel=subpixel,
     )
-    said = {"scores": scores, "multi_label": multi_label}
-    own_head = head is None
-    source = Source.opened(model, card, input_shape, request, threads, own_head=own_head, **said)
+    model, card, sha256 = opened(model, card, input_shape, multi_label)
+    source = Source.of(
+        model,
+        card,
+        sha256,
+        input_shape,
+        request,
+        threads,
+        own_head=head is None,
+        scores=scores,
+        multi_label=multi_label,
+    )
     request = source.request
+    calibration, evaluation = _data_sets(source, calibration, evaluation)
     if evaluation is not None:  # before the slow part
         check_comparable({"keras": source.reference}, evaluation, limit)
     chosen = Calibration([], [], [])
@@ -143,11 +167,32 @@ def export(
         accuracy=in_words(result),
         calibration_images=len(chosen.images),
         missing_classes=tuple(chosen.missing),
+        calibration_masks=chosen.has_masks,
         seconds=time.perf_counter() - start,
         card=source.card,
         mixed=mixed,
         clipped=clipped,
     )
+
+
+def _data_sets(source: Source, calibration, evaluation) -> tuple:
+    """What was given to calibrate and to evaluate on, as data sets."""
+    words = {
+        "channels": source.shape[2],
+        "classes": source.card.classes,
+        "value_range": source.card.value_range,
+        "multi_label": source.card.multi_label,
+    }
+    if calibration is not None:
+        calibration = as_dataset(calibration, what="calibration", limit=COUNT * SCANNED, **words)
+    if evaluation is not None:
+        evaluation = as_dataset(evaluation, what="evaluation", split="val", **words)
+        if not has_masks(evaluation):
+            raise ValueError(
+                "evaluation: masks are needed, to measure the accuracy on. Received: images alone. "
+                "Pass (images, masks), or leave evaluation out."
+            )
+    return calibration, evaluation
 
 
 def _made(

@@ -15,18 +15,21 @@ MIN_AGREEMENT = 0.999
 
 CALIBRATE = "Calibrate on images that look more like these, try "
 REMEDIES = {
-    ("tflite", None): "The file does not compute what the model does: please report the network.",
-    ("tflite", "int8"): f"{CALIBRATE}quantize='mixed', 'dynamic' or 'fp16', train on with "
+    None: "The file does not compute what the model does: please report the network.",
+    "int8": f"{CALIBRATE}quantize='mixed', 'dynamic' or 'fp16', train on with "
     "keras_seg.export.quantization_aware, or allow more with max_drop.",
-    ("onnx", "int8"): f"{CALIBRATE}quantize='fp16', write a .tflite file with quantize='mixed', or "
-    "allow more with max_drop.",
-    ("tflite", "int16x8"): f"{CALIBRATE}quantize='dynamic' or 'fp16', or allow more with max_drop.",
-    ("tflite", "mixed"): "Even with every operator in float it loses that much: please report the "
-    "network.",
-    ("tflite", "dynamic"): "Try quantize='fp16', or allow more with max_drop.",
-    ("tflite", "fp16"): "Leave quantize out, or allow more with max_drop.",
+    "int16x8": f"{CALIBRATE}quantize='dynamic' or 'fp16', or allow more with max_drop.",
+    "mixed": "Even with every operator in float it loses that much: please report the network.",
+    "dynamic": "Try quantize='fp16', or allow more with max_drop.",
+    "fp16": "Leave quantize out, or allow more with max_drop.",
 }
-"""What to try, by format and quantization; an .onnx file without words of its own takes these."""
+"""What to try, by quantization."""
+REMEDIES_OF_ONNX = {
+    "int8": f"{CALIBRATE}quantize='fp16', write a .tflite file with quantize='mixed', or allow "
+    "more with max_drop.",
+}
+"""What to try instead of these for an .onnx file, which has fewer quantizations."""
+OTHERWISE = "Try another quantize, or allow more with max_drop."
 
 
 @dataclass(frozen=True)
@@ -107,11 +110,18 @@ def _refusal(
     quantize: str | None,
     fused: bool,
 ) -> str:
-    remedy = REMEDIES.get((format, quantize), REMEDIES["tflite", quantize])
-    if fused:
-        remedy = "Use head='argmax', which decides at full resolution, or allow more with max_drop."
     return (
         f"The exported file was refused and deleted: asked for {result.rule}. Received: mIoU "
         f"{100 * after:.2f} % after {100 * before:.2f} % in Keras ({result.drop:.2f} points lost), "
-        f"same class on {100 * result.agreement:.2f} % of the pixels. {remedy}"
+        f"same class on {100 * result.agreement:.2f} % of the pixels. "
+        f"{remedy(format, quantize, fused=fused)}"
     )
+
+
+def remedy(format: str, quantize: str | None, *, fused: bool = False) -> str:
+    """What to try when a file of that kind answers too differently."""
+    if fused:
+        return "Use head='argmax', which decides at full resolution, or allow more with max_drop."
+    if format == "onnx" and quantize in REMEDIES_OF_ONNX:
+        return REMEDIES_OF_ONNX[quantize]
+    return REMEDIES.get(quantize, OTHERWISE)

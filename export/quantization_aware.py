@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_seg.export.copies import config_of, copy_of
 from keras_seg.export.deployment import in_float32
 from keras_seg.export.errors import ExportError
 from keras_seg.export.folding import folded, scale_and_offset
@@ -24,6 +25,7 @@ from keras_seg.layers import (
     QuantizedDepthwiseConv2D,
     ScaleBreak,
 )
+from keras_seg.models.functional import as_functional
 from keras_seg.weights import set_weights
 
 QUANTIZED = {
@@ -51,8 +53,8 @@ def quantization_aware(
     of the file.
 
     Args:
-        model: a trained functional network, pixels in 0..255 → logits or probabilities. It stays
-            as it is.
+        model: a trained network, functional, Sequential, or subclassed of Keras layers; pixels in
+            0..255 → logits or probabilities. It stays as it is.
         momentum: share of a range's old extremes that a training step keeps; the first batch
             counts whole, so that one step is enough to have ranges at all.
         subpixel: as in `export`, for the file to be; the copy trains in that form.
@@ -81,18 +83,23 @@ def quantization_aware(
 
     Source: Jacob et al., CVPR 2018, arXiv:1712.05877, which folds with the statistics of the batch
     and freezes them later; Krishnamoorthi, arXiv:1806.08342, for a step a channel.
-    Raises: ExportError for a model that is not functional, takes several images, or keeps channels
-    first; ValueError for one that is quantization-aware already.
+    Raises: ExportError for a subclassed model whose `call` cannot be followed, or a model that
+    takes several images or keeps channels first; ValueError for one that is quantization-aware
+    already.
     """
     if is_quantization_aware(model):
         raise ValueError(
             f"The model {model.name!r} is quantization-aware already. Train it, or pass the "
             "original network."
         )
-    if not hasattr(model, "_nodes_by_depth") or len(model.inputs) != 1:
+    try:
+        model = as_functional(model)
+    except ValueError as error:
+        raise ExportError(str(error)) from error
+    if len(model.inputs) != 1:
         raise ExportError(
-            "Quantization-aware training needs a functional model with one image input. Received: "
-            f"{type(model).__name__} {model.name!r}."
+            "Quantization-aware training needs a model with one image input. Received: "
+            f"{type(model).__name__} {model.name!r} with {len(model.inputs)}."
         )
     if subpixel:
         model = with_subpixel_convolutions(model)
@@ -252,7 +259,7 @@ class _Rewriting:
 def _copied(layer):
     if not isinstance(layer, keras.layers.Layer):
         return layer  # an operation of keras.ops, which holds nothing
-    return type(layer).from_config(in_float32(layer.get_config()))
+    return copy_of(layer, in_float32(config_of(layer)))
 
 
 def _depthwise(name: str) -> QuantizedDepthwiseConv2D:

@@ -35,6 +35,7 @@ class ExportReport:
         seconds: that the export took.
         card: what the file says of itself.
         mixed: what a mixed file keeps in float and why, None for others.
+        calibration_masks: whether the calibration images had masks, which tell their classes.
         clipped: where the ranges of an int8 file end, None if they hold all that was seen.
     """
 
@@ -54,6 +55,7 @@ class ExportReport:
     card: ModelCard
     mixed: MixedPrecision | None = None
     clipped: ClippedRanges | None = None
+    calibration_masks: bool = True
 
     @property
     def advice(self) -> str | None:
@@ -95,6 +97,8 @@ class ExportReport:
                 Text(
                     f"{self.calibration_images} images"
                     + (f", none of them with {missing}" if missing else ", every class on them")
+                    if self.calibration_masks
+                    else f"{self.calibration_images} images without masks"
                 ),
             )
         if self.clipped is not None:

@@ -6,13 +6,17 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from keras_seg.card import ModelCard
 from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.data.given import Data
 from keras_seg.export.errors import ExportError
 from keras_seg.export.trained_ranges import check_quantization
 from keras_seg.inference.prediction import check_sizing
 from keras_seg.layers.size_guard import nearest_sizes
 from keras_seg.names import unknown_name
+from keras_seg.shapes import checked_shape
 
 QUANTIZATIONS = {
     "tflite": (None, "fp16", "dynamic", "int8", "int16x8", "mixed"),
@@ -76,7 +80,7 @@ class Request:
         *,
         format: str | None,
         quantize: str | None,
-        calibration: SegmentationDataset | None,
+        calibration: Data | None,
         trained_ranges: bool,
         input: str,
         head: str,
@@ -112,7 +116,7 @@ class Request:
         check_sizing(sizing)
         if trained_ranges:
             check_quantization(quantize, format)
-        elif quantize in CALIBRATED and (calibration is None or len(calibration) == 0):
+        elif quantize in CALIBRATED and (calibration is None or _is_empty(calibration)):
             raise ValueError(
                 f"quantize={quantize!r} needs real images to measure the range of every tensor on. "
                 f"Received: {'no' if calibration is None else 'an empty'} calibration data set. "
@@ -135,7 +139,7 @@ def resolve_shape(
 
     Raises: ValueError if it stays free, contradicts the model, or is no size that it can take.
     """
-    shape = own_shape if input_shape is None else tuple(input_shape)
+    shape = own_shape if input_shape is None else checked_shape(input_shape)
     if shape[:2] == (None, None) and card.image_size is not None:
         shape = (*card.image_size, own_shape[2])
     if len(shape) != 3 or None in shape:
@@ -164,14 +168,19 @@ def resolve_shape(
     return shape
 
 
-def check_head(request: Request, card: ModelCard, num_classes: int):
-    """Raises ValueError for a head that the model cannot have."""
+def check_class_map(request: Request, num_classes: int):
+    """Raises ValueError for more classes than the file's class map holds."""
     head, most = request.head, MAX_CLASSES[request.class_type]
     if HEADS[head] == "classes" and num_classes > most:
         raise ValueError(
             f"head={head!r} with input={request.input!r} writes classes as {request.class_type}, "
             f"for at most {most} of them. Received: {num_classes} classes. Use head='logits'."
         )
+
+
+def check_head(request: Request, card: ModelCard):
+    """Raises ExportError for a head that the model cannot have."""
+    head = request.head
     if card.multi_label and HEADS[head] == "classes":
         raise ExportError(
             f"head={head!r} writes one class a pixel. Received: a multi-label model, whose pixels "
@@ -202,6 +211,12 @@ def _format_of(path: Path, format: str | None) -> str:
 def _check_name(what: str, received: str | None, known: tuple):
     if received not in known:
         raise ValueError(unknown_name(what, received, map(str, known)))
+
+
+def _is_empty(calibration: Data) -> bool:
+    """Whether it holds no image; what must be opened or run to know is looked at later."""
+    sized = isinstance(calibration, SegmentationDataset | list | tuple | np.ndarray)
+    return sized and len(calibration) == 0
 
 
 def _check_writable(path: Path):

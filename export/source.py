@@ -10,11 +10,14 @@ import keras
 
 from keras_seg.card import NO_SEAL, ModelCard
 from keras_seg.export.deployment import float32_model
-from keras_seg.export.request import Request, check_head, resolve_shape
+from keras_seg.export.request import Request, check_class_map, check_head, resolve_shape
 from keras_seg.inference.keras_runner import KerasRunner, model_shapes
-from keras_seg.inference.runner import numbered_card
+from keras_seg.inference.runner import count_classes, numbered_card
+from keras_seg.model_paths import check_model_path
 from keras_seg.models import files
+from keras_seg.models.functional import as_functional
 from keras_seg.models.sizes import output_margin
+from keras_seg.shapes import checked_shape
 from keras_seg.version import __version__
 
 
@@ -40,19 +43,20 @@ class Source:
         return self.reference.own_head == "logits"
 
     @classmethod
-    def opened(
+    def of(
         cls,
-        model,
-        card,
+        model: keras.Model,
+        card: ModelCard,
+        sha256: str | None,
         input_shape,
         request: Request,
-        threads,
+        threads: int | None,
         *,
         own_head: bool = False,
         scores: str | None = None,
         multi_label: bool | None = None,
     ) -> Source:
-        """Reads the network and what it puts out.
+        """Finds out what the network puts out.
 
         Args:
             own_head: the file is to put out what the network does, whatever `request` says.
@@ -60,14 +64,9 @@ class Source:
 
         Raises: ValueError or ExportError for what cannot be had from the network.
         """
-        sha256 = None
-        if not isinstance(model, keras.Model):
-            path = Path(model)
-            model, card = files.load(path), card or files.read_card(path)
-            with path.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         own_shape, channels = model_shapes(model)
-        shape = resolve_shape(own_shape, input_shape, card or numbered_card(channels, False))
+        check_class_map(request, count_classes(channels))
+        shape = resolve_shape(own_shape, input_shape, card)
         reference = KerasRunner(
             float32_model(model),
             card,
@@ -78,7 +77,7 @@ class Source:
         )
         if own_head:
             request = replace(request, head=reference.own_head)
-        check_head(request, reference.card, reference.num_classes)
+        check_head(request, reference.card)
         reference.put_out(request.puts_out)
         return cls(
             model=model,
@@ -96,3 +95,25 @@ class Source:
             reference=reference,
             request=request,
         )
+
+
+def opened(
+    model: keras.Model | str | Path,
+    card: ModelCard | None,
+    input_shape,
+    multi_label: bool | None = None,
+) -> tuple[keras.Model, ModelCard, str | None]:
+    """The functional model to export, its card, and the SHA-256 of its file, None in memory.
+
+    Raises: ValueError for a file or model that cannot be opened or followed.
+    """
+    sha256 = None
+    if not isinstance(model, keras.Model):
+        path = check_model_path(model, exported=False)
+        model, card = files.load(path), card or files.read_card(path)
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    known = None if input_shape is None else checked_shape(input_shape)
+    network = as_functional(model, known)
+    card = card or numbered_card(model_shapes(network)[1], bool(multi_label))
+    return network, card, sha256

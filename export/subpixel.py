@@ -23,6 +23,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_seg.export.copies import config_of, copy_of
 from keras_seg.export.folding import folded
 from keras_seg.export.quantization_plan import Step, make_plan, sole_takers
 from keras_seg.export.quantization_rules import function_of
@@ -242,8 +243,7 @@ class _Rewriting:
         return x
 
     def renamed(self, layer: layers.Layer) -> layers.Layer:
-        config = layer.get_config() | {"name": self.free_name(layer.name)}
-        return type(layer).from_config(config)
+        return copy_of(layer, config_of(layer) | {"name": self.free_name(layer.name)})
 
     def enlarging(self, pieces, bias, functions, origin: layers.Conv2D) -> keras.KerasTensor:
         """The convolution of the enlarged maps, from the small ones.

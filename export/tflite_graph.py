@@ -92,7 +92,7 @@ def _tensor(model, tensor) -> Tensor:
     )
     return Tensor(
         tensor.Name().decode(),
-        DTYPES[tensor.Type()],
+        DTYPES.get(tensor.Type(), f"type {tensor.Type()}"),
         tuple(int(size) for size in shape) if tensor.ShapeLength() else (),
         model.Buffers(tensor.Buffer()).DataLength() > 0,
         quantization.Scale(0) if scales == 1 else None,
@@ -120,12 +120,18 @@ def _names_by_number(enumeration: type) -> dict[int, str]:
 OPERATORS = _names_by_number(schema.BuiltinOperator)
 DTYPES = _names_by_number(schema.TensorType)
 BYTES = {
+    "COMPLEX128": 16,
+    "COMPLEX64": 8,
     "FLOAT64": 8,
     "INT64": 8,
+    "UINT64": 8,
     "FLOAT32": 4,
     "INT32": 4,
+    "UINT32": 4,
+    "BFLOAT16": 2,
     "FLOAT16": 2,
     "INT16": 2,
+    "UINT16": 2,
     "INT8": 1,
     "UINT8": 1,
     "BOOL": 1,

@@ -9,6 +9,10 @@ from pathlib import Path
 import keras
 
 from keras_seg.layers import FakeQuantize
+from keras_seg.models import files
+
+DAMAGE = (*files.DAMAGE, KeyError, TypeError)
+"""What reading a configuration raises that is not as a functional model's."""
 
 
 def is_quantization_aware(model: keras.Model) -> bool:
@@ -28,9 +32,11 @@ def has_trained_ranges(model: keras.Model | str | Path) -> bool:
     with zipfile.ZipFile(model) as archive:
         if "config.json" not in archive.namelist():
             return False
-        config = json.loads(archive.read("config.json"))
-    layers = config.get("config", {}).get("layers", [])
-    return any(layer.get("class_name") == FakeQuantize.__name__ for layer in layers)
+        try:
+            layers = json.loads(archive.read("config.json"))["config"]["layers"]
+            return any(layer["class_name"] == FakeQuantize.__name__ for layer in layers)
+        except DAMAGE:  # or no model of layers in a list
+            return False
 
 
 def check_quantization(quantize: str | None, format: str) -> None:

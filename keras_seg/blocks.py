@@ -296,7 +296,7 @@ def check_classes(num_classes: int, activation: str | None) -> None:
 
 def check_choice(option: str, value, choices) -> None:
     """Raises ValueError if the value of an option is none of those that it can have."""
-    if value not in choices:
+    if value not in tuple(choices):  # of which a mapping would not take a list
         raise ValueError(f"{option} must be one of {tuple(choices)}. Received: {value!r}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 
-from keras_seg.data.classes import ClassTable
+from keras_seg.data.classes import ClassTable, checked_range
 from keras_seg.version import __version__
 
 CARD_NAME = "keras_seg.json"
@@ -31,6 +31,8 @@ class ModelCard:
         head: what the file puts out: "logits", "probabilities" or "argmax" (class of each pixel).
         quantize: how an exported file was quantized, None for float.
         layout: order of the axes of an exported file's image and scores: "nhwc" or "nchw".
+        value_range: (black, white) of training images with more than 8 bits, which were mapped to
+            0..255, so that others are to be, too; None where all had 8 bits.
         source_sha256: SHA-256 of the .keras file that an exported file was made from.
         seal: checksum of an exported file, see `keras_seg.inference.seal`.
         version: of this package, when the file was written.
@@ -46,6 +48,7 @@ class ModelCard:
     head: str = "logits"
     quantize: str | None = None
     layout: str = "nhwc"
+    value_range: tuple[float, float] | None = None
     source_sha256: str | None = None
     seal: str | None = field(default=None, compare=False)
     version: str = field(default=__version__)
@@ -53,6 +56,8 @@ class ModelCard:
 
     def to_json(self) -> str:
         record = asdict(self) | {"classes": self.classes.to_dict()}
+        if self.value_range is None:  # so that files of 8-bit images are as they were
+            del record["value_range"]
         return json.dumps(record, indent=1)
 
     @classmethod
@@ -68,6 +73,7 @@ class ModelCard:
                     "classes": ClassTable.from_dict(record["classes"]),
                     "image_size": tuple(size) if size else None,
                     "margin": tuple(record.get("margin", (0, 0))),
+                    "value_range": checked_range(record.get("value_range")),
                 }
             )._check()
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -124,17 +124,16 @@ def sigmoid(z):
 
 def labels_cross_entropy(truth, z, weight, *, class_weights=None, smoothing=0.0):
     truth = truth * (1 - smoothing) + smoothing / 2
-    p = sigmoid(z)
-    values = -truth * np.log(p) - (1 - truth) * np.log1p(-p)
+    values = -truth * np.log(sigmoid(z)) - (1 - truth) * np.log(sigmoid(-z))
     table = 1 if class_weights is None else np.asarray(class_weights)
     return mean_of_pixels(values * table, weight)
 
 
 def labels_focal(truth, z, weight, *, gamma=2.0, alpha=None, class_weights=None):
-    p = sigmoid(z)
+    p, q = sigmoid(z), sigmoid(-z)
     there, absent = (1, 1) if alpha is None else (alpha, 1 - alpha)
-    values = -there * truth * (1 - p) ** gamma * np.log(p)
-    values -= absent * (1 - truth) * p**gamma * np.log1p(-p)
+    values = -there * truth * q**gamma * np.log(p)
+    values -= absent * (1 - truth) * p**gamma * np.log(q)
     table = 1 if class_weights is None else np.asarray(class_weights)
     return mean_of_pixels(values * table, weight)
 
@@ -145,9 +144,9 @@ def labels_squared_error(truth, z, weight):
 
 def labels_ohem(truth, z, weight, *, threshold=0.7, min_kept=1 / 16):
     kept = weight > 0
-    truth, p, weight = truth[kept], sigmoid(z[kept]), weight[kept]
-    right = np.where(truth == 1, p, 1 - p)
-    number = int(np.ceil(min_kept * len(p)))
+    truth, weight = truth[kept], weight[kept]
+    right = sigmoid(np.where(truth == 1, z[kept], -z[kept]))
+    number = int(np.ceil(min_kept * len(right)))
     hard = (right < threshold) | (right <= np.sort(right)[number - 1])
     return mean_of_pixels(-np.log(right[hard]), weight[hard])
 

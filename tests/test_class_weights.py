@@ -8,6 +8,7 @@ import pytest
 
 from keras_seg import data, losses
 from keras_seg.data.dataset import Sample, SegmentationDataset
+from keras_seg.data.verify import verify_dataset
 from keras_seg.training import Recipe, train
 from keras_seg.training.contradictions import check_loss, check_recipe
 from tests.test_losses import batch
@@ -113,15 +114,18 @@ MASKS[0][0] = 255
 
 
 class TestFromData:
+    @pytest.mark.filterwarnings("ignore:The classes")
     def test_balanced_is_that_of_scikit_learn(self):
         pixels = np.concatenate([mask[mask != 255] for mask in MASKS])
         counts = np.bincount(pixels)  # n_samples / (n_classes * np.bincount(y)), in its words
         wanted = len(pixels) / (len(counts) * counts)
         for masks in (MASKS, np.stack(MASKS), [m[..., None] for m in MASKS]):
-            found = data.class_weights(masks, "balanced", num_classes=4)
+            with pytest.warns(UserWarning, match=r"classes \[3\] of 4 occur in no mask"):
+                found = data.class_weights(masks, "balanced", num_classes=4)
             np.testing.assert_allclose(found, [*wanted, 0])
         assert data.class_weights(Masks(MASKS, "abcd")) == found
 
+    @pytest.mark.filterwarnings("ignore:The classes")
     def test_median_is_that_of_segnet(self):
         frequency = []
         for number in range(3):
@@ -149,9 +153,9 @@ class TestFromData:
 
 class TestRecipes:
     @pytest.fixture
-    def recipe(self, tmp_path):
+    def recipe(self, tmp_path, shapes_folder):
         return lambda loss, **more: Recipe(
-            data="builtin:cells",
+            data=str(shapes_folder),
             output=str(tmp_path / "run"),
             model_options={"widths": [2, 4]},
             crop=(32, 32),
@@ -163,21 +167,26 @@ class TestRecipes:
             **more,
         )
 
-    def test_words_are_counted_before_the_first_step(self, recipe, tmp_path, capsys, monkeypatch):
+    def test_words_are_counted_before_the_first_step(
+        self, recipe, tmp_path, capsys, monkeypatch, shapes
+    ):
         made = []
         original = losses.get
         monkeypatch.setattr(losses, "get", lambda spec: made.append(original(spec)) or made[-1])
         spec = {"name": "cross_entropy", "class_weights": "balanced"}
         result = train(recipe(spec))
-        wanted = data.class_weights(data.open_dataset("builtin:cells", "train"), "balanced")
+        wanted = data.class_weights(shapes[0], "balanced")
         assert result.epochs == 1 and wanted[1] > 1 > wanted[0] > 0
         assert made[-1].class_weights == pytest.approx(wanted)
-        shown = f"Class weights of 'cross_entropy' (balanced): background {wanted[0]:.4g}, cell "
+        shown = f"Class weights of 'cross_entropy' (balanced): background {wanted[0]:.4g}, square "
         assert shown in capsys.readouterr().err
         (record,) = json.loads((tmp_path / "run" / "class_weights.json").read_text())
         assert list(record["class_weights"].values()) == pytest.approx(wanted, abs=1e-6)
         assert "class_weights: balanced" in (tmp_path / "run" / "recipe.yaml").read_text()
         assert train(recipe(spec)).new_steps == 0  # the same recipe: finished
+        report = verify_dataset(recipe(spec).data)
+        by_median = data.class_weights(shapes[0], "median")
+        assert report.suggestion.class_weights == pytest.approx(by_median, abs=1e-4)
 
     def test_a_file_of_yaml_may_have_words_numbers_and_names(self, recipe, tmp_path):
         for written, meant in (

@@ -93,7 +93,9 @@ class TestFolder:
 
     def test_transparency_and_deep_colour_are_refused(self, shapes_folder):
         path = shapes_folder / "images" / "train0.png"
-        Image.open(path).convert("RGBA").save(path)
+        picture = Image.open(path).convert("RGBA")
+        picture.putpixel((3, 4), (0, 0, 0, 254))
+        picture.save(path)
         with pytest.raises(ValueError, match="transparency .*4 channels.*takes 3"):
             FolderDataset(shapes_folder)[0]
         Image.fromarray(np.zeros(TINY_SIZE, np.uint16)).save(path)

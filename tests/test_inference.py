@@ -231,8 +231,8 @@ class TestPredict:
             (np.zeros((6, 8, 4), np.uint8), 3, r"Received: 4 channels.*convert\('RGB'\)"),
             (np.zeros((6, 8, 3), np.uint8), 1, r"1 channels\. Received: 3.*convert\('L'\)"),
             (np.zeros((6, 8, 2), np.uint8), 5, "5 channels. Received: 2 channels"),
-            (np.zeros((6, 8, 3)), 3, "must be uint8 pixels.*float64"),
-            (np.zeros((0, 8, 3), np.uint8), 3, "must be uint8 pixels"),
+            (np.full((6, 8, 3), 0.5), 3, r"float64 from 0.5 to 0.5.*image \* 255"),
+            (np.zeros((0, 8, 3), np.uint8), 3, r"must have the shape.*\(0, 8, 3\)"),
         ],
     )
     def test_refuses_images_that_do_not_fit(self, image, channels, message):

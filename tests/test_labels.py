@@ -280,6 +280,39 @@ class TestMetrics:
             metric.update_state(labels, scores)
             np.testing.assert_array_equal(metric.confusion, wanted.confusion)
 
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"num_classes": 0}, "num_classes must be 1 or more"),
+            ({"num_classes": 2.5}, "num_classes must be a whole number"),
+            ({"threshold": "half"}, "threshold must be a number"),
+            ({"from_logits": "no"}, "from_logits must be True or False"),
+            ({"multi_label": "yes"}, "multi_label must be True or False"),
+            ({"ignore_class": "void"}, "ignore_class must be a number"),
+        ],
+    )
+    def test_options_that_cannot_be_meant_are_named(self, options, message):
+        for make in (metrics.MeanIoU, metrics.BoundaryF1, metrics.SegmentationMetrics):
+            with pytest.raises(ValueError, match=message):
+                make(**{"num_classes": 2} | options)
+
+    def test_predicted_ids_may_have_a_channel(self):
+        labels, logits = batch()
+        wanted, found = metrics.MeanIoU(5), metrics.MeanIoU(5)
+        wanted.update_state(labels, logits)
+        for form in (labels, labels[..., None]):
+            found.reset_state()
+            found.update_state(form, logits.argmax(-1)[..., None])
+            np.testing.assert_array_equal(found.confusion, wanted.confusion)
+
+    @pytest.mark.parametrize(
+        ("foreign", "here"), [("IOUScore", "MeanIoU"), ("FScore", "MeanDice"), ("nothing", None)]
+    )
+    def test_metrics_of_other_packages_are_answered_with_those_here(self, foreign, here):
+        with pytest.raises(AttributeError, match=f"no attribute '{foreign}'") as error:
+            getattr(metrics, foreign)
+        assert here is None or str(error.value).endswith(f"here is {here}")
+
     def test_thresholds_that_cannot_be_meant_are_named(self):
         for make in (metrics.MeanIoU, metrics.BoundaryF1):
             with pytest.raises(ValueError, match="between 0 and 1. Received: 50"):

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras.src.testing import TestCase
 
-from keras_seg import layers, models
+from keras_seg import layers, metrics, models
 from keras_seg.layers.pooling_windows import _count_type, _in_batch
 
 MAP = (2, 8, 6, 4)
@@ -285,6 +285,18 @@ class TestPositions:
         assert _count_type(values, (2**15, 2**15)) == tf.int64
         assert _count_type(values, (2**14, 2**14)) == tf.int32
         assert _count_type(values, (tf.constant(2), 2)) == tf.int64
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_images_are_counted_in_float32_by_a_metric_of_half_precision(dtype):
+    metric = metrics.BoundaryF1(2, dtype=dtype)
+    masks = np.zeros((3, 8, 8), "int32")
+    masks[:, 2:6, 2:6] = 1
+    metric.images.assign(2048)
+    metric.total.assign(2048)
+    metric.update_state(masks, masks)
+    assert float(metric.images) == 2051
+    assert float(metric.result()) == 1
 
 
 class TestFiles:

@@ -333,7 +333,7 @@ class TestTfds:
 
     def test_without_the_library_the_error_says_how_to_install_it(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-        with pytest.raises(ImportError, match=r"pip install 'keras-seg\[tfds\]'"):
+        with pytest.raises(ImportError, match=r"pip install tensorflow-datasets"):
             data.open_dataset("tfds:pets:1.0.0")
 
     def test_sets_without_a_validation_split_are_refused(self, monkeypatch):

@@ -14,6 +14,7 @@ from tests.test_losses import batch
 labels, image = batch(images=4)
 labels[0, :6] = 255  # other numbers of counted pixels on the two replicas
 weight = np.random.default_rng(0).uniform(0.5, 2, labels.shape).astype("float32")
+overlapping = np.where(image > 2, 255, image > 0).astype("float32")  # unknown here and there
 one, two = tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 def values(strategy):
@@ -26,7 +27,8 @@ def values(strategy):
             value = loss(y_true, y_pred, weight)
         return value, tape.gradient(value, y_pred)
     for spec in SPECS:
-        arguments = [split(labels), split(image), split(weight)]
+        several = isinstance(spec, dict) and "multi_label" in spec
+        arguments = [split(overlapping if several else labels), split(image), split(weight)]
         value, gradient = strategy.run(step, args=(*arguments, losses.get(spec)))
         parts_of_gradient = strategy.experimental_local_results(gradient)
         yield strategy.reduce("SUM", value, axis=None), np.concatenate(parts_of_gradient)
@@ -67,6 +69,12 @@ def test_two_replicas_give_the_loss_gradient_weights_and_metrics_of_one_device()
         {"name": "lovasz_softmax"} | per_image,
         {"name": "jaccard"} | per_image | by_weight,
         {"name": "dice"} | by_weight,
+        *(
+            {"name": name, "multi_label": True}
+            for name in ("cross_entropy", "dice", "lovasz_hinge", "boundary", "squared_error")
+        ),
+        {"name": "ohem", "multi_label": True, "threshold": 0.3, "min_kept": 0},
+        {"name": "jaccard", "multi_label": True} | per_image | by_weight,
         *("focal", "dice", "focal_tversky", {"name": "boundary", "max_distance": 4}),
         *({"name": name, "reduction": "sum"} for name in ("cross_entropy", "dice")),
     ]

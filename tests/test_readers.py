@@ -196,7 +196,7 @@ class TestManyChannels:
         path = tmp_path / "pages.tif"
         pages[0].save(path, save_all=True, append_images=pages[1:])
         monkeypatch.setitem(sys.modules, "tifffile", None)
-        with pytest.raises(ValueError, match=r"pages.tif .*pip install 'keras-seg\[tiff\]'"):
+        with pytest.raises(ValueError, match=r"pages.tif .*pip install tifffile imagecodecs"):
             read_image(path, 5)
 
     @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -142,6 +142,37 @@ class TestGoingOn:
             training.train(replace(recipe, learning_rate=0.5))
         training.train(replace(recipe, max_minutes=9))  # nothing trained depends on it
 
+    @pytest.mark.parametrize("schedule", ["constant", "step", "plateau"])
+    def test_a_finished_run_goes_on_for_more_epochs(self, recipe, schedule):
+        options = ScheduleOptions(step_epochs=(1,) if schedule == "step" else ())
+        longer = replace(recipe, schedule=schedule, schedule_options=options, deterministic=False)
+        whole = training.train(replace(longer, output=f"{recipe.output}_whole"))
+        first = training.train(replace(longer, epochs=1))
+        assert first.finished and first.new_steps == 4
+        then = training.train(longer)
+        assert then.finished and then.new_steps == 4 and then.epochs == 2
+
+        def log(result):
+            rows = (result.model_path.parent / "log.jsonl").read_text().splitlines()
+            names = ("loss", "val_loss", "learning_rate")
+            return [[json.loads(row)[name] for name in names] for row in rows]
+
+        np.testing.assert_allclose(log(then), log(whole), rtol=1e-3)
+        with pytest.raises(FileExistsError, match="epochs: 2 there, 1 here"):
+            training.train(replace(longer, epochs=1))
+
+    def test_a_falling_schedule_says_how_to_train_longer(self, recipe):
+        training.train(replace(recipe, epochs=1))
+        model = Path(recipe.output) / "model.keras"
+        with pytest.raises(
+            FileExistsError, match=f"for 1 more,.*--initial_weights {model} --epochs 1 --output"
+        ):
+            training.train(recipe)
+        options = replace(
+            recipe, epochs=1, initial_weights=str(model), output=f"{recipe.output}_longer"
+        )
+        assert training.train(options).finished  # what the message says works
+
     def test_nothing_goes_on_without_the_best_model_so_far(self, recipe, monkeypatch):
         self.interrupted(recipe, monkeypatch, step=5)
         (Path(recipe.output) / "model.keras").unlink()

@@ -39,6 +39,7 @@ def efficientnetv2_maps(
     tensorflow: bool = True,
     output_stride: int = 32,
     first_block: str = "previous",
+    with_head: bool = True,
     prefix: str = "",
 ) -> dict:
     """EfficientNetV2 of a variant on a tensor.
@@ -53,6 +54,7 @@ def efficientnetv2_maps(
         tensorflow: for weights that were trained in TensorFlow, which the published ones are:
             strided convolutions padded as TensorFlow pads, and batch norms with epsilon 1e-3.
         first_block: see `keras_seg.backbones.resnet.stage_dilations`.
+        with_head: False ends with the last block (192 channels), as some networks do.
         prefix: put before every layer name.
 
     Raises: ValueError for another variant, stride or rule.
@@ -83,6 +85,8 @@ def efficientnetv2_maps(
     maps = stage_maps(
         x, stages, rules, output_stride=output_stride, first_block=first_block, prefix=prefix
     )
+    if not with_head:
+        return maps
     maps["stride_32"] = conv_norm_act(
         maps["stride_32"],
         rules.channels(HEAD_CHANNELS),

@@ -17,6 +17,7 @@ from keras_seg.blocks import conv_bn_act
 from keras_seg.layers import Resize
 from keras_seg.names import unknown_name
 
+CLASSIFIER_WIDTH = 32
 RESIZES = ("half_pixel", "align_corners", "nearest")
 
 
@@ -70,6 +71,7 @@ def hrnet_maps(
     *,
     resize: str = "half_pixel",
     first_relu: bool = True,
+    widened: bool = False,
     prefix: str = "",
 ) -> dict:
     """As `hrnet_branches`, by stride, with the first convolution as "stride_2".
@@ -77,6 +79,8 @@ def hrnet_maps(
     Args:
         first_relu: False leaves out the one between the first two convolutions (DeepLabV3+ of
             VainF).
+        widened: whether each branch ends in a bottleneck of 128, 256, 512 and 1024 channels, as
+            the classifier begins and timm's `features_only` ends.
     """
     if resize not in RESIZES:
         raise ValueError(f"resize must be one of {RESIZES}. Received: {resize!r}")
@@ -103,6 +107,11 @@ def hrnet_maps(
             branches = _exchange_module(
                 branches, variant.blocks, resize=resize, name=f"{prefix}stage{stage}.{i}"
             )
+    if widened:
+        branches = [
+            bottleneck(branch, CLASSIFIER_WIDTH * 2**i, name=f"{prefix}incre_modules.{i}.0")
+            for i, branch in enumerate(branches)
+        ]
     strides = zip((4, 8, 16, 32), branches, strict=True)
     return {"stride_2": half} | {f"stride_{stride}": branch for stride, branch in strides}
 

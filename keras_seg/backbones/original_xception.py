@@ -28,6 +28,7 @@ def original_xception_maps(
     *,
     output_stride: int = 32,
     stem_padding: str = "same",
+    last_relu: bool = True,
     epsilon: float = BATCH_NORM_EPSILON,
     prefix: str = "",
 ) -> dict:
@@ -41,6 +42,7 @@ def original_xception_maps(
     Args:
         stem_padding: "valid" for the first two convolutions as published, whose maps are a few
             pixels short of the image over the stride.
+        last_relu: False ends in the last batch norm (segmentation_models.pytorch).
         prefix: put before every layer name.
 
     Raises: ValueError for another stride or padding.
@@ -81,7 +83,8 @@ def original_xception_maps(
             name=f"{prefix}conv{i}",
             norm_name=f"{prefix}bn{i}",
         )
-        x = layers.ReLU(name=f"{prefix}act{i}")(x)
+        if last_relu or i < 3 + len(EXIT_FLOW) - 1:
+            x = layers.ReLU(name=f"{prefix}act{i}")(x)
     return maps | {"stride_32": x}
 
 

@@ -211,6 +211,6 @@ def list_backbones() -> list[str]:
 
 def find(name: str) -> Backbone | Application:
     """The table's row, or a ValueError that names the nearest backbone."""
-    if name not in BACKBONES:
+    if not isinstance(name, str) or name not in BACKBONES:
         raise ValueError(unknown_name("backbone", name, BACKBONES))
     return BACKBONES[name]

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import keras
 
-from keras_seg.checkpoints import sources  # noqa: F401  (each of its modules registers sources)
+from keras_seg.checkpoints import foreign, sources  # noqa: F401  (sources registers its modules)
+from keras_seg.checkpoints.folders import read_with_settings
 from keras_seg.checkpoints.registry import Source, find
-from keras_seg.weights import load_strictly, read
+from keras_seg.weights import load_strictly
+from keras_seg.weights.loading import DoesNotFit
+
+ANOTHER_NETWORK = 0.1
+"""Share of tensors without a partner from which a list of their names is of no use."""
 
 
 def convert(
@@ -21,19 +26,31 @@ def convert(
     the reference returns: raw scores, without softmax, at the resolution where it stops.
 
     Args:
-        checkpoint: tensor name → array, or a .safetensors, .npz, .h5, .pth or .pt file (the last
-            two need PyTorch, and run no code from the file).
+        checkpoint: tensor name → array, or a .safetensors, .npz, .h5, .pth, .pt or .ckpt file (the
+            last three need PyTorch, and run no code from the file), or the folder that
+            `save_pretrained` of segmentation_models.pytorch or timm writes. A config.json in the
+            folder, or beside a .safetensors file, is read too.
         source: the public repository that the names come from, one of `list_sources()`.
         input_shape: (height, width, channels), None for a free height or width.
-        options: arguments of the network's builder, for what shapes cannot tell.
+        options: arguments of the network's builder, for what shapes cannot tell. Source "smp"
+            takes the arguments of segmentation_models.pytorch, too, such as `encoder_name` and
+            `decoder_interpolation`, source "timm" the name of the model as `model`.
 
-    Raises: ValueError for an unknown source or option, and for a checkpoint that does not fit,
-        with the names of all tensors and weights that found no partner.
+    Raises: ValueError for an unknown source or option, for a network that no source reads, by its
+        name, for tensors of which several models have the names and shapes, and for a checkpoint
+        that does not fit, with the names of all tensors and weights that found no partner.
     """
     if own := sorted({"name", "num_classes"} & {*options}):
         raise ValueError(f"options cannot hold {own}, which the checkpoint decides.")
-    published = read(checkpoint)
+    published, settings = read_with_settings(checkpoint)
+    if network := foreign.network(published):
+        raise ValueError(
+            f"The checkpoint is {network}, which keras_seg does not have. "
+            "`keras_seg.models.list_models()` names the networks that it has."
+        )
     spec = find(source, published)
+    if spec.translate:
+        options = spec.translate(published, settings, options)
     try:
         return _converted(published, spec, input_shape, options)
     except IndexError as error:
@@ -62,5 +79,17 @@ def _converted(published: dict, spec: Source, input_shape, options: dict) -> ker
         tensors[ours] = spec.adjust(ours, array) if spec.adjust else array
     shapes = {name: tuple(array.shape) for name, array in tensors.items()}
     model = spec.build(shapes, input_shape, options)
-    load_strictly(model, tensors, published=names)
+    if spec.not_run:
+        is_left_out = spec.not_run(shapes)
+        tensors = {name: array for name, array in tensors.items() if not is_left_out(name)}
+    try:
+        load_strictly(model, tensors, published=names)
+    except DoesNotFit as error:
+        if spec.translate is None or error.share < ANOTHER_NETWORK:
+            raise
+        raise ValueError(
+            "The checkpoint's encoder or decoder is none that keras_seg has: "
+            f"{error.share:.0%} of the tensors have no partner in the network that comes nearest, "
+            f"{model.name}."
+        ) from error
     return model

@@ -29,6 +29,10 @@ class Source:
         where the repository published several.
     prepare: all tensors at once, before anything else, for a checkpoint that does not have
         PyTorch's layout or names of its own; {name: array} → {name: array}.
+    translate: options in the repository's words and the settings of a config.json → options of
+        `build`; (tensors as published, settings, options) → options.
+    not_run: shapes → whether a tensor (in our words) is kept in the checkpoint, but read by no
+        computation, as the end of an encoder that is cut off.
     """
 
     build: Callable[[Shapes, tuple, dict], keras.Model]
@@ -37,6 +41,8 @@ class Source:
     adjust: Callable | None = None
     has: str | None = None
     prepare: Callable[[dict], dict] | None = None
+    translate: Callable[[dict, dict, dict], dict] | None = None
+    not_run: Callable[[Shapes], Callable[[str], bool]] | None = None
 
     def fits(self, names: Iterable[str]) -> bool:
         return self.has is None or any(re.search(self.has, name) for name in names)
@@ -55,7 +61,17 @@ class Source:
 _SOURCES: dict[str, list[Source]] = {}
 
 
-def source(name: str, *, rename=(), ignore=(), adjust=None, has=None, prepare=None):
+def source(
+    name: str,
+    *,
+    rename=(),
+    ignore=(),
+    adjust=None,
+    has=None,
+    prepare=None,
+    translate=None,
+    not_run=None,
+):
     """Decorator that enters the build function of a source under the repository's name.
 
     A repository that published several networks has an entry for each, told apart by `has`.
@@ -65,7 +81,8 @@ def source(name: str, *, rename=(), ignore=(), adjust=None, has=None, prepare=No
         entries = _SOURCES.setdefault(name, [])
         if any(entry.has is None or entry.has == has for entry in entries):
             raise ValueError(f"A source called {name!r} is registered already.")
-        entries.append(Source(build, tuple(rename), tuple(ignore), adjust, has, prepare))
+        rest = {"prepare": prepare, "translate": translate, "not_run": not_run}
+        entries.append(Source(build, tuple(rename), tuple(ignore), adjust, has, **rest))
         return build
 
     return enter
@@ -83,8 +100,14 @@ def find(name: str, tensor_names: Iterable[str]) -> Source:
     for entry in _SOURCES[name]:
         if entry.fits(tensor_names):
             return entry
-    marks = " or ".join(repr(entry.has) for entry in _SOURCES[name])
+    marks = " or ".join(repr(_readable(entry.has)) for entry in _SOURCES[name])
     raise ValueError(
         f"The checkpoint has no tensor like {marks}, which every one of source {name!r} has. "
         f"It begins with: {[*tensor_names][:6]}."
     )
+
+
+def _readable(pattern: str) -> str:
+    """The beginning of a tensor's name that a pattern asks for: "layer1." of r"^(layer1\\.|x)"."""
+    first = re.sub(r"\(([^|()]*)\|[^()]*\)", r"\1", pattern)
+    return re.sub(r"[\^$\\]", "", first)

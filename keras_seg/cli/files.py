@@ -48,7 +48,8 @@ def export_verb(
             argmax is a uint8 class map, fused_argmax one that is decided at the resolution of the
             network's head and repeated: faster, with coarser borders.
         data: calibrates (training split) and evaluates (validation split); by default the data of
-            the run that the model lies in.
+            the run that the model lies in. Of a folder of images without masks the file is
+            calibrated, and its accuracy stays unmeasured.
         max_drop: largest loss of mIoU, in points, with which a file passes that is quantized or has
             head fused_argmax.
         sizing: how images meet the file's size.
@@ -107,7 +108,8 @@ def convert_verb(
     """Turn a published checkpoint into a .keras file.
 
     Args:
-        file: the checkpoint: .pth, .pt, .safetensors, .npz or .h5.
+        file: the checkpoint: .pth, .pt, .ckpt, .safetensors, .npz or .h5, or the folder that
+            save_pretrained writes, whose config.json is read, too.
         source: public repository that the checkpoint comes from.
         output: .keras file to write.
         input_shape: height, width and channels of the image, null for a free size.

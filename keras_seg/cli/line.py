@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from keras_seg.cli.answers import INTERRUPTED, WRONG_INPUT, complain
 from keras_seg.cli.first_help import first_help
@@ -26,7 +29,8 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        return _run(words)
+        with _one_line_warnings():
+            return _run(words)
     except KeyboardInterrupt:  # also while libraries are imported, which takes seconds
         complain("keras-seg: interrupted; nothing that was saved is lost.")
         return INTERRUPTED
@@ -57,6 +61,23 @@ def _run(words: list[str]) -> int:
             traceback.print_exc()
         complain(f"keras-seg {verb}: {error}")
         return WRONG_INPUT
+
+
+@contextmanager
+def _one_line_warnings() -> Iterator[None]:
+    """Warnings for users without the file and line of the code that gave them."""
+    before = warnings.formatwarning
+
+    def one_line(message, category, *place, **more) -> str:
+        if category is UserWarning:
+            return f"keras-seg: {message}\n"
+        return before(message, category, *place, **more)
+
+    warnings.formatwarning = one_line
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _verb(words: list[str]) -> str | None:

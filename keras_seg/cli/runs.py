@@ -29,7 +29,7 @@ def train_verb(recipe: Recipe) -> int:
 
 def _tell(result, output) -> int:
     if result.finished and not result.new_steps:
-        say(f"{output} was finished before; --overwrite true trains anew.")
+        say(f"{output} was finished before; more --epochs go on, --overwrite true trains anew.")
     if result.interrupted:
         say(f"Interrupted after {result.epochs} epochs.")
     if not result.finished:
@@ -84,7 +84,9 @@ def report_verb(
     from keras_seg.report.page import write_report
 
     runner = inference.load(run / MODEL_NAME)
-    dataset = evaluation_data(run / MODEL_NAME, data, "val", runner.input_shape[2])
+    dataset = evaluation_data(
+        run / MODEL_NAME, data, "val", runner.input_shape[2], value_range=runner.card.value_range
+    )
     write_report(run, output, runner, dataset, limit=limit)
     say(f"Report: {output}", soft_wrap=True)
     return DONE

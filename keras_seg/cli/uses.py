@@ -48,7 +48,9 @@ def evaluate_verb(
     from keras_seg.training.run_folder import evaluation_data
 
     runner = inference.load(file, threads=threads, scores=scores, multi_label=multi_label)
-    dataset = evaluation_data(file, data, split, runner.input_shape[2])
+    dataset = evaluation_data(
+        file, data, split, runner.input_shape[2], value_range=runner.card.value_range
+    )
     result = inference.evaluate(runner, dataset, sizing=sizing, limit=limit, threshold=threshold)
     say(result.table())
     write_json(json_file, result.to_dict())
@@ -72,6 +74,7 @@ def predict_verb(
     overwrite: bool = False,
     frames: int | None = None,
     threads: int | None = None,
+    value_range: tuple[float, float] | None = None,
     threshold: float = 0.5,
     scores: Literal["logits", "probabilities"] | None = None,
     multi_label: bool | None = None,
@@ -92,6 +95,8 @@ def predict_verb(
         face_size: height and width of the faces that the parts were cut from in training.
         frames: at most so many of each video or camera; all by default.
         threads: CPU threads; all by default.
+        value_range: values of black and white in images of more than 8 bits; by default those of
+            the training, which the file tells.
         threshold: probability above which a pixel has the second of two classes, or a label.
         scores: what a foreign model puts out; by default what its graph shows.
         multi_label: whether a pixel may have several labels, of a foreign model.
@@ -100,6 +105,7 @@ def predict_verb(
     check_counts(frames=frames, threads=threads)
     from keras_seg import inference
     from keras_seg.inference.files import predict_files
+    from keras_seg.inference.loading import with_range
     from keras_seg.inference.outputs import Wanted
 
     plain = flips == "none" and tuple(scales) == (1.0,)
@@ -113,7 +119,7 @@ def predict_verb(
         size = None if face_size is None else tuple(face_size)
         runner = inference.load_face_parser(file, parts, face_size=size, threads=threads)
     result = predict_files(
-        runner,
+        with_range(runner, value_range),
         inputs,
         output,
         sizing=sizing,

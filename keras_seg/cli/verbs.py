@@ -38,6 +38,13 @@ EXPLICIT = {
             "type": str,
             "help": "image or video files, folders, patterns, camera:0",
         },
+        "--value_range": {
+            "nargs": 2,
+            "type": float,
+            "metavar": ("BLACK", "WHITE"),
+            "help": "values of black and white in images of more than 8 bits, such as 0 4095; by "
+            "default those of the training, which the file tells",
+        },
         "--overlay": {"action": "store_true", "help": "also the colours over the image"},
         "--probabilities": {"action": "store_true", "help": "also of the classes, as .npz"},
         "--uncertainty": {"action": "store_true", "help": "also of a Bayesian network, as .png"},

@@ -1,5 +1,6 @@
 """Readers, the built-in data set, augmentation and `tf.data` pipelines."""
 
+from keras_seg.data.array_dataset import ArrayDataset
 from keras_seg.data.augmentation import Augmentation
 from keras_seg.data.builtin import BuiltinDataset
 from keras_seg.data.cached import CachedDataset
@@ -16,6 +17,7 @@ from keras_seg.names import IGNORE_CLASS
 
 __all__ = [
     "IGNORE_CLASS",
+    "ArrayDataset",
     "Augmentation",
     "BuiltinDataset",
     "CachedDataset",

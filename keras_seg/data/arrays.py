@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
 
 ARRAY_SUFFIX = ".npy"
 TIFF_SUFFIXES = (".tif", ".tiff")
+PLAIN_COMPRESSIONS = ("NONE", "ADOBE_DEFLATE", "DEFLATE", "PACKBITS", "LZMA")
+"""Of TIFF files, by tifffile's names: those that it undoes without the package imagecodecs."""
 
 
 def read_array(path: Path) -> np.ndarray:
@@ -42,12 +45,42 @@ def _read_tiff(path: Path) -> np.ndarray:
     except ImportError:
         raise ValueError(
             f"{path} is a TIFF file that Pillow does not read (several pages, or more than 8 bits "
-            "in several channels). Install the reader for it: pip install 'keras-seg[tiff]'."
+            "in several channels, or further bands). Install the reader for it: "
+            "pip install tifffile imagecodecs."
         ) from None
     try:
         return tifffile.imread(path)
     except Exception as error:  # as above
+        if (compression := missing_codec(path)) is not None:
+            raise ValueError(needs_codec(path, compression)) from error
         raise ValueError(f"{path} cannot be read as TIFF: {error}.") from error
+
+
+def missing_codec(path: Path) -> str | None:
+    """Name of the compression of a TIFF file that tifffile cannot undo as it is installed."""
+    import tifffile
+
+    if importlib.util.find_spec("imagecodecs") is not None:
+        return None
+    try:
+        with tifffile.TiffFile(path) as file:
+            for page in file.pages:
+                name = tifffile.COMPRESSION(page.compression).name
+                if name not in PLAIN_COMPRESSIONS:
+                    return name
+                if page.predictor == tifffile.PREDICTOR.FLOATINGPOINT:
+                    return f"{name} and floating-point differences as"
+    except Exception:  # damaged in its tags
+        return None
+    return None
+
+
+def needs_codec(path: Path, compression: str) -> str:
+    """What a message says of a file whose compression needs the optional imagecodecs."""
+    return (
+        f"{path} is a TIFF file with {compression} compression, which is read by a package that is "
+        "not installed. Install it: pip install imagecodecs."
+    )
 
 
 def _read_deep_png(path: Path) -> np.ndarray:
@@ -74,9 +107,14 @@ def to_bytes(pixels: np.ndarray, value_range: tuple[float, float] | None, path: 
             "a channel are read. State which values are black and white for the whole data set, "
             f'for example "range": [0, {_white(pixels.dtype, high)}] in classes.json.'
         )
+    return stretched(pixels, value_range)
+
+
+def stretched(pixels: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
+    """Numbers as uint8: (black, white) becomes (0, 255), and what lies beyond is cut off."""
     low, high = value_range
-    stretched = (pixels.astype(np.float32) - low) * (255.0 / (high - low))
-    return np.rint(stretched.clip(0, 255)).astype(np.uint8)
+    mapped = (pixels.astype(np.float32) - low) * (255.0 / (high - low))
+    return np.rint(mapped.clip(0, 255)).astype(np.uint8)
 
 
 def _white(dtype: np.dtype, largest) -> int:

@@ -30,6 +30,7 @@ class CachedDataset(SegmentationDataset):
         self.name, self.split = dataset.name, dataset.split
         self.classes, self.channels = dataset.classes, dataset.channels
         self.multi_label = dataset.multi_label
+        self.value_range = dataset.value_range
 
     def __len__(self) -> int:
         return len(self._dataset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 
 import numpy as np
@@ -26,7 +27,7 @@ def class_weights(
     all classes weigh the same in sum. "median" is SegNet's median-frequency balancing: median of
     the frequencies / frequency of the class, where the frequency is the share of the class in the
     pixels of those images that show it; `keras-seg verify-dataset` prints these. Pixels of 255 are
-    not counted, and classes that never occur weigh 0.
+    not counted, and classes that never occur weigh 0, which a warning names.
 
     Args:
         data: a data set, whose masks are read once, or masks (B, H, W) or a list of (H, W).
@@ -44,7 +45,15 @@ def class_weights(
         raise ValueError("class_weights needs num_classes with masks, which do not say it.")
     else:
         histogram = np.stack([_counted(np.asarray(mask), num_classes) for mask in data])
-    return weights_by(word, histogram).tolist()
+    weights = weights_by(word, histogram).tolist()
+    absent = [number for number, weight in enumerate(weights) if not weight]
+    if absent:
+        warnings.warn(
+            f"The classes {absent} of {len(weights)} occur in no mask and weigh 0. 255 is read as "
+            "unknown, not as a class.",
+            stacklevel=2,
+        )
+    return weights
 
 
 def weights_by(word: str, histogram: np.ndarray) -> np.ndarray:

@@ -70,8 +70,9 @@ class ClassTable:
 
         Pairs are found by their names: the words left and right, or l_ and r_ in front.
         """
-        number = {name.lower(): i for i, name in enumerate(self.names)}
-        swapped = (SIDE.sub(lambda found: SIDES[found[0]], name) for name in number)
+        names = [name.lower() for name in self.names]
+        number = {name: i for i, name in enumerate(names)}
+        swapped = (SIDE.sub(lambda found: SIDES[found[0]], name) for name in names)
         return tuple(number.get(name, i) for i, name in enumerate(swapped))
 
     def to_dict(self) -> dict:

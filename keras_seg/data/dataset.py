@@ -32,14 +32,16 @@ class Sample(NamedTuple):
 class SegmentationDataset(Sequence, abc.ABC):
     """Images and masks by index; reading one twice gives the same sample.
 
-    Attributes: `name`, `split`, `classes` (ClassTable), `channels` (of every image), `multi_label`
-    (masks are (H, W, labels) of 0 and 1, or 255 where unknown).
+    Attributes: `name`, `split`, `classes` (ClassTable), `channels` (of every image),
+    `value_range` ((black, white) of images of more than 8 bits, None where there are none),
+    `multi_label` (masks are (H, W, labels) of 0 and 1, or 255 where unknown).
     """
 
     name: str
     split: str
     classes: ClassTable
     channels: int
+    value_range: tuple[float, float] | None = None
     multi_label: bool = False
 
     @abc.abstractmethod

@@ -9,6 +9,7 @@ from keras_seg.data.classes import ClassFile, ClassTable, checked_range, read_cl
 from keras_seg.data.folder_masks import CLASS_FILE_NAME, FolderMasks, numbered_classes
 from keras_seg.data.folder_scan import instances_beside, scan_folder
 from keras_seg.data.images import read_mask
+from keras_seg.data.mask_survey import MaskSurvey
 from keras_seg.data.pairs import PairedDataset
 
 SPLITS = ("train", "val")
@@ -19,15 +20,25 @@ class FolderDataset(PairedDataset):
     """`images/X.jpg` with `masks/X.png`, whose pixel values are class indices.
 
     Masks are grey or palette files of class indices (or of the "values" that `classes.json` lists
-    for the classes), or RGB files of the table's colours. A folder
-    `instances/` beside them may hold X.png or X.tif with a number for each object, 0 for none.
+    for the classes), RGB files of the table's colours, or .npy and TIFF files of numbers or of one
+    channel for each class. They have the stem of their image, or that with something constant
+    before or behind it (`X_mask.png`), or in other letters' case. A folder `instances/` beside them
+    may hold X.png or X.tif with a number for each object, 0 for none.
 
     The split comes from the first of these that exists: the sub-folders `train/` and `val/` (each
-    with `images/` and `masks/`); `splits.json` ({"train": [stems], "val": [stems]}); `train.txt`
-    and `val.txt` (one stem a line); otherwise a fixed fifth of the stems validates.
+    with `images/` and `masks/`; also `valid/` or `validation/`); the same sub-folders in `images/`
+    and `masks/`; `splits.json` ({"train": [stems], "val": [stems]}); `train.txt` and `val.txt` (one
+    stem a line); otherwise a fixed fifth of the stems validates.
 
     Classes come from `classes` or from `classes.json` (see `keras_seg.data.classes`); without
-    either they are numbered up to the largest value in the training masks.
+    either they are numbered up to the largest value in the training masks. With "multi_label": true
+    in `classes.json` masks are (H, W, classes) of 0, 1 and 255, and several classes may hold at a
+    pixel.
+
+    What masks hold is looked at when the folder is opened: 32 of them, and more only where these
+    show no class but the first; all of them where classes are to be numbered. Masks of 0 and 255
+    alone are refused, since 255 means unknown, unless "values" or black and white as the colours of
+    `classes.json` say what 255 is.
 
     Args:
         root: the folder.
@@ -40,8 +51,12 @@ class FolderDataset(PairedDataset):
             it is left out. `keras_seg.data.verify` looks at such folders.
 
     Raises: FileNotFoundError for missing folders or masks; ValueError for a wrong split file or
-        class table, and, when a sample is read, for unreadable files, sizes that differ, mask
-        values outside the class table and images with transparency.
+        class table and for masks whose values are no class numbers, such as grey levels; and, when
+        a sample is read, for unreadable files, sizes that differ, mask values outside the class
+        table, masks whose transparency shows another shape than their colours, and images with
+        transparency.
+    Warns: UserWarning for numbered classes with gaps, for masks of 0 and 255 among others of 0 and
+        1, and for palettes whose colours belong to other classes.
     """
 
     def __init__(
@@ -61,9 +76,11 @@ class FolderDataset(PairedDataset):
             raise FileNotFoundError(_no_folder(self.root))
         scan = scan_folder(self.root, split)
         pairs = scan.pairs(strict=strict)
-        self._file = _class_file(self.root, classes, strict=strict)
+        file, numbering = _class_file(self.root, classes, strict=strict)
         self._instances = instances_beside(scan)
-        self.masks = FolderMasks(self.root, [pair.mask for pair in pairs], self._file, split=split)
+        self.masks = FolderMasks(
+            self.root, [pair.mask for pair in pairs], file, split=split, numbering=numbering
+        )
         if strict:
             self.masks.check()
         super().__init__(
@@ -71,10 +88,10 @@ class FolderDataset(PairedDataset):
             self._read,
             name=self.root.name,
             split=split,
-            classes=self._file.classes,
+            classes=file.classes,
             channels=channels,
-            value_range=checked_range(value_range) or self._file.value_range,
-            multi_label=self._file.multi_label,
+            value_range=checked_range(value_range) or file.value_range,
+            multi_label=file.multi_label,
         )
 
     def _read(self, path: Path):
@@ -92,12 +109,18 @@ def _no_folder(root: Path) -> str:
     )
 
 
-def _class_file(root: Path, classes: ClassTable | None, *, strict: bool) -> ClassFile:
+def _class_file(
+    root: Path, classes: ClassTable | None, *, strict: bool
+) -> tuple[ClassFile, MaskSurvey | None]:
+    """What `classes.json` says or would say, and the masks in which classes were counted."""
     path = root / CLASS_FILE_NAME
     if path.exists():
         stated = read_class_file(path)
-        return stated if classes is None else replace(stated, classes=classes, colors_stated=False)
-    if classes is None:
-        training = scan_folder(root, "train").pairs(strict=strict)
-        classes = numbered_classes(root, [pair.mask for pair in training], strict=strict)
-    return ClassFile(classes)
+        if classes is not None:
+            stated = replace(stated, classes=classes, colors_stated=False)
+        return stated, None
+    if classes is not None:
+        return ClassFile(classes), None
+    training = scan_folder(root, "train").pairs(strict=strict)
+    numbered, survey = numbered_classes([pair.mask for pair in training], strict=strict)
+    return ClassFile(numbered), survey

@@ -10,8 +10,13 @@ import numpy as np
 
 from keras_seg.data.arrays import ARRAY_SUFFIX
 from keras_seg.data.classes import ClassFile, ClassTable, distinct_colors
-from keras_seg.data.images import read_label_channels, read_mask, read_mask_pixels
-from keras_seg.data.label_findings import CLASS_FILE, NO_CLASS_FILE, Finding
+from keras_seg.data.images import (
+    read_label_channels,
+    read_mask,
+    read_mask_pixels,
+    used_palette,
+)
+from keras_seg.data.label_findings import CLASS_FILE, NO_CLASS_FILE, SEEN_IN_A_FILE, Finding
 from keras_seg.data.mask_pixels import (
     class_numbers,
     classes_of_colors,
@@ -22,6 +27,8 @@ from keras_seg.data.pairs import ValueMap
 from keras_seg.names import IGNORE_CLASS
 
 CLASS_FILE_NAME = "classes.json"
+PALETTES = 20
+"""So many masks of a split have their palettes compared with the class table."""
 
 
 class FolderMasks:
@@ -36,19 +43,30 @@ class FolderMasks:
         paths: the mask files of the split.
         file: what `classes.json` says.
         split: "train" or "val".
+        numbering: the survey of all training masks by which classes were numbered; None where the
+            classes have names.
 
     Attributes: `survey` of the values; None where "values" or "multi_label" say what they are.
     """
 
-    def __init__(self, root: Path, paths: Sequence[Path], file: ClassFile, *, split: str):
+    def __init__(
+        self,
+        root: Path,
+        paths: Sequence[Path],
+        file: ClassFile,
+        *,
+        split: str,
+        numbering: MaskSurvey | None = None,
+    ):
         self._root, self._file, self._split, self._paths = root, file, split, list(paths)
+        self._numbering = numbering
         colors = file.classes.colors
         self._colors_stated = file.colors_stated or colors != distinct_colors(len(colors))
         self._map = self._stated_values()
         self.survey: MaskSurvey | None = None
         self._seen: dict[Path, dict] | None = None
         if self._map is None and not file.multi_label:
-            self.survey, self._seen = self.survey_of(whole=False), {}
+            self.survey = self.survey_of(whole=False)
             self._map = self._levels(self.survey)
 
     def __call__(self, path: Path) -> np.ndarray:
@@ -102,6 +120,8 @@ class FolderMasks:
 
     def survey_of(self, *, whole: bool) -> MaskSurvey:
         """Values of the masks; see `survey_masks`. Those that "ignore" lists are left out."""
+        if self._numbering is not None and self._split == "train":
+            return self._numbering  # which is of all of them
         return survey_masks(
             self._paths,
             self.values,
@@ -114,10 +134,11 @@ class FolderMasks:
         """What is wrong with the values of a survey."""
         if survey is None or self._map is not None:
             return []
+        numbered = survey is self._numbering
         has_file = (self._root / CLASS_FILE_NAME).exists()
         return survey.findings(
-            num_classes=len(self._file.classes),
-            names=self._file.classes.names,
+            num_classes=None if numbered else len(self._file.classes),
+            names=() if numbered else self._file.classes.names,
             subject=f"The masks of {self._root}",
             remedies=CLASS_FILE if has_file else NO_CLASS_FILE,
             unknown_stated=IGNORE_CLASS in self._file.ignored,
@@ -125,16 +146,61 @@ class FolderMasks:
             sampled=self._split != "train",
         )
 
-    def check(self) -> None:
+    def check(self, *, skips_files: bool = False) -> None:
         """Raises ValueError for what is wrong with the masks that were looked at; warns of doubts.
 
-        One class alone and mostly unknown masks are for `verify-dataset` and `check_batches`.
+        Masks written in two ways are looked for again when all have been read. One class alone and
+        mostly unknown masks are for `verify-dataset` and `check_batches`.
+
+        Args:
+            skips_files: whether masks with values outside the classes are left out when read, so
+                that these are no reason to refuse the others.
         """
-        for finding in self.findings(self.survey):
+        if self.survey is not None and self._map is None:
+            self._seen = {}
+        surveys = {id(survey): survey for survey in (self._numbering, self.survey)}.values()
+        found = [(survey, each) for survey in surveys for each in self.findings(survey)]
+        for survey, finding in found:
+            if skips_files and survey is not self._numbering and finding.kind in SEEN_IN_A_FILE:
+                continue
             if finding.error:
-                raise ValueError(finding.message)
-            if finding.kind in ("two ways", "0 and 255"):
+                raise ValueError(finding.message + self._palette_hint(finding))
+            if finding.kind in ("two ways", "0 and 255", "gaps"):
                 warnings.warn(finding.message, stacklevel=4)
+            if finding.kind == "two ways":
+                self._seen = None
+        conflict = self.palette_conflict()
+        if conflict:
+            warnings.warn(conflict, stacklevel=4)
+
+    def palette_conflict(self) -> str | None:
+        """Words on palette masks whose colours belong to other classes than their indices."""
+        if not self._colors_stated or self._map is not None or self._file.multi_label:
+            return None
+        number_of = {color: number for number, color in enumerate(self._file.classes.colors)}
+        for path in self._paths[:PALETTES]:
+            colors = used_palette(path)
+            wrong = [i for i, color in colors.items() if number_of.get(color, i) != i]
+            if wrong and wrong[0] < len(number_of):
+                return (
+                    f"{path} shows the value {wrong[0]} in the colour of class "
+                    f"{number_of[colors[wrong[0]]]} of the class table. Values count, not "
+                    "palettes; if the colours are right, convert the masks to RGB."
+                )
+        return None
+
+    def _palette_hint(self, finding: Finding) -> str:
+        """For values outside the classes that the palette shows in the colours of the classes."""
+        if finding.kind not in ("outside", "off by one", "smooth") or not self._colors_stated:
+            return ""
+        used = {color for path in self._paths[:PALETTES] for color in used_palette(path).values()}
+        if not used or not used <= {*self._file.classes.colors, *self._file.ignored_colors}:
+            return ""
+        return (
+            " The palettes of the masks show them in the colours of the classes: if these are "
+            "right, save the masks as RGB, for example with Pillow: "
+            "Image.open(path).convert('RGB').save(path)."
+        )
 
     def _stated_values(self) -> ValueMap | None:
         if not self._file.values:
@@ -160,28 +226,21 @@ class FolderMasks:
         return ValueMap(unknown | numbers, listed_in=listed_in)
 
 
-def numbered_classes(root: Path, paths: Sequence[Path], *, strict: bool) -> ClassTable:
-    """A table for masks without `classes.json`: up to the largest value of all of them.
+def numbered_classes(paths: Sequence[Path], *, strict: bool) -> tuple[ClassTable, MaskSurvey]:
+    """A table for masks without `classes.json`, up to their largest value, and their survey.
+
+    `FolderMasks.check` says whether the values look like class numbers.
 
     Args:
-        strict: whether an unreadable mask, and values that no class numbers look like, are errors.
-
-    Raises: ValueError for values that are not 0, 1, 2, ..., with the table to write.
+        paths: of all training masks.
+        strict: whether an unreadable mask is an error.
     """
     survey = survey_masks(paths, read_mask, title="Counting classes", whole=True)
     if strict and survey.errors:
         raise survey.errors[0]
-    findings = survey.findings(
-        num_classes=None, subject=f"The masks of {root}", remedies=NO_CLASS_FILE
-    )
-    for finding in findings if strict else ():
-        if finding.error:
-            raise ValueError(finding.message)
-        if finding.kind == "gaps":
-            warnings.warn(finding.message, stacklevel=5)
     values = [value for value in survey.counts if value != IGNORE_CLASS]
-    number = max(2, int(max(values, default=0)) + 1, *map(_one_hot_channels, paths), 0)
-    return ClassTable.numbered(min(number, IGNORE_CLASS))
+    number = max(2, int(max(values, default=0)) + 1, *map(_one_hot_channels, paths))
+    return ClassTable.numbered(min(number, IGNORE_CLASS)), survey
 
 
 def _one_hot_channels(path: Path) -> int:

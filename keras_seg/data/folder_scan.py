@@ -59,9 +59,10 @@ class FolderScan:
                 )
         unused = sorted(set(self.masks) - set(self.images))
         if unused:
+            there = self._images_folder() if not self.images else ""
             found.append(
                 f"{len(unused)} masks in {self._place()} have no image, for example {unused[:3]}. "
-                "Add the images or remove the masks."
+                f"Add the images or remove the masks. {there}".rstrip()
             )
         return found
 
@@ -70,12 +71,24 @@ class FolderScan:
         images, masks = self.folders["images"], self.folders["masks"]
         there = describe_folder(masks, kind="masks", endings=MASK_SUFFIXES)
         names = unpaired_names(self.images, self.masks)
-        return (
-            f"The {len(self.images)} images in {images} have no mask, for example "
-            f"{sorted(self.images)[:3]}: of the {len(self.masks)} mask files in {masks} none has "
-            "the stem of an image. Every image needs a mask of the same stem: images/X.jpg and "
-            f"masks/X.png. {names} {there}".replace("  ", " ").rstrip()
+        why = (
+            f"of the {len(self.masks)} mask files in {masks} none has the stem of an image"
+            if self.masks
+            else f"{masks} holds no mask file ({', '.join(MASK_SUFFIXES)})"
         )
+        words = (
+            f"The {len(self.images)} images in {images} have no mask, for example "
+            f"{sorted(self.images)[:3]}: {why}. Every image needs a mask of the same stem: "
+            "images/X.jpg and masks/X.png.",
+            names,
+            there,
+        )
+        return " ".join(filter(None, words))
+
+    def _images_folder(self) -> str:
+        folder = self.folders["images"]
+        there = describe_folder(folder, kind="images", endings=IMAGE_SUFFIXES)
+        return f"{folder} holds no image file ({', '.join(IMAGE_SUFFIXES)}). {there}".rstrip()
 
     def _place(self) -> Path:
         return self.folders["images"].parent
@@ -86,9 +99,9 @@ class FolderScan:
         Without `strict` files that have no partner are left out; NoPairs if nothing remains.
         """
         problems = self.problems()
-        for problem in problems if strict else ():
-            raise NoPairs(problem)
         stems = [stem for stem in self.stems if stem in self.images and stem in self.masks]
+        if strict and problems and stems:
+            raise FileNotFoundError(problems[0])
         if not stems and problems:
             raise NoPairs(" ".join(problems))
         if not stems:
@@ -98,11 +111,7 @@ class FolderScan:
     def _empty(self) -> str:
         told = f"The split {self.split!r} of {self.root} is empty."
         if not self.images:
-            there = describe_folder(self.folders["images"], kind="images", endings=IMAGE_SUFFIXES)
-            endings = ", ".join(IMAGE_SUFFIXES)
-            return (
-                f"{told} {self.folders['images']} holds no image file ({endings}). {there}".rstrip()
-            )
+            return f"{told} {self._images_folder()}"
         if len(self.images) == 1:
             return (
                 f"{told} There is one image alone, which validates. Add images, or name the splits "

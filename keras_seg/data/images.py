@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,10 @@ from keras_seg.data.mask_pixels import (
 from keras_seg.names import IGNORE_CLASS
 
 PICTURE_MODES = ("1", "L", "P", "RGB", "YCbCr", "CMYK")
+ANIMATED = ("GIF", "PNG", "WEBP")
+"""Formats whose further frames are pictures of their own; those of MPO photographs are previews."""
+SAMPLES_PER_PIXEL = 277
+"""Number of the TIFF tag."""
 DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -34,7 +39,6 @@ def read_image(
     channels: int = 3,
     *,
     value_range: tuple[float, float] | None = None,
-    drop_opaque_alpha: bool = False,
 ) -> np.ndarray:
     """Reads a picture as (H, W, channels) uint8; grey and RGB become one another as needed.
 
@@ -44,7 +48,9 @@ def read_image(
     Args:
         channels: any number; other than 1 and 3 it must be that of the file.
         value_range: (black, white) of images with other than 8 bits; they are mapped to 0..255.
-        drop_opaque_alpha: whether an alpha channel that is 255 everywhere is left out.
+            Images of 8 bits are taken as they are.
+
+    An alpha channel that is 255 everywhere is left out where the network does not take it.
 
     Raises: FileNotFoundError; ValueError for an unreadable file, for transparency, for another
         number of channels, or for more than 8 bits a channel without `value_range`.
@@ -52,10 +58,35 @@ def read_image(
     path = Path(path)
     pixels = _array_or_picture(path)
     if isinstance(pixels, Image.Image):
-        pixels = _picture_pixels(pixels, path, channels, drop_opaque_alpha)
+        return picture_pixels(pixels, channels, value_range, path)
+    return _as_image(pixels, channels, value_range, path)
+
+
+def picture_pixels(
+    picture: Image.Image,
+    channels: int,
+    value_range: tuple[float, float] | None = None,
+    name: object = "The picture",
+) -> np.ndarray:
+    """A PIL picture as (H, W, channels) uint8, by the rules of `read_image`.
+
+    Args:
+        name: the picture, as a message calls it.
+
+    Raises: ValueError, as `read_image`.
+    """
+    if _loses_bits(picture):
+        raise ValueError(
+            f"{name} has 16 bits in several channels, of which Pillow keeps the upper 8. Pass the "
+            "path of the file, which is read with all of them."
+        )
+    return _as_image(_picture_pixels(picture, name, channels), channels, value_range, name)
+
+
+def _as_image(pixels: np.ndarray, channels: int, value_range, name: object) -> np.ndarray:
     if pixels.dtype != np.uint8:
-        pixels = to_bytes(pixels, value_range, path)
-    return with_channels(pixels, channels, path)
+        pixels = to_bytes(pixels, value_range, name)
+    return with_channels(pixels, channels, name)
 
 
 def read_mask(
@@ -134,10 +165,20 @@ def refuse_lossy(picture: Image.Image, path: Path) -> None:
     """ValueError for a mask that was compressed with loss, whatever the ending of its file."""
     compression = picture.info.get("compression")
     if picture.format in ("JPEG", "MPO", "JPEG2000") or compression in ("jpeg", "tiff_jpeg"):
+        picture.close()
         raise ValueError(
             f"{path} is compressed as JPEG, which changes class indices. Export the mask again as "
             "PNG."
         )
+
+
+def stored_pixels(path: str | Path) -> np.ndarray:
+    """An image file's pixels as they are stored, of any type and number of channels.
+
+    Raises: as `read_image` for unreadable files.
+    """
+    pixels = _array_or_picture(Path(path))
+    return _loaded(pixels, Path(path)) if isinstance(pixels, Image.Image) else pixels
 
 
 def orientation(path: str | Path) -> int:
@@ -172,7 +213,8 @@ def _array_or_picture(path: Path) -> np.ndarray | Image.Image:
     tiff = path.suffix.lower() in TIFF_SUFFIXES
     try:
         picture = Image.open(path)
-        whole = not (_loses_bits(picture) or (tiff and getattr(picture, "n_frames", 1) > 1))
+        frames = getattr(picture, "n_frames", 1)
+        whole = not (_loses_bits(picture) or (tiff and (frames > 1 or _hides_bands(picture))))
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no image file {path}.") from None
     except Exception as error:  # Pillow raises whatever damaged bytes lead it to
@@ -180,18 +222,26 @@ def _array_or_picture(path: Path) -> np.ndarray | Image.Image:
             return read_array(path)
         raise ValueError(f"{path} cannot be read as an image: {error}.") from error
     if whole:
+        if frames > 1 and picture.format in ANIMATED:
+            warnings.warn(f"{path} has {frames} frames. The first is read.", stacklevel=2)
         return picture
     if orientation(path) != 1:
         raise ValueError(
-            f"{path} has deep colour or several pages and an EXIF orientation, which are not read "
-            "together. Turn the pixels and remove the orientation."
+            f"{path} has deep colour, several pages or further bands, and an EXIF orientation, "
+            "which are not read together. Turn the pixels and remove the orientation."
         )
     return read_array(path)
 
 
 def _loses_bits(picture: Image.Image) -> bool:
     """Whether Pillow would keep the upper 8 of 16 bits of several channels, without a word."""
-    return len(picture.getbands()) > 1 and any(";16" in str(tile.args) for tile in picture.tile)
+    tiles = getattr(picture, "tile", ())  # which only files have
+    return len(picture.getbands()) > 1 and any(";16" in str(tile.args) for tile in tiles)
+
+
+def _hides_bands(picture: Image.Image) -> bool:
+    """Whether a TIFF file has bands that Pillow leaves out: those that are no alpha channel."""
+    return picture.tag_v2.get(SAMPLES_PER_PIXEL, 0) > len(picture.getbands())
 
 
 def _is_tiff(path: Path) -> bool:
@@ -199,15 +249,17 @@ def _is_tiff(path: Path) -> bool:
         return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def _picture_pixels(picture, path: Path, channels: int, drop_opaque_alpha: bool) -> np.ndarray:
+def _picture_pixels(picture, path: object, channels: int) -> np.ndarray:
     mode, bands = picture.mode, len(picture.getbands())
     transparent = mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
     if transparent and bands != channels:
-        if not (drop_opaque_alpha and _loaded(picture, path, "RGBA")[..., 3].min() == 255):
+        alpha = _loaded(picture, path, "RGBA")[..., 3]
+        if alpha.min(initial=255) < 255:
+            share = 100 * float((alpha < 255).mean())
             raise ValueError(
-                f"{path} has transparency ({mode}, {bands} channels), and the network takes "
-                f"{channels}. Flatten it first, for example with Pillow: "
-                "Image.open(path).convert('RGB').save(path)."
+                f"{path} has transparency ({mode}, {bands} channels, {share:.1f} % of the pixels "
+                f"below 255), and the network takes {channels}. Flatten it first, for example with "
+                "Pillow: Image.open(path).convert('RGB').save(path)."
             )
         return _loaded(picture, path, "L" if channels == 1 else "RGB")
     if mode in DEEP_MODES or bands == channels > 3:

@@ -26,8 +26,13 @@ MANY = 32
 """Gaps in more values than this belong to instances, colours or pictures, not to class ids."""
 RINGING = 16
 """So far from the values of a mask JPEG strays."""
+DOMINANT = 0.3
+"""Share of a value of a mask among what strayed from it."""
 NEAR_ALL = 0.95
 """Share of ignored pixels from which on it is worth a word."""
+
+SEEN_IN_A_FILE = ("outside", "negative", "off by one", "grey levels", "smooth", "picture")
+"""Findings on values outside the class table, which the reading of a mask refuses."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Remedies:
 
     values: for masks whose values are no class indices. {values} are those of the classes in
         order, {names} as many names.
+    values_ignoring: the same where {value} lies among them and means unknown.
     ignore: for a value that means unknown, {value}; `ignore_several` for {values}, empty where
         only one can.
     classes: for more classes; {count} of them.
@@ -61,6 +67,7 @@ class Remedies:
     values: str
     ignore: str
     classes: str
+    values_ignoring: str = ""
     ignore_several: str = ""
     table: str = "the classes"
     whole: str = "Resize masks with the nearest neighbour, and do not divide them."
@@ -68,6 +75,7 @@ class Remedies:
 
 CLASS_FILE = Remedies(
     values='write "values": {values} to classes.json',
+    values_ignoring='write "values": {values}, "ignore": {value} to classes.json',
     ignore='write "ignore": {value} to classes.json',
     ignore_several='write "ignore": {values} to classes.json',
     classes="name {count} classes in classes.json",
@@ -76,12 +84,18 @@ CLASS_FILE = Remedies(
 """For a folder with `classes.json`."""
 NO_CLASS_FILE = Remedies(
     values='write {{"names": {names}, "values": {values}}} to classes.json',
+    values_ignoring=(
+        'write {{"names": {names}, "values": {values}, "ignore": {value}}} to classes.json'
+    ),
     ignore='write {{"names": [...], "ignore": {value}}} to classes.json',
     classes="name {count} classes in classes.json",
 )
 """For a folder without `classes.json`."""
 ARRAYS = Remedies(
     values="renumber them: np.searchsorted({values}, masks)",
+    values_ignoring=(
+        "renumber them: np.where(masks == {value}, 255, np.searchsorted({values}, masks))"
+    ),
     ignore="pass ignore_class={value} to the losses and metrics",
     classes="build the model with num_classes={count}",
 )
@@ -246,7 +260,7 @@ class _Found:
         if many:
             told += (
                 f" There are {self.num_classes} classes, and none but the first occurs. If 255 is "
-                "an object, give it the number of its class."
+                f"an object, give it the number of its class; if there are two, {remedy}."
             )
         else:
             told += f" If 255 is the object, {remedy}."
@@ -290,6 +304,12 @@ class _Found:
                 f"{told} If these are the numbers of the {count} classes, "
                 f"{self._write_values(self.known)}.",
             )
+        if len(outside) > MANY:
+            return Finding(
+                "outside",
+                f"{told} So many look like instance numbers, colours, or masks that were resized "
+                "smoothly or saved as JPEG. Convert or export them again.",
+            )
         return Finding(
             "outside",
             f"{told} Correct the masks, or "
@@ -303,7 +323,7 @@ class _Found:
         looks = self._looks_like()
         if looks:
             return [looks]
-        if self._two_values():
+        if missing > len(known) and self._two_values():
             return [
                 Finding(
                     "gaps",
@@ -318,7 +338,8 @@ class _Found:
                 f"{_listed(known)}. Class indices are numbered from 0 without gaps"
             )
             if len(known) > MANY:
-                told += "; these look like instance numbers or colours. Convert them to classes."
+                told += "; these look like instance numbers, colours, or "
+                "masks that were resized smoothly or saved as JPEG. Convert or export them again."
             else:
                 told += f". If each value is a class, {self._write_values(known)}."
             return [Finding("gaps", told)]
@@ -346,16 +367,15 @@ class _Found:
         if _evenly_spread(values):
             levels = [_number(value) for value in values]
             halfway = (
-                f" If {levels[1]} means unknown, {self._write_values([0, levels[2]])}, and "
-                f"{self.remedies.ignore.format(value=levels[1])}."
-                if len(levels) == 3
+                f" If {levels[1]} means unknown, {self._write_values([0, levels[2]], levels[1])}."
+                if len(levels) == 3 and self.remedies.values_ignoring
                 else ""
             )
             return Finding(
                 "grey levels",
-                f"{self.they_hold} the grey levels {_listed(values)}, evenly spread over "
-                f"0..255, which are no class indices ({self.share(values[1:])} of the pixels are "
-                f"above 0). If they are {len(values)} classes, "
+                f"{self.they_hold} the grey levels {_listed(values)}, evenly spread up to "
+                f"{_number(largest)}, which are no class indices ({self.share(values[1:])} of the "
+                f"pixels are above 0). If they are {len(values)} classes, "
                 f"{self._write_values(values)}.{halfway}",
             )
         if len(values) > 2 * MANY and not self._any_frequent():
@@ -400,10 +420,7 @@ class _Found:
         """
         if sum(value >= (self.num_classes or 1) for value in self.known) < 4:
             return []
-        left = sorted(self.values, key=self.counts.get, reverse=True)
-        ends = [self.values[0], self.values[-1]]
-        if len(left) > 6 and sorted(left[:2]) == ends and ends[1] > NEARLY_WHITE:
-            return ends
+        left = frequent = sorted(self.values, key=self.counts.get, reverse=True)
         groups = []
         while left:
             peak = left[0]
@@ -416,16 +433,18 @@ class _Found:
         number = len(groups) if not drops or max(drops) < 2 else drops.index(max(drops)) + 2
         chosen = groups[:number]
         peaks = sorted(peak for peak, _ in chosen)
-        return (
-            peaks
-            if 2 <= len(peaks) <= EVEN_LEVELS
+        if (
+            2 <= len(peaks) <= EVEN_LEVELS
             and len(self.values) - len(peaks) >= max(3, len(peaks))
             and peaks[-1] - peaks[0] >= 2 * MANY
             and peaks[0] - self.values[0] <= RINGING
             and self.values[-1] - peaks[-1] <= RINGING
-            and all(self.counts[peak] > size / 2 for peak, size in chosen)
-            else []
-        )
+            and all(self.counts[peak] > DOMINANT * size for peak, size in chosen)
+        ):
+            return peaks
+        ends = [self.values[0], self.values[-1]]
+        black_and_white = sorted(frequent[:2]) == ends and ends[1] > NEARLY_WHITE
+        return ends if black_and_white and len(frequent) > 6 else []
 
     def _two_values(self) -> str:
         """The line for masks of 0 and one other value; empty for others."""
@@ -489,7 +508,7 @@ class _Found:
             return ""
         return f" ({', '.join(self.names[:12])}{', ...' if len(self.names) > 12 else ''})"
 
-    def _write_values(self, values: Sequence[float]) -> str:
+    def _write_values(self, values: Sequence[float], unknown: int | None = None) -> str:
         values = [_number(value) for value in values]
         names = list(self.names) if len(self.names) == len(values) else []
         if not names:
@@ -498,9 +517,9 @@ class _Found:
                 if len(values) == 2
                 else [f"class {number}" for number in range(len(values))]
             )
-        return self.remedies.values.format(
-            values=_short_list(values), names=_short_list([f'"{name}"' for name in names])
-        )
+        line = self.remedies.values if unknown is None else self.remedies.values_ignoring
+        names = _short_list([f'"{name}"' for name in names])
+        return line.format(values=_short_list(values), names=names, value=unknown)
 
 
 def _evenly_spread(values: Sequence[float]) -> bool:

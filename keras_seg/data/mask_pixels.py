@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_seg.data.classes import ClassTable
+from keras_seg.data.classes import ClassTable, distinct_colors
 from keras_seg.data.label_findings import CLASS_FILE, count_labels, label_findings
 from keras_seg.names import IGNORE_CLASS
 
@@ -33,14 +33,15 @@ def whole_numbers(pixels: np.ndarray, path: Path) -> np.ndarray:
         findings = label_findings(
             count_labels(pixels),
             num_classes=2**31,
-            ignore_class=None,
             subject=str(path),
             plural=False,
             remedies=CLASS_FILE,
         )
         for finding in findings:
             if finding.kind in ("not finite", "fractional"):
-                raise ValuesOutside(finding.message)
+                soft = pixels.ndim == 3 and finding.kind == "fractional"
+                cure = " Of probabilities, save the argmax over the classes." if soft else ""
+                raise ValuesOutside(finding.message + cure)
     with np.errstate(invalid="ignore"):  # beyond 32 bits; compared below
         numbers = pixels.astype(np.int32)
     if pixels.dtype.itemsize > 2 and not np.array_equal(numbers, pixels):
@@ -197,10 +198,15 @@ def _unknown_colors(unknown, share: float, colors, classes, path: Path) -> str:
             f"{told}. The three channels of this one are equal: if they hold class indices, save "
             "one of them, for example with Pillow: Image.open(path).getchannel(0).save(path)."
         )
+    listed = [list(color) for color in colors]
     if not classes and len(colors) <= EXAMPLES:
         names = ", ".join(f'"class {number}"' for number in range(len(colors)))
-        listed = [list(color) for color in colors]
         return f'{told}. Write {{"names": [{names}], "colors": {listed}}} to classes.json.'
+    if classes and classes.colors == distinct_colors(len(classes)) and len(colors) <= EXAMPLES:
+        return (
+            f"{told}, which nothing lists yet. This one has the colours {listed}: write those of "
+            'all classes, in the order of the names, as "colors": [...] to classes.json.'
+        )
     return (
         f'{told}; list colours that mean unknown under "ignore" in classes.json, and do not save '
         "masks as JPEG or resize them smoothly."

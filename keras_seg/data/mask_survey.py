@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,8 @@ class MaskSurvey:
             names=names,
             sampled=sampled,
         )
+        if unknown_stated and sampled:  # a split of background and stated unknown alone
+            found = [replace(f, error=f.error and f.kind != "0 and 255") for f in found]
         if not any(finding.error for finding in found) and not unknown_stated:
             found += self._two_ways(num_classes, subject)
         return [self._with_file(finding, num_classes) for finding in found]
@@ -83,8 +86,9 @@ class MaskSurvey:
     def _two_ways(self, num_classes: int | None, subject: str) -> list[Finding]:
         """Masks of 0 and 255 among others of 0 and 1: two people or programs wrote them."""
         kinds = self.kinds
-        if min(kinds["unknown"], kinds["classes"]) < FEW or kinds["both"]:
+        if not kinds["unknown"] or not kinds["classes"] or kinds["both"]:
             return []
+        few = min(kinds["unknown"], kinds["classes"]) < FEW
         return [
             Finding(
                 "two ways",
@@ -95,7 +99,7 @@ class MaskSurvey:
                 "show no object. Renumber them; or, if 255 does mean unknown there, write "
                 '"ignore": 255 to classes.json.',
                 # Of many classes some images show background and unknown parts alone.
-                error=(num_classes or 1 + self._largest()) <= 2,
+                error=not few and (num_classes or 1 + self._largest()) <= 2,
             )
         ]
 
@@ -115,7 +119,7 @@ class MaskSurvey:
         if not unfit:
             return finding
         message = f"{finding.message} The first such file is {self._first[unfit[0]]}."
-        return Finding(finding.kind, message, finding.error)
+        return replace(finding, message=message)
 
 
 def kind_of(counts: dict[float, int]) -> str:

@@ -6,12 +6,13 @@ import warnings
 from pathlib import Path
 
 from keras_seg.data.builtin import BuiltinDataset
-from keras_seg.data.classes import ClassTable
+from keras_seg.data.classes import ClassTable, checked_range
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.folder import FolderDataset
 from keras_seg.data.folder_scan import scan_folder
 from keras_seg.data.layouts import LAYOUTS, open_layout
 from keras_seg.data.layouts.tfds import TfdsDataset
+from keras_seg.data.pairs import PairedDataset
 from keras_seg.data.readable import ON_ERROR, ReadableDataset
 from keras_seg.names import unknown_name
 
@@ -25,6 +26,7 @@ def open_dataset(
     classes: ClassTable | None = None,
     channels: int = 3,
     on_error: str = "stop",
+    value_range: tuple[float, float] | None = None,
 ) -> SegmentationDataset:
     """Opens a folder of images and masks, or what a scheme names.
 
@@ -36,16 +38,20 @@ def open_dataset(
         on_error: "stop" raises when a sample that cannot be read is met; "skip" reads all samples
             once, leaves those out (and files without a partner) and warns with their number and
             names.
+        value_range: (black, white) of images of more than 8 bits, for a folder whose
+            `classes.json` has no "range".
 
     Raises: ValueError for an unknown scheme; as the readers otherwise.
     """
     if on_error not in ON_ERROR:
         raise ValueError(unknown_name("on_error", on_error, ON_ERROR))
     dataset = _open(str(source), split, classes, channels, strict=on_error == "stop")
+    if isinstance(dataset, PairedDataset) and dataset.value_range is None:
+        dataset.value_range = checked_range(value_range)
     if on_error == "stop":
         return dataset
     if isinstance(dataset, FolderDataset):
-        dataset.masks.check()
+        dataset.masks.check(skips_files=True)
         for problem in scan_folder(dataset.root, split).problems():
             warnings.warn(f"Left out: {problem}", stacklevel=2)
     return ReadableDataset(dataset)

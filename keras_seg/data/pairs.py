@@ -38,7 +38,7 @@ class PairedDataset(SegmentationDataset):
         names: of the samples; the stems of the image files by default.
         resize_images: whether an image takes the size of its mask, for data sets whose official
             masks are smaller.
-        value_range, drop_opaque_alpha: as `read_image`.
+        value_range: as `read_image`.
     """
 
     def __init__(
@@ -53,7 +53,6 @@ class PairedDataset(SegmentationDataset):
         names: Sequence[str] | None = None,
         resize_images: bool = False,
         value_range: tuple[float, float] | None = None,
-        drop_opaque_alpha: bool = False,
         multi_label: bool = False,
     ):
         if not isinstance(channels, int) or channels < 1:
@@ -64,8 +63,7 @@ class PairedDataset(SegmentationDataset):
         self.pairs, self._read_truth = list(pairs), read_truth
         self.name, self.split, self.classes, self.channels = name, split, classes, channels
         self._names, self._resize_images = names, resize_images
-        self.multi_label = multi_label
-        self._options = {"value_range": value_range, "drop_opaque_alpha": drop_opaque_alpha}
+        self.multi_label, self.value_range = multi_label, value_range
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -76,7 +74,7 @@ class PairedDataset(SegmentationDataset):
         mask, instances = truth if isinstance(truth, tuple) else (truth, None)
         if not self.multi_label:
             check_values(mask, self.classes, pair.mask)
-        image = read_image(pair.image, self.channels, **self._options)
+        image = read_image(pair.image, self.channels, value_range=self.value_range)
         if self._resize_images:
             image = resize_image(image, mask.shape[:2])
         check_sizes(pair, image, mask)

@@ -19,6 +19,7 @@ class ResizedDataset(SegmentationDataset):
         self.name, self.split = dataset.name, dataset.split
         self.classes, self.channels = dataset.classes, dataset.channels
         self.multi_label = dataset.multi_label
+        self.value_range = dataset.value_range
 
     def __len__(self) -> int:
         return len(self._dataset)

@@ -8,7 +8,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from keras_seg.data.arrays import ARRAY_SUFFIX, TIFF_SUFFIXES, with_channels
+from keras_seg.data.arrays import (
+    ARRAY_SUFFIX,
+    TIFF_SUFFIXES,
+    missing_codec,
+    needs_codec,
+    with_channels,
+)
 from keras_seg.data.images import orientation, read_image
 
 
@@ -46,6 +52,15 @@ class ArrayRows(ImageRows):
         self._array = None
 
 
+PLAIN, JPEG = (1, 2), (6, 7)
+"""Values of the TIFF tag of colours: grey from black, RGB; with that of JPEG, which becomes RGB.
+
+Palettes, grey from white and CMYK are left to Pillow, which turns them into these.
+"""
+ALPHA = ((1,), (2,))
+"""Values of the TIFF tag of further bands, for alpha: multiplied into the colours, or not."""
+
+
 class TiffRows(ImageRows):
     """Rows of an 8-bit TIFF file of one page, by whichever strips or tiles hold them."""
 
@@ -56,6 +71,7 @@ class TiffRows(ImageRows):
         self._file = tifffile.TiffFile(path)
         page = self._page = self._file.pages[0]
         self._samples = page.samplesperpixel
+        self._alpha = self._samples - 1 == channels and page.extrasamples[-1:] in ALPHA
         self.shape = (page.imagelength, page.imagewidth, channels)
         wide = page.tilewidth if page.is_tiled else page.imagewidth
         self._tall = page.tilelength if page.is_tiled else page.rowsperstrip
@@ -64,7 +80,9 @@ class TiffRows(ImageRows):
     @staticmethod
     def takes(page) -> bool:
         """Whether a page is one plane of 8-bit grey or interleaved colour."""
-        return page.dtype == np.uint8 and page.imagedepth == 1 and page.planarconfig == 1
+        plain = page.photometric in PLAIN or (page.photometric, page.compression) == JPEG
+        flat = page.imagedepth == 1 and page.planarconfig == 1
+        return plain and flat and page.dtype == np.uint8
 
     def read(self, start: int, stop: int) -> np.ndarray:
         height, width = self.shape[:2]
@@ -72,6 +90,13 @@ class TiffRows(ImageRows):
         first, last = start // self._tall, (min(stop, height) - 1) // self._tall
         for index in range(first * self._across, (last + 1) * self._across):
             self._place(index, rows, start)
+        if self._alpha:
+            rows, alpha = rows[..., :-1], rows[: max(0, height - start), :, -1]
+            if alpha.min(initial=255) < 255:
+                raise ValueError(
+                    f"{self._path} has transparency, and the network takes {self._channels} "
+                    "channels. Flatten it first."
+                )
         return with_channels(rows, self._channels, self._path, last=True)
 
     def _place(self, index: int, rows: np.ndarray, start: int) -> None:
@@ -95,7 +120,13 @@ class TiffRows(ImageRows):
         self._file.close()
 
 
-def open_rows(path: str | Path, channels: int, *, whole_pixels: int) -> ImageRows:
+def open_rows(
+    path: str | Path,
+    channels: int,
+    *,
+    whole_pixels: int,
+    value_range: tuple[float, float] | None = None,
+) -> ImageRows:
     """An image file for reading in rows; the small, and formats that have no rows, are read whole.
 
     .npy files are mapped, 8-bit TIFF files are read by strips or tiles with tifffile. Other
@@ -104,6 +135,7 @@ def open_rows(path: str | Path, channels: int, *, whole_pixels: int) -> ImageRow
     Args:
         channels: of the rows; grey and RGB become one another.
         whole_pixels: images of up to so many pixels are read as wholes.
+        value_range: as `read_image`.
 
     Raises: as `read_image`.
     """
@@ -116,7 +148,7 @@ def open_rows(path: str | Path, channels: int, *, whole_pixels: int) -> ImageRow
         rows = _tiff(path, channels)
         if rows is not None:
             return rows
-    return ArrayRows(read_image(path, channels))
+    return ArrayRows(read_image(path, channels, value_range=value_range))
 
 
 def _mapped(path: Path) -> np.ndarray | None:
@@ -150,4 +182,8 @@ def _tiff(path: Path, channels: int) -> ImageRows | None:
             readable = len(file.pages) == 1 and TiffRows.takes(file.pages[0])
     except Exception:  # read_image says what is wrong with it
         return None
+    if readable and (compression := missing_codec(path)) is not None:
+        if Image.MAX_IMAGE_PIXELS is not None and _area(path) > 2 * Image.MAX_IMAGE_PIXELS:
+            raise ValueError(needs_codec(path, compression))  # Pillow takes it for a bomb
+        return None  # Pillow has decoders of its own, for images as wholes
     return TiffRows(path, channels) if readable and orientation(path) == 1 else None

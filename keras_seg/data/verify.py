@@ -16,18 +16,24 @@ from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.fingerprint import SampleFacts, Suggestion, sample_facts, suggest
 from keras_seg.data.folder import FolderDataset
-from keras_seg.data.folder_scan import scan_folder
-from keras_seg.data.images import orientation, used_palette
+from keras_seg.data.folder_scan import NoPairs, scan_folder
+from keras_seg.data.images import orientation, stored_pixels
+from keras_seg.data.label_findings import label_findings
 from keras_seg.data.open import open_dataset
 from keras_seg.data.pairs import SizesDiffer, ValuesOutside
 from keras_seg.data.progress import tracked
 from keras_seg.data.readable import UNREADABLE
+from keras_seg.names import IGNORE_CLASS
 
 SPLITS = ("train", "val")
 MEASURED = 200
 """Objects are measured in so many training images, spread evenly."""
-PALETTES = 20
-"""So many masks of a split have their palettes compared with the class table."""
+OF_CLASSES = ("one class", "all ignored", "mostly ignored")
+"""Findings on what masks mean, and not on what their files hold."""
+RANGES = 20
+"""So many images of a split are looked at for values outside their range."""
+NO_DATA = 0.001
+"""Share of the pixels from which on a value far below the range is worth a word."""
 MOSTLY_UNKNOWN = 0.5
 
 
@@ -36,7 +42,7 @@ class Problem:
     """One thing that is wrong or doubtful.
 
     kind: "layout", "pairs", "unreadable", "sizes", "values", "duplicates"; and of warnings
-        "duplicates", "orientation", "palette", "unknown", "absent class".
+        "duplicates", "orientation", "palette", "unknown", "absent class", "values", "no data".
     """
 
     kind: str
@@ -51,6 +57,7 @@ class DatasetReport:
     errors keep a training from starting or its numbers from being true; warnings are worth a look.
     facts: of the readable samples of each split.
     suggestion: None if no training sample is readable.
+    multi_label: whether several classes may hold at a pixel.
     """
 
     source: str
@@ -60,6 +67,7 @@ class DatasetReport:
     errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     suggestion: Suggestion | None = None
+    multi_label: bool = False
 
     def histogram(self, split: str) -> np.ndarray:
         """(readable samples, classes) pixels."""
@@ -80,19 +88,25 @@ def verify_dataset(
             dataset = _open(source, split, classes, channels)
         except UNREADABLE as error:
             if str(error) not in {problem.message for problem in report.errors}:
-                report.errors.append(Problem("layout", split, str(error)))
+                kind = "pairs" if isinstance(error, NoPairs) else "layout"
+                report.errors.append(Problem(kind, split, str(error)))
             continue
         report.errors += _pairing_errors(dataset, split)
         report.classes = report.classes or dataset.classes
+        report.multi_label = dataset.multi_label
         report.samples[split] = len(dataset)
         report.facts[split] = []
+        before = len(report.errors)
         for outcome in _read_all(dataset, split):
             if isinstance(outcome, SampleFacts):
                 report.facts[split].append(outcome)
             else:
                 report.errors.append(outcome)
         report.warnings += _orientation_warnings(dataset, split)
-        report.warnings += _palette_warnings(dataset, split)
+        report.warnings += _no_data_warnings(dataset, split)
+        errors, doubts = _mask_problems(dataset, split)
+        report.errors[before:before] = errors  # what all masks have in common comes first
+        report.warnings += doubts
     _compare_splits(report)
     _look_at_classes(report)
     if report.facts.get("train"):
@@ -149,21 +163,44 @@ def _orientation_warnings(dataset: SegmentationDataset, split: str) -> list[Prob
     return [Problem("orientation", split, message)]
 
 
-def _palette_warnings(dataset: SegmentationDataset, split: str) -> list[Problem]:
-    """Palette masks whose colours belong to other classes than their indices."""
+def _mask_problems(dataset: SegmentationDataset, split: str) -> tuple[list, list]:
+    """Errors and warnings on the values of all masks of a folder, as its files hold them."""
     if not isinstance(dataset, FolderDataset):
+        return [], []
+    masks = dataset.masks
+    survey = None if masks.survey is None else masks.survey_of(whole=True)
+    found = [finding for finding in masks.findings(survey) if finding.kind not in OF_CLASSES]
+    errors = [Problem("values", split, each.message) for each in found if each.error]
+    doubts = [Problem("values", split, each.message) for each in found if not each.error]
+    conflict = masks.palette_conflict()
+    if conflict:
+        doubts.append(Problem("palette", split, conflict))
+    return errors, doubts
+
+
+def _no_data_warnings(dataset: SegmentationDataset, split: str) -> list[Problem]:
+    """One value far below the range in pixels that have a class, as -9999 for "no data"."""
+    value_range = getattr(dataset, "value_range", None)
+    if value_range is None or dataset.multi_label:
         return []
-    number_of = {color: number for number, color in enumerate(dataset.classes.colors)}
-    for pair in dataset.pairs[:PALETTES]:
-        colors = used_palette(pair.mask)
-        wrong = [i for i, color in colors.items() if number_of.get(color, i) != i]
-        if wrong and wrong[0] < len(dataset.classes):
+    low, high = value_range
+    for index in range(0, len(dataset), max(1, len(dataset) // RANGES)):
+        path = dataset.pairs[index].image
+        try:
+            pixels, known = stored_pixels(path), dataset[index].mask != IGNORE_CLASS
+        except UNREADABLE:
+            continue
+        lowest = pixels.min(initial=low)
+        if lowest >= low - (high - low) or pixels.shape[:2] != known.shape:
+            continue
+        empty = (pixels == lowest).reshape(*known.shape, -1).any(axis=-1) & known
+        if empty.mean() >= NO_DATA:
             message = (
-                f"{pair.mask} shows the value {wrong[0]} in the colour of class "
-                f"{number_of[colors[wrong[0]]]} of the class table. Values count, not palettes; if "
-                "the colours are right, convert the masks to RGB."
+                f"{path} holds {lowest} in {empty.mean():.1%} of the pixels, far below the range "
+                f"[{low:g}, {high:g}]: they become black and count in the loss. If the value means "
+                "that there are no data, write 255 (unknown) to the mask there."
             )
-            return [Problem("palette", split, message)]
+            return [Problem("no data", split, message)]
     return []
 
 
@@ -184,6 +221,7 @@ def _compare_splits(report: DatasetReport) -> None:
 
 def _look_at_classes(report: DatasetReport) -> None:
     for split, facts in report.facts.items():
+        _look_at_labels(report, split)
         unknown = [
             fact.name
             for fact in facts
@@ -201,3 +239,24 @@ def _look_at_classes(report: DatasetReport) -> None:
                 names = [report.classes.names[number] for number in absent[:8]]
                 message = f"{absent.size} classes occur in no sample, for example {names}."
                 report.warnings.append(Problem("absent class", split, message))
+
+
+def _look_at_labels(report: DatasetReport, split: str) -> None:
+    """One class alone, or next to nothing known, in all readable masks of a split."""
+    told = {(problem.kind, problem.split) for problem in report.errors}
+    if report.multi_label or ("values", split) in told:
+        return
+    counts = dict(enumerate(report.histogram(split).sum(axis=0).tolist()))
+    counts[IGNORE_CLASS] = sum(fact.ignored for fact in report.facts[split])
+    for finding in label_findings(
+        counts,
+        num_classes=len(report.classes),
+        names=report.classes.names,
+        subject=f"The masks of {report.source} ({split})",
+    ):
+        # A validation split may be small; what trains on one class alone learns nothing.
+        wrong = finding.error or (finding.kind == "one class" and split == "train")
+        alone = finding.kind == "one class" and len(report.classes) == 1
+        if finding.kind in OF_CLASSES and not alone:
+            problem = Problem("values", split, finding.message)
+            (report.errors if wrong else report.warnings).append(problem)

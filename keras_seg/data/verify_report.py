@@ -76,7 +76,7 @@ def _split_table(report: DatasetReport) -> Table:
             else ""
             for which in ("smallest", "median", "largest")
         ]
-        counted = sum(record["pixels"]) + record["ignored_pixels"]
+        counted = sum(height * width for height, width in (f.size for f in report.facts[split]))
         unknown = f"{100 * record['ignored_pixels'] / max(counted, 1):.1f}"
         table.add_row(split, str(record["samples"]), str(record["readable"]), *sizes, unknown)
     table.caption = "sizes are height x width in pixels"
@@ -90,11 +90,16 @@ def _class_table(report: DatasetReport) -> Table:
         table.add_column(f"{split} px %", justify="right")
         table.add_column(f"{split} img %", justify="right")
     table.add_column("weight", justify="right")
-    table.caption = "of known pixels, of images; weight by median frequency"
+    table.caption = (
+        "of known pixels, of images; weight by median frequency (class_weights: median of a loss)"
+    )
     shares = []
     for split in report.facts:
         histogram = report.histogram(split)
-        shares.append(histogram.sum(axis=0) / max(histogram.sum(), 1))
+        known = histogram.sum()
+        if report.multi_label:  # several classes hold at a pixel
+            known = sum(fact.size[0] * fact.size[1] - fact.ignored for fact in report.facts[split])
+        shares.append(histogram.sum(axis=0) / max(known, 1))
         shares.append((histogram > 0).sum(axis=0) / max(len(histogram), 1))
     weights = report.suggestion.class_weights if report.suggestion else None
     for number, name in enumerate(report.classes.names):

@@ -6,12 +6,16 @@ import math
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 
 from keras_seg.data.dataset import Sample, SegmentationDataset
+from keras_seg.data.given import Data, as_dataset, has_masks
+from keras_seg.inference.loading import as_runner
 from keras_seg.inference.prediction import (
     check_sizing,
     check_threshold,
@@ -22,17 +26,27 @@ from keras_seg.inference.results import Comparison, Evaluation
 from keras_seg.inference.runner import Runner
 from keras_seg.names import IGNORE_CLASS
 
+if TYPE_CHECKING:
+    import keras
+
 
 def evaluate(
-    runner: Runner,
-    dataset: SegmentationDataset,
+    runner: Runner | keras.Model | str | Path,
+    dataset: Data,
     *,
     sizing: str = "auto",
     limit: int | None = None,
     progress: bool | None = None,
     threshold: float = 0.5,
 ) -> Evaluation:
-    """Measures a network on a data set; see `compare`, of which this is the case of one."""
+    """Measures a network on images with masks; see `compare`, of which this is the case of one.
+
+    Args:
+        runner: what `load` gives, a Keras model, or the path of a model file.
+        dataset: a data set, its name ("builtin:cells", a folder), (images, masks) as arrays, or a
+            `tf.data.Dataset` or PyDataset of (images, masks).
+    """
+    runner = as_runner(runner)
     together = compare(
         {runner.format: runner},
         dataset,
@@ -45,8 +59,8 @@ def evaluate(
 
 
 def compare(
-    runners: Mapping[str, Runner],
-    dataset: SegmentationDataset,
+    runners: Mapping[str, Runner | keras.Model | str | Path],
+    dataset: Data,
     *,
     sizing: str = "auto",
     limit: int | None = None,
@@ -56,7 +70,9 @@ def compare(
     """Walks a data set once and measures several networks on every image.
 
     Args:
-        runners: name → runner; the first is the one that the others are compared with.
+        runners: name → runner, model or file; the first is the one that the others are compared
+            with.
+        dataset: images with masks, see `evaluate`.
         sizing: how images meet the networks, see `predict`.
         limit: use this many images, evenly spread over the data set.
         progress: show a bar; None for when the terminal can show one.
@@ -66,6 +82,17 @@ def compare(
     these exclude each other, if there is no image, or for another sizing, limit or threshold.
     """
     check_sizing(sizing)
+    runners = {name: as_runner(runner) for name, runner in runners.items()}
+    first = next(iter(runners.values()))
+    dataset = as_dataset(
+        dataset,
+        what="evaluation",
+        channels=first.input_shape[2],
+        classes=first.card.classes,
+        split="val",
+        value_range=first.card.value_range,
+        multi_label=first.card.multi_label,
+    )
     check_comparable(runners, dataset, limit)
     for runner in runners.values():
         check_threshold(runner, threshold)
@@ -217,6 +244,11 @@ def check_comparable(
         raise ValueError(
             f"Evaluation needs at least one image. Received: {dataset.name!r}, split "
             f"{dataset.split!r}, without images. Choose another split."
+        )
+    if not has_masks(dataset):
+        raise ValueError(
+            f"Evaluation needs masks. Received: the {len(dataset)} images of {dataset.name!r} "
+            "without any. Pass images with masks; `keras-seg predict` makes masks of images."
         )
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be None or at least 1. Received: {limit}")

@@ -51,7 +51,7 @@ def load_face_parser(
 
     if face_size is not None and (len(face_size) != 2 or min(face_size) < 1):
         raise ValueError(f"face_size is (height, width) in pixels. Received: {face_size}")
-    parts = tuple(parts or HELEN_PARTS)
+    parts = HELEN_PARTS if parts is None else tuple(parts)
     _check_names(nets, {part.net: None for part in parts})
     first = _stage(stage1, threads)
     others = {name: _stage(path, threads) for name, path in nets.items()}
@@ -89,9 +89,8 @@ def _stage(path: str | Path, threads: int | None) -> Runner:
     if runner.format != "keras" or runner.card.head != "logits" or runner.card.multi_label:
         raise ValueError(
             "The stages of face parsing are .keras files that put out logits of exclusive classes. "
-            "Received: "
-            f"{runner.path}, which puts out {runner.card.head}. Export the whole as one file: save "
-            "the model of keras_seg.inference.load_face_parser."
+            f"Received: {runner.path}, a .{runner.format} file that puts out {runner.card.head}. "
+            "Export the whole as one file: save the model of keras_seg.inference.load_face_parser."
         )
     return runner
 

@@ -67,10 +67,11 @@ def predict_files(
 
     A multi-label network gets a mask of 0 and 1 for each label, `X_LABEL_mask.png`.
     Masks have the size of their image, after its EXIF orientation. Large images are read and
-    predicted in bands. Each frame of a video X gets its mask in the folder X, the overlays become
-    one X_overlay.mp4. Goes on past what cannot be read, and past what was finished before: the
-    same file, by the same model and settings. What it wrote itself is no input, even where the
-    output folder lies among the inputs.
+    predicted in bands. Images of more than 8 bits are mapped to 0..255 by the range that the
+    runner's card tells; those of 8 bits, and frames, are taken as they are. Each frame of a video
+    X gets its mask in the folder X, the overlays become one X_overlay.mp4. Goes on past what cannot
+    be read, and past what was finished before: the same file, by the same model and settings. What
+    it wrote itself is no input, even where the output folder lies among the inputs.
 
     Args:
         inputs: files, folders, patterns, and "camera:0".
@@ -94,7 +95,7 @@ def predict_files(
     failed = []
     with _progress() as progress:
         task = progress.add_task("Predicting", total=len(open_ones))
-        for source, rows in _read_ahead(open_ones, runner.input_shape[2]):
+        for source, rows in _read_ahead(open_ones, runner):
             try:
                 work.predict(source, rows)
             except UNREADABLE as error:
@@ -156,6 +157,7 @@ def _settings(
         "frames": frames,
         "proposals": proposals,
         "size": runner.card.image_size,
+        **({"value_range": runner.card.value_range} if runner.card.value_range else {}),
         **asdict(wanted),
     }
     # only what is not as in folders of earlier versions, which had neither
@@ -169,14 +171,20 @@ def _settings(
 
 
 def _read_ahead(
-    sources: list[Source], channels: int
+    sources: list[Source], runner: Runner
 ) -> Iterator[tuple[Source, Future[ImageRows] | None]]:
     """Each source with its image, of which the next is read while one is predicted."""
 
     def begin(pool, source):
         if source.kind != "image":
             return None
-        return pool.submit(open_rows, source.path, channels, whole_pixels=bands.WHOLE_PIXELS)
+        return pool.submit(
+            open_rows,
+            source.path,
+            runner.input_shape[2],
+            whole_pixels=bands.WHOLE_PIXELS,
+            value_range=runner.card.value_range,
+        )
 
     with ThreadPoolExecutor(1) as pool:
         following = begin(pool, sources[0]) if sources else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -17,13 +18,15 @@ from keras_seg.inference.runner import (
     Shape,
     available_threads,
     check_classes,
-    contradicted,
     count_classes,
+    is_trusted,
+    labelled,
     numbered_card,
 )
 from keras_seg.inference.tiles import to_probabilities
 from keras_seg.models import files
 from keras_seg.models.endings import model_ending
+from keras_seg.models.functional import as_functional
 from keras_seg.models.sizes import output_margin, size_rule
 
 MAX_GRAPHS = 8
@@ -35,7 +38,7 @@ class KerasRunner(Runner):
 
     Args:
         model: image (B, H, W, C) in 0..255 → logits or probabilities (B, H, W, num_classes), or a
-            dict whose first entry they are.
+            dict whose first entry they are; functional, Sequential or subclassed.
         card: what the model says of itself; left out, the classes are numbered. A sigmoid or
             softmax at the model's end counts more than its `head`.
         input_shape: (height, width, channels) to hold a free-size model to.
@@ -65,6 +68,7 @@ class KerasRunner(Runner):
         scores: str | None = None,
         multi_label: bool | None = None,
     ):
+        model = as_functional(model, input_shape, only_to_run=True)
         own_shape, channels = model_shapes(model)
         shape = tuple(input_shape) if input_shape is not None else own_shape
         if len(shape) != 3 or any(
@@ -73,9 +77,9 @@ class KerasRunner(Runner):
             raise ValueError(
                 f"The model takes images of shape {own_shape}. Received: input_shape={shape}"
             )
-        # a card with the default head alone says nothing of a foreign model
-        trusted = card is not None and (card.network is not None or card.head != "logits")
-        card = _labelled(card or numbered_card(channels, bool(multi_label)), multi_label, trusted)
+        trusted = is_trusted(card)
+        card = card or numbered_card(channels, bool(multi_label))
+        card = labelled(card, multi_label, trusted, path)
         check_classes(card, channels, path)
         self.model, self.own_head = model, card.head
         margin = card.margin if any(card.margin) else output_margin(model)
@@ -83,9 +87,9 @@ class KerasRunner(Runner):
         num_classes = count_classes(channels, card.multi_label)
         super().__init__(path, card, shape, num_classes, _use_threads(threads))
         self._graphs = {}
-        ending = model_ending(first_output(model.output))
         said = {"scores": scores, "multi_label": multi_label}
-        self._settle_head(ending, channels, **said, trusted=trusted)
+        find = partial(model_ending, first_output(model.output))
+        self._settle_head(find, channels, said, trusted)
         self.own_head = self.card.head
         if head is not None:
             self.put_out(head)
@@ -111,6 +115,7 @@ class KerasRunner(Runner):
     def from_file(
         cls,
         path: Path,
+        card: ModelCard | None = None,
         *,
         threads: int | None = None,
         input_shape: Shape | None = None,
@@ -119,7 +124,7 @@ class KerasRunner(Runner):
     ) -> KerasRunner:
         return cls(
             files.load(path),
-            files.read_card(path),
+            files.read_card(path) or card,
             path=path,
             input_shape=input_shape,
             threads=threads,
@@ -180,15 +185,6 @@ def model_shapes(model: keras.Model) -> tuple[Shape, int]:
             f"whose first entry they are. Received: {model.name!r} with output {output}"
         )
     return tuple(inputs[0].shape[1:]), output.shape[-1]
-
-
-def _labelled(card: ModelCard, multi_label: bool | None, trusted: bool) -> ModelCard:
-    """The card with what the caller says of a foreign model's labels."""
-    if multi_label in (None, card.multi_label):
-        return card
-    if trusted:
-        raise contradicted(None, card.multi_label)
-    return replace(card, multi_label=multi_label)
 
 
 def first_output(output):

@@ -2,80 +2,108 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from keras_seg.card import ModelCard
+from keras_seg.data.classes import checked_range
 from keras_seg.inference.runner import Runner, Shape
+from keras_seg.model_paths import KERAS_SUFFIXES, check_model_path
+from keras_seg.shapes import checked_shape
 
-SUFFIXES = (".keras", ".tflite", ".onnx")
+if TYPE_CHECKING:
+    import keras
 
 
 def load(
-    path: str | Path,
+    path: str | Path | keras.Model,
     *,
     threads: int | None = None,
     input_shape: Shape | None = None,
+    value_range: tuple[float, float] | None = None,
+    card: ModelCard | None = None,
     scores: str | None = None,
     multi_label: bool | None = None,
 ) -> Runner:
-    """Opens a .keras, .tflite or .onnx file for running, by its suffix.
+    """Opens a .keras, .h5, .tflite or .onnx file for running, by its suffix; or a Keras model.
+
+        runner = keras_seg.inference.load(model)  # just trained, or "model.tflite"
+        mask = runner.predict("photo.jpg")
 
     Args:
+        path: the file; or a model in memory, functional, Sequential or subclassed, which takes
+            pixels in 0..255. Its classes are numbered.
         threads: CPU threads; None for all that this process may use. TensorFlow's number is fixed
             once it has run anything; `runner.threads` says what is in force.
         input_shape: (height, width, channels) to run a free-size .keras file at; files of the
             other formats have their own, which it must equal.
-        scores: what a foreign file puts out, "logits" or "probabilities"; None for what its graph
-            shows: a sigmoid or softmax at its end makes probabilities.
-        multi_label: True for a foreign file whose channels are labels of which a pixel may have
+        value_range: (black, white) of images of more than 8 bits, in place of what the file says.
+        card: classes and head of a model in memory, or of a file that was not written by this
+            package and does not say them itself.
+        scores: what a foreign network puts out, "logits" or "probabilities"; None for what its
+            graph shows: a sigmoid or softmax at its end makes probabilities.
+        multi_label: True for a foreign network whose channels are labels of which a pixel may have
             several, False for classes that exclude each other; None for what its card says, and
             for exclusive classes where it has none.
 
-    Raises: FileNotFoundError or ValueError that says what is wrong with the file, that `scores`
-        must be said, or that what was said contradicts the file.
+    Of .tflite and .onnx files of other exporters, the order of the axes, the batch and the output
+    of scores are found by their shapes. Such a network must take pixels in 0..255; if it takes
+    0..1, which a float file does not tell, wrap it before it is exported:
+    `keras.Sequential([keras.Input((256, 256, 3)), keras.layers.Rescaling(1 / 255), model])`.
+
+    Raises: FileNotFoundError, or ValueError that says what is wrong with the file and what to do,
+        that `scores` must be said, or that what was said contradicts the file; TypeError for what
+        is neither a path nor a model.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        near = get_close_matches(suffix, SUFFIXES, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
-            f"A model file ends in one of {', '.join(SUFFIXES)}. Received: {str(path)!r}.{hint}"
-        )
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no model file {str(path)!r}. Check the path; `keras-seg train` writes "
-            ".keras files, `keras-seg export` the others."
-        )
+    words = {"threads": threads, "scores": scores, "multi_label": multi_label}
+    if not isinstance(path, str | Path) and hasattr(path, "layers"):
+        return _of_model(path, card, input_shape, value_range, words)
+    path = check_model_path(path)
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be None or at least 1. Received: {threads}")
-    if suffix == ".keras":
+    if input_shape is not None:
+        input_shape = checked_shape(input_shape)
+    if path.suffix.lower() in KERAS_SUFFIXES:
         from keras_seg.inference.keras_runner import KerasRunner  # imports TensorFlow
 
-        return KerasRunner.from_file(
-            path, threads=threads, input_shape=input_shape, scores=scores, multi_label=multi_label
-        )
-    runner = _load_exported(path, suffix, threads, scores, multi_label)
-    if input_shape is not None and tuple(input_shape) != runner.input_shape:
+        runner = KerasRunner.from_file(path, card, input_shape=input_shape, **words)
+    else:
+        runner = _load_exported(path, path.suffix.lower(), card, words)
+    if input_shape is not None and input_shape != runner.input_shape:
         raise ValueError(
             f"{path} takes images of shape {runner.input_shape}. Received: input_shape="
-            f"{tuple(input_shape)}. Leave input_shape out, or export at that size."
+            f"{input_shape}. Leave input_shape out, or export at that size."
         )
+    return with_range(runner, value_range)
+
+
+def as_runner(model: Runner | keras.Model | str | Path) -> Runner:
+    """A runner as it is; a Keras model or the path of a model file as a runner."""
+    return model if isinstance(model, Runner) else load(model)
+
+
+def with_range(runner: Runner, value_range: tuple[float, float] | None) -> Runner:
+    """The runner, told (black, white) of its images of more than 8 bits; None changes nothing."""
+    if value_range is not None:
+        runner.card = replace(runner.card, value_range=checked_range(value_range))
     return runner
 
 
-def _load_exported(
-    path: Path,
-    suffix: str,
-    threads: int | None,
-    scores: str | None,
-    multi_label: bool | None,
-) -> Runner:
-    words = {"threads": threads, "scores": scores, "multi_label": multi_label}
+def _of_model(model: keras.Model, card, input_shape, value_range, words: dict) -> Runner:
+    from keras_seg.inference.keras_runner import KerasRunner  # imports TensorFlow
+
+    if input_shape is not None:
+        input_shape = checked_shape(input_shape)
+    runner = KerasRunner(model, card, input_shape=input_shape, **words)
+    return with_range(runner, value_range)
+
+
+def _load_exported(path: Path, suffix: str, card: ModelCard | None, words: dict) -> Runner:
     if suffix == ".tflite":
         from keras_seg.inference.tflite_runner import TFLiteRunner
 
-        return TFLiteRunner(path, **words)
+        return TFLiteRunner(path, card=card, **words)
     from keras_seg.inference.onnx_runner import ONNXRunner
 
-    return ONNXRunner(path, **words)
+    return ONNXRunner(path, card=card, **words)

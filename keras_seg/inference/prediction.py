@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,8 @@ from keras_seg.data.resized import resize_image
 from keras_seg.inference.tiles import overlap_tiled, tiled_probabilities, to_probabilities
 
 if TYPE_CHECKING:
+    import keras
+
     from keras_seg.inference.runner import Runner
 
 SUM_TOLERANCE = 0.03
@@ -23,17 +26,27 @@ SIZINGS = ("auto", "resize", "tile")
 
 
 def predict(
-    runner: Runner, image: np.ndarray, *, sizing: str = "auto", threshold: float = 0.5
-) -> np.ndarray:
+    runner: Runner | keras.Model | str | Path,
+    image,
+    *,
+    sizing: str = "auto",
+    value_range: tuple[float, float] | None = None,
+    threshold: float = 0.5,
+) -> np.ndarray | list[np.ndarray]:
     """The class, or the labels, of every pixel of an image.
 
     Args:
+        runner: what `load` gives; or a Keras model, or the path of a file, which is loaded for this
+            one call.
+        image: an array or tensor, a path or a PIL picture; or several of them, as for
+            `Runner.predict`.
         sizing: how the image meets the network.
             "resize": the image is resized to the network's size, its scores back to the image's.
             "tile": windows of the network's size, half a window apart, see the image at its own
             scale; their probabilities are averaged, the middle of a window counting most.
             "auto": as in training, which the card tells: "resize" if images were resized to one
             size, "tile" if they kept their scale; "resize" for a foreign file.
+        value_range: (black, white) of images of more than 8 bits, in place of that of the model.
         threshold: a pixel has the second of two classes, or a label of a multi-label network, where
             the probability is above it.
 
@@ -42,13 +55,16 @@ def predict(
     network without padding sees the image with mirrored borders, in windows that meet without
     overlap, which together give what the whole image would.
 
-    Shapes: (H, W, C) or grey (H, W) uint8 → (H, W) uint8 classes, or (H, W, labels) uint8 of 0 and
-    1 by a multi-label network.
+    Shapes: (H, W, C) or grey (H, W) → (H, W) uint8 classes, or (H, W, labels) uint8 of 0 and 1 by a
+    multi-label network.
 
-    Raises: ValueError for an image that is not uint8 or has channels that the network cannot take,
-    for another sizing, and for a threshold that the network cannot have.
+    Raises: ValueError for an image whose channels, type or values the network cannot take, for
+    another sizing, and for a threshold that the network cannot have.
     """
-    return predict_by(runner.run, runner, image, sizing, threshold)
+    from keras_seg.inference.loading import as_runner
+
+    words = {"sizing": sizing, "value_range": value_range, "threshold": threshold}
+    return as_runner(runner).predict(image, **words)
 
 
 def predict_by(
@@ -60,7 +76,7 @@ def predict_by(
 ) -> np.ndarray:
     """`predict` with `run` called in place of `runner.run`, so that a caller can watch it."""
     check_threshold(runner, threshold)
-    images = with_channels(image, runner.input_shape[2])[None]
+    images = runner.pixels_of(image)[None]
 
     def run_each(parts):
         return np.stack([run(part) for part in parts])
@@ -147,29 +163,6 @@ def resolve_sizing(sizing: str, card: ModelCard) -> str:
         return sizing
     foreign = card.network is None
     return "resize" if foreign or card.image_size else "tile"
-
-
-def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """The image as (H, W, channels); grey is repeated for a network that sees colour.
-
-    Raises: ValueError for an image that is not uint8 or whose channels do not fit.
-    """
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
-        raise ValueError(
-            "An image must be uint8 pixels of shape (height, width) or (height, width, channels). "
-            f"Received: {image.dtype} of shape {image.shape}"
-        )
-    image = image if image.ndim == 3 else image[..., None]
-    if image.shape[2] == channels:
-        return image
-    if image.shape[2] == 1 and channels == 3:
-        return np.repeat(image, 3, axis=2)
-    mode = {1: "L", 3: "RGB"}.get(channels)
-    remedy = f" Convert it first: Image.open(path).convert({mode!r})." if mode else ""
-    raise ValueError(
-        f"The network takes images of {channels} channels. Received: {image.shape[2]} channels"
-        f"{' (transparency?)' if image.shape[2] in (2, 4) else ''}.{remedy}"
-    )
 
 
 def network_size(runner: Runner, size: tuple[int, int]) -> tuple[int, int]:

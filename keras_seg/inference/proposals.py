@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_seg.data.resized import resize_image
-from keras_seg.inference.prediction import class_map, network_size, resize_scores, with_channels
+from keras_seg.inference.prediction import class_map, network_size, resize_scores
 from keras_seg.inference.runner import Runner
 from keras_seg.inference.tiles import groups, positions
 
@@ -53,7 +53,7 @@ def predict_by_proposals(
         out no logits of several classes.
     """
     check_proposals(runner, combination)
-    image = with_channels(image, runner.input_shape[2])
+    image = runner.pixels_of(image)
     boxes = grid_proposals(image.shape[:2]) if boxes is None else boxes
     if not len(boxes):
         raise ValueError("There must be at least one box. Received: none.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_seg.card import CARD_NAME, ModelCard
 from keras_seg.data.classes import ClassTable
+from keras_seg.data.pixels import as_pixels, sorted_out
 from keras_seg.endings import (
     Ending,
     check_multi_label,
@@ -87,43 +88,63 @@ class Runner(abc.ABC):
 
     def predict(
         self,
-        images: np.ndarray | Sequence[np.ndarray],
+        images,
         *,
         probabilities: bool = False,
         sizing: str = "auto",
         tta: TestTimeAugmentation | None = None,
         batch_size: int = 8,
         threshold: float = 0.5,
+        value_range: tuple[float, float] | None = None,
     ) -> np.ndarray | list[np.ndarray]:
         """Masks, or probabilities of the classes, of images of any size.
 
-        Shapes: one image (H, W, C) or grey (H, W) uint8 → (H, W) uint8 classes, or (H, W,
-        num_classes) float32 probabilities; a batch (B, H, W, C) → the same with a batch axis; a
-        list of images, each of its own size → a list. Masks of a multi-label network are (H, W,
-        num_classes) uint8 of 0 and 1.
+        Shapes: one image (H, W, C) or grey (H, W) → (H, W) uint8 classes, or (H, W, num_classes)
+        float32 probabilities; a batch (B, H, W, C) → the same with a batch axis; a list of images,
+        each of its own size → a list. Masks of a multi-label network are (H, W, num_classes) uint8
+        of 0 and 1.
 
         Args:
+            images: an image is an array or tensor (NumPy, TensorFlow, PyTorch, JAX) of pixels in
+                0..255, the path of a file, or a PIL picture. uint8 is taken as it is; other types
+                by `value_range`, or if they are 0..255 beyond doubt.
             sizing: how images meet the network, see `keras_seg.inference.predict`.
             tta: flips and scales whose probabilities are averaged; None for the image alone.
             batch_size: at most so many images of one size in memory at a time; a .keras file runs
                 them together, exported files one by one.
             threshold: a pixel has the second of two classes, or a label of a multi-label network,
                 where the probability is above it.
+            value_range: (black, white) of images of more than 8 bits, which are mapped to 0..255;
+                None for that of the training, which the card tells. Images of 8 bits stay as they
+                are, as in training.
 
         Raises: ValueError for an image that does not fit, probabilities of a file that puts out
-            classes only, or a threshold that is not in 0..1 or for more than two classes.
+            classes only, or a threshold that is not in 0..1 or for more than two classes;
+            FileNotFoundError for a path.
         """
-        words = (probabilities, sizing, tta, threshold)
-        if isinstance(images, np.ndarray) and images.ndim < 4:
-            return predict_batch(self, images[None], *words)[0]
-        if isinstance(images, np.ndarray):
-            starts = range(0, len(images), batch_size)
-            parts = [predict_batch(self, images[i : i + batch_size], *words) for i in starts]
-            return np.concatenate(parts) if parts else images[..., 0]
+        single, images = sorted_out(images)
+        pixels = (self.pixels_of(image, value_range) for image in images)
         found = []
-        for group in groups_of_one_shape(images, batch_size):
+        for group in groups_of_one_shape(pixels, batch_size):
+            words = (probabilities, sizing, tta, threshold)
             found.extend(predict_batch(self, np.stack(group), *words))
-        return found
+        if single:
+            return found[0]
+        if not isinstance(images, np.ndarray):
+            return found
+        last = (self.num_classes,) if probabilities or self.card.multi_label else ()
+        kind = np.float32 if probabilities else np.uint8
+        return np.stack(found) if found else np.zeros((0, *images.shape[1:3], *last), kind)
+
+    def pixels_of(self, image, value_range: tuple[float, float] | None = None) -> np.ndarray:
+        """An image as the network takes it: (H, W, C) uint8, see `keras_seg.data.pixels`.
+
+        Args:
+            image, value_range: as for `predict`, of one image.
+
+        Raises: as `predict`.
+        """
+        return as_pixels(image, self.input_shape[2], value_range or self.card.value_range)
 
     def at_once(self, window: tuple[int, int]) -> int:
         """Number of windows of that size to run together: one, as exported files have one image."""
@@ -155,23 +176,29 @@ class Runner(abc.ABC):
 
     def _settle_head(
         self,
-        ending: Ending,
-        channels: int,
-        *,
-        scores: str | None,
-        multi_label: bool | None,
+        find_ending: Callable[[], Ending],
+        channels: int | None,
+        said: dict,
         trusted: bool,
     ) -> None:
         """Writes into the card what the scores are.
 
         Args:
-            channels: of the scores.
-            scores, multi_label: what the caller says of a foreign network, None for nothing.
+            channels: of the scores; None for a map of classes.
+            said: `scores` and `multi_label` of the caller, None for nothing.
             trusted: whether the card was written by who knew what the network puts out.
 
         Raises: ValueError as `keras_seg.endings.head_of`.
         """
-        what = self.path or "The model"
+        what, scores, multi_label = self.path or "The model", said["scores"], said["multi_label"]
+        check_scores(scores)
+        if channels is None or self.card.head == "argmax":
+            if scores is not None:
+                raise ValueError(
+                    f"{what} puts out classes. Received: scores={scores!r}. Leave scores out."
+                )
+            return
+        ending = find_ending()
         card_head = self.card.head if trusted else None
         head = head_of(ending, channels, what, said=scores, card_head=card_head, probe=self._probed)
         if self.card.multi_label:
@@ -228,7 +255,8 @@ def card_or_default(
         raise ValueError(
             f"{path} puts out class maps and does not say how many classes there are. "
             "Received: a file without the metadata that keras_seg.export writes. "
-            "Export it with keras_seg.export."
+            "Export it with keras_seg.export, or name the classes: keras_seg.inference.load(path, "
+            "card=keras_seg.models.ModelCard(keras_seg.data.ClassTable(names), head='argmax'))."
         )
     if text is None:
         return numbered_card(channels, bool(multi_label))
@@ -242,14 +270,18 @@ def card_or_default(
     return card
 
 
-def said_head(card: ModelCard, scores: str | None, path: Path) -> None:
-    """Raises ValueError for scores that a file with class maps cannot have."""
-    check_scores(scores)
-    if scores is not None:
-        raise ValueError(
-            f"{path} puts out {card.head}, as its card says. Received: scores={scores!r}. Leave "
-            "scores out."
-        )
+def foreign_card(
+    card: ModelCard | None, channels: int | None, path: Path, multi_label: bool | None
+) -> ModelCard:
+    """The card of a file without one: what the caller gave, or numbered classes.
+
+    Raises: ValueError as `card_or_default`.
+    """
+    if card is None:
+        return card_or_default(None, channels, path, multi_label)
+    card = labelled(card, multi_label, is_trusted(card), path)
+    check_classes(card, channels, path)
+    return card
 
 
 def numbered_card(channels: int, multi_label: bool) -> ModelCard:
@@ -259,6 +291,25 @@ def numbered_card(channels: int, multi_label: bool) -> ModelCard:
     colors = ClassTable.numbered(channels + 1).colors[1:]  # no label is black
     names = tuple(f"label {i}" for i in range(channels))
     return ModelCard(ClassTable(names, colors), multi_label=True)
+
+
+def labelled(
+    card: ModelCard, multi_label: bool | None, trusted: bool, path: Path | None
+) -> ModelCard:
+    """The card with what the caller says of a foreign network's labels.
+
+    Raises: ValueError if that contradicts a card that is to be trusted.
+    """
+    if multi_label in (None, card.multi_label):
+        return card
+    if trusted:
+        raise contradicted(path, card.multi_label)
+    return replace(card, multi_label=multi_label)
+
+
+def is_trusted(card: ModelCard | None) -> bool:
+    """Whether a card tells what a foreign network puts out: the default head alone does not."""
+    return card is not None and (card.network is not None or card.head != "logits")
 
 
 def contradicted(path: Path | None, multi_label: bool) -> ValueError:

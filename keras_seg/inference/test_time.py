@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_seg.inference.prediction import (
-    check_threshold,
-    mask_of,
-    scores_by,
-    with_channels,
-)
+from keras_seg.inference.prediction import check_threshold, mask_of, scores_by
 from keras_seg.inference.tiles import to_probabilities
 
 if TYPE_CHECKING:
@@ -61,7 +56,7 @@ def predict_batch(
 ) -> np.ndarray:
     """`Runner.predict` of images of one size: (B, H, W[, C]) → (B, H, W[, num_classes])."""
     check_threshold(runner, threshold)
-    images = np.stack([with_channels(image, runner.input_shape[2]) for image in images])
+    images = np.stack([runner.pixels_of(image) for image in images])
     if tta is None and not probabilities:
         scores, head = scores_by(runner.run_batch, runner, images, sizing)
         return np.stack([mask_of(runner, each, head, threshold) for each in scores])
@@ -106,7 +101,7 @@ def every_class(probabilities: np.ndarray) -> np.ndarray:
     return np.concatenate([1 - probabilities, probabilities], -1)
 
 
-def groups_of_one_shape(images: Sequence[np.ndarray], at_most: int) -> Iterator[list[np.ndarray]]:
+def groups_of_one_shape(images: Iterable[np.ndarray], at_most: int) -> Iterator[list[np.ndarray]]:
     """Neighbours of equal shape together, at most so many."""
     group: list[np.ndarray] = []
     for image in images:

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import struct
 import threading
+import warnings
 import zipfile
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from keras_seg.card import ModelCard
+from keras_seg.inference.foreign import End, find_ends
 from keras_seg.inference.runner import (
     CARD_ENTRY,
     Runner,
     available_threads,
     card_or_default,
     count_classes,
-    said_head,
+    foreign_card,
+    is_trusted,
     unreadable,
 )
 from keras_seg.inference.seal import check_seal
 from keras_seg.inference.tflite_ending import tflite_ending
 
+NARROW = 64
+"""Inputs of fewer numbers than this from end to end are no pixels in 0..255."""
 IDENTIFIER = b"TFL3"
 """Bytes 4 to 7 of every .tflite file."""
 METADATA_ENTRY = "TFLITE_METADATA"
@@ -30,7 +38,10 @@ METADATA_ENTRY = "TFLITE_METADATA"
 class TFLiteRunner(Runner):
     """Runs a .tflite file: float, or with integer inputs and outputs, whose scales it undoes.
 
+    Of files of other exporters axes, batch and output are found, see `keras_seg.inference.foreign`.
+
     Args:
+        card: what a file of another exporter is; None for numbered classes.
         scores, multi_label: what a foreign file puts out, see `keras_seg.inference.load`.
 
     Raises: ValueError if the file is damaged, is no .tflite file, or needs operators that are not
@@ -44,6 +55,7 @@ class TFLiteRunner(Runner):
         path: Path,
         *,
         threads: int | None = None,
+        card: ModelCard | None = None,
         scores: str | None = None,
         multi_label: bool | None = None,
     ):
@@ -51,15 +63,8 @@ class TFLiteRunner(Runner):
         threads = threads or available_threads()
         self._interpreter = _interpreter(path, threads)
         self._lock = threading.Lock()  # one interpreter has one set of tensors
-        image, output = self._details()
-        shape = image["shape_signature"] if len(image["shape_signature"]) else image["shape"]
-        if len(shape) != 4:
-            raise unreadable(path, "image network's .tflite", f"its input has shape {list(shape)}")
-        # integers without a scale are classes, not scores
-        are_scores = len(output["shape"]) == 4 and (
-            np.issubdtype(output["dtype"], np.floating) or output["quantization"][0] != 0
-        )
-        channels = int(output["shape"][-1]) if are_scores else None
+        self._ends = None
+        said = {"scores": scores, "multi_label": multi_label}
         content = path.read_bytes()
         try:
             text = read_metadata(content, CARD_ENTRY)
@@ -67,27 +72,68 @@ class TFLiteRunner(Runner):
             raise unreadable(path, ".tflite", f"its metadata are damaged: {error}") from error
         if text and read_metadata(content, METADATA_ENTRY) and not zipfile.is_zipfile(path):
             raise unreadable(path, ".tflite", "the label file at its end is cut off")
+        if text is None:
+            self._init_foreign(path, threads, card, content, said)
+            return
+        image, output = self._details()
+        shape = image["shape_signature"] if len(image["shape_signature"]) else image["shape"]
+        if len(shape) != 4:
+            raise unreadable(path, "image network's .tflite", f"its input has shape {list(shape)}")
+        channels = int(output["shape"][-1]) if len(output["shape"]) == 4 else None
         card = card_or_default(text, channels, path, multi_label)
         input_shape = tuple(None if size == -1 else int(size) for size in shape[1:])
         num_classes = count_classes(channels or len(card.classes), card.multi_label)
         super().__init__(path, card, input_shape, num_classes, threads)
-        if card.head == "argmax":
-            said_head(card, scores, path)
-            return
-        ending = tflite_ending(content, int(output["index"]))
-        said = {"scores": scores, "multi_label": multi_label}
-        self._settle_head(ending, channels, **said, trusted=text is not None)
+        find = partial(tflite_ending, content, int(output["index"]))
+        self._settle_head(find, channels, said, trusted=True)
+
+    def _init_foreign(
+        self, path: Path, threads: int, card: ModelCard | None, content: bytes, words: dict
+    ) -> None:
+        interpreter = self._interpreter
+        parts = (interpreter.get_input_details(), interpreter.get_output_details())
+        inputs, outputs = (list(map(_end, part)) for part in parts)
+        self._ends = ends = find_ends(path, inputs, outputs, self._outputs)
+        if (said := _own_range(parts[0][0])) is not None:
+            warnings.warn(
+                f"{path} takes numbers from {said[0]:.3g} to {said[1]:.3g}, to which the pixel "
+                "values 0 to 255 are mapped.",
+                stacklevel=4,
+            )
+        trusted = is_trusted(card)
+        card = foreign_card(card, ends.channels, path, words["multi_label"])
+        card = replace(card, margin=ends.margin)
+        super().__init__(path, card, ends.shape, len(card.classes), threads)
+        find = partial(tflite_ending, content, int(parts[1][ends.output]["index"]))
+        self._settle_head(find, ends.channels, words, trusted)
+
+    def _outputs(self, images: np.ndarray) -> list[np.ndarray]:
+        """All outputs of a file of another exporter, for images as it takes them."""
+        (image,) = self._interpreter.get_input_details()
+        self._fit(image, images.shape)
+        fill = _as_codes if _own_range(image) is not None else quantized
+        self._interpreter.set_tensor(image["index"], fill(images, image))
+        self._interpreter.invoke()
+        return [
+            _dequantized(self._interpreter.get_tensor(output["index"]), output)
+            for output in self._interpreter.get_output_details()
+        ]
+
+    def _fit(self, image: dict, shape: tuple[int, ...]) -> None:
+        if tuple(image["shape"]) != shape:  # only a free-size file comes here
+            self._interpreter.resize_tensor_input(image["index"], shape, strict=True)
+            self._interpreter.allocate_tensors()
 
     def _forward(self, images: np.ndarray) -> np.ndarray:
         with self._lock:
-            return self._run(images)
+            if self._ends is None:
+                return self._run(images)
+            outputs = self._outputs(self._ends.given(images))
+            return self._ends.taken(outputs[self._ends.output], len(images))
 
     def _run(self, images: np.ndarray) -> np.ndarray:
+        self._fit(self._details()[0], images.shape)
         image, output = self._details()
-        if tuple(image["shape"]) != images.shape:  # only a free-size file comes here
-            self._interpreter.resize_tensor_input(image["index"], images.shape, strict=True)
-            self._interpreter.allocate_tensors()
-            image, output = self._details()
         self._interpreter.set_tensor(image["index"], quantized(images, image))
         self._interpreter.invoke()
         result = self._interpreter.get_tensor(output["index"])
@@ -98,6 +144,30 @@ class TFLiteRunner(Runner):
     def _details(self) -> tuple[dict, dict]:
         interpreter = self._interpreter
         return interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+
+
+def _end(detail: dict) -> End:
+    signature = detail["shape_signature"] if len(detail["shape_signature"]) else detail["shape"]
+    shape = tuple(None if size == -1 else int(size) for size in signature)
+    whole = detail["dtype"] not in (np.float32, np.float16) and not detail["quantization"][0]
+    return End(detail["name"], shape, whole)
+
+
+def _own_range(image: dict) -> tuple[float, float] | None:
+    """(smallest, largest) number that a quantized input takes, where these are no pixel values.
+
+    A quantized file of a network for images in 0..1 or -1..1 says so by its scale.
+    """
+    dtype, (scale, zero_point) = image["dtype"], image["quantization"]
+    if dtype not in (np.uint8, np.int8) or not 0 < 255 * scale < NARROW:
+        return None
+    limits = np.iinfo(dtype)
+    return (limits.min - zero_point) * scale, (limits.max - zero_point) * scale
+
+
+def _as_codes(images: np.ndarray, image: dict) -> np.ndarray:
+    """uint8 pixels as the 256 values that a quantized input has."""
+    return images if image["dtype"] == np.uint8 else (images ^ np.uint8(128)).view(np.int8)
 
 
 def read_metadata(content: bytes, name: str) -> bytes | None:

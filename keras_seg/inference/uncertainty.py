@@ -9,12 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_seg.inference.prediction import (
-    check_threshold,
-    mask_of,
-    scores_by,
-    with_channels,
-)
+from keras_seg.inference.prediction import check_threshold, mask_of, scores_by
 from keras_seg.inference.runner import Runner
 from keras_seg.inference.test_time import every_class
 
@@ -68,7 +63,7 @@ def predict_uncertainty(
         )
         return np.concatenate([mean, variance], -1)
 
-    images = with_channels(image, runner.input_shape[2])[None]
+    images = runner.pixels_of(image)[None]
     both, _ = scores_by(run, runner, images, sizing, head="probabilities")
     mean, variance = np.split(both[0], 2, axis=-1)
     probabilities = mean if multi_label else every_class(mean)

@@ -20,7 +20,7 @@ def opencv():
     except ImportError:
         raise ImportError(
             "Videos and cameras are read by OpenCV, which is not installed. Install it: "
-            "pip install 'keras-seg[video]'."
+            "pip install opencv-python-headless."
         ) from None
     return cv2
 

@@ -30,7 +30,7 @@ class Preprocessing(keras.layers.Layer):
 
     def __init__(self, mode: str, **base_config):
         super().__init__(**base_config)
-        if mode not in MODES:
+        if not isinstance(mode, str) or mode not in MODES:
             raise ValueError(f"preprocessing must be None or one of {[*MODES]}. Received: {mode!r}")
         self.mode = mode
         factor, mean, deviation = (np.asarray(value, "float64") for value in MODES[mode])

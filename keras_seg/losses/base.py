@@ -16,9 +16,9 @@ from keras_seg.labels import (
     share_tolerance,
 )
 from keras_seg.losses.arithmetic import LossArithmetic
-from keras_seg.losses.options import flag, whole_number
 from keras_seg.losses.replicas import share_of_replica, sum_over_replicas
 from keras_seg.names import IGNORE_CLASS
+from keras_seg.option_values import flag, whole_number
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None)
 

@@ -10,8 +10,8 @@ from keras import ops
 from keras_seg.distances import distance_to
 from keras_seg.losses.base import Pixels, SegmentationLoss
 from keras_seg.losses.classes import check_classes, chosen_classes
-from keras_seg.losses.options import whole_number
 from keras_seg.names import IGNORE_CLASS
+from keras_seg.option_values import whole_number
 
 
 @keras.saving.register_keras_serializable("keras_seg")

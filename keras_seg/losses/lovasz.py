@@ -12,8 +12,8 @@ from keras import ops
 
 from keras_seg.losses.base import Pixels, SegmentationLoss
 from keras_seg.losses.classes import check_classes, chosen_classes
-from keras_seg.losses.options import flag
 from keras_seg.names import IGNORE_CLASS
+from keras_seg.option_values import flag
 
 
 @keras.saving.register_keras_serializable("keras_seg")

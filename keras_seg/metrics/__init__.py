@@ -28,3 +28,18 @@ __all__ = [
     "SegmentationMetrics",
     "boundary_f1",
 ]
+
+ELSEWHERE = {
+    "MeanIoU": ("iouscore", "iou", "miou", "jaccardindex", "onehotmeaniou", "binaryiou", "jaccard"),
+    "MeanDice": ("fscore", "f1score", "dice", "dicescore", "dicecoef", "f1"),
+    "PixelAccuracy": ("accuracy", "globalaccuracy", "binaryaccuracy"),
+    "MeanClassAccuracy": ("recall", "sensitivity", "macc"),
+}
+"""Name here → names of other packages, in small letters without underscores."""
+
+
+def __getattr__(name: str):
+    plain = name.lower().replace("_", "")
+    here = next((ours for ours, theirs in ELSEWHERE.items() if plain in theirs), None)
+    hint = "" if here is None else f"; the like of it here is {here}"
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")

@@ -20,9 +20,10 @@ from keras import ops
 from scipy.ndimage import distance_transform_edt
 
 from keras_seg.distances import distance_to
-from keras_seg.metrics.confusion import check_reading, read_pair
+from keras_seg.metrics.confusion import read_pair, take_reading
 from keras_seg.metrics.direction import GrowingScores
 from keras_seg.names import IGNORE_CLASS
+from keras_seg.option_values import number
 
 TOLERANCE = 0.0075
 """Of the image's diagonal, as in the SegNet paper."""
@@ -115,13 +116,13 @@ class BoundaryF1(GrowingScores, keras.metrics.Metric):
         dtype=None,
     ):
         super().__init__(name=name, dtype=dtype)
-        self.num_classes = num_classes if multi_label else max(2, num_classes)
-        self.tolerance = tolerance
-        self.ignore_class, self.from_logits = ignore_class, from_logits
-        self.multi_label, self.threshold = multi_label, threshold
-        check_reading(self)
-        self.total = self.add_weight(shape=(), initializer="zeros", name="total")
-        self.images = self.add_weight(shape=(), initializer="zeros", name="images")
+        take_reading(self, num_classes, ignore_class, from_logits, multi_label, threshold)
+        self.tolerance = number(tolerance, "tolerance")
+        # float32 whatever the metric's type: float16 stops counting at 2,048 images
+        self.total, self.images = (
+            self.add_weight(shape=(), initializer="zeros", dtype="float32", name=name)
+            for name in ("total", "images")
+        )
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Adds a batch; weights are not used, since an outline has no weight."""

@@ -17,6 +17,7 @@ from keras_seg.labels import (
 )
 from keras_seg.metrics.direction import GrowingScores
 from keras_seg.names import IGNORE_CLASS
+from keras_seg.option_values import flag, number, whole_number
 
 
 class ConfusionMetric(GrowingScores, keras.metrics.Metric):
@@ -60,13 +61,10 @@ class ConfusionMetric(GrowingScores, keras.metrics.Metric):
         dtype=None,
     ):
         super().__init__(name=name, dtype=dtype)
-        self.num_classes = num_classes if multi_label else max(2, num_classes)
-        self.ignore_class, self.from_logits = ignore_class, from_logits
-        self.multi_label, self.threshold = multi_label, threshold
-        check_reading(self)
+        take_reading(self, num_classes, ignore_class, from_logits, multi_label, threshold)
         # int64: a float32 count stops growing at 2^24 pixels, one image of 4096x4096.
         self.confusion = self.add_weight(
-            shape=(num_classes, 2, 2) if multi_label else (self.num_classes,) * 2,
+            shape=(self.num_classes, 2, 2) if multi_label else (self.num_classes,) * 2,
             initializer="zeros",
             dtype="int64",
             name="confusion",
@@ -104,9 +102,21 @@ class ConfusionMetric(GrowingScores, keras.metrics.Metric):
         }
 
 
-def check_reading(metric) -> None:
-    """Raises ValueError for options of a metric that contradict each other."""
-    threshold, multi_label = metric.threshold, metric.multi_label
+def take_reading(metric, num_classes, ignore_class, from_logits, multi_label, threshold) -> None:
+    """Sets the options that say how a metric reads labels and predictions.
+
+    Raises: ValueError for what cannot be meant, and for options that contradict each other.
+    """
+    num_classes = whole_number(num_classes, "num_classes")
+    if num_classes < 1:
+        raise ValueError(f"num_classes must be 1 or more. Received: {num_classes}")
+    metric.from_logits = flag(from_logits, "from_logits")
+    metric.multi_label = multi_label = flag(multi_label, "multi_label")
+    metric.num_classes = num_classes if multi_label else max(2, num_classes)
+    metric.ignore_class = (
+        None if ignore_class is None else whole_number(ignore_class, "ignore_class")
+    )
+    metric.threshold = threshold = number(threshold, "threshold")
     if not 0 < threshold < 1:
         raise ValueError(f"threshold is a probability between 0 and 1. Received: {threshold}")
     if threshold != 0.5 and not multi_label and metric.num_classes > 2:
@@ -158,6 +168,8 @@ def class_ids(metric, y_pred):
     """
     channels, num_classes = y_pred.shape[-1], metric.num_classes
     if not _is_float(y_pred):
+        if len(y_pred.shape) == 4 and channels == 1 and not metric.multi_label:
+            y_pred = ops.squeeze(y_pred, -1)
         ids = ops.cast(y_pred, "int32")
         if metric.multi_label and len(ids.shape) and channels != num_classes:
             raise ValueError(_other_channels(metric, y_pred))

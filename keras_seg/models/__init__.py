@@ -16,6 +16,7 @@ from keras_seg.models.deconvnet import deconvnet
 from keras_seg.models.deeplabv3plus import deeplabv3plus
 from keras_seg.models.face_parser import FacePart, face_parser, part_patches
 from keras_seg.models.files import load, read_card, save
+from keras_seg.models.functional import as_functional
 from keras_seg.models.gridnet import gridnet
 from keras_seg.models.hrnet import hrnet
 from keras_seg.models.icnn import icnn
@@ -34,6 +35,7 @@ from keras_seg.models.unetplusplus import prune, unetplusplus
 __all__ = [
     "FacePart",
     "ModelCard",
+    "as_functional",
     "build",
     "danet",
     "deconvnet",

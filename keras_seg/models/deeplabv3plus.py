@@ -217,6 +217,6 @@ def find_layout(layout: str | Layout) -> Layout:
     """The layout of that name, or a ValueError that names the nearest."""
     if isinstance(layout, Layout):
         return layout
-    if layout not in LAYOUTS:
+    if not isinstance(layout, str) or layout not in LAYOUTS:
         raise ValueError(unknown_name("layout", layout, LAYOUTS))
     return LAYOUTS[layout]

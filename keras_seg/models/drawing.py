@@ -10,6 +10,8 @@ import keras
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
+from keras_seg.models.functional import as_functional
+
 WIDTH, HEIGHT = 0.78, 0.62
 """Of a box, in units of a column and a row."""
 COLOURS = ("#dbe7f6", "#c7dbf3", "#b0cdee", "#97bde8", "#7cabe0", "#6098d6", "#4985c9")
@@ -47,6 +49,7 @@ def draw(model: keras.Model, path: str | Path) -> None:
     path = Path(path)
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise ValueError(f"A drawing is a .png, .svg or .pdf file. Received: {str(path)!r}")
+    model = as_functional(model)
     if None in model.inputs[0].shape[1:]:
         raise ValueError(
             "Only a model of fixed size can be drawn. Build it with a height and a width. "

@@ -13,7 +13,9 @@ import keras
 from keras_seg import layers  # noqa: F401  (registers the layers that the files name)
 from keras_seg.card import CARD_NAME, ModelCard
 from keras_seg.drafts import draft_of
+from keras_seg.model_paths import check_model_path
 from keras_seg.models.endings import model_ending
+from keras_seg.models.functional import as_functional
 from keras_seg.models.older_keras import open_to_older_keras
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
@@ -33,10 +35,11 @@ def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
     path = Path(path)
     if path.suffix != ".keras":
         raise ValueError(f"A model is saved to a file ending in .keras. Received: {path}")
-    if card.head == "logits" and model_ending(model.output).are_probabilities:
+    network = as_functional(model)
+    if card.head == "logits" and model_ending(network.output).are_probabilities:
         card = replace(card, head="probabilities")
     with draft_of(path) as part:
-        keras.Model(model.inputs, model.output, name=model.name).save(part)
+        keras.Model(network.inputs, network.output, name=network.name).save(part)
         open_to_older_keras(part)
         with zipfile.ZipFile(part, "a") as archive:
             archive.writestr(CARD_NAME, card.to_json())
@@ -46,9 +49,13 @@ def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
 def load(path: str | Path) -> keras.Model:
     """Reads a `.keras` file in safe mode, without its optimizer and losses.
 
-    Raises: FileNotFoundError, or ValueError if the file is no readable `.keras` archive.
+    Files that `model.save("m.h5")` wrote are read, too.
+
+    Raises: FileNotFoundError, or ValueError that says what the file is, if it holds no Keras model.
     """
     path = _check_archive(path)
+    if path.suffix.lower() != ".keras":
+        _check_whole_model(path)
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras lets h5py, zipfile, JSON and type errors through
@@ -63,7 +70,10 @@ def read_card(path: str | Path) -> ModelCard | None:
 
     Raises: FileNotFoundError, or ValueError if the file is no `.keras` archive.
     """
-    with zipfile.ZipFile(_check_archive(path)) as archive:
+    path = _check_archive(path)
+    if path.suffix.lower() != ".keras":
+        return None
+    with zipfile.ZipFile(path) as archive:
         if CARD_NAME not in archive.namelist():
             return None
         try:
@@ -72,11 +82,28 @@ def read_card(path: str | Path) -> ModelCard | None:
             raise ValueError(f"{path} is damaged: {error}. Give an undamaged file.") from error
 
 
+def _check_whole_model(path: Path) -> None:
+    """Raises ValueError for an HDF5 file without a model in it."""
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            whole = "model_config" in file.attrs
+    except OSError as error:
+        raise ValueError(f"{path} is no HDF5 file, or it is damaged: {error}.") from error
+    if not whole:
+        raise ValueError(
+            f"{path} holds weights alone, not a model. Build the network, and then: "
+            f'model.load_weights("{path}"); model.save("model.keras"). Published weights become a '
+            "model by `keras-seg convert`."
+        )
+
+
 def _check_archive(path) -> Path:
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"There is no model file {path}.")
-    if not path.is_file() or not zipfile.is_zipfile(path):
+    path = check_model_path(path, exported=False)
+    if path.suffix.lower() != ".keras":
+        return path
+    if not zipfile.is_zipfile(path):
         raise ValueError(
             f"{path} is no .keras file: it is not a zip archive. Pass a file that model.save() or "
             "`keras-seg train` has written."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 
+from keras_seg.models.functional import as_functional
 from keras_seg.weights import set_weights
 
 
@@ -16,6 +17,7 @@ def for_inference(model: keras.Model) -> keras.Model:
     Shapes: image → logits, where `model` gave a dict with the key "logits".
     Raises: ValueError for a model that puts out several tensors without saying which is which.
     """
+    model = as_functional(model)
     if hasattr(model.output, "shape"):
         return model
     if not isinstance(model.output, dict) or "logits" not in model.output:

@@ -9,6 +9,8 @@ import keras
 from keras import KerasTensor, layers
 
 from keras_seg.layers import ChannelAttention, ObjectAttention, ObjectRegions, PositionAttention
+from keras_seg.models.functional import as_functional
+from keras_seg.shapes import checked_shape
 
 
 def multiply_adds(model: keras.Model, input_shape: tuple[int, int, int]) -> int:
@@ -20,7 +22,7 @@ def multiply_adds(model: keras.Model, input_shape: tuple[int, int, int]) -> int:
     a pixel (norms, activations, pooling, resizing, softmax, sums) is left out.
 
     Args:
-        model: a functional model of one image, of free or of that size.
+        model: a model of one image, of free or of that size.
         input_shape: (height, width, channels) of the image.
 
     Raises: ValueError for a layer with a kernel whose products it cannot count, by name.
@@ -30,7 +32,7 @@ def multiply_adds(model: keras.Model, input_shape: tuple[int, int, int]) -> int:
 
 def multiply_adds_by_layer(model: keras.Model, input_shape: tuple[int, int, int]) -> dict[str, int]:
     """`multiply_adds` of each layer that has any, by name, in the order of computation."""
-    found: dict[str, int] = {}
+    model, found = as_functional(model, checked_shape(input_shape)), {}
 
     def counted(operation):
         def spec(*arguments, **options):

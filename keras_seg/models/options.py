@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_seg.layers.preprocessing import MODES
 from keras_seg.layers.resize import GRIDS
 
 SWITCHES = (
@@ -57,7 +58,7 @@ def _is_sequence(value) -> bool:
 
 def _is_name(value) -> bool:
     """Also networks and variants of one's own, which builders check."""
-    return isinstance(value, str) or not isinstance(value, Real | tuple | list)
+    return isinstance(value, str) or not isinstance(value, Real | tuple | list | Mapping)
 
 
 _Rule = tuple[Callable[[object], bool], str]
@@ -82,5 +83,6 @@ _RULES: dict[str, _Rule] = {
         lambda v: _is_count(v) or (_is_sequence(v) and all(map(_is_count, v))),
         "a whole number from 1, or one a row",
     ),
+    "preprocessing": (lambda v: isinstance(v, str), f"one of {[*MODES]} or None"),
     "resize_grid": (lambda v: v in RESIZES, f"one of {RESIZES}"),
 }

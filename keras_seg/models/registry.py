@@ -70,7 +70,7 @@ def list_models() -> list[str]:
 
 def find(name: str) -> Network:
     """The facts of a network, or a ValueError that names the nearest one."""
-    if name not in _NETWORKS:
+    if not isinstance(name, str) or name not in _NETWORKS:
         raise ValueError(unknown_name("model", name, _NETWORKS))
     return _NETWORKS[name]
 

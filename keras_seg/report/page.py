@@ -7,7 +7,7 @@ import html
 import io
 import json
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from keras_seg.inference.evaluation import (
     iou_of,
 )
 from keras_seg.inference.runner import Runner
+from keras_seg.inference.tables import percent
 from keras_seg.names import IGNORE_CLASS
 from keras_seg.report import charts
 from keras_seg.training.history import JSON_NAME, read_rows
@@ -97,8 +98,10 @@ def write_report(
         name: None if np.isnan(value) else float(value)
         for name, value in zip(names, iou, strict=True)
     }
-    mean = float(np.nanmean(iou)) if confusion.sum() else float("nan")
-    parts = [f"<p>{len(scores)} images of {_text(dataset.name)}: mIoU {100 * mean:.2f} %</p>"]
+    mean = percent(
+        float(np.nanmean(iou)) if confusion.sum() else None, "unknown, no pixel labelled"
+    )
+    parts = [f"<p>{len(scores)} images of {_text(dataset.name)}: mIoU {mean}</p>"]
     if rows:
         parts.append(f'<h2>Learning curves</h2><div class="curves">{charts.curves(rows)}</div>')
     parts.append(f"<h2>IoU of each class</h2>{charts.bars(by_class, dataset.classes.colors)}")
@@ -188,9 +191,16 @@ def _facts(record: dict, file: Path) -> dict[str, str]:
 
 def _environment() -> str:
     facts = {"Python": platform.python_version(), "system": platform.platform()}
-    facts |= {name: version(name) for name in ENVIRONMENT}
+    facts |= {name: _version(name) for name in ENVIRONMENT}
     lines = (f"<tr><td>{_text(k)}</td><td>{_text(v)}</td></tr>" for k, v in facts.items())
     return f"<table>{''.join(lines)}</table>"
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # the same modules also come as tensorflow-cpu, onnxruntime-gpu
+        return "not installed under this name"
 
 
 def _data_url(pixels: np.ndarray) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import keras
 
+from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.first_batch import check_batches, doubtful, findings, look, refuse
 from keras_seg.data.first_batch.check import NUMBER_OF_BATCHES
+from keras_seg.data.histogram import class_histogram
 from keras_seg.names import IGNORE_CLASS
 
 
@@ -71,16 +74,24 @@ class FirstBatchCheck(keras.callbacks.Callback):
         check_batches(self.batches, self.model, **self.options)
 
 
-def check_first_batches(batches, model: keras.Model, *, replicas: int, tells: bool) -> None:
+def check_first_batches(
+    batches, model: keras.Model, dataset: SegmentationDataset, *, replicas: int, tells: bool
+) -> None:
     """What `train` does before its first step.
 
     Args:
-        batches: of all devices together.
+        batches: of all devices together, from `dataset`.
         tells: whether this process says on stderr what is doubtful.
 
     Raises: ValueError with what is wrong.
     """
-    found = findings(look(batches, NUMBER_OF_BATCHES), model, replicas=replicas)
+
+    def count_all():
+        return dict(enumerate(class_histogram(dataset).sum(axis=0).tolist()))
+
+    # crops of other places come in every epoch
+    looked = replace(look(batches, NUMBER_OF_BATCHES), whole=False)
+    found = findings(looked, model, replicas=replicas, count_all=count_all)
     if tells:
         for message in doubtful(found):
             sys.stderr.write(f"Look at the data: {message}\n")

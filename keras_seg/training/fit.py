@@ -225,6 +225,7 @@ class _Run:
         check_first_batches(
             self._batches(self.first_step),
             self.model,
+            self.train_set,
             replicas=strategies.replicas(self.strategy),
             tells=self.writes,
         )
@@ -309,6 +310,7 @@ class _Run:
             network=self.recipe.model,
             size_multiple=size_rule(self.network)[0],
             image_size=self.recipe.resize,
+            value_range=self.train_set.value_range,
         )
         path = self.folder / run_folder.MODEL_NAME
         writers = [SaveBest(path, self.network, card, self.history)]

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_seg import losses
 from keras_seg.layers import Resize
 from keras_seg.metrics import MeanIoU
+from keras_seg.models.functional import as_functional
 from keras_seg.models.sizes import output_margin, probe_size
 
 MAIN = "logits"
@@ -33,6 +34,7 @@ def output_losses(
         num_classes: adds `MeanIoU` of "logits", which takes labels as the loss does
             (`multi_label`); None for no metric.
     """
+    model = as_functional(model)
     if not isinstance(loss, keras.losses.Loss):
         loss = losses.get(loss)
     metrics = []
@@ -62,6 +64,7 @@ def output_masks(model: keras.Model) -> Callable:
 
     Masks and weights of networks without padding lose the border that their outputs lack.
     """
+    model = as_functional(model)
     top, left = output_margin(model)
 
     def inner(pixels):
@@ -90,6 +93,7 @@ def at_image_size(model: keras.Model) -> keras.Model:
 
     Papers take the loss at the size of the image, wherever the network ends.
     """
+    model = as_functional(model)
     size, channels = probe_size(model), model.input.shape[-1]
     if output_margin(model) != (0, 0):
         return model

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.data.given import images_of_folder
 from keras_seg.data.open import open_dataset
 from keras_seg.drafts import clear_abandoned, only_user, write_text
 from keras_seg.training.recipe import RECIPE_NAME, Recipe
@@ -28,12 +29,15 @@ FREE = {"output", "overwrite", "max_minutes", "checkpoint_steps", "overlays", "s
 """Entries that may change when a training goes on, since no trained value depends on them."""
 LENGTHS = {"epochs", "early_stop", "schedule", "schedule_options", "learning_rate"}
 """Entries that change when a training is to go on for longer."""
+BY_EPOCH = ("constant", "step", "plateau")
+"""Schedules whose rate does not depend on the number of epochs: such a run can be made longer."""
 
 
 def prepare(recipe: Recipe, held: contextlib.ExitStack, *, writes: bool = True) -> Path:
     """Makes the folder and writes the recipe as resolved; refuses before any work is done.
 
-    A run of the same recipe is left as it is, so that it goes on. Until `held` is left, no other
+    A run of the same recipe is left as it is, so that it goes on; also for more epochs, if the rate
+    of its steps does not depend on their number. Until `held` is left, no other
     process can train there.
 
     Raises: BlockingIOError if another training is running there; FileExistsError if a run of
@@ -81,8 +85,11 @@ def _check_same(recipe: Recipe, folder: Path) -> None:
         for key, values in differences(to_record(other), to_record(recipe)).items()
         if key not in FREE
     }
+    longer = changed.keys() == {"epochs"} and recipe.epochs > other.epochs
+    if longer and recipe.schedule in BY_EPOCH:
+        return  # each epoch is what it would have been in a run that was longer from the beginning
     if changed:
-        if changed.keys() <= {"epochs", *LENGTHS}:
+        if {key.partition(".")[0] for key in changed} <= LENGTHS:
             remedy = _longer(recipe, other, folder) + remedy
         listed = "; ".join(f"{k}: {was!r} there, {now!r} here" for k, (was, now) in changed.items())
         raise FileExistsError(
@@ -92,13 +99,15 @@ def _check_same(recipe: Recipe, folder: Path) -> None:
 
 def _longer(recipe: Recipe, other: Recipe, folder: Path) -> str:
     """How a run that differs in its length alone is trained on; empty for a shorter one."""
-    model = folder / MODEL_NAME
-    more = recipe.epochs - other.epochs
+    model, more = folder / MODEL_NAME, recipe.epochs - other.epochs
     if more <= 0 or not model.exists():
         return ""
+    why = ""
+    if recipe.schedule not in BY_EPOCH:
+        why = f"With schedule {recipe.schedule!r} every step depends on the number of epochs. "
     return (
-        f"To train its best model for {more} more epochs: --initial_weights {model} --epochs "
-        f"{more} --output {folder}_longer (with a new schedule of the learning rate). "
+        f"{why}To train its best model for {more} more, with a schedule of their own: "
+        f"--initial_weights {model} --epochs {more} --output {folder}_longer. "
     )
 
 
@@ -118,9 +127,16 @@ def recipe_beside(model_path: str | Path) -> Recipe | None:
 
 
 def evaluation_data(
-    model_path: str | Path, source: str | None, split: str, channels: int
+    model_path: str | Path,
+    source: str | None,
+    split: str,
+    channels: int,
+    value_range: tuple[float, float] | None = None,
 ) -> SegmentationDataset:
     """The data to measure a file on: `source`, or the data of the run that the file lies in.
+
+    Args:
+        value_range: of images of more than 8 bits, where the data do not state it: the model's.
 
     Raises: ValueError if neither is known; as `open_dataset` otherwise.
     """
@@ -133,4 +149,11 @@ def evaluation_data(
     classes = None
     if recipe is not None and recipe.classes is not None:
         classes = ClassTable(tuple(recipe.classes))
-    return open_dataset(source or recipe.data, split, classes=classes, channels=channels)
+    if source is not None and images_of_folder(Path(source)):
+        raise ValueError(
+            f"{source} holds images without masks, on which nothing can be measured. Put the masks "
+            "into masks/ beside images/."
+        )
+    return open_dataset(
+        source or recipe.data, split, classes=classes, channels=channels, value_range=value_range
+    )

@@ -38,13 +38,21 @@ def make_strategy(name: str) -> tf.distribute.Strategy | None:
 def workers_of_environment() -> list[str]:
     """Addresses of the workers that TF_CONFIG names.
 
-    Raises: ValueError if TF_CONFIG is no JSON.
+    Raises: ValueError if TF_CONFIG is no JSON, or JSON of another form.
     """
     text = os.environ.get("TF_CONFIG") or "{}"
     try:
-        return json.loads(text).get("cluster", {}).get("worker", [])
+        config = json.loads(text)
     except ValueError as error:
         raise ValueError(f"TF_CONFIG is no JSON: {error}. Received: {text[:200]}") from error
+    cluster = config.get("cluster", {}) if isinstance(config, dict) else None
+    workers = cluster.get("worker", []) if isinstance(cluster, dict) else None
+    if not isinstance(workers, list):
+        raise ValueError(
+            'TF_CONFIG must look like {"cluster": {"worker": ["host:port", ...]}, "task": {"type": '
+            f'"worker", "index": 0}}}}. Received: {text[:200]}'
+        )
+    return workers
 
 
 def replicas(strategy: tf.distribute.Strategy | None) -> int:

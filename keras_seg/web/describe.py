@@ -20,8 +20,9 @@ def describe(file: Path, sizing: str = "auto") -> dict:
     """The record of a model file that the page reads, ready for JSON.
 
     Keys: file, format, height, width, channels, head, sizing, layout, network, classes
-    (names and colours), input_type, pixel_values (what the file takes for each of the 256 pixel
-    values), output_scale and output_zero_point (None for scores that are not quantized).
+    (names and colours), value_range (of images of more than 8 bits, None for none), input_type,
+    pixel_values (what the file takes for each of the 256 pixel values), output_scale and
+    output_zero_point (None for scores that are not quantized).
 
     Raises: ValueError for another suffix, a damaged file, a free size, a file without a card, more
     channels than an image in a browser has, or types that the runtime does not take.
@@ -61,6 +62,7 @@ def describe(file: Path, sizing: str = "auto") -> dict:
         "layout": card.layout,
         "network": card.network,
         "classes": card.classes.to_dict(),
+        "value_range": card.value_range,
         **tensors,
     }
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import warnings
 from importlib import resources
 from pathlib import Path
 
@@ -47,6 +48,14 @@ def write_site(
     """
     file, output = Path(file), Path(output)
     record = describe(file, sizing)
+    value_range = record.pop("value_range")
+    if value_range is not None:
+        warnings.warn(
+            f"{file} was trained on images of more than 8 bits, of which {value_range} became 0 to "
+            "255. A browser gives 8 bits for each channel: the page is for pictures that were "
+            "mapped so already.",
+            stacklevel=2,
+        )
     _check_output(output)
     pixels = drawn_sample() if sample is None else read_image(sample, 3)
     output.parent.mkdir(parents=True, exist_ok=True)

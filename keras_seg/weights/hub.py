@@ -41,7 +41,7 @@ def download(hub_file: HubFile, *, remedy: str) -> Path:
     except ImportError as error:
         raise ImportError(
             f"The weights {hub_file} are downloaded with huggingface_hub: pip install "
-            f"'keras-seg[hub]'. {remedy}"
+            f"huggingface_hub. {remedy}"
         ) from error
     try:
         path = Path(hf_hub_download(hub_file.repo, hub_file.file))

@@ -27,6 +27,17 @@ AXES = {
 }
 
 
+class DoesNotFit(ValueError):
+    """Tensors that are not those of a model.
+
+    share: of all names of tensors and weights, those without a partner of their shape.
+    """
+
+    def __init__(self, message: str, share: float):
+        super().__init__(message)
+        self.share = share
+
+
 def load_strictly(
     model: keras.Model,
     tensors: Mapping[str, np.ndarray],
@@ -40,8 +51,9 @@ def load_strictly(
     Args:
         published: what a renamed tensor is called in its file, for the error.
 
-    Raises: ValueError that lists the tensors left over, the weights left out, the shapes that
-        differ and the tensors of values that no weight can have. The model is not changed then.
+    Raises: DoesNotFit, a ValueError, that lists the tensors left over, the weights left out, the
+        shapes that differ and the tensors of values that no weight can have. The model is not
+        changed then.
     """
     wanted = {
         tensor_name(layer, weight): (layer, weight)
@@ -64,13 +76,14 @@ def load_strictly(
     ]
     unfit = [_called(name, published) for name in values if not _is_finite(values[name])]
     if missing or unused or differing or unfit:
-        raise ValueError(
+        raise DoesNotFit(
             "The checkpoint does not fit the model. "
             + _listed("Weights that no tensor sets", missing)
             + _listed("Tensors that no weight takes", unused)
             + _listed("Shapes that differ", differing)
             + _listed("Tensors of other values than finite float32 numbers", unfit)
-            + "Check the source name and the options."
+            + "Check the source name and the options.",
+            share=len({*missing, *unused, *differing}) / max(1, len({*wanted, *tensors})),
         )
     for name, (_, weight) in wanted.items():
         weight.assign(values[name])

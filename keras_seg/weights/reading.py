@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,8 +11,22 @@ import numpy as np
 
 WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model", "net", "network")
 """Entries under which training scripts keep the network's own tensors."""
-PREFIXES = ("module.", "model.")
-"""What data-parallel and loss wrappers put before every name."""
+PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "network.")
+"""What data-parallel, loss and Lightning wrappers and compilation put before every name."""
+WITHOUT_WEIGHTS = r"^(loss|loss_fn|criterion|metrics?|(train|val|test)_\w+)\."
+"""Tensors of a training loop's losses and metrics, beside those of its network."""
+OTHER_FILES = {
+    ".keras": "a model of Keras, which needs no conversion: load it with keras_seg.inference.load",
+    ".onnx": "an ONNX model: run it with keras_seg.inference.load, or convert the checkpoint of "
+    "PyTorch that it was exported from",
+    ".tflite": "a TFLite model: run it with keras_seg.inference.load",
+    ".pb": "a graph of TensorFlow, not a checkpoint",
+    ".ckpt.index": "a checkpoint of TensorFlow",
+    ".index": "a checkpoint of TensorFlow",
+    ".data-00000-of-00001": "a checkpoint of TensorFlow",
+    ".caffemodel": "a model of Caffe: write its blobs to an .npz file, see source 'segnet-caffe'",
+}
+"""Suffixes of what is no state dict, and what it is."""
 
 
 def read(checkpoint: Mapping | str | Path) -> dict[str, np.ndarray]:
@@ -29,9 +45,16 @@ def read(checkpoint: Mapping | str | Path) -> dict[str, np.ndarray]:
             f"The checkpoint holds no tensors. Received the entries: {[*content][:8]}. Pass the "
             "network's state dict."
         )
+    return _without_prefixes(tensors)
+
+
+def _without_prefixes(tensors: dict) -> dict:
+    """Takes off the prefixes that all tensors of a network share, however many there are."""
     for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): array for name, array in tensors.items()}
+        inner = {n: a for n, a in tensors.items() if n.startswith(prefix)}
+        others = [name for name in tensors if name not in inner]
+        if inner and all(re.match(WITHOUT_WEIGHTS, name) for name in others):
+            return _without_prefixes({n.removeprefix(prefix): a for n, a in inner.items()})
     return tensors
 
 
@@ -44,14 +67,25 @@ def _read_file(path: Path) -> Mapping:
         ".pth": _read_torch,
         ".pt": _read_torch,
         ".tar": _read_torch,
+        ".ckpt": _read_torch,
         ".h5": _read_h5,
     }
+    if path.name == "pytorch_model.bin":  # as save_pretrained calls it; others are anything
+        readers[".bin"] = _read_torch
+    for suffix, what in OTHER_FILES.items():
+        if path.name.endswith(suffix):
+            raise ValueError(f"{path} is {what}. A checkpoint ends in {', '.join(readers)}.")
     if path.suffix not in readers:
         raise ValueError(f"A checkpoint is a file ending in {', '.join(readers)}. Received: {path}")
     try:
         return readers[path.suffix](path)
     except ImportError:
         raise
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} holds a whole pickled model, whose code keras_seg does not run. Write its "
+            'tensors alone with PyTorch: torch.save(model.state_dict(), "weights.pth").'
+        ) from error
     except Exception as error:  # each library raises its own
         raise ValueError(f"{path} cannot be read as a checkpoint: {error}") from error
 
@@ -87,7 +121,7 @@ def _read_torch(path: Path) -> Mapping:
         import torch
     except ImportError as error:
         raise ImportError(
-            f"Reading {path.name} needs PyTorch: pip install 'keras-seg[torch]'. Or convert it to "
+            f"Reading {path.name} needs PyTorch: pip install torch. Or convert it to "
             ".safetensors where PyTorch is installed."
         ) from error
     # weights_only: a pickle from the internet must not run code here

@@ -14,7 +14,9 @@ from keras_seg.backbones.hrnet import hrnet_maps, variant_from_shapes
 from keras_seg.backbones.mobilenetv2 import STAGES, STEM_CHANNELS, names_from_torchvision
 from keras_seg.backbones.vainf_xception import vainf_xception_maps
 from keras_seg.checkpoints.registry import Shapes, source
+from keras_seg.checkpoints.smp_options import translate
 from keras_seg.checkpoints.sources.facts import resnet_name, with_grid
+from keras_seg.checkpoints.sources.smp_encoders import encoder, with_plain_names
 from keras_seg.models.deeplabv3plus import LAYOUTS
 from keras_seg.models.hrnet import concat_branches
 
@@ -213,19 +215,31 @@ def vainf_mobilenet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     return on_mobilenet(shapes, input_shape, options, stem_padding="valid")
 
 
-@source("smp", has=r"^decoder\.block2\.0\.0\.", rename=[*SMP_NAMES, *names_from_torchvision()])
+@source(
+    "smp",
+    has=r"^decoder\.block2\.0\.0\.",
+    prepare=with_plain_names,
+    translate=translate,
+    ignore=[r"^classification_head\."],
+    rename=[*SMP_NAMES, *names_from_torchvision()],
+)
 def smp_deeplabv3plus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """DeepLabV3Plus of segmentation_models.pytorch on a ResNet or MobileNetV2."""
+    """DeepLabV3Plus of segmentation_models.pytorch on an encoder of its own or of timm's."""
     layout = LAYOUTS["smp"]
     if "aspp.conv1.weight" in shapes:
         layout = replace(layout, pyramid="full")
-    found = {"layout": layout, "aspp_rates": SMP_RATES, "upsample_logits": True}
-    options = found | with_grid(options, align_corners=True)
-    if "conv_stem.weight" not in shapes:
-        return on_resnet(shapes, input_shape, options, first_block="own")
-    encoder = {"alpha": _alpha(shapes), "first_block": "own"}
-    found = {"backbone": "mobilenetv2_timm", "backbone_options": encoder}
-    return deeplabv3plus(shapes, input_shape, found | options)
+    options = dict(options)
+    backbone, backbone_options = encoder(shapes, input_shape, options.pop("encoder"))
+    if "multi_grid" in options:
+        backbone_options = backbone_options | {"multi_grid": options.pop("multi_grid")}
+    found = {
+        "layout": layout,
+        "aspp_rates": SMP_RATES,
+        "upsample_logits": True,
+        "backbone": backbone,
+        "backbone_options": backbone_options,
+    }
+    return deeplabv3plus(shapes, input_shape, found | with_grid(options, align_corners=True))
 
 
 def vainf_options(shapes: Shapes, options: dict) -> dict:

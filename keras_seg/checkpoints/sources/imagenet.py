@@ -13,19 +13,51 @@ from keras_seg.backbones.mobilenetv2 import names_from_torchvision
 from keras_seg.backbones.table import CLASSIFIER, MOBILENETV3_CLASSIFIER
 from keras_seg.backbones.vgg import CONVOLUTIONS
 from keras_seg.backbones.xception import ENTRY_FLOWS, MIDDLE_BLOCKS
+from keras_seg.checkpoints import foreign
 from keras_seg.checkpoints.registry import Shapes, source
 from keras_seg.checkpoints.sources.facts import resnet_name
+from keras_seg.checkpoints.timm_names import told_apart
 
 
-@source("timm", ignore=CLASSIFIER)
-@source("timm", has=r"^conv_head\.bias$", ignore=MOBILENETV3_CLASSIFIER)
+def timm_options(published: dict, settings: dict, options: dict) -> dict:
+    """The model's name, as said or as the config.json of timm has it ("architecture")."""
+    names = {"model": settings["architecture"]} if settings.get("architecture") else {}
+    return names | options
+
+
+@source("timm", ignore=CLASSIFIER, translate=timm_options)
+@source("timm", has=r"^conv_head\.bias$", ignore=MOBILENETV3_CLASSIFIER, translate=timm_options)
 def timm(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     """The encoders of timm that `keras_seg.backbones` has, as their weights' names tell.
 
     Returns a dict: "features", the last map before timm's pooling (not for HRNet, which has four
     last maps), and the maps "stride_2" to "stride_32".
     """
-    name, found = encoder_of(shapes)
+    options = dict(options)
+    said = options.pop("model", None)
+    if said is None and "tensorflow" in options:  # tells as much
+        return _imagenet(encoder_of(shapes), input_shape, options)
+    return _imagenet(told_apart(_known(shapes, said), said, word="model"), input_shape, options)
+
+
+def _known(shapes: Shapes, said: str | None) -> tuple[str, dict]:
+    """As `encoder_of`, with the family of an encoder that keras_seg does not have."""
+    family = foreign.encoder(shapes)
+    try:
+        if family is None:
+            return encoder_of(shapes)
+    except (KeyError, ValueError):
+        if said is None:
+            raise
+    called = f"model={said!r}" if said else f"of the family {family}"
+    raise ValueError(
+        f"The checkpoint is {called}, which keras_seg does not have. "
+        "`keras_seg.backbones.list_backbones()` names its encoders."
+    )
+
+
+def _imagenet(encoder: tuple[str, dict], input_shape, options: dict) -> keras.Model:
+    name, found = encoder
     model = backbones.build(name, input_shape, preprocessing=None, **found | options)
     if name.startswith("hrnet"):
         return model
@@ -40,7 +72,7 @@ def timm(shapes: Shapes, input_shape, options: dict) -> keras.Model:
 @source("torchvision", has=r"^(layer1\.|features\.0\.weight$)", ignore=CLASSIFIER)
 def torchvision(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     """ResNet, VGG and MobileNetV2 of torchvision, which timm took its names from."""
-    return timm(shapes, input_shape, options)
+    return _imagenet(_known(shapes, None), input_shape, options)
 
 
 def encoder_of(shapes: Shapes) -> tuple[str, dict]:
@@ -49,7 +81,8 @@ def encoder_of(shapes: Shapes) -> tuple[str, dict]:
         variant = variant_from_shapes(shapes)
         for name, known in VARIANTS.items():
             if known == variant:
-                return f"hrnet_{name}", {}
+                widened = "incre_modules.0.0.conv1.weight" in shapes
+                return f"hrnet_{name}", {"widened": True} if widened else {}
         raise ValueError(f"No HRNet of {[*VARIANTS]} has these sizes. Received: {variant}")
     if "conv_stem.weight" in shapes:
         return _mobile_network(shapes)
@@ -74,7 +107,7 @@ def _mobile_network(shapes):
         depth = _count(shapes, r"blocks\.5")
         for variant in efficientnetv2.FACTORS:
             if efficientnetv2.block_counts(variant)[-1] == depth:
-                return f"tf_efficientnetv2_{variant}_timm", {}
+                return f"tf_efficientnetv2_{variant}_timm", _without_head(shapes)
         raise ValueError(f"No EfficientNetV2 of B0 to B3 has {depth} blocks in its last stage.")
     for size, stages in mobilenetv3.STAGES.items():
         if f"blocks.{len(stages)}.0.conv.weight" in shapes:
@@ -88,7 +121,12 @@ def _mobile_network(shapes):
     stem = shapes["conv_stem.weight"][0]
     alpha = shapes["blocks.6.0.conv_pwl.weight"][0] / mobilenetv2.STAGES[-1][1]
     scaled = alpha == 1 or stem != mobilenetv2.STEM_CHANNELS
-    return "mobilenetv2_timm", {"alpha": alpha, "counts": counts, "scaled_ends": scaled}
+    found = {"alpha": alpha, "counts": counts, "scaled_ends": scaled} | _without_head(shapes)
+    return "mobilenetv2_timm", found
+
+
+def _without_head(shapes) -> dict:
+    return {} if "conv_head.weight" in shapes else {"with_head": False}
 
 
 def _count(shapes, path):

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import keras
 
 from keras_seg import models
 from keras_seg.backbones.mobilenetv2 import names_from_torchvision
 from keras_seg.checkpoints.registry import Shapes, source
-from keras_seg.checkpoints.sources.imagenet import encoder_of
+from keras_seg.checkpoints.smp_options import translate
+from keras_seg.checkpoints.sources.smp_encoders import (
+    encoder,
+    not_run,
+    with_plain_names,
+)
 
 DEPTH = 4
 """Poolings of every U-Net here but smp's."""
 SMP_STEPS = (5, 4, 3)
 """Steps up of smp's, `encoder_depth` there; with four or three the deeper stages are not run."""
-SMP_BLOCK = re.compile(r"decoder\.blocks\.(?:x_0_)?(\d+)\.conv1\.0\.weight")
+SMP_STEP = re.compile(r"up(\d)\.(?:conv\.double_conv\.0|conv1)\.weight")
 
 
 @source(
@@ -115,21 +121,19 @@ def nikhilroxtomar(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     return _unet(shapes, input_shape, options, concat="up_first")
 
 
-def without_unused_stages(tensors: dict) -> dict:
-    """Takes out the stages of a ResNet that smp keeps but does not run: those below the decoder."""
-    steps = 1 + max(int(match[1]) for name in tensors if (match := SMP_BLOCK.match(name)))
-
-    def is_run(name):
-        stage = re.match(r"encoder\.layer(\d)\.", name)
-        return stage is None or int(stage[1]) < steps  # layer1 is behind the second step down
-
-    return {name: array for name, array in tensors.items() if is_run(name)}
+def smp_not_run(shapes: Shapes) -> Callable[[str], bool]:
+    """Which tensors smp keeps but does not run, by our names."""
+    steps = max(int(match[1]) for name in shapes if (match := SMP_STEP.match(name)))
+    return not_run(shapes, steps)
 
 
 @source(
     "smp",
     has=r"^decoder\.blocks\.0\.conv1\.0\.",
-    prepare=without_unused_stages,
+    prepare=with_plain_names,
+    not_run=smp_not_run,
+    translate=translate,
+    ignore=[r"^classification_head\."],
     rename=[
         (r"^encoder\.", ""),
         *names_from_torchvision(),
@@ -143,7 +147,7 @@ def without_unused_stages(tensors: dict) -> dict:
     ],
 )
 def smp_unet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """Unet of segmentation_models.pytorch on a ResNet, VGG or MobileNetV2."""
+    """Unet of segmentation_models.pytorch on an encoder of its own or of timm's."""
     steps = sum(f"up{step}.conv.double_conv.0.weight" in shapes for step in range(1, 6))
     found = {
         "decoder_widths": tuple(last for _, last in _decoder_widths(shapes, steps)),
@@ -156,7 +160,12 @@ def smp_unet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
 
 
 def smp_unetplusplus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """UnetPlusPlus of segmentation_models.pytorch on a ResNet, VGG or MobileNetV2."""
+    """UnetPlusPlus of segmentation_models.pytorch on an encoder of its own or of timm's."""
+    if "stages.0.blocks.0.gamma" in shapes:
+        raise ValueError(
+            "The checkpoint is UnetPlusPlus on ConvNeXt, which has no map at stride 2. smp puts an "
+            "empty one there, which keras_seg does not have."
+        )
     steps = next(step for step in SMP_STEPS if f"up{step}.conv1.weight" in shapes)
     last_nodes = [f"conv{row}_{steps - 1 - row}" for row in range(steps - 2, -1, -1)]
     found = {
@@ -192,14 +201,18 @@ for _steps in SMP_STEPS:  # the deepest first: its names are those of the others
     source(
         "smp",
         has=rf"^decoder\.blocks\.x_0_{_steps - 1}\.conv1\.0\.",
-        prepare=without_unused_stages,
+        prepare=with_plain_names,
+        not_run=smp_not_run,
+        translate=translate,
         rename=smp_unetplusplus_names(_steps),
-        ignore=[r"^decoder\.center\."],  # made for a VGG, but never run
+        # a VGG has a centre that is never run
+        ignore=[r"^decoder\.center\.", r"^classification_head\."],
     )(smp_unetplusplus)
 
 
 def _smp(network, shapes, num_classes, input_shape, options):
-    backbone, backbone_options = encoder_of(shapes)
+    options = dict(options)
+    backbone, backbone_options = encoder(shapes, input_shape, options.pop("encoder"))
     facts = {
         "backbone": backbone,
         "backbone_weights": None,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from keras_seg.data.first_batch.compiled import (
     losses_of,
     metric_findings,
     metrics_of,
+    weights_of,
 )
 from keras_seg.data.first_batch.masks import mask_findings, weight_findings
 from keras_seg.data.first_batch.network import heads, pixel_range, single_value_norms
@@ -49,6 +51,8 @@ def check_batches(
     a batch norm gets a single value per channel; and, if the model is compiled, losses and metrics
     that take logits for probabilities or the reverse, or class numbers for scores, and class
     weights of classes that do not occur.
+
+    Data that are shuffled or augmented anew in each pass have one pass more behind them.
 
     Args:
         batches: what `fit` takes: a `tf.data.Dataset` (distributed or not), a `PyDataset`, a pair
@@ -116,10 +120,13 @@ def findings(
     multi_label: bool | None = None,
     class_weights: Sequence[float] | Mapping[int, float] | None = None,
     replicas: int | None = None,
+    count_all: Callable[[], Mapping[int, int]] | None = None,
 ) -> list[Finding]:
     """All that is wrong or doubtful, see `check_batches`.
 
     replicas: devices that share a batch; None for those of the model's strategy.
+    count_all: gives the pixels of each class in the whole data set; asked only if class weights are
+    for a class that the first batches lack.
     """
     losses = losses_of(model) if model is not None and model.compiled else []
     if multi_label is None:
@@ -146,17 +153,15 @@ def findings(
         return found
     found += _single_values(looked, model, replicas)
     found += _compiled(looked, model, losses, counts, multi_label, channels)
-    weighted = [getattr(loss, "class_weights", None) for _, loss in losses]
+    weighted = [weights_of(loss) for _, loss in losses]
     for weights in _different([class_weights, *weighted]):
-        if isinstance(weights, str):  # "balanced": computed from the data that it is for
-            continue
-        found += class_weight_findings(
-            weights,
-            counts,
-            num_classes=num_classes,
-            ignore_class=ignore_class,
-            whole=looked.whole,
+        rule = partial(
+            class_weight_findings, weights, num_classes=num_classes, ignore_class=ignore_class
         )
+        of_weights = rule(counts, whole=looked.whole)
+        if of_weights and count_all is not None and not looked.whole:
+            of_weights = rule(count_all(), whole=True)
+        found += of_weights
     return found
 
 

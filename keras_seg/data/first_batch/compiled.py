@@ -76,6 +76,11 @@ def _parts(loss) -> Iterator:
         yield loss
 
 
+def weights_of(loss) -> Sequence[float] | Mapping | None:
+    """The class weights of a loss of this package, None for others."""
+    return loss.get_config().get("class_weights") if isinstance(loss, SegmentationLoss) else None
+
+
 def metrics_of(model: keras.Model) -> list:
     """The metrics given to `compile`, of all outputs."""
     compiled = getattr(model, "_compile_metrics", None)
@@ -290,13 +295,10 @@ def class_weight_findings(
     num_classes: int | None,
     ignore_class: int | None,
     whole: bool,
-    absent: Sequence[int] | None = None,
 ) -> list[Finding]:
     """What is wrong with weights of classes.
 
-    Args:
-        whole: whether `counts` are of all masks.
-        absent: classes without a pixel in the whole data set; None to take those of `counts`.
+    whole: whether `counts` are of all masks.
     """
     classes = None if num_classes is None else max(2, num_classes)
     weights = (
@@ -305,12 +307,13 @@ def class_weight_findings(
         else dict(enumerate(map(float, class_weights)))
     )
     beyond = [number for number in weights if classes is not None and not 0 <= number < classes]
+    beyond = [number for number in beyond if weights[number] != 1]
     if isinstance(class_weights, Mapping) and beyond:
         return [
             Finding(
                 "class weights",
                 f"class_weights names class {_listed(beyond)}, and the classes are 0 to "
-                f"{classes - 1}. Correct the number.",
+                f"{classes - 1}. Correct the number, or build the network with more classes.",
             )
         ]
     if not isinstance(class_weights, Mapping) and classes not in (None, len(weights)):
@@ -345,12 +348,11 @@ def class_weight_findings(
                 error=whole,
             )
         ]
-    if absent is None:
-        absent = [number for number in weights if number not in present]
+    absent = [number for number in weights if number not in present]
     named = {number: weights[number] for number in absent if weights.get(number, 0) > 0}
-    # of a mapping only the classes that it names were meant; equal weights mean no class at all
+    # classes that a mapping leaves out weigh 1; equal weights mean no class at all
     if isinstance(class_weights, Mapping):
-        named = {number: weight for number, weight in named.items() if number in class_weights}
+        named = {number: weight for number, weight in named.items() if weight != 1}
     elif len(set(weights.values())) == 1:
         named = {}
     if not named:

@@ -41,9 +41,27 @@ def mask_findings(
         remedies=ARRAYS,
         sampled=not whole,
     )
+    if channels == 1:
+        found = [_soft(each, counts, ignore_class) for each in found]
     if not any(each.error for each in found):
         found += _absent(counts, num_classes, ignore_class, whole)
     return found, counts
+
+
+def _soft(finding: Finding, counts, ignore_class: int | None) -> Finding:
+    """Fractions of a network with one channel are probabilities of class 1, which may be meant."""
+    known = [value for value in counts if value != ignore_class]
+    divided = max(known) < 0.1  # 1 / 255
+    if finding.kind != "fractional" or divided or not 0 <= min(known) <= max(known) <= 1:
+        return finding
+    share = sum(counts[value] for value in known if value not in (0, 1)) / sum(counts.values())
+    return Finding(
+        "fractional",
+        f"The masks hold fractions in {_share(share)} of the pixels, and losses of this package "
+        "take these for probabilities of class 1. If masks were resized smoothly, resize them with "
+        "the nearest neighbour.",
+        error=False,
+    )
 
 
 def _ids_of_one_hot(mask: np.ndarray, ignore_class: int | None) -> np.ndarray:
@@ -92,7 +110,8 @@ def _not_one_hot(masks: Sequence[np.ndarray], channels: int | None) -> Finding |
             f"puts out {channels} {'channel' if channels == 1 else 'channels'}. {advice}",
         )
     total = [mask.sum(-1, dtype=np.float64) for mask in masks]
-    several = np.mean([(sums > 1.01).mean() for sums in total])
+    rounding = 0.01 + last * 0.5 / 255  # of shares that were stored in 8 bits
+    several = np.mean([(sums > 1 + rounding).mean() for sums in total])
     if several:
         return Finding(
             "several labels",
@@ -101,7 +120,7 @@ def _not_one_hot(masks: Sequence[np.ndarray], channels: int | None) -> Finding |
             'multi_label=True: losses.get({"name": "cross_entropy", "multi_label": True}), and '
             "metrics.MeanIoU(num_classes, multi_label=True). Otherwise keep one label per pixel.",
         )
-    partial = np.mean([((sums > 0.01) & (sums < 0.99)).mean() for sums in total])
+    partial = np.mean([((sums > 0) & (sums < 1 - rounding)).mean() for sums in total])
     if partial:
         return Finding(
             "one-hot",

@@ -86,6 +86,8 @@ def _first_weights(graph, image):
             ):
                 raise _Met(operation, keras.tree.flatten(arguments)[0])
             passed.add(type(operation).__name__)
+            if len(getattr(operation, "variables", ())) > len(getattr(operation, "weights", ())):
+                return arguments[0]  # draws at random; a draw here would be missing in training
             return operation(*arguments, **options)
 
         return applied
@@ -173,7 +175,10 @@ def _back(tensor) -> Iterator:
 def _head_of_values(model, image) -> str | None:
     if image is None or not getattr(model, "built", False):
         return None
-    scores = model(image, training=False)
+    try:
+        scores = model(image, training=False)
+    except Exception:  # a model of the user's own may take something else; then nothing is said
+        return None
     if not hasattr(scores, "shape"):
         return None
     scores = keras.ops.convert_to_numpy(keras.ops.cast(scores, "float32"))

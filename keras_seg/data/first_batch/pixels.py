@@ -121,7 +121,7 @@ def _mixed(facts: Facts) -> Finding | None:
 def _range(facts: Facts, takes: str | None) -> Finding | None:
     kind = range_of(facts)
     low, high = facts.low.min(), facts.high.max()
-    lies = f"The images lie in {low:.4g}..{high:.4g}"
+    lies = f"The images lie in {_number(low)}..{_number(high)}"
     if takes == "0..255":
         return _for_bytes(kind, lies, facts)
     if takes == "0..1" and kind in ("0..255", "deep"):
@@ -211,6 +211,10 @@ def range_of(facts: Facts) -> str:
     if high > 512 or (high > 255.5 and facts.above.mean() > OVERSHOOT):
         return "deep"
     return "0..255"
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}" if value == round(value) else f"{value:.4g}"
 
 
 def _share(share: float) -> str:

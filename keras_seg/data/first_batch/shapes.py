@@ -47,6 +47,8 @@ def _input_shape(model) -> tuple | None:
 def _output_shape(model, image) -> tuple | None:
     if _input_shape(model) is None:
         return None
+    if len(image) == 3:
+        image = (*image, 1)  # as Keras does
     return _main_output(graph_of(model).compute_output_shape(image))
 
 

@@ -64,5 +64,4 @@ def open_layout(
         channels=channels,
         names=layout.names,
         resize_images=layout.resize_images,
-        drop_opaque_alpha=layout.drop_opaque_alpha,
     )

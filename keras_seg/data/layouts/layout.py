@@ -21,7 +21,6 @@ class Layout:
     read_truth: Callable = read_mask
     names: Sequence[str] | None = None
     resize_images: bool = False
-    drop_opaque_alpha: bool = False
 
 
 def mapped_reader(values: dict[int, int]) -> Callable:

@@ -34,8 +34,7 @@ def open_split(root: Path, split: str) -> Layout:
     held_out = max(1, round(len(folders) * VALIDATION_SHARE))
     chosen = sorted(shuffled[:held_out] if split == "val" else shuffled[held_out:])
     pairs = [Pair(f / "images" / f"{f.name}.png", f / "masks") for f in chosen]
-    # The competition's images are RGBA with nothing transparent in them.
-    return Layout(pairs, CLASSES, read_nuclei, drop_opaque_alpha=True)
+    return Layout(pairs, CLASSES, read_nuclei)
 
 
 def read_nuclei(folder: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import warnings
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -10,11 +12,19 @@ from PIL import Image, ImageOps
 from keras_seg.data.arrays import to_bytes, with_channels
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
+from keras_seg.data.label_findings import NO_CLASS_FILE, count_labels, label_findings
+from keras_seg.data.mask_pixels import class_numbers, without_equal_channels
 from keras_seg.data.pairs import check_values
 from keras_seg.names import IGNORE_CLASS, unknown_name
 
 MASK_FEATURES = ("segmentation_mask", "segmentation_label", "mask", "label", "annotation")
 IMAGE_FEATURES = ("image", "image_left", "input")
+FOLDER = "save it as a folder of images/ and masks/ and"
+AS_FOLDER = replace(
+    NO_CLASS_FILE,
+    values=f"{FOLDER} {NO_CLASS_FILE.values}",
+    values_ignoring=f"{FOLDER} {NO_CLASS_FILE.values_ignoring}",
+)
 SPLITS = {"train": ("train",), "val": ("validation", "val", "test")}
 
 
@@ -82,13 +92,23 @@ class TfdsDataset(SegmentationDataset):
         return Sample(name, with_channels(image, self.channels, name), mask)
 
     def _read_mask(self, index: int) -> np.ndarray:
-        mask = _decoded(self._rows[index][self._mask], f"mask {index} of {self.name}")
-        return mask.reshape(mask.shape[:2]).astype(np.int32)
+        name = f"mask {index} of {self.name}"
+        mask = _decoded(self._rows[index][self._mask], name)
+        if mask.ndim == 3 and mask.shape[-1] == 3:
+            mask, _ = without_equal_channels(mask)
+        return class_numbers(mask, name)
 
     def _numbered(self) -> ClassTable:
-        masks = (self._read_mask(index) for index in range(len(self)))
-        largest = max(int(mask[mask != IGNORE_CLASS].max(initial=0)) for mask in masks)
-        return ClassTable.numbered(max(2, largest + 1))
+        counts = count_labels(self._read_mask(index) for index in range(len(self)))
+        for finding in label_findings(
+            counts, subject=f"The masks of {self.name}", remedies=AS_FOLDER
+        ):
+            if finding.error:
+                raise ValueError(finding.message)
+            if finding.kind == "gaps":
+                warnings.warn(finding.message, stacklevel=3)
+        values = [value for value in counts if value != IGNORE_CLASS]
+        return ClassTable.numbered(max(2, int(max(values, default=0)) + 1))
 
 
 def _library():
@@ -96,7 +116,8 @@ def _library():
         import tensorflow_datasets
     except ImportError as error:
         raise ImportError(
-            "tfds: needs TensorFlow Datasets. Install it: pip install 'keras-seg[tfds]'."
+            "tfds: needs TensorFlow Datasets. Install it: pip install tensorflow-datasets "
+            "importlib_resources."
         ) from error
     return tensorflow_datasets
 

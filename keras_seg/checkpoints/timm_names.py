@@ -1,0 +1,105 @@
+"""Models of timm by name, for tensors whose names and shapes several of them share."""
+
+from __future__ import annotations
+
+import re
+
+TWINS = {
+    # encoder that the tensors fit: (timm's name of it, others with such tensors, their difference)
+    "resnet18": ("resnet18", ("resnetblur18",), "blurs before it strides"),
+    "resnet50": ("resnet50", ("resnetblur50", "resnetaa50"), "blur or average before they stride"),
+    **{
+        f"mobilenetv3_{size}_timm": (
+            f"mobilenetv3_{size}",
+            (f"tf_mobilenetv3_{size}",),
+            "pads as TensorFlow does and has another epsilon",
+        )
+        for size in ("large", "small")
+    },
+}
+"""Found by comparing the tensors of all models of timm 1.0.31."""
+WIDTHS_OF_TWINS = ("", "_075", "_100")
+"""Of the mobile networks, timm has some of other widths in one form alone."""
+NAMES = (
+    # (pattern of the encoder that tensors fit, pattern of timm's names of it)
+    (r"(resnet\d+c?|vgg\d+(_bn)?|xception\d\d)", r"{0}"),
+    (r"hrnet_(w18_small)_v1", r"hrnet_{1}"),
+    (r"hrnet_(\w+)", r"hrnet_{1}(_ssld)?"),
+    (r"mobilenetv2_timm", r"mobilenetv2_\w+"),
+    (r"tf_mobilenetv3_(small|large)_minimalistic_timm", r"tf_mobilenetv3_{1}_minimal_\d+"),
+    (r"mobilenetv3_(small|large)_timm", r"(tf_)?mobilenetv3_{1}_\d+"),
+    (r"tf_efficientnetv2_(b\d)_timm", r"tf_efficientnetv2_{1}"),
+    (r"convnext_tiny_timm", r"convnext_\w+"),
+    (r"xception_timm", r"(legacy_)?xception"),
+)
+OURS = (
+    r"resnet(18|34|50|101|152)|resnet(50|101|152)c|vgg(16|19)(_bn)?|xception(41|65|71)?"
+    r"|legacy_xception|hrnet_w\w+|mobilenetv2_\w+|(tf_)?mobilenetv3_(small|large)_\w+"
+    r"|tf_efficientnetv2_b[0-3]|convnext_\w+"
+)
+"""timm's names of all encoders that keras_seg has."""
+
+
+def base_name(name: str) -> str:
+    """ "resnet50" of "tu-resnet50.tv_in1k": without what smp and the hub put around it."""
+    return re.sub(r"^(tu-|timm[-/])", "", str(name)).partition(".")[0]
+
+
+def told_apart(found: tuple[str, dict], name: str | None, *, word: str, prefix: str = ""):
+    """(encoder, options) of the model that is meant, where several have the same tensors.
+
+    Args:
+        found: encoder and options that fit the tensors.
+        name: timm's name of the model, None if it was not said.
+        word: the option that says it.
+        prefix: what the source puts before timm's names.
+
+    Raises: ValueError if the name is missing and decides, or is that of another encoder.
+    """
+    encoder, options = found
+    called = f"{encoder}c" if options.get("deep_stem") else encoder
+    if name is None:
+        if called in TWINS and _width(encoder, options) in WIDTHS_OF_TWINS:
+            model, twins, difference = TWINS[encoder]
+            choices = [f"{prefix}{x}{_width(encoder, options)}" for x in (model, *twins)]
+            raise ValueError(
+                f"These tensors fit {choices[0]}, and as well {' and '.join(choices[1:])}, which "
+                f"{difference}. No tensor tells them apart. Say which one it is: "
+                f"{word}={choices[0]!r}."
+            )
+        return found
+    base = base_name(name)
+    if called in TWINS and base in TWINS[called][1]:
+        raise ValueError(
+            f"keras_seg has no {base}. It has the tensors of {TWINS[encoder][0]}, but blurs or "
+            "averages before it strides, so that it would compute something else."
+        )
+    if not re.fullmatch(OURS, base):
+        raise ValueError(f"{word}={name!r} is an encoder that keras_seg does not have.")
+    if not _is_called(called, base):
+        raise ValueError(
+            f"{word}={name!r} is another encoder than the tensors are: they fit "
+            f"{_readable(called)}."
+        )
+    if encoder.startswith("mobilenetv3") and base.startswith("tf_"):
+        return f"tf_{encoder}", options
+    return found
+
+
+def _is_called(encoder: str, base: str) -> bool:
+    for ours, theirs in NAMES:
+        if match := re.fullmatch(ours, encoder):
+            groups = (encoder, *match.groups())
+            return bool(re.fullmatch(theirs.format(*map(str, groups)), base))
+    return False
+
+
+def _width(encoder: str, options: dict) -> str:
+    """The ending of timm's mobile networks: "_075" for channels times 0.75."""
+    if not encoder.startswith("mobilenet"):
+        return ""
+    return f"_{round(100 * options.get('alpha', 1)):03d}"
+
+
+def _readable(encoder: str) -> str:
+    return encoder.removesuffix("_timm")

@@ -1,0 +1,197 @@
+"""Images and masks in memory as a data set."""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_seg.data.classes import ClassTable, checked_range
+from keras_seg.data.dataset import Sample, SegmentationDataset
+from keras_seg.data.label_findings import (
+    ARRAYS,
+    SEEN_IN_A_FILE,
+    count_labels,
+    label_findings,
+)
+from keras_seg.data.pairs import check_values
+from keras_seg.data.pixels import as_array, as_pixels, holds_objects, is_grey_batch, sorted_out
+from keras_seg.names import IGNORE_CLASS
+
+
+class ArrayDataset(SegmentationDataset):
+    """Images, with masks or without, from arrays or lists in memory.
+
+        images = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), "uint8")
+        masks = (images.mean(-1) > 128).astype("uint8")
+        dataset = keras_seg.data.ArrayDataset(images, masks, classes=["dark", "bright"])
+        report = keras_seg.export.export(
+            model, "model.tflite", quantize="int8", calibration=dataset, evaluation=dataset
+        )
+
+    Shapes: images (N, H, W, C) or grey (N, H, W), or a list of (H, W, C) or (H, W), of any sizes;
+    masks (N, H, W) or (N, H, W, 1), or a list of (H, W): the class of each pixel, 255 where it is
+    unknown. With multi_label (N, H, W, labels) or a list of (H, W, labels): 1 where a pixel has the
+    label, 0 where not, 255 where it is unknown.
+
+    Args:
+        images: arrays, tensors, PIL pictures or paths of files. uint8 is taken as it is, other
+            types by the rules of `keras_seg.data.pixels.as_pixels`.
+        masks: None for images alone, whose pixels are all unknown: enough to calibrate on.
+        classes: their table or names; None to number them up to the largest value in the masks.
+        channels: of the images; None for what the first image has, 3 for paths and PIL pictures.
+        value_range: (black, white) of images of more than 8 bits.
+        name, split: of the data set, for messages.
+        multi_label: whether a pixel may have several labels, or none.
+
+    Raises: ValueError for no images, another number of masks than of images, and, when a sample is
+        read, for images or masks that cannot be what they should.
+    """
+
+    def __init__(
+        self,
+        images,
+        masks=None,
+        *,
+        classes: ClassTable | Sequence[str] | None = None,
+        channels: int | None = None,
+        value_range: tuple[float, float] | None = None,
+        name: str = "arrays",
+        split: str = "train",
+        multi_label: bool = False,
+    ):
+        single, self._images = sorted_out(images)
+        if single and is_grey_batch(self._images[0]):
+            single, self._images = False, self._images[0]
+        if single:
+            raise ValueError(
+                "images are a batch or a list of images. Received: one image"
+                f"{_shape_of(self._images[0])}. Pass [image], or image[None]."
+            )
+        self._masks = None if masks is None else _masks_of(masks)
+        if self._masks is not None and len(self._masks) != len(self._images):
+            raise ValueError(
+                f"Each image needs a mask. Received: {len(self._images)} images and "
+                f"{len(self._masks)} masks."
+            )
+        self.name, self.split, self.multi_label = name, split, multi_label
+        self.value_range = checked_range(value_range)
+        self.channels = channels or _channels_of(self._images)
+        self.classes = self._table(classes)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether anything can be measured on it."""
+        return self._masks is not None
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> Sample:
+        place = range(len(self))[operator.index(index)]
+        name = f"image {place} of {self.name}"
+        image = as_pixels(self._images[place], self.channels, self.value_range, what=name)
+        if self._masks is None:
+            labels = (len(self.classes),) if self.multi_label else ()
+            mask = np.full((*image.shape[:2], *labels), IGNORE_CLASS, np.int32)
+        elif self.multi_label:
+            mask = _labels(self._masks[place], self.classes, f"mask {place} of {self.name}")
+        else:
+            mask = _class_indices(self._masks[place], f"mask {place} of {self.name}")
+            check_values(mask, self.classes, f"mask {place} of {self.name}")
+        if mask.shape[:2] != image.shape[:2]:
+            raise ValueError(
+                f"Image {place} and its mask differ in size: {image.shape[:2]} and "
+                f"{mask.shape[:2]} (height, width)."
+            )
+        return Sample(f"{self.name}-{place:05d}", image, mask)
+
+    def _table(self, classes) -> ClassTable:
+        if isinstance(classes, ClassTable):
+            table = classes
+        elif classes is not None:
+            table = ClassTable(tuple(classes))
+        else:
+            table = None
+        if self._masks is None:
+            return table or ClassTable.numbered(2)
+        if self.multi_label:
+            return table or ClassTable.numbered(as_array(self._masks[0], "masks").shape[-1])
+        counts = count_labels(
+            _class_indices(each, f"mask {place} of {self.name}")
+            for place, each in enumerate(self._masks)
+        )
+        findings = label_findings(
+            counts,
+            num_classes=None if table is None else len(table),
+            names=table.names if table else (),
+            remedies=ARRAYS,
+        )
+        for finding in findings:
+            if table and finding.kind in SEEN_IN_A_FILE:
+                continue  # named with its place when it is read
+            if finding.error:
+                raise ValueError(finding.message)
+            if finding.kind == "gaps":
+                warnings.warn(finding.message, stacklevel=3)
+        largest = max((value for value in counts if value != IGNORE_CLASS), default=0)
+        return table or ClassTable.numbered(max(2, int(largest) + 1))
+
+
+def _masks_of(masks) -> np.ndarray | list:
+    if hasattr(masks, "shape") and hasattr(masks, "dtype") and not holds_objects(masks):
+        return as_array(masks, "masks")
+    return list(masks)
+
+
+def _class_indices(mask, what: str) -> np.ndarray:
+    """(H, W) int32; ValueError for values that are no whole numbers, or several channels."""
+    numbers = as_array(mask, what)
+    if numbers.ndim == 3 and numbers.shape[-1] == 1:
+        numbers = numbers[..., 0]
+    if numbers.ndim != 2:
+        raise ValueError(
+            f"{what} must have the shape (height, width) with a class index for each pixel. "
+            f"Received: {numbers.dtype} of shape {numbers.shape}. Of one-hot masks pass "
+            "masks.argmax(-1)."
+        )
+    if numbers.dtype.kind == "f" and not (
+        np.isfinite(numbers).all() and np.array_equal(numbers, np.rint(numbers))
+    ):
+        raise ValueError(
+            f"{what} holds values that are no whole numbers, from {numbers.min():g} to "
+            f"{numbers.max():g}. A mask holds a class index for each pixel; resize masks with the "
+            "nearest neighbour."
+        )
+    return numbers.astype(np.int32)
+
+
+def _labels(mask, classes: ClassTable, what: str) -> np.ndarray:
+    """(H, W, labels) uint8 of 0, 1 and 255; ValueError for another shape or other values."""
+    numbers = as_array(mask, what)
+    if numbers.ndim != 3 or numbers.shape[-1] != len(classes):
+        raise ValueError(
+            f"{what} must have the shape (height, width, {len(classes)}): a channel for each of "
+            f"{', '.join(classes.names)}. Received: {numbers.dtype} of shape {numbers.shape}."
+        )
+    if not np.isin(numbers, (0, 1, IGNORE_CLASS)).all():
+        raise ValueError(
+            f"{what} must hold 0 and 1, or {IGNORE_CLASS} where a label is unknown. Received: "
+            f"values from {numbers.min():g} to {numbers.max():g}."
+        )
+    return numbers.astype(np.uint8)
+
+
+def _channels_of(images) -> int:
+    if not len(images):
+        raise ValueError("A data set needs images. Received: none.")
+    first = images[0]
+    if hasattr(first, "shape") and hasattr(first, "dtype"):
+        return 1 if len(first.shape) == 2 else int(first.shape[-1])
+    return 3
+
+
+def _shape_of(image) -> str:
+    return f" of shape {tuple(image.shape)}" if hasattr(image, "shape") else ""

@@ -1,0 +1,182 @@
+"""Images in memory, whatever holds them: arrays, tensors, pictures, paths → uint8 pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from keras_seg.data.arrays import stretched
+from keras_seg.data.dataset import Sample
+from keras_seg.data.images import picture_pixels, read_image
+
+PICTURE_MODES = {1: "L", 3: "RGB"}
+FEW_CHANNELS = 4
+"""An axis that is longer holds no channels of a picture, but its columns."""
+WIDE = (np.uint16, np.int16)
+"""Whole numbers of 16 bits, which sensors write in 10, 12 or 14 of them."""
+
+
+def as_pixels(
+    image,
+    channels: int,
+    value_range: tuple[float, float] | None = None,
+    *,
+    what: str = "The image",
+) -> np.ndarray:
+    """An image as (H, W, channels) uint8, or a refusal that says how to make it so.
+
+    Args:
+        image: an array or tensor (NumPy, TensorFlow, PyTorch, JAX) of shape (H, W) or (H, W, C), a
+            path, or a PIL picture. uint8 is taken as it is, other types by these rules:
+
+            - with `value_range`, values are mapped from (black, white) to 0..255, as files are;
+            - whole numbers of 32 and 64 bits and floats must be pixels in 0..255, and floats are
+              rounded to the nearest;
+            - floats that reach 1 and no more are refused, since they may be 0..255 or 0..1;
+            - 16-bit numbers need `value_range`.
+        channels: of the network; grey is repeated for 3.
+        value_range: (black, white) of images of other types than uint8.
+        what: the image, as a message calls it.
+
+    Raises: ValueError for another shape, type or range; FileNotFoundError for a path.
+    """
+    if isinstance(image, str | Path):
+        return read_image(image, channels, value_range=value_range)
+    if isinstance(image, Image.Image):
+        return picture_pixels(image, channels, value_range, what)
+    pixels = as_array(image, what)
+    if pixels.ndim not in (2, 3) or 0 in pixels.shape:
+        raise ValueError(
+            f"{what} must have the shape (height, width) or (height, width, channels), in pixels. "
+            f"Received: {pixels.dtype} of shape {pixels.shape}."
+        )
+    pixels = fit_channels(pixels, channels, what)
+    return as_bytes(pixels, value_range, what)
+
+
+def as_array(image, what: str = "The image") -> np.ndarray:
+    """A NumPy array of numbers; ValueError for masked pixels and for what holds no numbers."""
+    if isinstance(image, np.ma.MaskedArray) and np.ma.is_masked(image):
+        count = int(np.ma.getmaskarray(image).sum())
+        raise ValueError(
+            f"{what} is a masked array with {count} masked values, which are no pixels. Fill them: "
+            "image.filled(0)."
+        )
+    if hasattr(image, "detach"):  # PyTorch, also of a GPU or with gradients
+        image = image.detach().cpu()
+        image = image.float() if str(image.dtype) == "torch.bfloat16" else image
+    try:
+        pixels = np.asarray(image)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"{what} is no array of pixels: {error}.") from error
+    if pixels.dtype.name == "bfloat16":  # of TensorFlow or JAX, of no kind that NumPy knows
+        pixels = pixels.astype(np.float32)
+    if pixels.dtype.kind not in "buif":
+        raise ValueError(
+            f"{what} must be an array of numbers, a path or a PIL picture. Received: "
+            f"{type(image).__name__} of {pixels.dtype}."
+        )
+    return pixels
+
+
+def as_bytes(pixels: np.ndarray, value_range: tuple[float, float] | None, what: str) -> np.ndarray:
+    """Numbers as uint8 pixels, by the rules of `as_pixels`.
+
+    Raises: ValueError where the numbers do not say what is black and what is white.
+    """
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype == np.bool_:
+        raise ValueError(
+            f"{what} has pixels of type bool, and an image has brightness from 0 to 255. If True "
+            "is white, pass image.astype('uint8') * 255."
+        )
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise ValueError(f"{what} holds values that are not finite. Replace them first.")
+    if value_range is not None:
+        return stretched(pixels, value_range)
+    low, high = pixels.min(), pixels.max()
+    found = f"{what} has pixels of type {pixels.dtype} from {low:g} to {high:g}"
+    if pixels.dtype.kind == "f" and low >= 0 and 0 < high <= 1:
+        raise ValueError(
+            f"{found}, and the network takes 0 to 255. If 1 is white, pass image * 255, or "
+            "value_range=(0, 1)."
+        )
+    if low < 0 or high > 255 or pixels.dtype in WIDE:
+        normalised = " (Or are they normalised? The network does that itself.)" if low < 0 else ""
+        raise ValueError(
+            f"{found}, and images of 0 to 255 are taken. State which values are black and white, "
+            f"for example value_range=({min(0, int(np.floor(low)))}, {_white(high)}).{normalised} "
+            "If they are pixels in 0 to 255, pass image.astype('uint8')."
+        )
+    return np.rint(pixels).astype(np.uint8)
+
+
+def _white(largest) -> int:
+    return 2 ** max(8, int(np.ceil(largest)).bit_length()) - 1
+
+
+def fit_channels(pixels: np.ndarray, channels: int, what: str = "The image") -> np.ndarray:
+    """(H, W) or (H, W, C) as (H, W, channels); grey is repeated for a network that sees colour.
+
+    Raises: ValueError if the channels do not fit, with the line that would make them.
+    """
+    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+    count = pixels.shape[2]
+    if count == channels:
+        return pixels
+    if count == 1 and channels == 3:
+        return np.repeat(pixels, 3, axis=2)
+    received = f"Received: {count} channels in an array of shape {pixels.shape}"
+    if pixels.shape[0] == channels:
+        remedy = "They seem to come first. Pass (height, width, channels): image.transpose(1, 2, 0)"
+    elif channels == 1 and count in (3, 4):
+        remedy = "Convert it to grey first: Image.fromarray(image).convert('L')"
+    elif (count, channels) in ((4, 3), (2, 1)):
+        remedy = (
+            f"If the last one is transparency that is 255 everywhere, pass image[..., :{channels}];"
+            f" if not, flatten it: Image.open(path).convert({PICTURE_MODES[channels]!r})"
+        )
+    else:
+        remedy = f"Pass an image with the {channels} channels that the network was trained on"
+    raise ValueError(f"{what}: the network takes {channels} channels. {received}. {remedy}.")
+
+
+def is_grey_batch(array) -> bool:
+    """Whether three axes are (N, H, W): no image has so many channels as the last one has."""
+    shape = getattr(array, "shape", ())
+    return len(shape) == 3 and shape[-1] > FEW_CHANNELS
+
+
+def holds_objects(array) -> bool:
+    """Whether that is an array of Python objects, such as images of different sizes."""
+    return isinstance(array, np.ndarray) and array.dtype.kind == "O"
+
+
+def sorted_out(images) -> tuple[bool, np.ndarray | list]:
+    """Whether that is one image, and a batch or list of the images.
+
+    One image is a path, a PIL picture, or an array or tensor of two or three axes. Four axes are a
+    batch; whatever else can be iterated, an array of objects also, is a list of images.
+
+    Raises: ValueError for what holds no images.
+    """
+    if isinstance(images, str | Path | Image.Image):
+        return True, [images]
+    if isinstance(images, Sample):
+        return True, [images.image]
+    if isinstance(images, list | tuple) or holds_objects(images):
+        return False, [each.image if isinstance(each, Sample) else each for each in images]
+    if hasattr(images, "shape") and hasattr(images, "dtype"):
+        pixels = as_array(images)
+        if pixels.ndim == 4:
+            return False, pixels
+        return True, [pixels]
+    if hasattr(images, "__iter__") and not isinstance(images, dict | bytes):
+        return sorted_out(list(images))
+    raise ValueError(
+        "Images are arrays or tensors, paths or PIL pictures, one or a list of them. Received: "
+        f"{type(images).__name__}."
+    )

@@ -1,0 +1,112 @@
+"""What a path is, where a model file is expected: taken, or refused with the line to write.
+
+Needs no TensorFlow, so that a wrong path is refused at once.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from difflib import get_close_matches
+from pathlib import Path
+
+KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
+"""Whole Keras models; those of HDF5 as `model.save("m.h5")` writes them."""
+EXPORTED_SUFFIXES = (".tflite", ".onnx")
+RUN_MODEL = "model.keras"
+"""Name of the model in the folder of a training."""
+RESAVE = (
+    'Save the model as a .keras file: keras.models.load_model("m.h5").save("m.keras"), or '
+    'model.save("m.keras") where it was trained'
+)
+CHECKPOINT = (
+    "holds weights of {}, not a model. Turn them into a .keras file: keras-seg convert {} "
+    "--source REPOSITORY --output model.keras"
+)
+COMPILED = "is compiled for {} and cannot be opened here. Give the .keras or .onnx file behind it"
+FOREIGN = {
+    **dict.fromkeys((".pt", ".pth", ".bin", ".safetensors"), "PyTorch"),
+    **dict.fromkeys((".ckpt", ".index"), "a checkpoint"),
+    **dict.fromkeys((".npz", ".npy"), "NumPy arrays"),
+}
+DEVICES = {
+    **dict.fromkeys((".mlmodel", ".mlpackage", ".mlmodelc"), "Core ML"),
+    **dict.fromkeys((".engine", ".trt", ".plan"), "TensorRT"),
+    **dict.fromkeys((".xml", ".blob"), "OpenVINO"),
+    ".dlc": "Qualcomm's SNPE",
+    ".rknn": "Rockchip",
+    ".hef": "Hailo",
+}
+
+
+def check_model_path(path: str | Path, *, exported: bool = True) -> Path:
+    """A path whose name is that of a model file which can be opened.
+
+    Args:
+        exported: whether .tflite and .onnx files are taken; if not, .keras and .h5 files alone.
+
+    Raises: FileNotFoundError; TypeError for what is no path; ValueError that says what the file or
+        folder is, and what to do.
+    """
+    if not isinstance(path, str | Path):
+        raise TypeError(
+            "A model is a Keras model, or the path of a model file. Received: "
+            f"{type(path).__name__}."
+        )
+    path = Path(path)
+    name, suffix = path.name.lower(), path.suffix.lower()
+    if path.is_dir():
+        raise ValueError(_of_folder(path))
+    if name.endswith(".weights.h5"):
+        raise ValueError(
+            f"{path} holds weights alone, not a model. Build the network, and then: "
+            f'model.load_weights("{path}"); model.save("model.keras").'
+        )
+    if name.endswith((".onnx.data", ".onnx_data")):
+        raise ValueError(f"{path} holds weights of an .onnx file. Give the .onnx file beside it.")
+    if suffix in EXPORTED_SUFFIXES and not exported:
+        raise ValueError(
+            f"{path} is an exported file, of which no other can be made. Give the .keras file that "
+            "it was exported from."
+        )
+    known = KERAS_SUFFIXES + EXPORTED_SUFFIXES * exported
+    if suffix not in known:
+        raise ValueError(_of_suffix(path, suffix, known))
+    if not path.exists():
+        raise FileNotFoundError(
+            f"There is no model file {str(path)!r}. Check the path; `keras-seg train` writes "
+            ".keras files, `keras-seg export` the others."
+        )
+    if not path.is_file():
+        raise ValueError(f"{path} is no file. Give a model file.")
+    return path
+
+
+def _of_folder(path: Path) -> str:
+    if (path / "saved_model.pb").exists() or (path / "saved_model.pbtxt").exists():
+        return (
+            f"{path} is a SavedModel folder, which holds a graph and no Keras layers. {RESAVE}. A "
+            "SavedModel that Keras 2 wrote becomes a file that is read here with the package "
+            f'tf_keras: tf_keras.models.load_model("{path}").save("m.h5").'
+        )
+    if (path / RUN_MODEL).is_file():
+        return f"{path} is the folder of a training. Give the model in it: {path / RUN_MODEL}."
+    if path.suffix.lower() in DEVICES:
+        return f"{path} {COMPILED.format(DEVICES[path.suffix.lower()])}."
+    files = [each.name for each in sorted(path.iterdir()) if each.suffix in KERAS_SUFFIXES]
+    inside = f" In it lie: {', '.join(files[:4])}." if files else ""
+    return f"{path} is a folder, not a model file.{inside} Give a .keras, .tflite or .onnx file."
+
+
+def _of_suffix(path: Path, suffix: str, known: tuple[str, ...]) -> str:
+    shown = [each for each in known if each != ".hdf5"]
+    if suffix in FOREIGN:
+        return f"{path} {CHECKPOINT.format(FOREIGN[suffix], path)}."
+    if suffix in DEVICES:
+        return f"{path} {COMPILED.format(DEVICES[suffix])}."
+    if suffix in (".pb", ".pbtxt"):
+        return f"{path} is a TensorFlow graph without Keras layers. {RESAVE}."
+    if suffix == ".zip" or (path.is_file() and not suffix and zipfile.is_zipfile(path)):
+        return f"{path} is a zip archive. Unpack it, and give the {', '.join(shown)} file in it."
+    near = get_close_matches(suffix, known, n=1, cutoff=0.75)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"A model file ends in one of {', '.join(shown)}. Received: {str(path)!r}.{hint}"
