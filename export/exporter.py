@@ -113,12 +113,9 @@ def export(
     format cannot hold; GateError, with the numbers, for a file that answers too differently.
     """
     start = time.perf_counter()
-<<<<<<< HEAD
     tell_if_untested()
-=======
     if not isinstance(model, keras.Model):
         model = check_model_path(model, exported=False)
->>>>>>> lead
     trained_ranges = has_trained_ranges(model)
     request = Request.checked(
         path,
