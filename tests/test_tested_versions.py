@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -12,6 +13,7 @@ from keras_seg import export, models, tested_versions
 from keras_seg.data import ClassTable
 from keras_seg.tested_versions import COLAB, KERAS_OF_WORKERS, NEWEST, OLDEST, untested
 from keras_seg.training import Recipe, train
+from tests import versions
 
 ROOT = Path(__file__).parent.parent
 
@@ -122,3 +124,49 @@ def test_the_installed_versions_are_told_of_only_if_they_are_outside(monkeypatch
     tested_versions.tell_if_untested()
     expected = untested({"tensorflow": tf.__version__, "keras": keras.__version__})
     assert capsys.readouterr().err == (f"{expected}\n" if expected else "")
+
+
+class TestTool:
+    """`python -m tests.versions`, but for the environments."""
+
+    @pytest.fixture
+    def trials(self, tmp_path):
+        found = []
+        for name, version in (("newest", "3.15.1"), ("oldest", "3.10.0")):
+            trial = versions.Trial(name, tmp_path / name, tmp_path / f"{name}-files")
+            (trial.files / "exported").mkdir(parents=True)
+            trial.facts = {"python": "3.12.1", "versions": {"keras": version}, "seconds": 0.034}
+            trial.checks = {"install": "", "networks": ""}
+            found.append(trial)
+        found[1].replaced = ["protobuf 5.29.6 → 7.36.2"]
+        found[1].checks["networks"] = "unet: ValueError: 3 | 4"
+        return found
+
+    def test_the_table_tells_what_was_found(self, trials):
+        rows = versions.tables(trials, {}).splitlines()
+        assert rows[0] == "|  | newest | oldest |"
+        assert "| keras | 3.15.1 | 3.10.0 |" in rows
+        assert "| pip would replace | nothing | protobuf 5.29.6 → 7.36.2 |" in rows
+        assert "| `import keras_seg` | 0.03 s | 0.03 s |" in rows
+        assert "| install | yes | yes |" in rows
+        assert "| networks | yes | **failed**: unet: ValueError: 3 / 4 |" in rows
+        assert trials[1].failures() == ["oldest, networks: unet: ValueError: 3 | 4"]
+
+    def test_class_maps_are_compared_with_those_of_the_first_pair(self, trials):
+        maps = np.zeros((2, 4, 4), np.uint8)
+        np.save(trials[0].files / "exported" / "onnx_int8.npy", maps)
+        maps[0, 0, 0] = 1
+        np.save(trials[1].files / "exported" / "onnx_int8.npy", maps)
+        alike = versions.written_alike(trials)
+        assert alike == {"onnx_int8": {"oldest": 1 / 32}}
+        assert "| onnx int8 | 3.125% |" in versions.tables(trials, alike)
+
+    def test_only_what_stands_between_the_marks_is_written(self, tmp_path):
+        page = tmp_path / "page.md"
+        page.write_text(f"before\n\n{versions.START}| old |\n{versions.END}\n\nafter\n")
+        versions.write(page, "| new |\n")
+        assert page.read_text() == f"before\n\n{versions.START}| new |\n{versions.END}\n\nafter\n"
+
+    def test_a_python_that_is_not_there_is_named(self):
+        with pytest.raises(FileNotFoundError, match=r"No Python 9\.9 was found"):
+            versions.interpreter("9.9")
