@@ -55,7 +55,8 @@ def installed() -> dict:
 def networks(folder: str, *names: str) -> dict[str, str]:
     """Each network: built, fitted for one step, saved, loaded again. Name → "" or what failed.
 
-    Without names all networks. Leaves `<name>.keras` in the folder, and what it computes in `<name>.npy`.
+    Without names all networks. Leaves `<name>.keras` in the folder, and what it computes in
+    `<name>.npy`.
     """
     import keras
     import numpy as np

@@ -304,7 +304,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", nargs="+", choices=PAIRS, default=[*PAIRS])
     parser.add_argument("--python", help="this one in place of each pair's own")
-    parser.add_argument("--short", action="store_true", help="install, import, three networks, their files")
+    parser.add_argument(
+        "--short", action="store_true", help="install, import, three networks, their files"
+    )
     parser.add_argument("--write", action="store_true", help=f"the tables into {PAGE.name}")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
