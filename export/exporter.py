@@ -32,6 +32,7 @@ from keras_seg.inference.evaluation import check_comparable
 from keras_seg.inference.prediction import resolve_sizing
 from keras_seg.layers import DepthToSpace
 from keras_seg.model_paths import check_model_path
+from keras_seg.tested_versions import tell_if_untested
 
 
 def export(
@@ -112,6 +113,7 @@ def export(
     format cannot hold; GateError, with the numbers, for a file that answers too differently.
     """
     start = time.perf_counter()
+    tell_if_untested()
     if not isinstance(model, keras.Model):
         model = check_model_path(model, exported=False)
     trained_ranges = has_trained_ranges(model)

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from keras_seg import cli, data
 from keras_seg.data import Augmentation
+from keras_seg.tested_versions import KERAS_OF_WORKERS, minor_version
 from keras_seg.training import Recipe, multi_worker, strategies
 
 TRAINING = """
@@ -200,7 +201,7 @@ class TestRepairsOfKeras:
     """What `multi_worker` overrides is still there, and still needs it."""
 
     @pytest.mark.skipif(
-        ".".join(keras.__version__.split(".")[:2]) not in multi_worker.KERAS_VERSIONS,
+        minor_version(keras.__version__) not in KERAS_OF_WORKERS,
         reason="several workers are refused with this Keras",
     )
     def test_the_installed_version_is_one_that_was_tested(self):

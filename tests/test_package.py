@@ -1,26 +1,37 @@
 """What is installed is the package and nothing else."""
 
+import configparser
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from keras_seg.version import __version__
+
 ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
+def release(tmp_path_factory):
+    """The folder of a source archive, and of the wheel that is built from it."""
     folder = tmp_path_factory.mktemp("wheel")
     # a copy, because two workers that build in one folder disturb each other
     source = folder / "source"
     ignored = shutil.ignore_patterns(".git", "build", "*.egg-info", "__pycache__", "results")
     shutil.copytree(ROOT, source, ignore=ignored)
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(source)]
+    command = [sys.executable, "-m", "build", "--outdir", str(folder), str(source)]
     subprocess.run(command, check=True, capture_output=True)
-    (path,) = folder.glob("*.whl")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(release):
+    (path,) = release.glob("*.whl")
     return path
 
 
@@ -33,6 +44,46 @@ def test_wheel_holds_every_module_under_one_name(wheel):
         *(f"keras_seg/{path.relative_to(ROOT)}" for path in (ROOT / "export").rglob("*.py")),
     }
     assert sources <= set(names)
+    data = {"keras_seg/sizes.json", "keras_seg/web/page/index.html"}
+    presets = (ROOT / "keras_seg" / "training" / "presets").glob("*.yaml")
+    data |= {str(path.relative_to(ROOT)) for path in presets}
+    assert data <= set(names)
+
+
+def test_a_release_holds_no_tests_and_no_benchmarks(release, wheel):
+    (archive,) = release.glob("*.tar.gz")
+    assert archive.name == f"keras_seg-{__version__}.tar.gz"
+    assert wheel.name == f"keras_seg-{__version__}-py3-none-any.whl"
+    names = zipfile.ZipFile(wheel).namelist()
+    with tarfile.open(archive) as members:
+        inside = {"/".join(name.split("/")[1:]) for name in members.getnames()}
+    for name in (*names, *inside):
+        parts = Path(name).parts
+        assert not {"tests", "benchmarks", "conftest.py"} & set(parts), name
+    assert {"CHANGELOG.md", "LICENSE", "README.md", "setup.cfg", "pyproject.toml"} <= inside
+
+
+def test_the_changelog_begins_with_this_version():
+    (first, *_) = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert first == __version__
+
+
+def test_the_index_of_packages_would_take_the_release(release):
+    pytest.importorskip("twine", reason="twine is for who makes a release")
+    files = [str(path) for path in release.iterdir() if path.suffix in (".whl", ".gz")]
+    command = [sys.executable, "-m", "twine", "check", "--strict", *files]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("PASSED") == 2
+
+
+def test_classifiers_name_the_pythons_that_are_tested():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = re.findall(r"Python :: (3\.\d+)", config["metadata"]["classifiers"])
+    workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text()
+    assert listed == re.findall(r'"(3\.\d+)"', re.search(r"python: \[(.*)\]", workflow)[1])
+    assert config["options"]["python_requires"] == f">={listed[0]}"
 
 
 def test_installed_wheel_imports_and_leaves_no_module_called_export(wheel, tmp_path):
@@ -57,7 +108,10 @@ def test_installed_wheel_imports_and_leaves_no_module_called_export(wheel, tmp_p
 def test_rooms_import_only_from_floors_below(monkeypatch):
     """DESIGN's floors, read from the import lines of every module."""
     floors = [
-        {"version", "names", "lazy", "drafts", "option_values", "endings", "model_paths", "shapes"},
+        {
+            *("version", "tested_versions", "names", "lazy", "drafts"),
+            *("option_values", "endings", "model_paths", "shapes"),
+        },
         {"labels", "distances", "loss_spec", "class_weights"},
         {"layers"},
         {"losses", "metrics"},

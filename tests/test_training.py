@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import errno
-import json
 import subprocess
 import sys
 from dataclasses import replace

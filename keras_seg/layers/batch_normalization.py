@@ -65,7 +65,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def _in_pieces(self, inputs):
         """Keras' training step, but for a single value per channel."""
         several = self.synchronized and _replicas() > 1  # statistics of all their images together
-        if getattr(self, "renorm", False) or several or not self._may_be_single(inputs.shape):
+        if self.renormalizes or several or not self._may_be_single(inputs.shape):
             return super().call(inputs, training=True)
         single = ops.size(inputs) <= inputs.shape[self.axis]
         averages = (self.moving_mean, self.moving_variance)
@@ -74,6 +74,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
         for average, value in zip(averages, before, strict=True):
             average.assign(ops.where(single, value, average))
         return ops.where(single, super().call(inputs, training=False), trained)
+
+    @property
+    def renormalizes(self) -> bool:
+        """Keras' option `renorm`, which it has since 3.14."""
+        return getattr(self, "renorm", False)
 
     def _may_be_single(self, shape) -> bool:
         """Whether a tensor of this shape can hold less than two values per channel."""
@@ -87,7 +92,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and self.axis in (-1, 3)
             and self.compute_dtype in ("float32", *HALF)
             and not self.synchronized
-            and not getattr(self, "renorm", False)  # Keras has it since 3.14
+            and not self.renormalizes
         )
 
 

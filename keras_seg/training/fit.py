@@ -15,6 +15,7 @@ from keras_seg import losses, models
 from keras_seg.data.cached import CachedDataset
 from keras_seg.data.pipeline import steps_per_epoch, training_pipeline, validation_pipeline
 from keras_seg.models.sizes import size_rule
+from keras_seg.tested_versions import tell_if_untested
 from keras_seg.training import run_folder, strategies
 from keras_seg.training.allocator import keep_freed_memory
 from keras_seg.training.callbacks import (
@@ -91,6 +92,7 @@ def train(
         is full; WorkerLost if another worker has ended. What was saved before stays.
     """
     check_recipe(recipe)
+    tell_if_untested()
     strategy = strategies.make_strategy(recipe.strategy)
     strategies.check_batch(recipe.batch_size, strategy)
     check_network(recipe)  # before data are read

@@ -8,7 +8,8 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-KERAS_VERSIONS = ("3.13", "3.15")
+from keras_seg.tested_versions import KERAS_OF_WORKERS, minor_version
+
 REPAIRED = ("_maybe_symbolic_build", "_make_function")
 
 
@@ -26,11 +27,12 @@ def trainable_by_workers(model: keras.Model) -> keras.Model:
 def check_version(version: str) -> None:
     """Raises RuntimeError unless the repairs were tested with this version of Keras."""
     missing = [name for name in REPAIRED if not hasattr(keras.Model, name)]
-    if ".".join(version.split(".")[:2]) not in KERAS_VERSIONS or missing:
+    if minor_version(version) not in KERAS_OF_WORKERS or missing:
         raise RuntimeError(
             f"Training on several workers repairs private functions of Keras "
-            f"{' and '.join(KERAS_VERSIONS)}, and is not tested with Keras {version}. Install "
-            f"'keras=={KERAS_VERSIONS[-1]}.*', or train with --strategy mirrored on one machine."
+            f"{KERAS_OF_WORKERS[0]} to {KERAS_OF_WORKERS[-1]}, and is not tested with Keras "
+            f"{version}. Install 'keras=={KERAS_OF_WORKERS[-1]}.*', or train with "
+            "--strategy mirrored on one machine."
         )
 
 
@@ -39,7 +41,7 @@ class WorkerModel(keras.Model):
         """Builds metrics and optimizer from shapes. Keras feeds values of all workers to it, which
         are no tensors: "PerReplica cannot be converted"."""
         if iterator is not None:
-            for _, _, batches in iterator:
+            for *_, batches in iterator:  # after one number of a step in Keras 3.10, then two
                 data_batch = next(batches)
                 break
         local = tf.nest.map_structure(self._first_replica, tuple(data_batch))

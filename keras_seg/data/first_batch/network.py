@@ -211,7 +211,7 @@ def single_value_norms(
         sizes = [size for i, size in enumerate(tensor.shape) if i != axis]
         together = replicas if getattr(layer, "synchronized", False) else 1
         if layer.trainable and all(size == 1 for size in sizes) and together == 1:
-            copes = isinstance(layer, BatchNormalization) and not layer.renorm
+            copes = isinstance(layer, BatchNormalization) and not layer.renormalizes
             (coping if copes else spoilt).append(layer.name)
 
     def followed(operation):

@@ -1,0 +1,51 @@
+"""`TF_USE_LEGACY_KERAS=1`, which other packages ask for, changes nothing here."""
+
+import json
+import os
+import subprocess
+import sys
+
+CODE = """
+import json, sys
+import keras, numpy as np
+import keras_seg
+from keras_seg import export, inference, losses, metrics, models
+from keras_seg.data import ClassTable
+
+keras.utils.set_random_seed(0)
+images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
+masks = (images[..., 0] > 127).astype(np.int32)
+model = models.build("unet", (32, 32, 3), 2, widths=(4, 8))
+model.compile("adam", losses.get("cross_entropy+dice"), metrics=[metrics.MeanIoU(2)])
+loss = model.fit(images, masks, batch_size=4, epochs=1, verbose=0).history["loss"][0]
+card = models.ModelCard(ClassTable(("background", "cell")))
+models.save(model, "m.keras", card)
+found = [loss, inference.load("m.keras").predict(images[0]).tolist()]
+for name in ("m.tflite", "m.onnx"):
+    export.export("m.keras", name)
+    found.append(inference.load(name).predict(images[0]).tolist())
+print("FOUND", json.dumps([keras.__version__, *found]))
+"""
+
+
+def found_with(folder, value):
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", CODE],
+        cwd=folder,
+        env=os.environ | {"TF_USE_LEGACY_KERAS": value, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("FOUND"))
+    return json.loads(line.removeprefix("FOUND"))
+
+
+def test_a_network_is_built_trained_saved_and_exported_as_without(tmp_path):
+    version, loss, mask, tflite, onnx = found_with(tmp_path / "legacy", "1")
+    assert version.startswith("3.")
+    assert mask == tflite == onnx
+    other = found_with(tmp_path / "plain", "0")
+    assert abs(other[1] - loss) < 1e-5
+    assert other[2] == mask

@@ -1,0 +1,248 @@
+"""What `python -m tests.versions` runs in each environment: one step a process, by its path.
+
+    python -P tests/version_steps.py networks FOLDER
+
+Only what the wheel has installed is imported. Each step prints its result as one line of JSON.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import sys
+import time
+from pathlib import Path
+
+SHOWN = ("tensorflow", "keras", "numpy", "protobuf", "onnx")
+SIZE = (64, 96)
+CLASSES = 3
+KINDS = {
+    "tflite": {},
+    "tflite fp16": {"quantize": "fp16"},
+    "tflite dynamic": {"quantize": "dynamic"},
+    "tflite int8": {"quantize": "int8", "input": "uint8", "head": "argmax"},
+    "tflite int16x8": {"quantize": "int16x8"},
+    "tflite mixed": {"quantize": "mixed"},
+    "onnx": {},
+    "onnx fp16": {"quantize": "fp16"},
+    "onnx int8": {"quantize": "int8"},
+}
+"""Every kind of file → what `export` is asked for."""
+
+
+def installed() -> dict:
+    """Versions; seconds of `import keras_seg`, and whether it left TensorFlow alone."""
+    start = time.perf_counter()
+    import keras_seg
+
+    seconds = time.perf_counter() - start
+    lazy = "tensorflow" not in sys.modules and "keras" not in sys.modules
+    assert Path(keras_seg.__file__).is_relative_to(sys.prefix), keras_seg.__file__
+    for room in keras_seg.__all__:
+        getattr(keras_seg, room)
+    from keras_seg import cli
+
+    assert cli.main(["models"]) == 0
+    return {
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "versions": {name: importlib.metadata.version(name) for name in SHOWN},
+        "seconds": seconds,
+        "lazy": lazy,
+        "read_only": _is_read_only(Path(keras_seg.__file__).parent),
+    }
+
+
+def networks(folder: str, *names: str) -> dict[str, str]:
+    """Each network: built, fitted for one step, saved, loaded again. Name → "" or what failed.
+
+    Without names all networks. Leaves `<name>.keras` in the folder, and what it computes in
+    `<name>.npy`.
+    """
+    import keras
+    import numpy as np
+
+    from keras_seg import models, training
+    from keras_seg.data import ClassTable
+
+    images, masks = _batch()
+    found = {}
+    for name in names or models.list_models():
+        try:
+            keras.utils.set_random_seed(0)
+            model = models.build(name, (None, None, 3), CLASSES, **models.find(name).tiny)
+            options = training.output_losses(model, "cross_entropy+dice", num_classes=CLASSES)
+            model.compile("adam", jit_compile=False, **options)  # XLA takes minutes to compile
+            losses = model.fit(images, masks, batch_size=2, epochs=1, verbose=0).history["loss"]
+            if not np.isfinite(losses).all():
+                raise ValueError(f"the loss is {losses}")
+            path = Path(folder, f"{name}.keras")
+            models.save(model, path, models.ModelCard(ClassTable.numbered(CLASSES)))
+            expected = _outputs(model, images)
+            np.save(path.with_suffix(".npy"), expected)
+            found[name] = _difference(_outputs(models.load(path), images), expected, 1e-6)
+        except Exception as error:  # each network's own, for the table
+            found[name] = f"{type(error).__name__}: {error}"
+    return found
+
+
+def read(folder: str) -> dict[str, str]:
+    """Reads what `networks` of another environment has left: name → "" or what is wrong."""
+    import numpy as np
+
+    from keras_seg import models
+
+    images, _ = _batch()
+    found = {}
+    for path in sorted(Path(folder).glob("*.keras")):
+        try:
+            outputs = _outputs(models.load(path), images)
+            found[path.stem] = _difference(outputs, np.load(path.with_suffix(".npy")), 1e-4)
+        except Exception as error:
+            found[path.stem] = f"{type(error).__name__}: {error}"
+    return found
+
+
+def demo(folder: str) -> dict[str, float]:
+    """The demo with three passes over its images. File → validation mIoU."""
+    from keras_seg.demo import run_demo
+
+    assert run_demo(Path(folder), epochs=3), "the gate has refused a file"
+    results = json.loads(Path(folder, "results.json").read_text())
+    return {name: evaluation["miou"] for name, evaluation in results.items()}
+
+
+def exports(model: str, data: str, folder: str) -> dict[str, str]:
+    """A trained model in every kind of file, past the gate. Kind → "" or what failed.
+
+    `data` holds the images, since those that are drawn differ by a grey value between NumPys.
+
+    Leaves `<kind>.tflite` or `.onnx`, and its class maps of validation images in `<kind>.npy`.
+    """
+    import numpy as np
+
+    from keras_seg import export, inference
+
+    train_set, val_set, found = _drawn(data, "train"), _drawn(data, "val"), {}
+    for kind, options in KINDS.items():
+        path = Path(folder, f"{kind.replace(' ', '_')}.{kind.split()[0]}")
+        try:
+            export.export(
+                model,
+                path,
+                calibration=train_set,
+                evaluation=val_set,
+                input_shape=(128, 128, 3),
+                max_drop=3,  # of a model that was trained for a minute
+                **options,
+            )
+            runner = inference.load(path)
+            maps = [inference.predict(runner, sample.image) for sample in val_set]
+            np.save(path.with_suffix(".npy"), np.stack(maps))
+            found[kind] = ""
+        except Exception as error:
+            found[kind] = f"{type(error).__name__}: {error}"
+    return found
+
+
+def maps(data: str, folder: str) -> dict[str, float]:
+    """Files that another environment has exported: file → pixels that name another class here."""
+    import numpy as np
+
+    from keras_seg import inference
+
+    val_set, found = _drawn(data, "val"), {}
+    for path in sorted([*Path(folder).glob("*.tflite"), *Path(folder).glob("*.onnx")]):
+        runner = inference.load(path)
+        here = np.stack([inference.predict(runner, sample.image) for sample in val_set])
+        found[path.name] = float(np.mean(here != np.load(path.with_suffix(".npy"))))
+    return found
+
+
+def gate(model: str, data: str, folder: str) -> dict[str, str]:
+    """The gate refuses a converted file with other weights, and leaves the older file there."""
+    from keras_seg import export
+    from keras_seg.export import exporter
+
+    val_set = _drawn(data, "val")
+    convert, found = exporter.to_tflite, {}
+
+    def scrambled(network, *arguments):
+        last = network.layers[-1] if network.layers[-1].weights else None
+        layer = last or next(each for each in reversed(network.layers) if each.weights)
+        layer.set_weights([-value for value in layer.get_weights()])
+        return convert(network, *arguments)
+
+    exporter.to_tflite = scrambled
+    path = Path(folder, "model.tflite")
+    path.write_bytes(b"the file of yesterday")
+    try:
+        export.export(model, path, evaluation=val_set, input_shape=(128, 128, 3))
+        found["gate"] = "a file of another network has passed"
+    except export.GateError:
+        kept = path.read_bytes() == b"the file of yesterday"
+        found["gate"] = "" if kept else "the older file is gone"
+    return found
+
+
+def _drawn(path: str, split: str):
+    """The built-in cells of a split, as tests/versions.py has drawn them."""
+    import numpy as np
+
+    from keras_seg.data import BuiltinDataset, Sample, SegmentationDataset
+
+    with np.load(path) as drawn:
+        images, masks = drawn[f"{split}_images"], drawn[f"{split}_masks"]
+
+    class Cells(SegmentationDataset):
+        classes, channels, name = BuiltinDataset("cells").classes, 3, "cells"
+
+        def __len__(self):
+            return len(images)
+
+        def __getitem__(self, index):
+            if not 0 <= index < len(images):
+                raise IndexError(index)
+            return Sample(f"{split}{index}", images[index], masks[index])
+
+    Cells.split = split
+    return Cells()
+
+
+def _batch():
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2, *SIZE, 3)).astype("float32")
+    return images, (images[..., 0] // 86).astype("int32")
+
+
+def _outputs(model, images):
+    """All outputs in one vector."""
+    import keras
+    import numpy as np
+
+    outputs = keras.tree.flatten(model(images, training=False))
+    return np.concatenate([keras.ops.convert_to_numpy(output).ravel() for output in outputs])
+
+
+def _difference(found, expected, allowed: float) -> str:
+    import numpy as np
+
+    worst = np.abs(found - expected).max() / np.abs(expected).max()
+    return "" if worst <= allowed else f"outputs differ by {worst:.1e} of the largest"
+
+
+def _is_read_only(folder: Path) -> bool:
+    try:
+        folder.with_name("written").touch()
+        return False
+    except OSError:
+        return True
+
+
+STEPS = (installed, networks, read, demo, exports, maps, gate)
+
+if __name__ == "__main__":
+    (step,) = [each for each in STEPS if each.__name__ == sys.argv[1]]
+    result = json.dumps(step(*sys.argv[2:]))
+    sys.stdout.write(f"\nRESULT {result}\n")
