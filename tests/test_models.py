@@ -45,7 +45,8 @@ def test_fit_lowers_the_loss_and_keeps_float32_outputs(name, policy, xla):
     model.compile("sgd", losses.CrossEntropy(), metrics=scores, jit_compile=xla)
     before = model.evaluate(IMAGE, MASK, verbose=0)[0]
     history = model.fit(IMAGE, MASK, epochs=8, verbose=0, shuffle=False).history["loss"]
-    assert np.isfinite(before) and history[-1] < history[0]
+    # of several steps, since dropout makes single ones go up and down
+    assert np.isfinite(before) and np.mean(history[4:]) < history[0]
 
 
 @every_model
