@@ -139,17 +139,23 @@ def predict_verb(
     return REFUSED if result.failed else DONE
 
 
-def verify_verb(data: str, channels: int = 3, json_file: Path | None = None) -> int:
+def verify_verb(
+    data: str,
+    channels: int = 3,
+    json_file: Path | None = None,
+    classes: list[str] | None = None,
+) -> int:
     """Check images and masks: pairs, sizes, values, damage, duplicates, balance.
 
     Args:
         data: folder, built-in data set, or kind:FOLDER in an official layout.
         channels: of the images.
         json_file: file to write the report to.
+        classes: class names, for a folder without classes.json.
     """
     from keras_seg.data import verify, verify_report
 
-    report = verify.verify_dataset(data, channels=channels)
+    report = verify.verify_dataset(data, classes=classes, channels=channels)
     say(verify_report.to_text(report))
     write_json(json_file, verify_report.to_dict(report))
     return REFUSED if report.errors else DONE

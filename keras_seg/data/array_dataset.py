@@ -11,7 +11,7 @@ import numpy as np
 from keras_seg.data.classes import ClassTable, checked_range
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.label_findings import (
-    ARRAYS,
+    ARRAY_DATASET,
     SEEN_IN_A_FILE,
     count_labels,
     label_findings,
@@ -100,7 +100,7 @@ class ArrayDataset(SegmentationDataset):
             mask = _labels(self._masks[place], self.classes, f"mask {place} of {self.name}")
         else:
             mask = _class_indices(self._masks[place], f"mask {place} of {self.name}")
-            check_values(mask, self.classes, f"mask {place} of {self.name}")
+            check_values(mask, self.classes, f"mask {place} of {self.name}", remedies=ARRAY_DATASET)
         if mask.shape[:2] != image.shape[:2]:
             raise ValueError(
                 f"Image {place} and its mask differ in size: {image.shape[:2]} and "
@@ -112,7 +112,7 @@ class ArrayDataset(SegmentationDataset):
         if isinstance(classes, ClassTable):
             table = classes
         elif classes is not None:
-            table = ClassTable(tuple(classes))
+            table = ClassTable(classes)
         else:
             table = None
         if self._masks is None:
@@ -127,7 +127,7 @@ class ArrayDataset(SegmentationDataset):
             counts,
             num_classes=None if table is None else len(table),
             names=table.names if table else (),
-            remedies=ARRAYS,
+            remedies=ARRAY_DATASET,
         )
         for finding in findings:
             if table and finding.kind in SEEN_IN_A_FILE:
@@ -154,8 +154,7 @@ def _class_indices(mask, what: str) -> np.ndarray:
     if numbers.ndim != 2:
         raise ValueError(
             f"{what} must have the shape (height, width) with a class index for each pixel. "
-            f"Received: {numbers.dtype} of shape {numbers.shape}. Of one-hot masks pass "
-            "masks.argmax(-1)."
+            f"Received: {numbers.dtype} of shape {numbers.shape}. {_of_channels(numbers)}"
         )
     if numbers.dtype.kind == "f" and not (
         np.isfinite(numbers).all() and np.array_equal(numbers, np.rint(numbers))
@@ -166,6 +165,22 @@ def _class_indices(mask, what: str) -> np.ndarray:
             "nearest neighbour."
         )
     return numbers.astype(np.int32)
+
+
+def _of_channels(numbers: np.ndarray) -> str:
+    """What to write for a mask (H, W, C)."""
+    if numbers.ndim != 3 or not np.isfinite(numbers).all():
+        return "Pass the class of each pixel."
+    if (numbers == numbers[..., :1]).all():
+        return "Its channels are equal, as of a grey picture read as RGB: pass masks[..., 0]."
+    if numbers.min() < 0 or numbers.max() > 1:
+        return (
+            "It seems to be a colour picture: replace each colour by the number of its class. A "
+            "folder with classes.json is read so by keras_seg.data.FolderDataset."
+        )
+    if ((numbers == 1).sum(-1) > 1).any():
+        return "Several channels are set at a pixel: if labels may overlap, pass multi_label=True."
+    return "Of one-hot masks and probabilities pass masks.argmax(-1)."
 
 
 def _labels(mask, classes: ClassTable, what: str) -> np.ndarray:

@@ -7,6 +7,7 @@ import difflib
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +37,12 @@ class ClassTable:
     colors: tuple[tuple[int, int, int], ...] = ()
 
     def __post_init__(self):
+        if isinstance(self.names, str):
+            raise ValueError(
+                f"names must be a list with the name of each class. Received: {self.names!r}"
+            )
         names = tuple(str(name) for name in self.names)
-        colors = tuple(tuple(int(v) for v in color) for color in self.colors)
+        colors = tuple(_checked_color(color) for color in self.colors)
         if not 1 <= len(names) <= IGNORE_CLASS:
             raise ValueError(f"A class table holds 1 to {IGNORE_CLASS} classes. Received: {names}")
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -61,6 +66,11 @@ class ClassTable:
         return len(self.names)
 
     @classmethod
+    def of(cls, classes: ClassTable | Sequence[str] | None) -> ClassTable | None:
+        """A table as it is, or one of names; None for None."""
+        return classes if classes is None or isinstance(classes, cls) else cls(classes)
+
+    @classmethod
     def numbered(cls, num_classes: int) -> ClassTable:
         """A table for masks of which only the number of classes is known."""
         return cls(tuple(f"class {i}" for i in range(num_classes)))
@@ -82,6 +92,19 @@ class ClassTable:
     def from_dict(cls, table: dict) -> ClassTable:
         names = _checked_names(table["names"])
         return cls(tuple(names), tuple(map(tuple, table.get("colors") or ())))
+
+
+def _checked_color(color) -> tuple[int, ...]:
+    """Whole numbers; `ClassTable` looks at their number and range."""
+    try:
+        whole = not isinstance(color, str) and all(int(v) == v for v in color)
+    except (TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise ValueError(
+            f"Colours are (red, green, blue), whole numbers in 0..255. Received: {color!r}"
+        )
+    return tuple(int(v) for v in color)
 
 
 @dataclass(frozen=True)
@@ -119,6 +142,12 @@ def read_class_file(path: Path) -> ClassFile:
     """
     try:
         content = json.loads(path.read_text("utf-8-sig"))
+        if not isinstance(content, dict) or "names" not in content:
+            raise ValueError(
+                f'it has no "names", the list with the name of each class. Received: {content!r}'[
+                    :300
+                ]
+            )
         _check_keys(content)
         names = _checked_names(content["names"])
         colors = content.get("colors", content.get("palette", ()))[: len(names)]
@@ -134,8 +163,9 @@ def read_class_file(path: Path) -> ClassFile:
             bool(colors),
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        told = error if isinstance(error, ValueError) else repr(error)
         raise ValueError(
-            f'{path} is no class table: {error!r}. It must look like {{"names": ["road", "car"], '
+            f'{path} is no class table: {told}. It must look like {{"names": ["road", "car"], '
             '"colors": [[128, 64, 128], [0, 0, 142]], "ignore": 255}'
         ) from error
 

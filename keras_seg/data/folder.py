@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class FolderDataset(PairedDataset):
     Args:
         root: the folder.
         split: "train" or "val".
+        classes: their table or names, for a folder without `classes.json`.
         channels: 3 (grey images are repeated), 1 (colour images become grey), or the number of
             channels of .npy and TIFF files.
         value_range: (black, white) of images with more than 8 bits, in place of "range" in
@@ -64,12 +66,12 @@ class FolderDataset(PairedDataset):
         root: str | Path,
         split: str = "train",
         *,
-        classes: ClassTable | None = None,
+        classes: ClassTable | Sequence[str] | None = None,
         channels: int = 3,
         value_range: tuple[float, float] | None = None,
         strict: bool = True,
     ):
-        self.root = Path(root)
+        self.root, classes = Path(root), ClassTable.of(classes)
         if split not in SPLITS:
             raise ValueError(f"split must be one of {SPLITS}. Received: {split!r}")
         if not self.root.is_dir():

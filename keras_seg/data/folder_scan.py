@@ -234,17 +234,26 @@ def _endings(kind: str) -> tuple[str, ...]:
     return MASK_SUFFIXES if kind == "mask" else IMAGE_SUFFIXES
 
 
+def _stem(name: str, stems: list[str]) -> str:
+    """The stem of a name, which may have an ending or a folder."""
+    return name if name in stems else Path(name).stem
+
+
 def _stems_of_split(root: Path, split: str, stems: list[str]) -> list[str]:
     split_file, list_file = root / "splits.json", root / f"{split}.txt"
     if split_file.exists():
         try:
-            named = json.loads(split_file.read_text("utf-8-sig"))[split]
+            content = json.loads(split_file.read_text("utf-8-sig"))
+            if not isinstance(content, dict) or split not in content:
+                found = sorted(content) if isinstance(content, dict) else content
+                raise ValueError(f"it has {found!r}")
+            named = content[split]
             if not isinstance(named, list):
                 raise TypeError(f"{split!r} is no list")
-            return sorted(map(str, named))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            return sorted(_stem(str(name), stems) for name in named)
+        except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(
-                f"{split_file} names no split {split!r}: {error!r}. It must look like "
+                f"{split_file} names no split {split!r}: {error}. It must look like "
                 '{"train": ["a", "b"], "val": ["c"]}, with stems of the image files.'
             ) from error
     if list_file.exists():
@@ -252,7 +261,7 @@ def _stems_of_split(root: Path, split: str, stems: list[str]) -> list[str]:
             lines = map(str.strip, list_file.read_text("utf-8-sig").splitlines())
         except UnicodeDecodeError as error:
             raise ValueError(f"{list_file} is no list of stems in UTF-8: {error}.") from error
-        return sorted(line if line in stems else Path(line).stem for line in lines if line)
+        return sorted(_stem(line, stems) for line in lines if line)
     shuffled = random.Random(0).sample(stems, len(stems))
     held_out = max(1, round(len(stems) * VALIDATION_SHARE))
     return sorted(shuffled[:held_out] if split == "val" else shuffled[held_out:])

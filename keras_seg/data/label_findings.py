@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -100,6 +100,10 @@ ARRAYS = Remedies(
     classes="build the model with num_classes={count}",
 )
 """For masks of the user's own in `fit`, as NumPy arrays or in tf.data."""
+ARRAY_DATASET = replace(
+    ARRAYS, ignore="pass np.where(masks == {value}, 255, masks)", table="the class table"
+)
+"""For masks of the user's own in a data set of this package, where 255 alone means unknown."""
 
 
 def count_labels(masks: np.ndarray | Iterable[np.ndarray]) -> dict[float, int]:

@@ -11,7 +11,7 @@ import numpy as np
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.images import orientation, read_image
-from keras_seg.data.label_findings import CLASS_FILE, count_labels, label_findings
+from keras_seg.data.label_findings import CLASS_FILE, Remedies, count_labels, label_findings
 from keras_seg.data.mask_pixels import ValuesOutside
 from keras_seg.data.resized import resize_image
 from keras_seg.names import IGNORE_CLASS
@@ -106,7 +106,9 @@ def check_sizes(pair: Pair, image: np.ndarray, mask: np.ndarray) -> None:
     )
 
 
-def check_values(mask: np.ndarray, classes: ClassTable, source: object) -> None:
+def check_values(
+    mask: np.ndarray, classes: ClassTable, source: object, *, remedies: Remedies = CLASS_FILE
+) -> None:
     """Raises ValuesOutside if a mask holds a value that is neither a class nor 255."""
     counted = mask[mask != IGNORE_CLASS]
     if not counted.size or 0 <= counted.min() <= counted.max() < len(classes):
@@ -123,7 +125,7 @@ def check_values(mask: np.ndarray, classes: ClassTable, source: object) -> None:
         names=classes.names,
         subject=str(source),
         plural=False,
-        remedies=CLASS_FILE,
+        remedies=remedies,
     )
     raise ValuesOutside(finding.message)
 

@@ -106,6 +106,11 @@ def as_bytes(pixels: np.ndarray, value_range: tuple[float, float] | None, what: 
         )
     if low < 0 or high > 255 or pixels.dtype in WIDE:
         normalised = " (Or are they normalised? The network does that itself.)" if low < 0 else ""
+        if pixels.dtype.kind == "f" and -1 <= low < 0 < high <= 1:
+            raise ValueError(
+                f"{found}, and the network takes 0 to 255 and normalises them itself. If -1 is "
+                "black and 1 is white, pass (image + 1) * 127.5, or value_range=(-1, 1)."
+            )
         raise ValueError(
             f"{found}, and images of 0 to 255 are taken. State which values are black and white, "
             f"for example value_range=({min(0, int(np.floor(low)))}, {_white(high)}).{normalised} "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,8 @@ MEASURED = 200
 """Objects are measured in so many training images, spread evenly."""
 OF_CLASSES = ("one class", "all ignored", "mostly ignored")
 """Findings on what masks mean, and not on what their files hold."""
+NARROW, CLIPPED = 2, 0.95
+"""Levels of 255, and the share of pixels outside of it, that mean a wrong "range"."""
 RANGES = 20
 """So many images of a split are looked at for values outside their range."""
 NO_DATA = 0.001
@@ -76,13 +78,13 @@ class DatasetReport:
 
 
 def verify_dataset(
-    source: str, *, classes: ClassTable | None = None, channels: int = 3
+    source: str, *, classes: ClassTable | Sequence[str] | None = None, channels: int = 3
 ) -> DatasetReport:
     """Reads every sample of both splits; nothing that is wrong in the data raises.
 
     Args: as `open_dataset`.
     """
-    report = DatasetReport(str(source))
+    report, classes = DatasetReport(str(source)), ClassTable.of(classes)
     for split in SPLITS:
         try:
             dataset = _open(source, split, classes, channels)
@@ -96,6 +98,7 @@ def verify_dataset(
         report.multi_label = dataset.multi_label
         report.samples[split] = len(dataset)
         report.facts[split] = []
+        report.errors += _range_errors(dataset, split)
         before = len(report.errors)
         for outcome in _read_all(dataset, split):
             if isinstance(outcome, SampleFacts):
@@ -202,6 +205,35 @@ def _no_data_warnings(dataset: SegmentationDataset, split: str) -> list[Problem]
             )
             return [Problem("no data", split, message)]
     return []
+
+
+def _range_errors(dataset: SegmentationDataset, split: str) -> list[Problem]:
+    """A "range" that leaves nothing of the images: they become black, white or one value."""
+    value_range = getattr(dataset, "value_range", None)
+    if value_range is None:
+        return []
+    flat, lows, highs = [], [], []
+    for index in range(0, len(dataset), max(1, len(dataset) // RANGES)):
+        path = dataset.pairs[index].image
+        try:
+            stored, seen = stored_pixels(path), dataset[index].image
+        except UNREADABLE:
+            continue
+        if stored.dtype == np.uint8 or stored.min() == stored.max():
+            continue  # 8 bits are read as they are
+        outside = ((stored < value_range[0]) | (stored > value_range[1])).mean()
+        flat.append(int(seen.max()) - int(seen.min()) <= NARROW or outside >= CLIPPED)
+        lows.append(stored.min())
+        highs.append(stored.max())
+    if not flat or not all(flat):
+        return []
+    message = (
+        f'The "range" [{value_range[0]:g}, {value_range[1]:g}] of classes.json leaves nothing of '
+        f"the images, which hold {min(lows):g} to {max(highs):g}: they become black and white, or "
+        "next to one value. Write the values that are black and white in the whole data set, for "
+        f'example "range": [{min(lows):g}, {max(highs):g}].'
+    )
+    return [Problem("range", split, message)]
 
 
 def _compare_splits(report: DatasetReport) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 from keras_seg.data.first_batch.compiled import (
     Scores,
     class_weight_findings,
+    ignored_by,
+    labels_overlap,
     loss_findings,
     losses_of,
     metric_findings,
@@ -63,7 +65,8 @@ def check_batches(
         number_of_batches: that are looked at, 1 or more.
         batch_size: of arrays, as it is given to `fit`; None for Keras' 32.
         num_classes: of the masks; None for the channels of the model's output.
-        ignore_class: mask value that means unknown; None for none.
+        ignore_class: mask value that means unknown; None for none. Left at 255, what the losses
+            of the model say.
         multi_label: whether each channel of a mask is a label of its own; None for what the loss of
             the model says.
         class_weights: those of the loss, if it is none of this package.
@@ -131,6 +134,8 @@ def findings(
     losses = losses_of(model) if model is not None and model.compiled else []
     if multi_label is None:
         multi_label = any(getattr(loss, "multi_label", False) for _, loss in losses)
+    if ignore_class == IGNORE_CLASS:
+        ignore_class = ignored_by([loss for _, loss in losses])
     found = next(filter(None, (shape_findings(batch, model) for batch in looked.batches)), [])
     of_images = not {each.kind for each in found} & {"axes", "channels first", "swapped"}
     if of_images:
@@ -140,6 +145,10 @@ def findings(
         return found
     channels = channels_of(model)
     num_classes = num_classes or channels
+    last = {batch.masks.shape[-1] for batch in looked.batches if batch.masks.ndim == 4}
+    if not multi_label and channels is not None and last == {channels} and channels > 1:
+        multi_label = labels_overlap([loss for _, loss in losses])
+        ignore_class = None if multi_label else ignore_class  # Keras' losses leave nothing out
     of_masks, counts = mask_findings(
         looked.batches,
         channels=channels,
@@ -152,7 +161,7 @@ def findings(
     if model is None or any(each.kind == "channels" for each in found):
         return found
     found += _single_values(looked, model, replicas)
-    found += _compiled(looked, model, losses, counts, multi_label, channels)
+    found += _compiled(looked, model, losses, counts, multi_label, channels, ignore_class)
     weighted = [weights_of(loss) for _, loss in losses]
     for weights in _different([class_weights, *weighted]):
         rule = partial(
@@ -170,7 +179,7 @@ def _different(entries) -> list:
     return list({str(entry): entry for entry in entries if entry is not None}.values())
 
 
-def _compiled(looked, model, losses, counts, multi_label, channels) -> list[Finding]:
+def _compiled(looked, model, losses, counts, multi_label, channels, ignored) -> list[Finding]:
     metrics = metrics_of(model) if model.compiled else []
     if not losses and not metrics:
         return []
@@ -179,14 +188,27 @@ def _compiled(looked, model, losses, counts, multi_label, channels) -> list[Find
     image = first.images[:1].astype(np.float32)
     of_output = heads(model, image if np.isfinite(image).all() else None)
     main = of_output.get(MAIN, next(iter(of_output.values())))
+    several, soft = _several_and_soft(looked, ignored)
+    labels = (channels, one_hot, counts, multi_label, ignored, several, soft)
     found = []
     for output, loss in losses:
         head = of_output.get(output, main)
-        scores = Scores(head, channels, one_hot, counts, multi_label)
+        scores = Scores(head, *labels)
         found += loss_findings(loss, scores)
     for metric in metrics:
-        found += metric_findings(metric, Scores(main, channels, one_hot, counts, multi_label))
+        found += metric_findings(metric, Scores(main, *labels))
     return list(dict.fromkeys(found))  # of several outputs each message once
+
+
+def _several_and_soft(looked: Looked, ignored: int | None) -> tuple[float, float]:
+    """Shares of the pixels with several channels set, and with a label between 0 and 1."""
+    several, soft = [], []
+    for batch in looked.batches:
+        masks = batch.masks if batch.masks.ndim == 4 else batch.masks[..., None]
+        several.append(((masks == 1).sum(-1) > 1).mean())
+        between = (masks > 0) & (masks < 1) & (masks != ignored)
+        soft.append(between.any(-1).mean())
+    return float(np.mean(several)), float(np.mean(soft))
 
 
 def _single_values(looked: Looked, model: keras.Model, replicas: int | None) -> list[Finding]:

@@ -41,7 +41,9 @@ class Scores:
 
     head: "logits", "softmax", "sigmoid" or None for not known. channels: None for not known.
     one_hot: whether masks have a channel for each class. counts: pixels of each label.
-    multi_label: whether each channel is a label of its own.
+    multi_label: whether each channel is a label of its own. ignored: the mask value that means
+    unknown. several, soft: shares of the pixels with several channels set, and with a label
+    between 0 and 1.
     """
 
     head: str | None
@@ -49,6 +51,9 @@ class Scores:
     one_hot: bool
     counts: Mapping[float, int]
     multi_label: bool
+    ignored: int | None = IGNORE_CLASS
+    several: float = 0.0
+    soft: float = 0.0
 
     @property
     def unknown(self) -> float:
@@ -66,6 +71,20 @@ def losses_of(model: keras.Model) -> list[tuple[str, Any]]:
     else:
         pairs = [("", given)]
     return [(name, part) for name, loss in pairs if loss is not None for part in _parts(loss)]
+
+
+def ignored_by(losses: Sequence) -> int | None:
+    """The mask value that all losses leave out; 255 where they differ or do not say."""
+    ours = {loss.ignore_class for loss in losses if isinstance(loss, SegmentationLoss)}
+    theirs = {getattr(loss, "ignore_class", None) for loss in losses} - {None}
+    values = ours | theirs
+    return values.pop() if len(values) == 1 else IGNORE_CLASS
+
+
+def labels_overlap(losses: Sequence) -> bool:
+    """Whether a binary loss of Keras takes each channel for a label of its own."""
+    ours = any(isinstance(loss, SegmentationLoss) for loss in losses)
+    return not ours and any(_function(loss)[0] in BINARY for loss in losses)
 
 
 def _parts(loss) -> Iterator:
@@ -104,9 +123,31 @@ def loss_findings(loss, scores: Scores) -> list[Finding]:
 
 def _of_ours(loss: SegmentationLoss, scores: Scores) -> list[Finding]:
     squashed = scores.head in PROBABILITIES
+    if scores.soft and not loss.takes_soft_labels:
+        return [
+            Finding(
+                "soft labels",
+                f"The loss {loss.name!r} takes hard labels alone, and {_percent(scores.soft)} of "
+                "the pixels are labelled between 0 and 1, which make it NaN. Round them, for "
+                f"example by np.argmax(masks, -1), or take {OURS}.",
+            )
+        ]
+    if loss.multi_label and scores.head == "softmax" and (scores.channels or 2) > 1:
+        return [
+            Finding(
+                "one class per pixel",
+                f"The loss {loss.name!r} has multi_label=True, and the network ends in a softmax, "
+                "whose shares sum to 1: two labels of a pixel cannot both hold. End the network in "
+                "a sigmoid, or without an activation and with from_logits=True.",
+            )
+        ]
     if scores.head is None or loss.from_logits != squashed:
         return []
     return [_from_logits(f"The loss {loss.name!r}", loss.from_logits, scores.head)]
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.001 else "under 0.1%"
 
 
 def _from_logits(what: str, from_logits: bool, head: str) -> Finding:
@@ -265,7 +306,24 @@ def metric_findings(metric, scores: Scores) -> list[Finding]:
 def _metric_of_ours(metric: ConfusionMetric, scores: Scores) -> list[Finding]:
     channels = scores.channels
     classes = None if channels is None else max(2, channels)
-    multi_label = scores.multi_label or getattr(metric, "multi_label", False)
+    multi_label = scores.multi_label or metric.multi_label
+    if scores.multi_label and scores.several and not metric.multi_label:
+        return [
+            Finding(
+                "metric",
+                f"The metric {metric.name!r} counts one class per pixel, and in "
+                f"{_percent(scores.several)} of the pixels several channels of the mask are set: "
+                "it is NaN. Make it with multi_label=True.",
+            )
+        ]
+    if metric.ignore_class != scores.ignored and scores.counts.get(scores.ignored):
+        return [
+            Finding(
+                "metric",
+                f"The metric {metric.name!r} has ignore_class={metric.ignore_class}, and the loss "
+                f"leaves out {scores.ignored}. Make it with ignore_class={scores.ignored}.",
+            )
+        ]
     if not multi_label and classes not in (None, metric.num_classes):
         return [
             Finding(

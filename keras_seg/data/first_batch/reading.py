@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_seg.data.dataset import Sample
+
 KERAS_BATCH_SIZE = 32
 """What `fit` takes for arrays where nothing is said."""
 MAIN = "logits"
@@ -140,9 +142,15 @@ def _parts(element) -> tuple:
         found = type(element).__name__
         if isinstance(element, tuple | list):
             found = f"{found} of {len(element)}"
+        advice = (
+            " Make batches of a data set by keras_seg.data.training_pipeline(dataset, crop=(256, "
+            "256), batch_size=8, epochs=1)."
+            if isinstance(element, Sample)
+            else ""
+        )
         raise ValueError(
             "A batch must be (images, masks) or (images, masks, weights), for `fit` to have "
-            f"something to compare with. Received: {found}."
+            f"something to compare with. Received: {found}.{advice}"
         )
     return tuple(element)
 

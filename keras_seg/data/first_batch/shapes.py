@@ -53,6 +53,12 @@ def _output_shape(model, image) -> tuple | None:
 
 def _images(image, mask, takes) -> Finding | None:
     shape, channels = _shown(image), takes[-1] if takes else None
+    if len(image) == 3 and len(mask) == 4 and channels == mask[-1] in (3, 4):
+        return Finding(
+            "swapped",
+            f"The images have the shape {shape}, the masks {_shown(mask)}: they seem to be "
+            "swapped. `fit` takes (images, masks), in this order.",
+        )
     if len(image) == 3:
         if channels == 1 and image[-1] != 1:
             return None  # Keras adds the axis of the channel
