@@ -51,6 +51,13 @@ ENCODERS = (
     (r"^stages?[._]\d+\.(\d+\.)?conv2_kxk", "GENet"),
     (r"^stages[._]\d+\.blocks\.\d+\.(mlp\.)?grn\.", "ConvNeXt V2"),
     (r"^(base_layer|level\d)\.", "DLA"),
+    (r"^stem\.2\.(weight|bias)$", "ConvNeXt with an overlapping stem (`_ols`)"),
+    (r"^norm_pre\.", "ConvNeXt with its norm before the pooling (`_hnf`)"),
+    (r"\.xca\.", "EdgeNeXt"),
+    (r"\.ghost1\.", "GhostNet"),
+    (r"^stem\.conv1\.conv\.", "DarkNet or CSPNet"),
+    (r"^stem\.\d\.conv_kxk\.", "FastViT"),
+    (r"^stem\.conv_kxk\.", "MobileOne or RepVGG"),
     (r"^blocks\.6\.0\.se\.conv_reduce\.", "EfficientNet"),
 )
 
@@ -70,6 +77,8 @@ def encoder(shapes: Mapping[str, tuple]) -> str | None:
     """
     if name := _first(ENCODERS, shapes):
         return name
+    if "stages.0.blocks.0.norm.weight" in shapes and "stages.0.blocks.0.norm.bias" not in shapes:
+        return "ConvNeXt with RMS norms"
     stem = [shapes[name][0] for name in ("conv1.0.weight", "conv1.6.weight") if name in shapes]
     if len(stem) == 2 and 2 * stem[0] != stem[1]:
         return f"ResNets with a stem of {stem[0]} and {stem[1]} channels"
