@@ -46,6 +46,7 @@ ENCODERS = {
     "layer1.0.downsample.2.weight": "ResNet-D",
     "stages.0.blocks.0.conv_mid.0.conv.weight": "VoVNet",
     "stages.0.blocks.0.mlp.grn.weight": "ConvNeXt V2",
+    "features.1.conv_dw.conv.weight": "ReXNet",
     "stem.2.weight": "ConvNeXt with an overlapping stem",
     "norm_pre.weight": "ConvNeXt with its norm before the pooling",
     "stages.0.blocks.0.norm.weight": "ConvNeXt with RMS norms",
@@ -109,6 +110,9 @@ def test_wider_and_grouped_resnets_are_named():
     assert foreign.encoder(grouped) == "ResNeXt of 32 groups"
     assert foreign.encoder({first: (128, 128, 3, 3), last: (256, 128, 1, 1)}) == "Wide ResNet"
     assert foreign.encoder({first: (64, 64, 3, 3), last: (256, 64, 1, 1)}) is None
+    assert foreign.encoder({"layer1.0.bn1.weight": (64,)}) == "ResNet with group norms"
+    with_mean = {"layer1.0.bn1.weight": (64,), "layer1.0.bn1.running_mean": (64,)}
+    assert foreign.encoder(with_mean) is None
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
@@ -229,3 +233,45 @@ class TestFiles:
             ValueError, match=r"whole pickled model.*torch\.save\(model\.state_dict"
         ):
             read(tmp_path / "model.pt")
+
+
+STATE = {"conv.weight": np.ones((2, 3, 1, 1), "float32"), "conv.bias": np.zeros(2, "float32")}
+AVERAGE = {name: 2 * array for name, array in STATE.items()}
+
+
+class TestWrappersOfTrainingLoops:
+    """All give the same tensors as the state dict within."""
+
+    def check(self, content, expected):
+        found = read(content)
+        assert {*found} == {*expected}
+        for name, array in expected.items():
+            np.testing.assert_array_equal(found[name], array)
+
+    @pytest.mark.parametrize(
+        "others", [{"n_averaged": np.array(3)}, {"mean": np.zeros(3), "std": np.ones(3)}]
+    )
+    @pytest.mark.parametrize("prefix", ["module.", "model."])
+    def test_buffers_beside_the_network_are_passed_over(self, prefix, others):
+        self.check({prefix + n: a for n, a in STATE.items()} | others, STATE)
+
+    @pytest.mark.parametrize("name", ["model_ema", "state_dict_ema", "ema_model"])
+    def test_an_average_alone_is_read(self, name):
+        self.check({name: AVERAGE}, AVERAGE)
+        self.check({f"{name}.{n}": a for n, a in AVERAGE.items()}, AVERAGE)
+
+    def test_an_average_beside_the_weights_is_said(self):
+        with pytest.warns(UserWarning, match="'model_ema', a moving average.*'model'"):
+            self.check({"model": STATE, "model_ema": AVERAGE}, STATE)
+        both = {f"model.{n}": a for n, a in STATE.items()}
+        both |= {f"ema_model.{n}": a for n, a in AVERAGE.items()}
+        with pytest.warns(UserWarning, match="'ema_model', a moving average"):
+            self.check(both, STATE)
+
+    def test_a_module_and_empty_tensors_are_refused_in_words(self):
+        torch = pytest.importorskip("torch")
+        layer = torch.nn.Conv2d(3, 2, 1)
+        with pytest.raises(ValueError, match=r"Received: a Conv2d. Pass its state_dict\(\)"):
+            convert(layer, "smp")
+        with pytest.raises(ValueError, match="device 'meta'.*no values"):
+            convert(layer.to("meta").state_dict(), "smp")
