@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def test_pytorch_model_bin_is_read_too(unet, tmp_path):
     ("change", "message"),
     [
         ({"decoder_interpolation": "bicubic"}, "decoder_interpolation='bicubic'"),
-        ({"decoder_interpolation": "area"}, "decoder_interpolation='area'"),
+        ({"decoder_interpolation": "trilinear"}, "decoder_interpolation='trilinear'"),
         ({"decoder_attention_type": "scse"}, "decoder_attention_type='scse'"),
         ({"decoder_use_norm": "layernorm"}, "decoder_use_norm='layernorm'"),
         ({"decoder_use_norm": "inplace"}, "decoder_use_norm='inplace'"),
@@ -151,6 +152,45 @@ def test_our_own_words_still_count(unet):
     found = np.asarray(convert(tensors, "smp", pixels.shape[1:], **ours)(pixels))
     thinned = found[:, :: facts["step"], :: facts["step"]]
     np.testing.assert_allclose(thinned, expected["logits"], rtol=0, atol=1e-4)
+
+
+def test_area_is_nearest_where_sizes_double(unet):
+    facts, tensors, _ = unet
+    pixels = image(facts["input_shape"], facts["seed"])
+    area, nearest = (
+        convert(tensors, "smp", pixels.shape[1:], decoder_interpolation=mode)(pixels)
+        for mode in ("area", "nearest")
+    )
+    np.testing.assert_array_equal(area, nearest)
+
+
+class TestOptionsThatNoTensorTells:
+    def test_the_defaults_that_are_assumed_are_said(self, unet, deeplab):
+        assumed = "decoder_interpolation='nearest', activation=None"
+        with pytest.warns(UserWarning, match=assumed) as caught:
+            convert(unet[1], "smp")
+        assert caught[0].filename == __file__
+        assumed = r"stride=16, decoder_atrous_rates=\(12, 24, 36\), upsampling=4, activation=None"
+        with pytest.warns(UserWarning, match=assumed):
+            convert(deeplab, "smp")
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            {"decoder_interpolation": "bilinear", "activation": None},
+            {"upsampling": "bilinear", "resize_grid": "half_pixel", "activation": "sigmoid"},
+        ],
+        ids=["theirs", "ours"],
+    )
+    def test_nothing_is_assumed_where_all_is_said(self, unet, said):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            convert(unet[1], "smp", **said)
+
+    def test_nothing_is_assumed_of_a_folder(self, unet, tmp_path):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            convert(save_pretrained(tmp_path, unet[1], **UNET), "smp")
 
 
 def test_a_classification_head_is_left_out_with_a_word(unet):

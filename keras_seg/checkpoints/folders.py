@@ -27,6 +27,8 @@ def read_with_settings(checkpoint: Mapping | str | Path) -> tuple[dict[str, np.n
     """
     if isinstance(checkpoint, Mapping):
         return read(checkpoint), {}
+    if hasattr(checkpoint, "state_dict"):
+        return read(checkpoint), {}  # refuses it in words
     path = Path(checkpoint)
     if path.is_dir():
         found = [path / name for name in WEIGHTS if (path / name).is_file()]

@@ -35,6 +35,7 @@ ENCODERS = (
     (r"^blocks\.\d+\.\d+\.conv_(dw|pw|pwl)\.\d\.", "MixNet"),
     (r"^features[._](denseblock\d|conv0|norm5)\b", "DenseNet"),
     (r"^features[._]conv\d_\d", "DPN"),
+    (r"^features\.\d+\.conv_dw\.", "ReXNet"),
     (r"^features\.\d+\.(conv\.weight|branch\d)", "Inception v4"),
     (r"^(conv2d_1a|mixed_5b|repeat)\.", "Inception ResNet v2"),
     (r"^s\d\.b\d+\.conv1\.", "RegNet"),
@@ -48,9 +49,16 @@ ENCODERS = (
     (r"^layer\d\.\d+\.downsample\.2\.", "ResNet-D"),
     (r"\.conv_(mid|concat)\.", "VoVNet"),
     (r"^stages[._]\d+\.\d+\.transformer\.", "MobileViT"),
-    (r"^stages?[._]\d+\.(\d+\.)?conv2_kxk", "GENet"),
+    (r"^stages?[._]\d+\.(\d+\.)?conv2_kxk", "GENet, or another of timm's ByobNet"),
     (r"^stages[._]\d+\.blocks\.\d+\.(mlp\.)?grn\.", "ConvNeXt V2"),
     (r"^(base_layer|level\d)\.", "DLA"),
+    (r"^stem\.2\.(weight|bias)$", "ConvNeXt with an overlapping stem (`_ols`)"),
+    (r"^norm_pre\.", "ConvNeXt with its norm before the pooling (`_hnf`)"),
+    (r"\.xca\.", "EdgeNeXt"),
+    (r"\.ghost1\.", "GhostNet"),
+    (r"^stem\.conv1\.conv\.", "DarkNet or CSPNet"),
+    (r"^stem\.\d\.conv_kxk\.", "FastViT"),
+    (r"^stem\.conv_kxk\.", "MobileOne or RepVGG"),
     (r"^blocks\.6\.0\.se\.conv_reduce\.", "EfficientNet"),
 )
 
@@ -70,6 +78,10 @@ def encoder(shapes: Mapping[str, tuple]) -> str | None:
     """
     if name := _first(ENCODERS, shapes):
         return name
+    if "stages.0.blocks.0.norm.weight" in shapes and "stages.0.blocks.0.norm.bias" not in shapes:
+        return "ConvNeXt with RMS norms"
+    if "layer1.0.bn1.weight" in shapes and not _any(r"running_mean$", shapes):
+        return "ResNet with group norms"
     stem = [shapes[name][0] for name in ("conv1.0.weight", "conv1.6.weight") if name in shapes]
     if len(stem) == 2 and 2 * stem[0] != stem[1]:
         return f"ResNets with a stem of {stem[0]} and {stem[1]} channels"

@@ -34,9 +34,23 @@ DEFAULTS = {
 """Of all arguments that the three networks take; None where tensors or our own default decide."""
 INTERPOLATIONS = {
     "nearest": {},
+    "area": {},  # the mean of the one pixel that each of four lies in, since steps double the size
     "nearest-exact": {"upsampling": "nearest", "resize_grid": "half_pixel"},
     "bilinear": {"upsampling": "bilinear", "resize_grid": "half_pixel"},
 }
+UNTOLD = {
+    "DeepLabV3Plus": {
+        "encoder_output_stride": (16, "output_stride"),
+        "decoder_atrous_rates": ((12, 24, 36), "aspp_rates"),
+        "upsampling": (4, "upsample_logits"),
+        "activation": (None, "activation"),
+    },
+    "Unet": {
+        "decoder_interpolation": ("nearest", "upsampling"),
+        "activation": (None, "activation"),
+    },
+}
+"""Of each network what changes no tensor: smp's default, and the word for it here."""
 ACTIVATIONS = {
     None: None,
     "identity": None,
@@ -81,13 +95,31 @@ def translate(published: dict[str, np.ndarray], settings: dict, options: dict) -
     else:
         found |= _interpolation(said["decoder_interpolation"])
         _refuse_other(said, network)
+    if not settings:
+        _warn_of_defaults(network, options)
     if said["aux_params"] is not None or any("classification_head." in name for name in published):
         warnings.warn(
             "The classification head (aux_params) is left out: the model gives the mask alone.",
-            stacklevel=4,
+            stacklevel=3,
         )
     on_timm = any(name.startswith("encoder.model.") for name in published)
     return found | ours | {"encoder": (_encoder_name(said["encoder_name"]), on_timm)}
+
+
+def _warn_of_defaults(network: str, options: Mapping) -> None:
+    untold = UNTOLD.get(network, UNTOLD["Unet"])
+    assumed = {
+        name: default
+        for name, (default, ours) in untold.items()
+        if name not in options and ours not in options
+    }
+    if assumed:
+        values = ", ".join(f"{name}={default!r}" for name, default in assumed.items())
+        warnings.warn(
+            f"No tensor tells these options of {network}, so smp's defaults are assumed: {values}. "
+            "Pass those that differ, or the folder of save_pretrained, whose config.json has them.",
+            stacklevel=4,
+        )
 
 
 def _split(settings: Mapping, options: Mapping) -> tuple[dict, dict]:

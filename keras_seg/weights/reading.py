@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,10 +11,17 @@ import numpy as np
 
 WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model", "net", "network")
 """Entries under which training scripts keep the network's own tensors."""
-PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "network.")
+AVERAGES = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema")
+"""Entries and prefixes of a moving average of them, taken if there are no others."""
+PREFIXES = (
+    *("module.", "model.", "_orig_mod.", "net.", "network."),
+    *(f"{name}." for name in AVERAGES),
+)
 """What data-parallel, loss and Lightning wrappers and compilation put before every name."""
-WITHOUT_WEIGHTS = r"^(loss|loss_fn|criterion|metrics?|(train|val|test)_\w+)\."
-"""Tensors of a training loop's losses and metrics, beside those of its network."""
+WITHOUT_WEIGHTS = (
+    r"^((loss|loss_fn|criterion|metrics?|(train|val|test)_\w+)\.|(mean|std|n_averaged)$)"
+)
+"""Tensors of a training loop's losses, metrics and images, beside those of its network."""
 OTHER_FILES = {
     ".keras": "a model of Keras, which needs no conversion: load it with keras_seg.inference.load",
     ".onnx": "an ONNX model: run it with keras_seg.inference.load, or convert the checkpoint of "
@@ -36,6 +44,11 @@ def read(checkpoint: Mapping | str | Path) -> dict[str, np.ndarray]:
     Raises: FileNotFoundError; ValueError for another kind of file or one that cannot be read;
         ImportError with the remedy if a .pth file is given and PyTorch is not installed.
     """
+    if callable(getattr(checkpoint, "state_dict", None)):
+        raise ValueError(
+            f"A checkpoint is a file or a state dict. Received: a {type(checkpoint).__name__}. "
+            "Pass its state_dict()."
+        )
     content = checkpoint if isinstance(checkpoint, Mapping) else _read_file(Path(checkpoint))
     content = _unwrapped(content)
     tensors = {str(name): _as_array(value) for name, value in content.items() if _is_tensor(value)}
@@ -52,6 +65,10 @@ def _without_prefixes(tensors: dict) -> dict:
     for prefix in PREFIXES:
         inner = {n: a for n, a in tensors.items() if n.startswith(prefix)}
         others = [name for name in tensors if name not in inner]
+        averages = [name for name in others if name.startswith(tuple(f"{a}." for a in AVERAGES))]
+        if inner and averages:
+            _warn_of_averages(averages[0].partition(".")[0], prefix)
+            others = [name for name in others if name not in averages]
         if inner and all(re.match(WITHOUT_WEIGHTS, name) for name in others):
             return _without_prefixes({n.removeprefix(prefix): a for n, a in inner.items()})
     return tensors
@@ -130,16 +147,32 @@ def _read_torch(path: Path) -> Mapping:
 def _as_array(value) -> np.ndarray:
     """A tensor of any framework as an array; PyTorch's half and bfloat16 become float32."""
     if hasattr(value, "detach"):  # PyTorch's, which may be trainable or on a GPU
+        if getattr(value, "is_meta", False):
+            raise ValueError(
+                f"The checkpoint holds a tensor {tuple(value.shape)} on PyTorch's device 'meta', "
+                "which has a shape and no values. Load the weights before state_dict()."
+            )
         value = value.detach().cpu()
         value = value.float() if value.is_floating_point() else value
     return np.asarray(value)
 
 
 def _unwrapped(content: Mapping) -> Mapping:
-    for wrapper in WRAPPERS:
-        if isinstance(content.get(wrapper), Mapping):
-            return _unwrapped(content[wrapper])
-    return content
+    found = [name for name in (*WRAPPERS, *AVERAGES) if isinstance(content.get(name), Mapping)]
+    if not found:
+        return content
+    averages = [name for name in found if name in AVERAGES]
+    if averages and found[0] not in AVERAGES:
+        _warn_of_averages(averages[0], found[0])
+    return _unwrapped(content[found[0]])
+
+
+def _warn_of_averages(average: str, taken: str) -> None:
+    warnings.warn(
+        f"The checkpoint holds {average!r}, a moving average of the weights, beside {taken!r}, "
+        "which is taken. For the average pass that part of the state dict alone.",
+        stacklevel=2,
+    )
 
 
 def _is_tensor(value) -> bool:

@@ -18,11 +18,30 @@ from keras_seg.checkpoints.registry import Shapes, source
 from keras_seg.checkpoints.sources.facts import resnet_name
 from keras_seg.checkpoints.timm_names import told_apart
 
+HARMLESS_ARGUMENTS = re.compile(
+    r"num_classes|in_chans|global_pool|img_size|features_only|out_indices|pretrained\w*|(\w+_)?drop_rate"
+    r"|scriptable|exportable|no_jit|zero_init_last"
+)
+"""Of timm's models: what changes the classifier, the training or the initial weights alone."""
+
 
 def timm_options(published: dict, settings: dict, options: dict) -> dict:
-    """The model's name, as said or as the config.json of timm has it ("architecture")."""
-    names = {"model": settings["architecture"]} if settings.get("architecture") else {}
-    return names | options
+    """What timm's config.json says of the model, under what the caller said.
+
+    "architecture" is its name, and "model_args" are the arguments that it was built with.
+
+    Raises: ValueError for an argument that changes what the encoder computes.
+    """
+    found = {"model": settings["architecture"]} if settings.get("architecture") else {}
+    for name, value in (settings.get("model_args") or {}).items():
+        if name == "output_stride":
+            found[name] = value
+        elif value is not None and not HARMLESS_ARGUMENTS.fullmatch(name):
+            raise ValueError(
+                f"config.json has model_args with {name}={value!r}, which changes what the model "
+                "computes, and which keras_seg does not have."
+            )
+    return found | options
 
 
 @source("timm", ignore=CLASSIFIER, translate=timm_options)
