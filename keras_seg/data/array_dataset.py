@@ -154,8 +154,7 @@ def _class_indices(mask, what: str) -> np.ndarray:
     if numbers.ndim != 2:
         raise ValueError(
             f"{what} must have the shape (height, width) with a class index for each pixel. "
-            f"Received: {numbers.dtype} of shape {numbers.shape}. Of one-hot masks pass "
-            "masks.argmax(-1)."
+            f"Received: {numbers.dtype} of shape {numbers.shape}. {_of_channels(numbers)}"
         )
     if numbers.dtype.kind == "f" and not (
         np.isfinite(numbers).all() and np.array_equal(numbers, np.rint(numbers))
@@ -166,6 +165,16 @@ def _class_indices(mask, what: str) -> np.ndarray:
             "nearest neighbour."
         )
     return numbers.astype(np.int32)
+
+
+def _of_channels(mask: np.ndarray) -> str:
+    """What to do with a mask of several channels."""
+    if mask.ndim == 3 and ((mask > 0) & (mask != IGNORE_CLASS)).sum(-1).max(initial=0) > 1:
+        return (
+            "Several of its channels are set at one pixel: if labels may overlap, pass "
+            "multi_label=True to keras_seg.inference.load or keras_seg.data.ArrayDataset."
+        )
+    return "Of one-hot masks pass masks.argmax(-1)."
 
 
 def _labels(mask, classes: ClassTable, what: str) -> np.ndarray:
