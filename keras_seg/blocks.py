@@ -276,6 +276,11 @@ def check_input_shape(input_shape) -> tuple[int | None, int | None, int]:
             "input_shape must be (height, width, channels), with None for a free height or width. "
             f"Received: {input_shape!r}"
         )
+    if height in (1, 3, 4) and channels > 16 and (width is None or width > 16):
+        raise ValueError(
+            f"input_shape is (height, width, channels). Received: {input_shape!r}, in which the "
+            f"channels seem to come first. Write {(width, channels, height)!r}."
+        )
     return height, width, channels
 
 

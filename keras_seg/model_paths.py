@@ -90,6 +90,14 @@ def _of_folder(path: Path) -> str:
         )
     if (path / RUN_MODEL).is_file():
         return f"{path} is the folder of a training. Give the model in it: {path / RUN_MODEL}."
+    if (path / "config.json").is_file() and any(
+        (path / name).is_file() for name in ("model.safetensors", "pytorch_model.bin")
+    ):
+        return (
+            f"{path} is a folder of save_pretrained, which holds weights of PyTorch. Turn them "
+            f"into a .keras file: keras-seg convert {path} --source smp --output model.keras "
+            "(--source timm for a model of timm)."
+        )
     if path.suffix.lower() in DEVICES:
         return f"{path} {COMPILED.format(DEVICES[path.suffix.lower()])}."
     files = [each.name for each in sorted(path.iterdir()) if each.suffix in KERAS_SUFFIXES]

@@ -12,6 +12,7 @@ IGNORE_CLASS = 255
 def unknown_name(what: str, received: str, known: Iterable[str]) -> str:
     """ "Unknown model 'unett'. Did you mean 'unet'? Known: deeplabv3plus, unet." """
     known = sorted(known)
-    nearest = difflib.get_close_matches(str(received), known, n=1)
+    wanted = str(received).lower().replace("+", "plus")
+    nearest = difflib.get_close_matches(wanted, known, n=1)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     return f"Unknown {what} {received!r}.{hint} Known: {', '.join(known)}."

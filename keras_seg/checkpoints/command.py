@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import keras
+import yaml
 
 from keras_seg.card import ModelCard
 from keras_seg.checkpoints.convert import convert
 from keras_seg.data.classes import ClassTable
 from keras_seg.models import files
+from keras_seg.models.endings import model_ending
 from keras_seg.models.registry import list_models
 
 
@@ -35,7 +37,7 @@ def convert_file(
         raise ValueError(f"--output must be a file ending in .keras. Received: {output}")
     if own := sorted({"checkpoint", "source", "input_shape"} & {*(options or {})}):
         raise ValueError(f"options cannot hold {own}: these are arguments beside the options.")
-    model = convert(checkpoint, source, input_shape, **(options or {}))
+    model = convert(checkpoint, source, input_shape, **_parsed(options or {}))
     card = ModelCard(
         class_table(model, classes),
         network=model.name if model.name in list_models() else None,
@@ -44,6 +46,14 @@ def convert_file(
     output.parent.mkdir(parents=True, exist_ok=True)
     files.save(model, output, card)
     return model
+
+
+def _parsed(options: dict) -> dict:
+    """Options of the command line, which come as text: "8" is a number, "[6, 12]" a list."""
+    return {
+        name: yaml.safe_load(value) if isinstance(value, str) else value
+        for name, value in options.items()
+    }
 
 
 def class_table(model: keras.Model, names) -> ClassTable:
@@ -59,7 +69,9 @@ def class_table(model: keras.Model, names) -> ClassTable:
 
 def summary(model: keras.Model) -> str:
     """What was built: network, parameters, what goes in and out."""
-    outputs = model.output if isinstance(model.output, dict) else {"logits": model.output}
+    outputs = (
+        model.output if isinstance(model.output, dict) else {_scores(model.output): model.output}
+    )
     parameters = sum(int(weight.shape.num_elements()) for weight in model.trainable_weights)
     lines = [
         f"network     {model.name}, {parameters:,} trainable parameters",
@@ -67,6 +79,10 @@ def summary(model: keras.Model) -> str:
         *(f"{name:<11} {_size(output.shape)}" for name, output in outputs.items()),
     ]
     return "\n".join(lines)
+
+
+def _scores(output) -> str:
+    return "probabilities" if model_ending(output).are_probabilities else "logits"
 
 
 def _size(shape) -> str:

@@ -65,7 +65,7 @@ def told_apart(found: tuple[str, dict], name: str | None, *, word: str, prefix: 
             raise ValueError(
                 f"These tensors fit {choices[0]}, and as well {' and '.join(choices[1:])}, which "
                 f"{difference}. No tensor tells them apart. Say which one it is: "
-                f"{word}={choices[0]!r}."
+                f"{' or '.join(f'{word}={choice!r}' for choice in choices)}."
             )
         return found
     base = base_name(name)

@@ -105,7 +105,8 @@ def to_bytes(pixels: np.ndarray, value_range: tuple[float, float] | None, path: 
         raise ValueError(
             f"{path} has pixels of type {pixels.dtype} from {low} to {high}, and images of 8 bits "
             "a channel are read. State which values are black and white for the whole data set, "
-            f'for example "range": [0, {_white(pixels.dtype, high)}] in classes.json.'
+            f'for example "range": [0, {_white(pixels.dtype, high)}] in classes.json, or '
+            f"--value_range 0 {_white(pixels.dtype, high)} of keras-seg predict."
         )
     return stretched(pixels, value_range)
 

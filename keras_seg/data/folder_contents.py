@@ -8,7 +8,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
-JPEG_MASKS = "Masks are not read from JPEG files, whose compression changes class indices."
+JPEG_MASKS = (
+    "Masks are not read from JPEG files, whose compression changes class indices. Export them from "
+    "the labelling tool as PNG."
+)
 OTHER_PICTURES = (".gif", ".webp", ".jp2", ".ppm", ".pgm", ".heic", ".svg", ".psd", ".exr")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 LOOKED_AT = 40

@@ -342,8 +342,10 @@ class _Found:
                 f"{_listed(known)}. Class indices are numbered from 0 without gaps"
             )
             if len(known) > MANY:
-                told += "; these look like instance numbers, colours, or "
-                "masks that were resized smoothly or saved as JPEG. Convert or export them again."
+                told += (
+                    "; these look like instance numbers, colours, or masks that were resized "
+                    "smoothly or saved as JPEG. Convert or export them again."
+                )
             else:
                 told += f". If each value is a class, {self._write_values(known)}."
             return [Finding("gaps", told)]
@@ -353,8 +355,8 @@ class _Found:
                 Finding(
                     "gaps",
                     f"{self.they_hold} values up to {_number(known[-1])}, and none is "
-                    f"{_listed(absent)}. That is taken for {int(known[-1]) + 1} classes. If the "
-                    f"numbers have gaps, {self._write_values(known)}.",
+                    f"{_listed(absent)}. That is taken for {int(known[-1]) + 1} classes. If there "
+                    f"are only {len(known)}, {self._write_values(known)}.",
                     error=False,
                 )
             ]

@@ -14,6 +14,8 @@ from keras_seg.data.images import picture_pixels, read_image
 PICTURE_MODES = {1: "L", 3: "RGB"}
 FEW_CHANNELS = 4
 """An axis that is longer holds no channels of a picture, but its columns."""
+STANDARDISED = 10
+"""Pixels less their mean, over their deviation, stay below this."""
 WIDE = (np.uint16, np.int16)
 """Whole numbers of 16 bits, which sensors write in 10, 12 or 14 of them."""
 
@@ -105,18 +107,27 @@ def as_bytes(pixels: np.ndarray, value_range: tuple[float, float] | None, what: 
             "value_range=(0, 1)."
         )
     if low < 0 or high > 255 or pixels.dtype in WIDE:
-        normalised = " (Or are they normalised? The network does that itself.)" if low < 0 else ""
-        if pixels.dtype.kind == "f" and -1 <= low < 0 < high <= 1:
-            raise ValueError(
-                f"{found}, and the network takes 0 to 255 and normalises them itself. If -1 is "
-                "black and 1 is white, pass (image + 1) * 127.5, or value_range=(-1, 1)."
-            )
-        raise ValueError(
-            f"{found}, and images of 0 to 255 are taken. State which values are black and white, "
-            f"for example value_range=({min(0, int(np.floor(low)))}, {_white(high)}).{normalised} "
-            "If they are pixels in 0 to 255, pass image.astype('uint8')."
-        )
+        raise ValueError(f"{found}, and images of 0 to 255 are taken. {_remedy(low, high, pixels)}")
     return np.rint(pixels).astype(np.uint8)
+
+
+def _remedy(low, high, pixels: np.ndarray) -> str:
+    """What to do with numbers that are no pixels in 0..255."""
+    if pixels.dtype.kind == "f" and low < 0 and max(-low, high) <= STANDARDISED:
+        undone = "Pass the pixels before that."
+        if max(-low, high) <= 1:
+            undone = (
+                "If -1 is black and 1 is white, pass (image + 1) * 127.5, or value_range=(-1, 1)."
+            )
+        return f"They seem to be normalised, which the network does itself. {undone}"
+    black, white = (0, _white(high)) if low >= 0 else (int(np.floor(low)), int(np.ceil(high)))
+    told = (
+        "State which values are black and white, for example "
+        f"value_range=({black}, {max(white, black + 1)})."
+    )
+    if low < 0 or high > 255:
+        return told
+    return f"{told} If they are pixels in 0 to 255, pass image.astype('uint8')."
 
 
 def _white(largest) -> int:
@@ -136,7 +147,10 @@ def fit_channels(pixels: np.ndarray, channels: int, what: str = "The image") -> 
         return np.repeat(pixels, 3, axis=2)
     received = f"Received: {count} channels in an array of shape {pixels.shape}"
     if pixels.shape[0] == channels:
-        remedy = "They seem to come first. Pass (height, width, channels): image.transpose(1, 2, 0)"
+        remedy = (
+            "They seem to come first. Pass (height, width, channels): image.transpose(1, 2, 0), "
+            "of a batch images.transpose(0, 2, 3, 1)"
+        )
     elif channels == 1 and count in (3, 4):
         remedy = "Convert it to grey first: Image.fromarray(image).convert('L')"
     elif (count, channels) in ((4, 3), (2, 1)):

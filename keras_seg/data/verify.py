@@ -269,7 +269,8 @@ def _look_at_classes(report: DatasetReport) -> None:
             absent = np.flatnonzero(report.histogram(split).sum(axis=0) == 0)
             if absent.size:
                 names = [report.classes.names[number] for number in absent[:8]]
-                message = f"{absent.size} classes occur in no sample, for example {names}."
+                occur = "class occurs" if absent.size == 1 else "classes occur"
+                message = f"{absent.size} {occur} in no sample, for example {names}."
                 report.warnings.append(Problem("absent class", split, message))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +69,7 @@ def load(
         from keras_seg.inference.keras_runner import KerasRunner  # imports TensorFlow
 
         runner = KerasRunner.from_file(path, card, input_shape=input_shape, **words)
+        _tell_of_pixels(runner.model, str(path))
     else:
         runner = _load_exported(path, path.suffix.lower(), card, words)
     if input_shape is not None and input_shape != runner.input_shape:
@@ -96,7 +98,26 @@ def _of_model(model: keras.Model, card, input_shape, value_range, words: dict) -
     if input_shape is not None:
         input_shape = checked_shape(input_shape)
     runner = KerasRunner(model, card, input_shape=input_shape, **words)
+    _tell_of_pixels(model, "The model")
     return with_range(runner, value_range)
+
+
+def _tell_of_pixels(model: keras.Model, what: str) -> None:
+    """Warns of a network whose first weights would get 0..255 as they are.
+
+    Whether it was trained on such numbers, no layer tells.
+    """
+    from keras_seg.data.first_batch.network import pixel_range
+
+    if pixel_range(model) in ("raw", "0..1"):
+        shape = tuple(model.input_shape[1:])
+        warnings.warn(
+            f"{what} has no layer that normalises pixels, and gets them in 0..255. If it was "
+            "trained on images / 255, its masks will be wrong. Save it with that division: "
+            f"keras.Sequential([keras.Input({shape}), keras.layers.Rescaling(1 / 255), "
+            'model]).save("model_0_255.keras").',
+            stacklevel=4,
+        )
 
 
 def _load_exported(path: Path, suffix: str, card: ModelCard | None, words: dict) -> Runner:

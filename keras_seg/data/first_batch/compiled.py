@@ -150,18 +150,20 @@ def _percent(share: float) -> str:
     return f"{share:.1%}" if share >= 0.001 else "under 0.1%"
 
 
-def _from_logits(what: str, from_logits: bool, head: str) -> Finding:
+def _from_logits(what: str, from_logits: bool, head: str, written: str = "") -> Finding:
+    passed = f"from_logits={not from_logits}"
+    passed = f"{written}({passed})" if written else passed
     if from_logits:
         return Finding(
             "squashed twice",
             f"{what} takes logits (from_logits=True), and the network ends in a {head}: its "
-            "probabilities would be squashed twice. Pass from_logits=False, or end the network "
-            "without an activation.",
+            f"probabilities would be squashed twice. Pass {passed}, or end the network without an "
+            "activation.",
         )
     return Finding(
         "not squashed",
         f"{what} takes probabilities (from_logits=False), and the network puts out logits. Pass "
-        "from_logits=True, or end the network in a softmax or sigmoid.",
+        f"{passed}, or end the network in a softmax or sigmoid.",
     )
 
 
@@ -183,7 +185,7 @@ def _function(loss) -> tuple[str | None, dict]:
 
 
 def _no_loss(name: str) -> Finding:
-    told = f"compile knows losses of Keras by name, and {name!r} is none."
+    told = f"A name in compile means a loss of Keras, and Keras has no {name!r}."
     try:
         parse_loss(name)
     except ValueError:
@@ -207,7 +209,9 @@ def _shape_of_labels(name: str, scores: Scores) -> list[Finding]:
         ]
     numbers = not scores.one_hot and not scores.multi_label
     if channels > 1 and numbers and name in CATEGORICAL | BINARY | OVERLAP | DIFFERENCES:
-        better = 'keras_seg.losses.get("dice")' if name in OVERLAP else OURS
+        better = OURS
+        if name in OVERLAP or "focal" in name:
+            better = f'keras_seg.losses.get("{"dice" if name in OVERLAP else "focal"}")'
         return [
             Finding(
                 "loss",
@@ -244,7 +248,8 @@ def _squashing(name: str, options: dict, scores: Scores) -> list[Finding]:
         ]
     if from_logits != squashed:
         return []
-    return [_from_logits(f"Keras' {name}", from_logits, scores.head)]
+    written = f"keras.losses.{''.join(part.capitalize() for part in name.split('_'))}"
+    return [_from_logits(f"Keras' {name}", from_logits, scores.head, written)]
 
 
 def _values(name: str, options: dict, scores: Scores) -> list[Finding]:

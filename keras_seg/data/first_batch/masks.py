@@ -120,8 +120,9 @@ def _not_one_hot(masks: Sequence[np.ndarray], channels: int | None) -> Finding |
             "several labels",
             f"In {_share(several)} of the pixels several channels of the mask are set, and a "
             "softmax gives each pixel one class. If labels may overlap, train with "
-            'multi_label=True: losses.get({"name": "cross_entropy", "multi_label": True}), and '
-            "metrics.MeanIoU(num_classes, multi_label=True). Otherwise keep one label per pixel.",
+            "multi_label=True: keras_seg.losses.CrossEntropy(multi_label=True), or another loss, "
+            f"and keras_seg.metrics.MeanIoU({last}, multi_label=True). Otherwise keep one label "
+            "per pixel.",
         )
     partial = np.mean([((sums > 0) & (sums < 1 - rounding)).mean() for sums in total])
     if partial:
