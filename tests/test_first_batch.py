@@ -431,7 +431,7 @@ class TestCompiled:
                 "squashed twice",
             ),
             (None, "cross_entropy+dice", r'losses\.get\("cross_entropy\+dice"\)'),
-            (None, "crossentropi", "'crossentropi' is none"),
+            (None, "crossentropi", "Keras has no 'crossentropi'"),
         ],
     )
     def test_losses_that_do_not_fit_the_head_are_refused(self, head, loss, message):

@@ -140,7 +140,7 @@ class TestRefusals:
         ("given", "message"),
         [
             (IMAGE / 255, r"float64 from .* to 1, and the network takes 0 to 255.*image \* 255"),
-            (IMAGE / 127.5 - 1, r"from -1 to 1.*normalised\? The network does that itself"),
+            (IMAGE / 127.5 - 1, r"from -1 to 1.*normalised, which the network does itself"),
             (IMAGE * 16.0, r"to 4080, .*value_range=\(0, 4095\)"),
             (IMAGE.astype(np.uint16), r"uint16 .*value_range=\(0, 255\).*astype\('uint8'\)"),
             (IMAGE.astype(np.int16), r"int16"),

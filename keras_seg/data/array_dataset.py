@@ -171,7 +171,7 @@ def _of_channels(numbers: np.ndarray) -> str:
     """What to write for a mask (H, W, C)."""
     if numbers.ndim != 3 or not np.isfinite(numbers).all():
         return "Pass the class of each pixel."
-    if (numbers == numbers[..., :1]).all():
+    if numbers.shape[-1] in (3, 4) and (numbers == numbers[..., :1]).all():
         return "Its channels are equal, as of a grey picture read as RGB: pass masks[..., 0]."
     if numbers.min() < 0 or numbers.max() > 1:
         return (
