@@ -149,9 +149,10 @@ def resolve_shape(
             f"Pass input_shape, such as (256, 256, {own_shape[2]})."
         )
     if shape[2] != own_shape[2]:
+        size = shape[1:] if shape[0] == own_shape[2] else shape[:2]  # with the channels first
         raise ValueError(
             f"The model takes images of {own_shape[2]} channels. Received: input_shape={shape}. "
-            f"Pass {(*shape[:2], own_shape[2])}."
+            f"Pass {(*size, own_shape[2])}."
         )
     for axis, size, own in zip(("height", "width"), shape, own_shape, strict=False):
         if own not in (None, size):

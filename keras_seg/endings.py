@@ -57,12 +57,14 @@ class Ending:
         place: name of the layer or operator.
         sliced: only some of the channels are put out.
         axis: of a softmax that is not over the channels.
+        moved: axes are exchanged behind the function.
     """
 
     function: str | None = None
     place: str = ""
     sliced: bool = False
     axis: int | None = None
+    moved: bool = False
 
     @property
     def are_probabilities(self) -> bool:
@@ -87,7 +89,7 @@ def _ending(tensor: Hashable, maker: Callable[[Hashable], Made], deep: bool) -> 
     while made.kind in (HANDS_ON, SLICES, MOVES):
         sliced, moved = sliced or made.kind == SLICES, moved or made.kind == MOVES
         made = maker(made.sources[0])
-    found = Ending(made.kind if made.kind in KNOWN else None, made.place, sliced)
+    found = Ending(made.kind if made.kind in KNOWN else None, made.place, sliced, moved=moved)
     if made.kind in KNOWN:
         return replace(found, axis=None if moved else made.axis)
     if made.kind == LINEAR:
@@ -182,6 +184,24 @@ def check_multi_label(ending: Ending, what: object) -> None:
         raise ValueError(
             f"{what} ends in {ending}, which makes its classes exclude each other. Received: "
             "multi_label=True. Leave multi_label out, or give a model that ends in sigmoid."
+        )
+
+
+def check_sums(
+    ending: Ending, channels: int, what: object, probe: Callable[[], np.ndarray]
+) -> None:
+    """Raises ValueError if the classes of most pixels have no sum of 1 behind a softmax.
+
+    Args:
+        probe: runs the network; called only for a softmax whose channels are all put out.
+    """
+    if channels == 1 or ending.sliced or ending.function not in ("softmax", "sparsemax"):
+        return
+    total = float(np.median(probe().sum(-1)))
+    if total < 0.5:  # pooling makes it larger, and steps of 1/256 for many classes a little smaller
+        raise ValueError(
+            f"{what} ends in {ending} over an axis that is not the channels: the classes of a "
+            f"pixel sum to {total:.2g} and not to 1 on a test image. Take the axis of the classes."
         )
 
 

@@ -32,7 +32,6 @@ WRITTEN = [
     *(ROOT / "notebooks").rglob("*.ipynb"),
     *(ROOT / "notebooks").rglob("*.py"),
 ]
-OPTIONS = {"-e", "-q", "--quiet", "--upgrade", "-U"}
 
 
 def texts(path):
@@ -58,7 +57,7 @@ def requirements(text):
         for word in shlex.split(command.replace("\\", ""), comments=True):
             if not re.fullmatch(r"[\w.-]+(\[[\w,-]+\])?([=<>~!].*)?", word):
                 break  # the sentence goes on
-            if word not in OPTIONS:
+            if not word.startswith("-"):
                 found.append(word)
     return found
 

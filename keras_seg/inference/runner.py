@@ -18,6 +18,7 @@ from keras_seg.endings import (
     Ending,
     check_multi_label,
     check_scores,
+    check_sums,
     head_of,
     independent,
     several_sigmoids,
@@ -201,6 +202,8 @@ class Runner(abc.ABC):
         ending = find_ending()
         card_head = self.card.head if trusted else None
         head = head_of(ending, channels, what, said=scores, card_head=card_head, probe=self._probed)
+        if not trusted and (self.format != "keras" or ending.moved):
+            check_sums(ending, channels, what, self._probed)
         if self.card.multi_label:
             check_multi_label(ending, what)
         elif multi_label is None and not trusted and channels > 1 and independent(ending):
