@@ -148,6 +148,21 @@ class TestForms:
         with pytest.raises(TypeError, match=r"calibration: Images are given as a data set of"):
             given(data)
 
+    def test_lists_of_images_and_masks(self):
+        dataset = given((list(IMAGES), list(MASKS)), "evaluation")
+        assert len(dataset) == len(IMAGES)
+        np.testing.assert_array_equal(dataset[1].image, IMAGES[1])
+        np.testing.assert_array_equal(dataset[1].mask, MASKS[1])
+
+    @pytest.mark.parametrize("masks", [MASKS[:1], MASKS[:, ::2, ::2]])
+    def test_masks_of_other_number_or_size_are_no_images(self, masks):
+        with pytest.raises(ValueError, match=r"must agree in number.*masks of shape \("):
+            given((IMAGES, masks), "evaluation")
+
+    def test_no_images_with_no_masks(self):
+        with pytest.raises(ValueError, match="evaluation: no images were given"):
+            given((IMAGES[:0], MASKS[:0]), "evaluation")
+
     def test_what_has_no_end_is_no_evaluation(self):
         with pytest.raises(ValueError, match=r"evaluation: .*repeats without an end"):
             given(tensors(IMAGES, MASKS).repeat(), "evaluation")
@@ -288,3 +303,10 @@ class TestEvaluate:
         stated = open_dataset(str(folder), value_range=(0, 4080))
         assert stated.value_range == (0, 8160)
         assert CachedDataset(stated).value_range == (0, 8160)
+
+
+def test_input_shape_with_the_channels_first_is_told_its_size(tmp_path):
+    entry = keras.Input((None, None, 3))
+    model = keras.Model(entry, keras.layers.Conv2D(2, 1)(entry))
+    with pytest.raises(ValueError, match=r"Pass \(24, 32, 3\)"):
+        export.export(model, tmp_path / "m.tflite", input_shape=(3, 24, 32))

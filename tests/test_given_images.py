@@ -1,6 +1,8 @@
 """What `predict` takes for an image: arrays of any type, tensors, paths, pictures and lists."""
 
 import importlib
+import io
+import re
 import warnings
 
 import keras
@@ -369,3 +371,69 @@ def test_warnings_are_for_what_is_unusual(runner, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         runner.predict([IMAGE, tmp_path / "a.png"])
+
+
+class TestWhatIsWrittenIntoMessages:
+    """A remedy that a message names must be right when it is copied."""
+
+    @pytest.mark.parametrize(
+        ("image", "said", "remedy"),
+        [
+            (IMAGE / 127.5 - 1, "value_range=(-1, 1)", {"value_range": (-1, 1)}),
+            (
+                (IMAGE.astype(int) - 128).astype(np.int8),
+                "(-128, 127)",
+                {"value_range": (-128, 127)},
+            ),
+        ],
+    )
+    def test_ranges(self, runner, image, said, remedy):
+        with pytest.raises(ValueError, match=re.escape(said)):
+            runner.predict(image)
+        np.testing.assert_array_equal(runner.predict(image, **remedy), truth(IMAGE))
+
+    def test_overshoot_of_a_resize(self, runner):
+        image = IMAGE.astype(np.float32)
+        image[0, 0], image[1, 1] = -14, 270
+        with pytest.raises(ValueError, match=re.escape("image.clip(0, 255)")):
+            runner.predict(image)
+        expected = truth(image.clip(0, 255).astype(np.uint8))
+        np.testing.assert_array_equal(runner.predict(image.clip(0, 255)), expected)
+
+    def test_rounding_errors_are_no_overshoot(self, runner):
+        nearly = IMAGE.astype(np.float32) * 1.000001 - 1e-4
+        np.testing.assert_array_equal(runner.predict(nearly), truth(IMAGE))
+
+    def test_normalised(self, runner):
+        image = (IMAGE / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+        with pytest.raises(ValueError, match="seem to be normalised") as caught:
+            runner.predict(image)
+        assert "value_range" not in str(caught.value)
+
+    def test_deep_files_can_be_predicted_as_told(self, runner, tmp_path):
+        path = tmp_path / "deep.png"
+        Image.fromarray(IMAGE[..., 0].astype(np.uint16) * 16).save(path)
+        with pytest.raises(ValueError, match=re.escape("--value_range 0 4095")):
+            runner.predict(path)
+        assert runner.predict(path, value_range=(0, 4095)).shape == IMAGE.shape[:2]
+
+
+class TestNestedListsAndOpenFiles:
+    def test_lists_of_numbers_are_an_image(self, runner):
+        np.testing.assert_array_equal(runner.predict(IMAGE.tolist()), truth(IMAGE))
+
+    def test_lists_of_images_in_numbers_are_a_batch(self, runner):
+        found = runner.predict([IMAGE.tolist(), IMAGE.tolist()])
+        np.testing.assert_array_equal(found, np.stack([truth(IMAGE)] * 2))
+
+    def test_a_list_of_numbers_is_no_image(self, runner):
+        with pytest.raises(ValueError, match="must have the shape"):
+            runner.predict([1, 2, 3])
+
+    def test_files_and_bytes(self, runner):
+        file = io.BytesIO()
+        Image.fromarray(IMAGE).save(file, "PNG")
+        for given in (file, file.getvalue()):
+            with pytest.raises(ValueError, match=r"Image\.open"):
+                runner.predict(given)
+        np.testing.assert_array_equal(runner.predict(Image.open(file)), truth(IMAGE))

@@ -69,6 +69,8 @@ def as_dataset(
         if isinstance(data, str | os.PathLike):
             return _of_name(str(data), classes, split, words)
         images, masks = _collected(data, limit)
+        if not images:
+            raise ValueError("no images were given.")
         words |= {"classes": classes, "multi_label": multi_label}
         dataset = ArrayDataset(images, masks, name=what, split=split, **words)
         dataset[0]  # so that images which are no pixels are refused before anything slow
@@ -110,6 +112,8 @@ def _collected(data, limit: int | None) -> tuple[list, list | None]:
         return list(pixels), None
     if _is_pair(data):
         return list(as_array(data[0])), list(as_array(data[1], "masks"))
+    if _are_lists(data):
+        return list(data[0]), list(data[1])
     if isinstance(data, list | tuple):
         limit = None
     elif limit is None and _is_endless(data):
@@ -120,8 +124,6 @@ def _collected(data, limit: int | None) -> tuple[list, list | None]:
     for image, mask in islice(_each(data), limit):
         images.append(image)
         masks.append(mask)
-    if not images:
-        raise ValueError("no images were given.")
     missing = sum(mask is None for mask in masks)
     if missing not in (0, len(masks)):
         raise ValueError(f"{missing} of {len(masks)} images have no mask.")
@@ -134,7 +136,23 @@ def _is_pair(data) -> bool:
         return False
     shapes = [tuple(getattr(each, "shape", ())) for each in data]
     batch = len(shapes[0]) == 4 or is_grey_batch(data[0])
-    return batch and len(shapes[1]) in (3, 4) and shapes[0][:3] == shapes[1][:3]
+    alike = shapes[0][:3] == shapes[1][:3]
+    if len(shapes[0]) == 4 and is_grey_batch(data[1]) and not alike:
+        raise ValueError(
+            f"images and masks must agree in number, height and width. Received: images of shape "
+            f"{shapes[0]}, masks of shape {shapes[1]}."
+        )
+    return batch and len(shapes[1]) in (3, 4) and alike
+
+
+def _are_lists(data) -> bool:
+    """Whether that is (images, masks), each a list with one (H, W) mask for an image."""
+    if not isinstance(data, tuple) or len(data) != 2:
+        return False
+    images, masks = data
+    if not all(isinstance(each, list | tuple) for each in data) or len(images) != len(masks):
+        return False
+    return all(np.ndim(mask) == 2 for mask in masks) and all(np.ndim(x) != 2 for x in images)
 
 
 def _is_endless(data) -> bool:

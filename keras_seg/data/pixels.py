@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Number
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,10 @@ from keras_seg.data.images import picture_pixels, read_image
 PICTURE_MODES = {1: "L", 3: "RGB"}
 FEW_CHANNELS = 4
 """An axis that is longer holds no channels of a picture, but its columns."""
+OVERSHOOT = 64
+"""How far beyond 0..255 a cubic resize or a sharpening filter may bring pixels."""
+OPENED = {False: "file", True: "io.BytesIO(data)"}
+"""Whether that is bytes → what Pillow opens."""
 STANDARDISED = 10
 """Pixels less their mean, over their deviation, stay below this."""
 WIDE = (np.uint16, np.int16)
@@ -100,6 +105,8 @@ def as_bytes(pixels: np.ndarray, value_range: tuple[float, float] | None, what: 
     if value_range is not None:
         return stretched(pixels, value_range)
     low, high = pixels.min(), pixels.max()
+    if pixels.dtype.kind == "f" and low > -0.5 and 1 < high < 255.5:
+        return np.rint(pixels).clip(0, 255).astype(np.uint8)
     found = f"{what} has pixels of type {pixels.dtype} from {low:g} to {high:g}"
     if pixels.dtype.kind == "f" and low >= 0 and 0 < high <= 1:
         raise ValueError(
@@ -120,6 +127,8 @@ def _remedy(low, high, pixels: np.ndarray) -> str:
                 "If -1 is black and 1 is white, pass (image + 1) * 127.5, or value_range=(-1, 1)."
             )
         return f"They seem to be normalised, which the network does itself. {undone}"
+    if pixels.dtype.kind == "f" and low >= -OVERSHOOT and high <= 255 + OVERSHOOT:
+        return "If a filter or a smooth resize brought them there, pass image.clip(0, 255)."
     black, white = (0, _white(high)) if low >= 0 else (int(np.floor(low)), int(np.ceil(high)))
     told = (
         "State which values are black and white, for example "
@@ -174,11 +183,19 @@ def holds_objects(array) -> bool:
     return isinstance(array, np.ndarray) and array.dtype.kind == "O"
 
 
+def _are_numbers(images: list | tuple) -> bool:
+    """Whether nested lists end in numbers, as those of `array.tolist()` do."""
+    while isinstance(images, list | tuple) and images:
+        images = images[0]
+    return isinstance(images, Number)
+
+
 def sorted_out(images) -> tuple[bool, np.ndarray | list]:
     """Whether that is one image, and a batch or list of the images.
 
-    One image is a path, a PIL picture, or an array or tensor of two or three axes. Four axes are a
-    batch; whatever else can be iterated, an array of objects also, is a list of images.
+    One image is a path, a PIL picture, or an array or tensor of two or three axes, also as nested
+    lists of numbers. Four axes are a batch; whatever else can be iterated, an array of objects
+    also, is a list of images.
 
     Raises: ValueError for what holds no images.
     """
@@ -186,6 +203,8 @@ def sorted_out(images) -> tuple[bool, np.ndarray | list]:
         return True, [images]
     if isinstance(images, Sample):
         return True, [images.image]
+    if isinstance(images, list | tuple) and _are_numbers(images):
+        images = as_array(images)
     if isinstance(images, list | tuple) or holds_objects(images):
         return False, [each.image if isinstance(each, Sample) else each for each in images]
     if hasattr(images, "shape") and hasattr(images, "dtype"):
@@ -193,7 +212,12 @@ def sorted_out(images) -> tuple[bool, np.ndarray | list]:
         if pixels.ndim == 4:
             return False, pixels
         return True, [pixels]
-    if hasattr(images, "__iter__") and not isinstance(images, dict | bytes):
+    if hasattr(images, "read") or isinstance(images, bytes):
+        raise ValueError(
+            f"Open it with Pillow: Image.open({OPENED[isinstance(images, bytes)]}). Received: "
+            f"{type(images).__name__}."
+        )
+    if hasattr(images, "__iter__") and not isinstance(images, dict):
         return sorted_out(list(images))
     raise ValueError(
         "Images are arrays or tensors, paths or PIL pictures, one or a list of them. Received: "
