@@ -18,7 +18,8 @@ from keras_seg.export.metadata import with_card
 from keras_seg.export.request import HEADS
 from keras_seg.export.tflite_graph import read_graphs
 from keras_seg.inference.evaluation import confusion_of, evenly_spread, iou_of, no_counts
-from keras_seg.inference.prediction import mask_of, predict
+from keras_seg.inference.loading import predict
+from keras_seg.inference.prediction import mask_of
 from keras_seg.inference.runner import Runner
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +13,6 @@ from keras_seg.data.resized import resize_image
 from keras_seg.inference.tiles import overlap_tiled, tiled_probabilities, to_probabilities
 
 if TYPE_CHECKING:
-    import keras
-
     from keras_seg.inference.runner import Runner
 
 SUM_TOLERANCE = 0.03
@@ -23,48 +20,6 @@ SUM_TOLERANCE = 0.03
 
 SIZINGS = ("auto", "resize", "tile")
 """How an image meets a network: as in its training, resized, or in overlapping windows."""
-
-
-def predict(
-    runner: Runner | keras.Model | str | Path,
-    image,
-    *,
-    sizing: str = "auto",
-    value_range: tuple[float, float] | None = None,
-    threshold: float = 0.5,
-) -> np.ndarray | list[np.ndarray]:
-    """The class, or the labels, of every pixel of an image.
-
-    Args:
-        runner: what `load` gives; or a Keras model, or the path of a file, which is loaded for this
-            one call.
-        image: an array or tensor, a path or a PIL picture; or several of them, as for
-            `Runner.predict`.
-        sizing: how the image meets the network.
-            "resize": the image is resized to the network's size, its scores back to the image's.
-            "tile": windows of the network's size, half a window apart, see the image at its own
-            scale; their probabilities are averaged, the middle of a window counting most.
-            "auto": as in training, which the card tells: "resize" if images were resized to one
-            size, "tile" if they kept their scale; "resize" for a foreign file.
-        value_range: (black, white) of images of more than 8 bits, in place of that of the model.
-        threshold: a pixel has the second of two classes, or a label of a multi-label network, where
-            the probability is above it.
-
-    A network of free size is resized to where it was trained at one size and otherwise sees the
-    image as it is, mirrored at the lower and right edge up to the next size that it takes. A
-    network without padding sees the image with mirrored borders, in windows that meet without
-    overlap, which together give what the whole image would.
-
-    Shapes: (H, W, C) or grey (H, W) → (H, W) uint8 classes, or (H, W, labels) uint8 of 0 and 1 by a
-    multi-label network.
-
-    Raises: ValueError for an image whose channels, type or values the network cannot take, for
-    another sizing, and for a threshold that the network cannot have.
-    """
-    from keras_seg.inference.loading import as_runner
-
-    words = {"sizing": sizing, "value_range": value_range, "threshold": threshold}
-    return as_runner(runner).predict(image, **words)
 
 
 def predict_by(

@@ -15,8 +15,8 @@ from keras_seg.labels import (
     read_multi_label,
     share_tolerance,
 )
-from keras_seg.losses.arithmetic import LossArithmetic
 from keras_seg.losses.replicas import share_of_replica, sum_over_replicas
+from keras_seg.losses.weighted_sum import LossArithmetic
 from keras_seg.names import IGNORE_CLASS
 from keras_seg.option_values import flag, whole_number
 
