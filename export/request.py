@@ -16,6 +16,7 @@ from keras_seg.export.trained_ranges import check_quantization
 from keras_seg.inference.prediction import check_sizing
 from keras_seg.layers.size_guard import nearest_sizes
 from keras_seg.names import unknown_name
+from keras_seg.option_values import flag, number
 from keras_seg.shapes import checked_shape
 
 QUANTIZATIONS = {
@@ -122,7 +123,8 @@ class Request:
                 f"Received: {'no' if calibration is None else 'an empty'} calibration data set. "
                 "Pass the training data as calibration."
             )
-        if not max_drop >= 0:
+        max_drop, subpixel = number(max_drop, "max_drop"), flag(subpixel, "subpixel")
+        if max_drop < 0:
             raise ValueError(f"max_drop is in points of mIoU, 0 or more. Received: {max_drop}")
         _check_writable(path)
         return cls(path, format, quantize, input, head, sizing, max_drop, limit, layout, subpixel)

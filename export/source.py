@@ -12,7 +12,7 @@ from keras_seg.card import NO_SEAL, ModelCard
 from keras_seg.export.deployment import float32_model
 from keras_seg.export.request import Request, check_class_map, check_head, resolve_shape
 from keras_seg.inference.keras_runner import KerasRunner, model_shapes
-from keras_seg.inference.runner import count_classes, numbered_card
+from keras_seg.inference.runner import check_said, count_classes, numbered_card
 from keras_seg.model_paths import check_model_path
 from keras_seg.models import files
 from keras_seg.models.functional import as_functional
@@ -107,6 +107,7 @@ def opened(
 
     Raises: ValueError for a file or model that cannot be opened or followed.
     """
+    check_said(card, multi_label)
     sha256 = None
     if not isinstance(model, keras.Model):
         path = check_model_path(model, exported=False)

@@ -1,4 +1,4 @@
-"""Options of losses and metrics: of the type that they must be, or refused by their name."""
+"""Options of losses, metrics and exports: of the right type, or refused by their name."""
 
 from __future__ import annotations
 

@@ -79,6 +79,23 @@ class TestRequests:
         # without: what needs no ranges; with trained ranges: TFLite in int8 alone
         assert taken == with_images + heads * (3 * 2 + 2 * 2 * 2) + heads * 3
 
+    @pytest.mark.parametrize(
+        "words",
+        [
+            {"subpixel": "no"},
+            {"max_drop": "much"},
+            {"max_drop": -1},
+            {"card": {}},
+            {"multi_label": "yes"},
+        ],
+        ids=str,
+    )
+    def test_words_of_another_type_are_refused(self, tmp_path, words):
+        model = models.unet((16, 16, 3), 2, widths=(2, 4))
+        with pytest.raises(ValueError, match=rf"{next(iter(words))}.*Received"):
+            export(model, tmp_path / "m.tflite", **words)
+        assert list(tmp_path.iterdir()) == []
+
     @pytest.mark.parametrize("head", HEADS)
     @pytest.mark.parametrize("own", ["logits", "probabilities", "argmax"])
     @pytest.mark.parametrize("classes", [1, 128, 129, 255])

@@ -634,3 +634,8 @@ class TestTrain:
         loss = {"name": "cross_entropy", "class_weights": [1, 2, 3]}
         assert train(replace(recipe, crop=(4, 4), batch_size=1, loss=loss)).finished
         assert "class_weights" not in capsys.readouterr().err
+
+
+def test_a_path_in_the_place_of_the_model_is_refused():
+    with pytest.raises(TypeError, match=r"models\.load\(path\).*model\.keras"):
+        check_batches((IMAGES, MASKS), "model.keras")

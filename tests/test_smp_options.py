@@ -224,6 +224,11 @@ class TestFolders:
         with pytest.raises(ValueError, match=r"model.safetensors, pytorch_model.bin.*notes\.txt"):
             convert(tmp_path, "smp")
 
+    def test_a_word_against_config_json_is_taken_and_told(self, unet, tmp_path):
+        save_pretrained(tmp_path, unet[1], **UNET | {"decoder_interpolation": "nearest"})
+        with pytest.warns(UserWarning, match=r"says decoder_interpolation='nearest'.*is taken"):
+            convert(tmp_path, "smp", decoder_interpolation="bilinear")
+
     @pytest.mark.parametrize("text", ["{", "[1]"])
     def test_a_damaged_config_is_said(self, unet, tmp_path, text):
         save_pretrained(tmp_path, unet[1])

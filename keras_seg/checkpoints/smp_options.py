@@ -128,6 +128,12 @@ def _split(settings: Mapping, options: Mapping) -> tuple[dict, dict]:
     ours = {}
     for name, value in options.items():
         is_theirs = name in DEFAULTS and not (name == "upsampling" and isinstance(value, str))
+        if is_theirs and name in own and _plain(own[name]) != _plain(value):
+            warnings.warn(
+                f"config.json says {name}={own[name]!r}. Received: {name}={value!r}, which is "
+                "taken. Leave it out unless config.json is wrong.",
+                stacklevel=5,
+            )
         (own if is_theirs else ours)[name] = value
     for name, value in own.items():
         if name not in DEFAULTS and value is not None:
@@ -136,6 +142,11 @@ def _split(settings: Mapping, options: Mapping) -> tuple[dict, dict]:
                 + unknown_name("option of smp", name, DEFAULTS)
             )
     return DEFAULTS | {name: value for name, value in own.items() if name in DEFAULTS}, ours
+
+
+def _plain(value: object) -> object:
+    """JSON has no tuples."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _network(published: Mapping) -> str:

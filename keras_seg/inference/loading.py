@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_seg.card import ModelCard
 from keras_seg.data.classes import checked_range
-from keras_seg.inference.runner import Runner, Shape
+from keras_seg.inference.runner import Runner, Shape, check_said
 from keras_seg.model_paths import KERAS_SUFFIXES, check_model_path
 from keras_seg.shapes import checked_shape
 
@@ -59,6 +59,7 @@ def load(
         that `scores` must be said, or that what was said contradicts the file; TypeError for what
         is neither a path nor a model.
     """
+    check_said(card, multi_label)
     words = {"threads": threads, "scores": scores, "multi_label": multi_label}
     if not isinstance(path, str | Path) and hasattr(path, "layers"):
         return _of_model(path, card, input_shape, value_range, words)

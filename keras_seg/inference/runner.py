@@ -29,6 +29,7 @@ from keras_seg.inference.test_time import (
     groups_of_one_shape,
     predict_batch,
 )
+from keras_seg.option_values import flag
 
 CARD_ENTRY = Path(CARD_NAME).stem
 """Name under which .tflite and .onnx files hold the model card."""
@@ -294,6 +295,17 @@ def numbered_card(channels: int, multi_label: bool) -> ModelCard:
     colors = ClassTable.numbered(channels + 1).colors[1:]  # no label is black
     names = tuple(f"label {i}" for i in range(channels))
     return ModelCard(ClassTable(names, colors), multi_label=True)
+
+
+def check_said(card: ModelCard | None, multi_label: bool | None) -> None:
+    """Raises ValueError for words of the caller that are of another type than they should be."""
+    if card is not None and not isinstance(card, ModelCard):
+        raise ValueError(
+            "card is a keras_seg.models.ModelCard, such as ModelCard(ClassTable(names)). "
+            f"Received: {card!r}"
+        )
+    if multi_label is not None:
+        flag(multi_label, "multi_label")
 
 
 def labelled(

@@ -74,7 +74,8 @@ def check_batches(
     Returns: the batches to train with: `batches` itself, and for a generator, which gives a batch
         once, a generator that begins with those that were looked at:
         `model.fit(check_batches(generator, model))`.
-    Raises: ValueError with all that is wrong, each with the share of pixels and what to write.
+    Raises: ValueError with all that is wrong, each with the share of pixels and what to write;
+        TypeError for a model that is none.
     Warns: UserWarning for what may be meant, such as one class alone.
 
     Example:
@@ -84,6 +85,11 @@ def check_batches(
         keras_seg.data.check_batches((images, masks), model)
         # ValueError: The images lie in 0..1 (100.0% of the pixels), and the network takes 0..255
     """
+    if model is not None and not isinstance(model, keras.Model):
+        raise TypeError(
+            "model is a Keras model, such as keras_seg.models.load(path) gives. Received: "
+            f"{model!r}"
+        )
     looked = look(batches, number_of_batches, batch_size=batch_size)
     found = findings(
         looked,
