@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_seg import models
 from keras_seg.backbones.hrnet import HRNetVariant
-from keras_seg.data.augmentation import Augmentation
+from keras_seg.data.augmentation.options import Augmentation
 from keras_seg.data.cached import CachedDataset
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.open import open_dataset

@@ -18,7 +18,7 @@ from rich.progress import track
 
 from benchmarks import common
 from keras_seg.checkpoints import convert
-from tests.reference import image, read_golden, state_dict
+from tests.helpers.reference import image, read_golden, state_dict
 
 RESULTS = common.RESULTS / "equality.json"
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden"

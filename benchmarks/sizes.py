@@ -10,7 +10,7 @@ import json
 
 from benchmarks import common
 from keras_seg import backbones, models
-from keras_seg.overview import SIZES
+from keras_seg.cli.overview import SIZES
 
 MEASURED = common.RESULTS / "models.json"
 

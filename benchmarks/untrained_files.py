@@ -17,10 +17,10 @@ def write(model: keras.Model, path: Path, quantize: str | None) -> None:
     """
     from keras_seg.card import ModelCard
     from keras_seg.data import BuiltinDataset, ClassTable
-    from keras_seg.export.deployment import model_of_file
-    from keras_seg.export.onnx import to_onnx
-    from keras_seg.export.request import Request
-    from keras_seg.export.tflite import to_tflite
+    from keras_seg.export.network.deployed import model_of_file
+    from keras_seg.export.onnx.convert import to_onnx
+    from keras_seg.export.options import Request
+    from keras_seg.export.tflite.convert import to_tflite
     from keras_seg.models import for_inference
 
     shape, classes = model.input_shape[1:], for_inference(model).output_shape[-1]

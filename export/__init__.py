@@ -9,17 +9,17 @@ It gets its name only after it was opened by its own runtime, its operators were
 answers were compared with the Keras model's.
 """
 
-from keras_seg.export.audit import Audit, audit
-from keras_seg.export.clipped_ranges import ClippedRanges
+from keras_seg.export.aware.rewrite import quantization_aware
+from keras_seg.export.aware.soft_labels import soft_labels
+from keras_seg.export.aware.tflite import float_layers
 from keras_seg.export.errors import ExportError, GateError
 from keras_seg.export.exporter import export
-from keras_seg.export.gate import GateResult
-from keras_seg.export.mixed_report import MixedPrecision
-from keras_seg.export.quantization_aware import quantization_aware
-from keras_seg.export.quantization_aware_tflite import float_layers
+from keras_seg.export.int8.clipped_ranges import ClippedRanges
+from keras_seg.export.int8.mixed_report import MixedPrecision
+from keras_seg.export.options import FORMATS, HEADS, INPUTS, QUANTIZATIONS
+from keras_seg.export.proof.audit import Audit, audit
+from keras_seg.export.proof.gate import GateResult
 from keras_seg.export.report import ExportReport
-from keras_seg.export.request import FORMATS, HEADS, INPUTS, QUANTIZATIONS
-from keras_seg.export.soft_labels import soft_labels
 
 __all__ = [
     "FORMATS",

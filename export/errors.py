@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from keras_seg.export.gate import GateResult
+    from keras_seg.export.proof.gate import GateResult
 
 
 class ExportError(ValueError):

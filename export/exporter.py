@@ -12,21 +12,21 @@ import keras
 from keras_seg.card import ModelCard
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.given import Data, as_dataset, has_masks
-from keras_seg.export.audit import Audit
-from keras_seg.export.calibration import COUNT, SCANNED, Calibration, choose
-from keras_seg.export.clipped_ranges import ClippedRanges, with_clipped_ranges
-from keras_seg.export.deployment import model_of_file
 from keras_seg.export.errors import ExportError, GateError
-from keras_seg.export.gate import GateResult
-from keras_seg.export.metadata import with_card
-from keras_seg.export.mixed import to_mixed_tflite
-from keras_seg.export.mixed_report import MixedPrecision
-from keras_seg.export.onnx import float_graph, onnx_file
-from keras_seg.export.publish import publish
+from keras_seg.export.int8.calibration import COUNT, SCANNED, Calibration, choose
+from keras_seg.export.int8.clipped_ranges import ClippedRanges, with_clipped_ranges
+from keras_seg.export.int8.mixed import to_mixed_tflite
+from keras_seg.export.int8.mixed_report import MixedPrecision
+from keras_seg.export.network.deployed import model_of_file
+from keras_seg.export.onnx.convert import float_graph, onnx_file
+from keras_seg.export.options import CALIBRATED, HEADS, Request
+from keras_seg.export.proof.audit import Audit
+from keras_seg.export.proof.gate import GateResult
+from keras_seg.export.proof.publish import publish
 from keras_seg.export.report import ExportReport, in_words
-from keras_seg.export.request import CALIBRATED, HEADS, Request
 from keras_seg.export.source import Source, opened
-from keras_seg.export.tflite import to_tflite
+from keras_seg.export.tflite.convert import to_tflite
+from keras_seg.export.tflite.metadata import with_card
 from keras_seg.export.trained_ranges import has_trained_ranges
 from keras_seg.inference.evaluation import check_comparable
 from keras_seg.inference.prediction import resolve_sizing

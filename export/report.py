@@ -8,10 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_seg.card import ModelCard
-from keras_seg.export.audit import Audit
-from keras_seg.export.clipped_ranges import ClippedRanges
-from keras_seg.export.gate import GateResult
-from keras_seg.export.mixed_report import MixedPrecision
+from keras_seg.export.int8.clipped_ranges import ClippedRanges
+from keras_seg.export.int8.mixed_report import MixedPrecision
+from keras_seg.export.proof.audit import Audit
+from keras_seg.export.proof.gate import GateResult
 from keras_seg.inference.tables import megabytes, percent
 
 UNMEASURED = "accuracy unmeasured: no evaluation images were given"

@@ -9,8 +9,8 @@ from pathlib import Path
 import keras
 
 from keras_seg.card import NO_SEAL, ModelCard
-from keras_seg.export.deployment import float32_model
-from keras_seg.export.request import Request, check_class_map, check_head, resolve_shape
+from keras_seg.export.network.deployed import float32_model
+from keras_seg.export.options import Request, check_class_map, check_head, resolve_shape
 from keras_seg.inference.keras_runner import KerasRunner, model_shapes
 from keras_seg.inference.runner import check_said, count_classes, numbered_card
 from keras_seg.model_paths import check_model_path

@@ -34,7 +34,7 @@ class ModelCard:
         value_range: (black, white) of training images with more than 8 bits, which were mapped to
             0..255, so that others are to be, too; None where all had 8 bits.
         source_sha256: SHA-256 of the .keras file that an exported file was made from.
-        seal: checksum of an exported file, see `keras_seg.inference.seal`.
+        seal: checksum of an exported file, see `keras_seg.inference.checksum`.
         version: of this package, when the file was written.
         multi_label: each channel is a label of its own, of which a pixel may have several or none
             (sigmoid); False where a pixel has one class.

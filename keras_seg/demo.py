@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_seg import inference
-from keras_seg.data.augmentation import Augmentation
+from keras_seg.atomic_files import write_text
+from keras_seg.data.augmentation.options import Augmentation
 from keras_seg.data.builtin import otsu_threshold_mask
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.images import colorize, overlay
-from keras_seg.drafts import write_text
 from keras_seg.export import GateError, export
 from keras_seg.inference.evaluation import confusion_of, iou_of
 from keras_seg.training.fit import open_data, train

@@ -230,8 +230,8 @@ def try_pair(
     check(trial, "export", lambda: step(trial, "exports", model, data, exported))
     check(trial, "gate", lambda: step(trial, "gate", model, data, trial.files))
     suites = {
-        "resume": ["tests/test_resume.py"],
-        "two devices": ["tests/test_distribution.py", "-k", "Mirrored"],
+        "resume": ["tests/training/test_resume.py"],
+        "two devices": ["tests/training/test_distribution.py", "-k", "Mirrored"],
         "tests": [f"tests/{name}.py" for name in TESTED],
     }
     for name, words in suites.items():

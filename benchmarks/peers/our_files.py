@@ -22,7 +22,8 @@ def keras_file(path):
 
 def exported(size, path, quantize, classes=False):
     from keras_seg.data import BuiltinDataset
-    from keras_seg.export import clipped_ranges, export
+    from keras_seg.export import export
+    from keras_seg.export.int8 import clipped_ranges
 
     # random weights lose classes in all ranges, so that looking for others only costs minutes
     clipped_ranges.ACCEPTED = 100.0

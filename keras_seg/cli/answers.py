@@ -63,7 +63,7 @@ def check_counts(**counts: int | None) -> None:
 def write_json(path: Path | None, record: dict) -> None:
     import json
 
-    from keras_seg.drafts import write_text
+    from keras_seg.atomic_files import write_text
 
     if path is not None:
         write_text(path, json.dumps(record, indent=1) + "\n")

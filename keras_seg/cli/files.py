@@ -64,7 +64,7 @@ def export_verb(
     check_apart(file=file, output=output, json_file=json_file)
     check_counts(limit=limit)
     from keras_seg.export import GateError
-    from keras_seg.export.command import export_run
+    from keras_seg.export.run_folder import export_run
     from keras_seg.training.recipe import RECIPE_NAME
 
     try:

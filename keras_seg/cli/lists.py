@@ -34,7 +34,7 @@ def models_verb(
         input_shape: height, width and channels of the image that it is built for.
         options: arguments of its builder, such as `--options.backbone resnet50`.
     """
-    from keras_seg import overview
+    from keras_seg.cli import overview
 
     if name is None:
         if plot is not None or options:

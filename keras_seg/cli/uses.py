@@ -104,9 +104,9 @@ def predict_verb(
     check_apart(file=file, output=output)
     check_counts(frames=frames, threads=threads)
     from keras_seg import inference
-    from keras_seg.inference.files import predict_files
+    from keras_seg.inference.files.outputs import Wanted
+    from keras_seg.inference.files.predict import predict_files
     from keras_seg.inference.loading import with_range
-    from keras_seg.inference.outputs import Wanted
 
     plain = flips == "none" and tuple(scales) == (1.0,)
     if parts is None:

@@ -1,13 +1,13 @@
 """Readers, the built-in data set, augmentation and `tf.data` pipelines."""
 
 from keras_seg.data.array_dataset import ArrayDataset
-from keras_seg.data.augmentation import Augmentation
+from keras_seg.data.augmentation.options import Augmentation
 from keras_seg.data.builtin import BuiltinDataset
 from keras_seg.data.cached import CachedDataset
 from keras_seg.data.class_balance import class_weights
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
-from keras_seg.data.folder import FolderDataset
+from keras_seg.data.folder.dataset import FolderDataset
 from keras_seg.data.open import open_dataset
 from keras_seg.data.readable import ReadableDataset
 from keras_seg.data.resized import ResizedDataset
@@ -41,9 +41,9 @@ __all__ = [
 __getattr__, _ = lazy_names(
     __name__,
     {
-        "augment": "keras_seg.data.augment",
+        "augment": "keras_seg.data.augmentation.draw",
         "check_batches": "keras_seg.data.first_batch",
-        "cut_mix": "keras_seg.data.cut_mix",
+        "cut_mix": "keras_seg.data.augmentation.cut_mix",
         "training_pipeline": "keras_seg.data.pipeline",
         "validation_pipeline": "keras_seg.data.pipeline",
     },

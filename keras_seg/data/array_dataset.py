@@ -10,13 +10,13 @@ import numpy as np
 
 from keras_seg.data.classes import ClassTable, checked_range
 from keras_seg.data.dataset import Sample, SegmentationDataset
-from keras_seg.data.label_findings import (
+from keras_seg.data.folder.pairs import check_values
+from keras_seg.data.mask_values.findings import (
     ARRAY_DATASET,
     SEEN_IN_A_FILE,
     count_labels,
     label_findings,
 )
-from keras_seg.data.pairs import check_values
 from keras_seg.data.pixels import as_array, as_pixels, holds_objects, is_grey_batch, sorted_out
 from keras_seg.names import IGNORE_CLASS
 

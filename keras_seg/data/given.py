@@ -13,7 +13,7 @@ from PIL import Image
 from keras_seg.data.array_dataset import ArrayDataset
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
-from keras_seg.data.folder_scan import IMAGE_SUFFIXES
+from keras_seg.data.folder.scan import IMAGE_SUFFIXES
 from keras_seg.data.open import open_dataset
 from keras_seg.data.pixels import as_array, holds_objects, is_grey_batch
 

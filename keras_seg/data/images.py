@@ -17,7 +17,7 @@ from keras_seg.data.arrays import (
     with_channels,
 )
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.mask_pixels import (
+from keras_seg.data.mask_values.pixels import (
     class_numbers,
     classes_of_colors,
     label_channels,

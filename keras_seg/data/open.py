@@ -8,11 +8,11 @@ from pathlib import Path
 from keras_seg.data.builtin import BuiltinDataset
 from keras_seg.data.classes import ClassTable, checked_range
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.folder import FolderDataset
-from keras_seg.data.folder_scan import scan_folder
+from keras_seg.data.folder.dataset import FolderDataset
+from keras_seg.data.folder.pairs import PairedDataset
+from keras_seg.data.folder.scan import scan_folder
 from keras_seg.data.layouts import LAYOUTS, open_layout
 from keras_seg.data.layouts.tfds import TfdsDataset
-from keras_seg.data.pairs import PairedDataset
 from keras_seg.data.readable import ON_ERROR, ReadableDataset
 from keras_seg.names import unknown_name
 

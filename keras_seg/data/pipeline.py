@@ -7,9 +7,9 @@ from functools import lru_cache
 import numpy as np
 import tensorflow as tf
 
-from keras_seg.data.augment import augment
-from keras_seg.data.augmentation import Augmentation
-from keras_seg.data.cut_mix import cut_mix
+from keras_seg.data.augmentation.cut_mix import cut_mix
+from keras_seg.data.augmentation.draw import augment
+from keras_seg.data.augmentation.options import Augmentation
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.sampling import epoch_order
 from keras_seg.names import IGNORE_CLASS

@@ -15,12 +15,12 @@ import numpy as np
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.fingerprint import SampleFacts, Suggestion, sample_facts, suggest
-from keras_seg.data.folder import FolderDataset
-from keras_seg.data.folder_scan import NoPairs, scan_folder
+from keras_seg.data.folder.dataset import FolderDataset
+from keras_seg.data.folder.pairs import SizesDiffer, ValuesOutside
+from keras_seg.data.folder.scan import NoPairs, scan_folder
 from keras_seg.data.images import orientation, stored_pixels
-from keras_seg.data.label_findings import label_findings
+from keras_seg.data.mask_values.findings import label_findings
 from keras_seg.data.open import open_dataset
-from keras_seg.data.pairs import SizesDiffer, ValuesOutside
 from keras_seg.data.progress import tracked
 from keras_seg.data.readable import UNREADABLE
 from keras_seg.names import IGNORE_CLASS

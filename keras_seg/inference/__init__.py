@@ -14,8 +14,8 @@ from keras_seg.inference.prediction import SIZINGS
 from keras_seg.inference.proposals import predict_by_proposals
 from keras_seg.inference.results import Comparison, Evaluation
 from keras_seg.inference.runner import Runner
-from keras_seg.inference.test_time import TestTimeAugmentation
 from keras_seg.inference.uncertainty import predict_uncertainty
+from keras_seg.inference.views import TestTimeAugmentation
 
 __all__ = [
     "SIZINGS",

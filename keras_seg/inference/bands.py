@@ -19,18 +19,18 @@ from keras_seg.inference.prediction import (
     resolve_sizing,
 )
 from keras_seg.inference.runner import Runner
-from keras_seg.inference.test_time import (
-    TestTimeAugmentation,
-    averaged_probabilities,
-    every_class,
-    probabilities_of,
-)
 from keras_seg.inference.tiles import (
     gaussian,
     groups,
     meeting_positions,
     positions,
     to_probabilities,
+)
+from keras_seg.inference.views import (
+    TestTimeAugmentation,
+    averaged_probabilities,
+    every_class,
+    probabilities_of,
 )
 
 WHOLE_PIXELS = 2**23

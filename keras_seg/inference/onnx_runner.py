@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_seg.card import ModelCard
 from keras_seg.endings import Ending
+from keras_seg.inference.checksum import check_seal
 from keras_seg.inference.foreign import End, find_ends
 from keras_seg.inference.runner import (
     CARD_ENTRY,
@@ -21,7 +22,6 @@ from keras_seg.inference.runner import (
     is_trusted,
     unreadable,
 )
-from keras_seg.inference.seal import check_seal
 
 DTYPES = {
     "tensor(float)": np.float32,

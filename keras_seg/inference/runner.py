@@ -24,7 +24,7 @@ from keras_seg.endings import (
     several_sigmoids,
 )
 from keras_seg.inference.prediction import network_size
-from keras_seg.inference.test_time import (
+from keras_seg.inference.views import (
     TestTimeAugmentation,
     groups_of_one_shape,
     predict_batch,

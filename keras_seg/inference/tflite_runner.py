@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg.card import ModelCard
+from keras_seg.inference.checksum import check_seal
 from keras_seg.inference.foreign import End, find_ends
 from keras_seg.inference.runner import (
     CARD_ENTRY,
@@ -24,7 +25,6 @@ from keras_seg.inference.runner import (
     is_trusted,
     unreadable,
 )
-from keras_seg.inference.seal import check_seal
 from keras_seg.inference.tflite_ending import tflite_ending
 
 NARROW = 64

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_seg.inference.prediction import check_threshold, mask_of, scores_by
 from keras_seg.inference.runner import Runner
-from keras_seg.inference.test_time import every_class
+from keras_seg.inference.views import every_class
 
 LARGEST_DEVIATION = 0.5
 """Of values between 0 and 1."""

@@ -8,15 +8,15 @@ import keras
 from keras import ops
 
 from keras_seg.class_weights import ClassWeights, class_weights_of
-from keras_seg.labels import (
+from keras_seg.losses.replicas import share_of_replica, sum_over_replicas
+from keras_seg.losses.weighted_sum import LossArithmetic
+from keras_seg.masks.labels import (
     NEGATIVE_NOISE,
     pixel_weights,
     read_labels,
     read_multi_label,
     share_tolerance,
 )
-from keras_seg.losses.replicas import share_of_replica, sum_over_replicas
-from keras_seg.losses.weighted_sum import LossArithmetic
 from keras_seg.names import IGNORE_CLASS
 from keras_seg.option_values import flag, whole_number
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_seg.labels import (
+from keras_seg.masks.labels import (
     NEGATIVE_NOISE,
     Labels,
     pixel_weights,

@@ -11,8 +11,8 @@ from pathlib import Path
 import keras
 
 from keras_seg import layers  # noqa: F401  (registers the layers that the files name)
+from keras_seg.atomic_files import draft_of
 from keras_seg.card import CARD_NAME, ModelCard
-from keras_seg.drafts import draft_of
 from keras_seg.model_paths import check_model_path
 from keras_seg.models.endings import model_ending
 from keras_seg.models.functional import as_functional

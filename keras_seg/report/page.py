@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from keras_seg.atomic_files import write_text
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.images import overlay
-from keras_seg.drafts import write_text
 from keras_seg.inference.evaluation import (
     check_comparable,
     confusion_of,

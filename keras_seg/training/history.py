@@ -8,7 +8,7 @@ import json
 import math
 from pathlib import Path
 
-from keras_seg.drafts import write_text
+from keras_seg.atomic_files import write_text
 
 MONITOR = "val_mean_iou"
 CSV_NAME, JSON_NAME = "log.csv", "log.jsonl"

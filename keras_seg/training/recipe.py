@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from keras_seg.data.augmentation import Augmentation
+from keras_seg.data.augmentation.options import Augmentation
 from keras_seg.loss_spec import parse_loss
 from keras_seg.names import unknown_name
 from keras_seg.training.records import from_record, to_record

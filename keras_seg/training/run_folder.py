@@ -7,11 +7,11 @@ import os
 import shutil
 from pathlib import Path
 
+from keras_seg.atomic_files import clear_abandoned, only_user, write_text
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.given import images_of_folder
 from keras_seg.data.open import open_dataset
-from keras_seg.drafts import clear_abandoned, only_user, write_text
 from keras_seg.training.recipe import RECIPE_NAME, Recipe
 from keras_seg.training.records import differences, to_record
 

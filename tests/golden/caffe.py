@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.reference import image, state_dict, write_golden
+from tests.helpers.reference import image, state_dict, write_golden
 
 WIDTHS = ((4, 4), (8, 8), (16, 16, 16), (32, 32, 32), (32, 32, 32))
 SEED = 0

@@ -5,8 +5,8 @@
 
 FOLDER holds `CASE.manifest.json` (tensor name → shape) and `CASE.seed0.npz` or
 `CASE.seed0.tame.npz` (`input_shape`, `seed`, perhaps `norm_scale`, and the outputs that the
-reference gave for the weights of `tests.reference`). Outputs are thinned to every N-th pixel, so
-that a file stays below about 30 kB.
+reference gave for the weights of `tests.helpers.reference`). Outputs are thinned to every N-th
+pixel, so that a file stays below about 30 kB.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.reference import write_golden
+from tests.helpers.reference import write_golden
 
 FACTS = ("input_shape", "seed", "norm_scale")
 

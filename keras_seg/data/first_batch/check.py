@@ -25,7 +25,7 @@ from keras_seg.data.first_batch.network import heads, pixel_range, single_value_
 from keras_seg.data.first_batch.pixels import pixel_findings
 from keras_seg.data.first_batch.reading import MAIN, Looked, look
 from keras_seg.data.first_batch.shapes import channels_of, shape_findings
-from keras_seg.data.label_findings import Finding
+from keras_seg.data.mask_values.findings import Finding
 from keras_seg.names import IGNORE_CLASS
 
 NUMBER_OF_BATCHES = 4

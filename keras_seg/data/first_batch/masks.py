@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from keras_seg.data.first_batch.reading import Batch
-from keras_seg.data.label_findings import ARRAYS, Finding, count_labels, label_findings
+from keras_seg.data.mask_values.findings import ARRAYS, Finding, count_labels, label_findings
 
 
 def mask_findings(

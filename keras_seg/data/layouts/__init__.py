@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from keras_seg.data.classes import ClassTable
+from keras_seg.data.folder.pairs import PairedDataset
 from keras_seg.data.layouts import ade20k, camvid, cityscapes, cocostuff, faces, lip, nuclei, voc
-from keras_seg.data.pairs import PairedDataset
 
 LAYOUTS = {
     "ade20k": ade20k.open_split,

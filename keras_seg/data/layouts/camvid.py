@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from keras_seg.data.classes import ClassTable
+from keras_seg.data.folder.pairs import ValueMap
 from keras_seg.data.images import read_mask
 from keras_seg.data.layouts.layout import (
     Layout,
@@ -20,7 +21,6 @@ from keras_seg.data.layouts.layout import (
     pair_up,
     stems_in,
 )
-from keras_seg.data.pairs import ValueMap
 from keras_seg.names import IGNORE_CLASS
 
 # SegNet's class (None for void) of each original class, with the original's colour.

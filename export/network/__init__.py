@@ -1,0 +1,1 @@
+"""Step 1 of an export: the network rewritten for a device."""

@@ -1,0 +1,78 @@
+"""What is written into a .tflite file besides the graph: the card, the official metadata, names.
+
+The other direction, reading the card, is `keras_seg.inference`'s.
+"""
+
+from __future__ import annotations
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from keras_seg.card import ModelCard
+from keras_seg.export.tflite.model_metadata import (
+    LABELS,
+    label_lines,
+    model_metadata,
+    with_files,
+)
+from keras_seg.inference.runner import CARD_ENTRY
+from keras_seg.inference.tflite_runner import IDENTIFIER, METADATA_ENTRY
+
+SIGNATURE = "serving_default"
+
+
+def with_card(content: bytes, card: ModelCard, output_name: str) -> bytes:
+    """A .tflite file's bytes with the card, the official metadata (see `model_metadata`) and the
+    label file that it names, and with a signature "image" → `output_name`.
+    """
+    model = read_model(content)
+    graph = model.subgraphs[0]
+    image, output = (graph.tensors[ends[0]] for ends in (graph.inputs, graph.outputs))
+    shapes = tuple(image.shape), tuple(output.shape)
+    _add_entry(model, CARD_ENTRY, card.to_json().encode())
+    _add_entry(model, METADATA_ENTRY, model_metadata(card, *shapes, output_name))
+    output.name = output_name
+    signature = schema.SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
+    signature.inputs = [_named("image", graph.inputs[0])]
+    signature.outputs = [_named(output_name, graph.outputs[0])]
+    model.signatureDefs = [signature]
+    return with_files(write_model(model), {LABELS: label_lines(card, shapes[1])})
+
+
+def read_model(content: bytes) -> schema.ModelT:
+    """The objects of a .tflite file."""
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+
+
+def write_model(model: schema.ModelT) -> bytes:
+    """The bytes of a .tflite file."""
+    builder = _AlignedBuilder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
+    return bytes(builder.Output())
+
+
+class _AlignedBuilder(flatbuffers.Builder):
+    """Puts weights at multiples of 16 bytes, as the schema asks and flatbuffers in Python forgets.
+
+    Small devices read weights in place, and some cannot read unaligned numbers.
+    """
+
+    def CreateNumpyVector(self, x):
+        self.Prep(16, x.nbytes)
+        return super().CreateNumpyVector(x)
+
+
+def _add_entry(model: schema.ModelT, name: str, content: bytes):
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = np.frombuffer(content, np.uint8)
+    model.buffers.append(buffer)
+    entry.name, entry.buffer = name, len(model.buffers) - 1
+    model.metadata = [*(model.metadata or []), entry]
+
+
+def _named(name: str, tensor: int) -> schema.TensorMapT:
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = name, tensor
+    return entry

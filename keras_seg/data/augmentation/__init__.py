@@ -1,0 +1,1 @@
+"""Paired augmentation of images and masks."""

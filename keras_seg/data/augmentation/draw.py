@@ -1,0 +1,133 @@
+"""Paired augmentation of one image and its mask in TensorFlow operations.
+
+Every draw comes from a stateless seed, so a sample's augmentation is a function of (seed, epoch,
+index) and of nothing that ran before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from keras_seg.data.augmentation import warp
+from keras_seg.data.augmentation.morphology import grow_or_shrink
+from keras_seg.data.augmentation.options import Augmentation
+from keras_seg.data.augmentation.recolor import recolor
+from keras_seg.names import IGNORE_CLASS
+
+
+def augment(
+    image,
+    mask,
+    seed,
+    crop: tuple[int, int],
+    augmentation: Augmentation,
+    weights=None,
+    *,
+    mirrored: Sequence[int] = (),
+) -> tuple:
+    """Scales, turns, bends, crops, flips and recolours one sample.
+
+    Shapes: image (H, W, C) in 0..255, mask (H, W) integer → (crop height, crop width, C) float32
+    and (crop height, crop width) of the mask's type. Where the crop reaches beyond the image, the
+    image is black and the mask is 255. Images are read bilinearly, masks by the nearest pixel.
+
+    `augmentation.cut_mix` needs a batch and is not drawn here, see `keras_seg.data.cut_mix`.
+
+    Args:
+        seed: (2,) int32; equal seeds give equal draws.
+        weights: (H, W) of any type, a weight or an instance of each pixel. Moves with the mask, 0
+            in new area, and is returned as a third value.
+        mirrored: the class that each class becomes where the image is mirrored left to right
+            (`ClassTable.mirrored`); left out, classes stay what they are.
+    """
+    scale_seed, offset_seed, *flip_seeds, colour_seed, warp_seed, mask_seed = tf.unstack(
+        tf.random.split(seed, 7)
+    )
+    maps, fills = [mask], [IGNORE_CLASS]
+    if weights is not None:
+        maps, fills = [mask, weights], [IGNORE_CLASS, 0]
+    factor = _factor(scale_seed, augmentation.scale)
+    if augmentation.rotation or augmentation.elastic:
+        positions = _warped_positions(mask, offset_seed, warp_seed, crop, factor, augmentation)
+        channels = image.shape[-1]
+        (image, *maps), positions = warp.needed_part([image, *maps], positions)
+        image = tf.ensure_shape(warp.sample_image(image, positions), (*crop, channels))
+        maps = [warp.sample_map(m, positions, fill) for m, fill in zip(maps, fills, strict=True)]
+    else:
+        image, maps = _scaled_crop(image, maps, fills, offset_seed, crop, factor)
+    moved = [image, *maps]
+    for axis, wanted in ((1, augmentation.flip_horizontal), (0, augmentation.flip_vertical)):
+        if wanted:
+            swap = mirrored if axis == 1 and tuple(mirrored) != tuple(range(len(mirrored))) else ()
+            moved = _flipped(moved, axis, flip_seeds[1 - axis], swap)
+    image, mask, *rest = moved
+    if augmentation.mask_morphology:
+        mask = grow_or_shrink(mask, mask_seed, augmentation.mask_morphology)
+    return recolor(image, colour_seed, augmentation), mask, *rest
+
+
+def _factor(seed, scale: tuple[float, float]):
+    """Log-uniform: halving is drawn as often as doubling."""
+    low, high = map(float, scale)
+    return tf.exp(tf.random.stateless_uniform((), seed, tf.math.log(low), tf.math.log(high) + 1e-6))
+
+
+def _scaled_crop(image, maps, fills, offset_seed, crop, factor):
+    """Takes the window that fills the crop after magnification, and resizes it.
+
+    Equal to scaling the whole image and cropping, at the cost of the crop alone.
+    """
+    channels = image.shape[-1]  # padding by amounts of the graph would forget it
+    size = tf.shape(maps[0])[:2]
+    window = tf.cast(tf.round(tf.cast(crop, tf.float32) / factor), tf.int32)
+    window = tf.maximum(window, 1)
+    missing = tf.maximum(window - size, 0)
+    before = missing // 2
+    padding = tf.stack([before, missing - before], axis=1)
+    room = tf.cast(size + missing - window + 1, tf.float32)
+    offset = tf.cast(tf.random.stateless_uniform((2,), offset_seed) * room, tf.int32)
+
+    image = tf.pad(image, tf.concat([padding, [[0, 0]]], 0))
+    image = tf.slice(image, tf.concat([offset, [0]], 0), tf.concat([window, [channels]], 0))
+    image = tf.image.resize(tf.cast(image, tf.float32), crop)
+    moved = []
+    for values, fill in zip(maps, fills, strict=True):
+        padded = tf.pad(values, padding, constant_values=tf.cast(fill, values.dtype))
+        part = tf.slice(padded, offset, window)[..., None]
+        moved.append(tf.ensure_shape(tf.image.resize(part, crop, method="nearest")[..., 0], crop))
+    return tf.ensure_shape(image, (*crop, channels)), moved
+
+
+def _warped_positions(mask, offset_seed, warp_seed, crop, factor, augmentation: Augmentation):
+    """Scale, turn and bend as one map of positions, so that pixels are interpolated once."""
+    turn_seed, bend_seed = tf.unstack(tf.random.split(warp_seed, 2))
+    turn = float(augmentation.rotation)
+    displacement = None
+    if augmentation.elastic:
+        displacement = warp.elastic_displacement(
+            bend_seed, crop, deviation=augmentation.elastic, grid=augmentation.elastic_grid
+        )
+    return warp.crop_positions(
+        tf.shape(mask)[:2],
+        crop,
+        centre=tf.random.stateless_uniform((2,), offset_seed),
+        factor=factor,
+        degrees=tf.random.stateless_uniform((), turn_seed, -turn, turn),
+        displacement=displacement,
+    )
+
+
+def _flipped(moved: list, axis: int, seed, mirrored: Sequence[int]) -> list:
+    """Image and maps, both or neither reversed; the mask's classes then change their side."""
+
+    def reverse():
+        image, mask, *rest = (tf.reverse(m, [axis]) for m in moved)
+        if mirrored:
+            classes = [*mirrored, *range(len(mirrored), IGNORE_CLASS + 1)]
+            mask = tf.gather(tf.constant(classes, mask.dtype), tf.cast(mask, tf.int32))
+        return [image, mask, *rest]
+
+    flip = tf.random.stateless_uniform((), seed) < 0.5
+    return list(tf.cond(flip, reverse, lambda: moved))

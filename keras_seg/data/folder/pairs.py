@@ -1,0 +1,172 @@
+"""Image files with the files of their truth: what all readers of files have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_seg.data.classes import ClassTable
+from keras_seg.data.dataset import Sample, SegmentationDataset
+from keras_seg.data.images import orientation, read_image
+from keras_seg.data.mask_values.findings import CLASS_FILE, Remedies, count_labels, label_findings
+from keras_seg.data.mask_values.pixels import ValuesOutside
+from keras_seg.data.resized import resize_image
+from keras_seg.names import IGNORE_CLASS
+
+
+class Pair(NamedTuple):
+    """An image and its truth: one mask file, or whatever the layout's reader takes."""
+
+    image: Path
+    mask: Path
+
+
+class SizesDiffer(ValueError):
+    """An image and its mask have different sizes."""
+
+
+class PairedDataset(SegmentationDataset):
+    """Images read from files, masks by a function of the layout.
+
+    Args:
+        pairs: (image file, truth) of each sample.
+        read_truth: truth → mask (H, W) of class values, or (mask, instances).
+        multi_label: whether masks are (H, W, classes) of 0, 1 and 255.
+        names: of the samples; the stems of the image files by default.
+        resize_images: whether an image takes the size of its mask, for data sets whose official
+            masks are smaller.
+        value_range: as `read_image`.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        read_truth: Callable,
+        *,
+        name: str,
+        split: str,
+        classes: ClassTable,
+        channels: int,
+        names: Sequence[str] | None = None,
+        resize_images: bool = False,
+        value_range: tuple[float, float] | None = None,
+        multi_label: bool = False,
+    ):
+        if not isinstance(channels, int) or channels < 1:
+            raise ValueError(
+                "channels must be 1 (grey), 3 (RGB) or the number that the image files have. "
+                f"Received: {channels}"
+            )
+        self.pairs, self._read_truth = list(pairs), read_truth
+        self.name, self.split, self.classes, self.channels = name, split, classes, channels
+        self._names, self._resize_images = names, resize_images
+        self.multi_label, self.value_range = multi_label, value_range
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Sample:
+        pair = self.pairs[index]
+        truth = self._read_truth(pair.mask)
+        mask, instances = truth if isinstance(truth, tuple) else (truth, None)
+        if not self.multi_label:
+            check_values(mask, self.classes, pair.mask)
+        image = read_image(pair.image, self.channels, value_range=self.value_range)
+        if self._resize_images:
+            image = resize_image(image, mask.shape[:2])
+        check_sizes(pair, image, mask)
+        if instances is not None and instances.shape != mask.shape[:2]:
+            raise SizesDiffer(
+                f"The mask and the instances of {pair.mask} differ in size: {size_text(mask)} and "
+                f"{size_text(instances)} (width x height). Export them again from one image."
+            )
+        name = self._names[index] if self._names else pair.image.stem
+        return Sample(name, image, mask, instances)
+
+
+def check_sizes(pair: Pair, image: np.ndarray, mask: np.ndarray) -> None:
+    """Raises SizesDiffer if an image and its mask differ in size."""
+    size = mask.shape[:2]
+    if image.shape[:2] == size:
+        return
+    advice = "Export the mask again from the image that it belongs to."
+    turned = orientation(pair.image)
+    if turned > 4 and image.shape[1::-1] == size:
+        advice = (
+            f"The image is turned by its EXIF orientation {turned}, and the mask was drawn on the "
+            "pixels as they are stored. Turn the mask alike, or remove the orientation from the "
+            "image, for example with exiftool -Orientation=."
+        )
+    raise SizesDiffer(
+        f"An image and its mask differ in size: {pair.image} is {size_text(image)}, "
+        f"{pair.mask} is {size_text(mask)} (width x height). {advice}"
+    )
+
+
+def check_values(
+    mask: np.ndarray, classes: ClassTable, source: object, *, remedies: Remedies = CLASS_FILE
+) -> None:
+    """Raises ValuesOutside if a mask holds a value that is neither a class nor 255."""
+    counted = mask[mask != IGNORE_CLASS]
+    if not counted.size or 0 <= counted.min() <= counted.max() < len(classes):
+        return
+    if len(classes) == 1 and counted.max() == 1:
+        raise ValuesOutside(
+            f"{source} holds values outside the class table: [1]. The table has the class 0 "
+            f"({classes.names[0]}) alone. Name the background, too: "
+            f'"names": ["background", "{classes.names[0]}"].'
+        )
+    (finding, *_) = label_findings(
+        count_labels(mask),
+        num_classes=len(classes),
+        names=classes.names,
+        subject=str(source),
+        plural=False,
+        remedies=remedies,
+    )
+    raise ValuesOutside(finding.message)
+
+
+def size_text(pixels: np.ndarray) -> str:
+    return f"{pixels.shape[1]}x{pixels.shape[0]}"
+
+
+class ValueMap:
+    """Values of mask files → classes, by a table of all values that a file may hold."""
+
+    def __init__(self, classes: dict[int, int], *, listed_in: str = ""):
+        """`classes`: file value → class or 255; values that are not listed are refused.
+
+        listed_in: where the user lists them; empty for the values of an official layout.
+        """
+        self._listed_in = listed_in
+        self._table = np.full(max(classes) + 1, -1, np.int32)
+        for value, number in classes.items():
+            self._table[value] = number
+
+    def __call__(self, mask: np.ndarray, source: object) -> np.ndarray:
+        """(H, W) file values → (H, W) int32 classes; ValuesOutside that names unknown values."""
+        inside = (mask >= 0) & (mask < len(self._table))
+        mapped = np.where(inside, self._table[np.where(inside, mask, 0)], -1)
+        if (mapped < 0).any():
+            wrong = [int(value) for value in np.unique(mask[mapped < 0])]
+            if self._listed_in:
+                raise ValuesOutside(self._not_listed(wrong, (mapped < 0).mean(), mask, source))
+            raise ValuesOutside(
+                f"{source} holds values that this layout does not have: {wrong[:8]}. Is it "
+                "the file of another layout?"
+            )
+        return mapped.astype(np.int32)
+
+    def _not_listed(self, wrong: list[int], share: float, mask: np.ndarray, source) -> str:
+        told = (
+            f"{source} holds values that {self._listed_in} does not have: {wrong[:8]}, in "
+            f"{share:.1%} of the pixels."
+        )
+        findings = label_findings(count_labels(mask), subject="They", remedies=CLASS_FILE)
+        shapes = [each.message for each in findings if each.kind in ("smooth", "picture")]
+        cure = 'List them under "values" with the classes, or under "ignore" if they mean unknown.'
+        return f"{told} {shapes[0] if shapes else cure}"

@@ -1,0 +1,213 @@
+"""From the pixels of a mask file to class indices, where they are not simply that.
+
+Transparency, three equal channels, numbers with a point, one channel for each class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from keras_seg.data.classes import ClassTable, distinct_colors
+from keras_seg.data.mask_values.findings import CLASS_FILE, count_labels, label_findings
+from keras_seg.names import IGNORE_CLASS
+
+OPAQUE = 255
+MULTI_LABEL = 'If several labels may hold for one pixel, write "multi_label": true to classes.json.'
+EXAMPLES = 8
+"""Colours that a message offers for a class table."""
+
+
+class ValuesOutside(ValueError):
+    """A mask holds values or colours that stand for no class."""
+
+
+def whole_numbers(pixels: np.ndarray, path: Path) -> np.ndarray:
+    """Numbers of any type → int32 of the same shape.
+
+    Raises: ValuesOutside for fractions, NaN, and values that 32 bits do not hold.
+    """
+    if pixels.dtype.kind == "f":
+        findings = label_findings(
+            count_labels(pixels),
+            num_classes=2**31,
+            subject=str(path),
+            plural=False,
+            remedies=CLASS_FILE,
+        )
+        for finding in findings:
+            if finding.kind in ("not finite", "fractional"):
+                soft = pixels.ndim == 3 and finding.kind == "fractional"
+                cure = " Of probabilities, save the argmax over the classes." if soft else ""
+                raise ValuesOutside(finding.message + cure)
+    with np.errstate(invalid="ignore"):  # beyond 32 bits; compared below
+        numbers = pixels.astype(np.int32)
+    if pixels.dtype.itemsize > 2 and not np.array_equal(numbers, pixels):
+        raise ValueError(f"{path} holds values that 32 bits are too few for, which no class has.")
+    return numbers
+
+
+def class_numbers(pixels: np.ndarray, path: Path) -> np.ndarray:
+    """An array of a mask file → (H, W) int32 values.
+
+    (H, W), (H, W, 1) and (1, H, W) hold the values themselves. (H, W, C) and (C, H, W) hold 1 (or
+    True, or 255) in the channel of a pixel's class and 0 in the others; 255 in all channels of a
+    mask of 0 and 1 means unknown.
+
+    Raises: ValueError for another shape, for pixels with several classes or none, and as
+        `whole_numbers`.
+    """
+    if pixels.ndim == 3 and 1 in (pixels.shape[0], pixels.shape[-1]):
+        pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels[0]
+    if pixels.ndim not in (2, 3) or not pixels.size:
+        raise ValueError(
+            f"{path} holds an array of shape {pixels.shape} and type {pixels.dtype}; a mask is "
+            "(height, width) of whole numbers, or (height, width, classes) of 0 and 1."
+        )
+    numbers = whole_numbers(pixels, path)
+    return numbers if numbers.ndim == 2 else _one_hot(numbers, path)
+
+
+def _one_hot(numbers: np.ndarray, path: Path) -> np.ndarray:
+    """(H, W, C) or (C, H, W) with one channel set at each pixel → (H, W) its number."""
+    values = set(count_labels(numbers))
+    what = f"{path} holds an array of shape {numbers.shape}"
+    if not values <= {0, 1, IGNORE_CLASS}:
+        others = sorted(values - {0, 1, IGNORE_CLASS})
+        raise ValuesOutside(
+            f"{what} with values such as {others[:EXAMPLES]}; a mask of several channels holds 1 "
+            "in the channel of a pixel's class and 0 in the others. Save class indices as (height, "
+            "width), and colours as an RGB PNG."
+        )
+    for axis in (-1, 0):
+        channels = np.moveaxis(numbers, axis, -1)
+        number_set = np.count_nonzero(channels, axis=-1)
+        unknown = (channels == IGNORE_CLASS).all(axis=-1) & (1 in values)
+        if ((number_set == 1) | unknown).all():
+            classes = channels.argmax(axis=-1).astype(np.int32)
+            return np.where(unknown, np.int32(IGNORE_CLASS), classes)
+    number_set = np.count_nonzero(numbers, axis=-1)
+    several, none = (number_set > 1).mean(), (number_set == 0).mean()
+    raise ValuesOutside(
+        f"{what} in which {several:.1%} of the pixels have several channels set and {none:.1%} "
+        "have none; exactly one channel says the class of a pixel. "
+        + (
+            MULTI_LABEL
+            if several
+            else "If these pixels are background, give it a channel of its own. " + MULTI_LABEL
+        )
+    )
+
+
+def label_channels(pixels: np.ndarray, num_labels: int, path: Path) -> np.ndarray:
+    """An array (H, W, C) of one channel for each label → the same as uint8 of 0, 1 and 255.
+
+    Raises: ValueError for another number of channels and other values.
+    """
+    if pixels.ndim == 2 and num_labels == 1:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or pixels.shape[-1] != num_labels:
+        raise ValueError(
+            f'{path} holds an array of shape {pixels.shape}, and with "multi_label" a mask is '
+            f"(height, width, {num_labels}): one channel for each of the {num_labels} labels of "
+            "classes.json."
+        )
+    numbers = whole_numbers(pixels, path)
+    values = set(count_labels(numbers))
+    if not values <= {0, 1, IGNORE_CLASS} or values == {0, IGNORE_CLASS}:
+        found = sorted(values)[: 2 * EXAMPLES]
+        raise ValuesOutside(
+            f"{path} holds the values {found}, and the channels of a multi-label mask hold 0 and "
+            f"1, and {IGNORE_CLASS} where a label is unknown. "
+            + ("Divide them by 255." if values == {0, IGNORE_CLASS} else "Convert them.")
+        )
+    return numbers.astype(np.uint8)
+
+
+def without_alpha(pixels: np.ndarray, path: Path) -> np.ndarray:
+    """(H, W, n + 1) with alpha last → (H, W, n), where colours alone tell all that alpha does.
+
+    That is so where everything is opaque, and where what is transparent is black and nothing else
+    is.
+
+    Raises: ValueError otherwise: the shape may be in the colours or in alpha.
+    """
+    colors, alpha = pixels[..., :-1], pixels[..., -1]
+    if alpha.min(initial=OPAQUE) == OPAQUE:
+        return colors
+    clear, black = alpha == 0, (colors == 0).all(axis=-1)
+    if np.array_equal(clear, black) and (alpha[~clear] == OPAQUE).all():
+        return colors
+    raise ValuesOutside(
+        f"{path} is transparent in {(alpha < OPAQUE).mean():.1%} of the pixels, and its colours do "
+        "not show the same shape as its transparency. If the opaque part is the object, save that "
+        "as the mask, for example with Pillow: Image.open(path).getchannel('A').point(lambda a: a "
+        "> 127).save(path). If the colours are right, drop the transparency: "
+        f"Image.open(path).convert('{'L' if colors.shape[-1] == 1 else 'RGB'}').save(path)."
+    )
+
+
+def without_equal_channels(colors: np.ndarray) -> tuple[np.ndarray, bool]:
+    """(H, W, 3) of equal channels → one of them and False; others → as they are and True."""
+    if (colors == colors[..., :1]).all():
+        return colors[..., 0], False
+    return colors, True
+
+
+def classes_of_colors(
+    rgb: np.ndarray,
+    classes: ClassTable | None,
+    ignored: Sequence[tuple[int, int, int]],
+    path: Path,
+) -> np.ndarray:
+    """(H, W, 3) uint8 colours of the table → (H, W) int32 classes, `ignored` ones → 255.
+
+    Raises: ValueError for a colour that the table does not have, or that several classes have.
+    """
+    own = classes.colors if classes else ()
+    known = {color: number for number, color in enumerate(own)}
+    known.update(dict.fromkeys(ignored, IGNORE_CLASS))
+    codes = rgb.astype(np.int32) @ np.int32([65536, 256, 1])
+    present, positions = np.unique(codes, return_inverse=True)
+    colors = [(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255) for code in present]
+    unknown = [color for color in colors if color not in known]
+    if unknown:
+        fitting = np.array([color in known for color in colors])
+        share = 1 - fitting[positions].mean()
+        raise ValuesOutside(_unknown_colors(unknown, share, colors, classes, path))
+    for color in (color for color in colors if own.count(color) > 1 and color not in ignored):
+        sharing = [name for name, each in zip(classes.names, own, strict=True) if each == color]
+        raise ValueError(
+            f"{path} is a colour picture, and its colour {color} is that of several classes: "
+            f"{', '.join(sharing)}. Give each class a colour of its own in classes.json."
+        )
+    numbers = np.array([known[color] for color in colors], np.int32)
+    return numbers[positions].reshape(codes.shape)
+
+
+def _unknown_colors(unknown, share: float, colors, classes, path: Path) -> str:
+    told = (
+        f"{path} is a colour picture with {len(unknown)} colours that the class table does not "
+        f"have, for example {unknown[:3]}, in {share:.1%} of the pixels. A mask holds one class "
+        "index a pixel (8-bit grey or palette PNG), or exactly the colours of the classes"
+    )
+    if all(red == green == blue for red, green, blue in colors):
+        return (
+            f"{told}. The three channels of this one are equal: if they hold class indices, save "
+            "one of them, for example with Pillow: Image.open(path).getchannel(0).save(path)."
+        )
+    listed = [list(color) for color in colors]
+    if not classes and len(colors) <= EXAMPLES:
+        names = ", ".join(f'"class {number}"' for number in range(len(colors)))
+        return f'{told}. Write {{"names": [{names}], "colors": {listed}}} to classes.json.'
+    if classes and classes.colors == distinct_colors(len(classes)) and len(colors) <= EXAMPLES:
+        return (
+            f"{told}, which nothing lists yet. This one has the colours {listed}: write those of "
+            'all classes, in the order of the names, as "colors": [...] to classes.json.'
+        )
+    return (
+        f'{told}; list colours that mean unknown under "ignore" in classes.json, and do not save '
+        "masks as JPEG or resize them smoothly."
+    )

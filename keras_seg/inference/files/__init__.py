@@ -1,0 +1,1 @@
+"""What `keras-seg predict` reads and writes."""

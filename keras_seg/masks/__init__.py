@@ -1,0 +1,1 @@
+"""Operations on masks that losses, metrics and inference share."""

@@ -1,0 +1,64 @@
+"""`.keras` files that are written with a newer Keras open in the oldest supported one."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_seg import models
+from keras_seg.data import ClassTable
+from keras_seg.models import ModelCard
+from keras_seg.models.older_keras import ADDED_OPTIONS, open_to_older_keras, without_added_options
+
+# the options that each class of the thirteen networks has, or takes, in Keras 3.10
+KNOWN = json.loads((Path(__file__).parents[1] / "golden/keras_3_10_options.json").read_text())
+ANY_LAYER = {"activity_regularizer", "autocast"}  # every layer of Keras 3.10 takes these
+
+
+def options_by_class(config):
+    """[(class, its options)] of everything in a configuration."""
+    found = []
+    if isinstance(config, list):
+        found = [each for item in config for each in options_by_class(item)]
+    elif isinstance(config, dict):
+        found = [each for item in config.values() for each in options_by_class(item)]
+        if isinstance(config.get("config"), dict) and config.get("class_name") in KNOWN:
+            found.append((config["class_name"], set(config["config"])))
+    return found
+
+
+@pytest.mark.parametrize("name", models.list_models())
+def test_saved_networks_name_no_option_that_keras_3_10_lacks(name, tiny_model, tmp_path):
+    path = tmp_path / "m.keras"
+    models.save(tiny_model(name), path, ModelCard(ClassTable.numbered(3)))
+    found = options_by_class(json.loads(zipfile.ZipFile(path).read("config.json")))
+    assert found
+    newer = {
+        (kind, option) for kind, options in found for option in options - {*KNOWN[kind], *ANY_LAYER}
+    }
+    assert not newer
+
+
+def test_the_file_computes_what_the_model_does(tiny_model, tmp_path):
+    model, path = tiny_model("unet"), tmp_path / "m.keras"
+    image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype("float32")
+    model.save(path)
+    open_to_older_keras(path)
+    np.testing.assert_array_equal(models.load(path)(image), model(image))
+
+
+def test_options_that_somebody_has_set_stay():
+    def norm(**options):
+        return {"class_name": "BatchNormalization", "config": {"axis": -1, **options}}
+
+    default = norm(renorm=False, renorm_clipping=None, renorm_momentum=0.99)
+    assert without_added_options(default) == norm()
+    changed = norm(renorm=True, renorm_clipping=None, renorm_momentum=0.9)
+    assert without_added_options(changed) == norm(renorm=True, renorm_momentum=0.9)
+
+
+def test_other_classes_keep_options_of_the_same_name():
+    own = {"class_name": "Mine", "config": dict(ADDED_OPTIONS["BatchNormalization"])}
+    assert without_added_options([own]) == [own]

@@ -1,0 +1,89 @@
+"""Integer files whose ranges a few unusual calibration images would spoil."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as kl
+
+from keras_seg import export as room
+from keras_seg.card import ModelCard
+from keras_seg.data.classes import ClassTable
+from keras_seg.data.dataset import Sample, SegmentationDataset
+from keras_seg.export import exporter
+from keras_seg.export.int8 import clipped_ranges
+from keras_seg.export.onnx import convert as onnx
+
+SHAPE = (16, 16, 2)
+
+
+class Dim(SegmentationDataset):
+    """Images as dim as 16, and some as bright as 255; a pixel's class is its brighter channel."""
+
+    def __init__(self, bright, length=16):
+        self.name, self.split, self.channels = "dim", "val", 2
+        self.classes = ClassTable(("first", "second"))
+        self.bright, self.length = bright, length
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        if not 0 <= index < self.length:
+            raise IndexError(index)
+        random = np.random.default_rng(index)
+        image = random.integers(0, 256 if index < self.bright else 17, SHAPE)
+        return Sample(str(index), image.astype(np.uint8), image.argmax(-1).astype(np.int32))
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Squares by a product that nothing bounds, and compares the squares."""
+    image = keras.Input((None, None, 2), name="image")
+    sides = [kl.Conv2D(2, 1, use_bias=False, name=name)(image) for name in ("a", "b")]
+    model = keras.Model(image, kl.Conv2D(2, 1, name="head")(kl.Multiply()(sides)))
+    for name in ("a", "b", "head"):
+        model.get_layer(name).kernel.assign(np.eye(2)[None, None])
+    return model
+
+
+def exported(network, path, bright, **options):
+    data = Dim(bright)
+    words = {"calibration": data, "evaluation": data, "max_drop": 100.0, "input_shape": SHAPE}
+    card = ModelCard(data.classes)
+    return room.export(network, path, quantize="int8", card=card, **words, **options)
+
+
+@pytest.mark.parametrize("suffix", ["tflite", "onnx"])
+class TestClippedRanges:
+    def test_unusual_images_do_not_spoil_the_others(self, network, tmp_path, suffix, monkeypatch):
+        found = exported(network, tmp_path / f"m.{suffix}", bright=2)
+        monkeypatch.setattr(clipped_ranges, "ACCEPTED", 100.0)
+        spoilt = exported(network, tmp_path / f"spoilt.{suffix}", bright=2)
+        assert spoilt.gate.agreement < 0.8
+        assert found.gate.agreement > spoilt.gate.agreement + 0.15
+        assert spoilt.clipped is None
+        assert found.clipped.quantile < 1
+        assert found.clipped.loss < found.clipped.before
+        assert found.to_dict()["clipped"]["quantile"] == found.clipped.quantile
+
+    def test_a_file_of_classes_has_its_ranges_clipped_too(self, network, tmp_path, suffix):
+        scores = exported(network, tmp_path / f"m.{suffix}", bright=2)
+        classes = exported(network, tmp_path / f"classes.{suffix}", bright=2, head="argmax")
+        assert classes.clipped == scores.clipped
+
+    def test_usual_images_leave_all_as_it_was(self, network, tmp_path, suffix):
+        assert exported(network, tmp_path / f"m.{suffix}", bright=16).clipped is None
+
+
+def test_network_is_converted_once_for_all_ranges_that_are_tried(network, tmp_path, monkeypatch):
+    convert, calls = exporter.float_graph, []
+    monkeypatch.setattr(
+        exporter, "float_graph", lambda *words: [calls.append(1), convert(*words)][1]
+    )
+    quantize, images = onnx.to_int8, []
+    monkeypatch.setattr(
+        onnx, "to_int8", lambda graph, some: [images.append(len(some)), quantize(graph, some)][1]
+    )
+    assert exported(network, tmp_path / "m.onnx", bright=2).clipped
+    assert len(calls) == 1
+    assert images[0] == max(images) and len(set(images)) == len(images) > 2

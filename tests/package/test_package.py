@@ -1,0 +1,157 @@
+"""What is installed is the package and nothing else."""
+
+import configparser
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from keras_seg.version import __version__
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
+    """The folder of a source archive, and of the wheel that is built from it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    # a copy, because two workers that build in one folder disturb each other
+    source = folder / "source"
+    ignored = shutil.ignore_patterns(".git", "build", "*.egg-info", "__pycache__", "results")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    command = [sys.executable, "-m", "build", "--outdir", str(folder), str(source)]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(release):
+    (path,) = release.glob("*.whl")
+    return path
+
+
+def test_wheel_holds_every_module_under_one_name(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    top = {name.split("/")[0] for name in names}
+    assert {name for name in top if not name.endswith(".dist-info")} == {"keras_seg"}
+    sources = {
+        *(str(path.relative_to(ROOT)) for path in (ROOT / "keras_seg").rglob("*.py")),
+        *(f"keras_seg/{path.relative_to(ROOT)}" for path in (ROOT / "export").rglob("*.py")),
+    }
+    assert sources <= set(names)
+    data = {"keras_seg/cli/sizes.json", "keras_seg/web/page/index.html"}
+    presets = (ROOT / "keras_seg" / "training" / "presets").glob("*.yaml")
+    data |= {str(path.relative_to(ROOT)) for path in presets}
+    assert data <= set(names)
+
+
+def test_a_release_holds_no_tests_and_no_benchmarks(release, wheel):
+    (archive,) = release.glob("*.tar.gz")
+    assert archive.name == f"keras_seg-{__version__}.tar.gz"
+    assert wheel.name == f"keras_seg-{__version__}-py3-none-any.whl"
+    names = zipfile.ZipFile(wheel).namelist()
+    with tarfile.open(archive) as members:
+        inside = {"/".join(name.split("/")[1:]) for name in members.getnames()}
+    for name in (*names, *inside):
+        parts = Path(name).parts
+        assert not {"tests", "benchmarks", "conftest.py"} & set(parts), name
+    assert {"CHANGELOG.md", "LICENSE", "README.md", "setup.cfg", "pyproject.toml"} <= inside
+
+
+def test_the_changelog_begins_with_this_version():
+    (first, *_) = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert first == __version__
+
+
+def test_the_index_of_packages_would_take_the_release(release):
+    pytest.importorskip("twine", reason="twine is for who makes a release")
+    files = [str(path) for path in release.iterdir() if path.suffix in (".whl", ".gz")]
+    command = [sys.executable, "-m", "twine", "check", "--strict", *files]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("PASSED") == 2
+
+
+def test_classifiers_name_the_pythons_that_are_tested():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = re.findall(r"Python :: (3\.\d+)", config["metadata"]["classifiers"])
+    workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text()
+    assert listed == re.findall(r'"(3\.\d+)"', re.search(r"python: \[(.*)\]", workflow)[1])
+    assert config["options"]["python_requires"] == f">={listed[0]}"
+
+
+def test_installed_wheel_imports_and_leaves_no_module_called_export(wheel, tmp_path):
+    site = tmp_path / "site"
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(site)]
+    subprocess.run([*command, str(wheel)], check=True, capture_output=True)
+    code = (
+        "import importlib.util, keras_seg, keras_seg.export, keras_seg.models\n"
+        f"assert keras_seg.__file__.startswith({str(site)!r}), keras_seg.__file__\n"
+        f"assert keras_seg.export.__file__.startswith({str(site)!r})\n"
+        "assert importlib.util.find_spec('export') is None\n"
+        "assert keras_seg.models.list_models()\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+    )
+
+
+def test_rooms_import_only_from_floors_below(monkeypatch):
+    """DESIGN's floors, read from the import lines of every module."""
+    floors = [
+        {
+            *("version", "tested_versions", "names", "lazy", "drafts"),
+            *("option_values", "endings", "model_paths", "shapes"),
+        },
+        {"labels", "distances", "loss_spec", "class_weights"},
+        {"layers"},
+        {"losses", "metrics"},
+        {"data"},  # the check of the first batches reads what a model is compiled with
+        {"card", "blocks", "weights", "registration"},
+        {"backbones"},
+        {"models"},
+        {"checkpoints"},
+        {"training", "inference"},
+        {"export"},
+        {"report", "demo", "overview", "web"},
+        {"cli"},
+    ]
+    floor_of = {room: i for i, rooms in enumerate(floors) for room in rooms}
+    files = [*(ROOT / "keras_seg").rglob("*.py"), *(ROOT / "export").rglob("*.py")]
+    wrong = []
+    for path in files:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        room = parts[0] if parts[0] == "export" else parts[1]
+        if room == "__init__":
+            continue
+        for imported in _imported_rooms(path.read_text()):
+            if imported != room and floor_of[imported] >= floor_of[room]:
+                wrong.append(f"{path.relative_to(ROOT)} imports {imported}")
+    assert wrong == []
+
+
+def _imported_rooms(source: str) -> set[str]:
+    import ast
+
+    rooms = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module == "keras_seg":
+            rooms |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("keras_seg."):
+            rooms.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            rooms |= {
+                alias.name.split(".")[1]
+                for alias in node.names
+                if alias.name.startswith("keras_seg.")
+            }
+    return rooms
