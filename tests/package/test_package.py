@@ -44,7 +44,7 @@ def test_wheel_holds_every_module_under_one_name(wheel):
         *(f"keras_seg/{path.relative_to(ROOT)}" for path in (ROOT / "export").rglob("*.py")),
     }
     assert sources <= set(names)
-    data = {"keras_seg/cli/sizes.json", "keras_seg/web/page/index.html"}
+    data = {"keras_seg/py.typed", "keras_seg/cli/sizes.json", "keras_seg/web/page/index.html"}
     presets = (ROOT / "keras_seg" / "training" / "presets").glob("*.yaml")
     data |= {str(path.relative_to(ROOT)) for path in presets}
     assert data <= set(names)
