@@ -4,9 +4,10 @@
     python -m benchmarks run NAME [NAME ...] [--quick] [--threads N] [--output FOLDER]
         [--torch-python PYTHON] [--data FOLDER] [--runs FOLDER]
 
-`run all` runs every one whose inputs are given. Each also runs by itself as
-`python -m benchmarks.NAME`, with options of its own. Results are JSON, as benchmarks/schema.py
-describes it, and Markdown in `benchmarks/results`; those of quick runs in temporary folders.
+`run all` runs every benchmark whose inputs are given. Each also runs by itself, with more options:
+`python -m benchmarks.measure.NAME`, `python -m benchmarks.edge` and `python -m benchmarks.peers`.
+Results are JSON, as benchmarks/schema.py describes it, and Markdown in `benchmarks/results`. Quick
+runs write to a temporary folder.
 """
 
 from __future__ import annotations
@@ -30,26 +31,31 @@ SHARED = {
     "data": "folder of images with masks",
     "runs": "folder of finished trainings",
 }
-"""Options that are handed on to those benchmarks that take them."""
+"""Options that are passed on to the benchmarks that take them."""
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A module of this folder and which of the `SHARED` options it takes and needs."""
+    """A measurement, and the `SHARED` options that it takes and needs."""
 
     name: str
     takes: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
 
     @property
+    def module(self) -> str:
+        """What `python -m` runs: a module of `measure`, or a folder with a `__main__.py`."""
+        return self.name if (FOLDER / self.name).is_dir() else f"measure.{self.name}"
+
+    @property
     def about(self) -> str:
         """First line of its docstring, read without importing TensorFlow."""
-        path = FOLDER / self.name / "__main__.py"
-        path = path if path.exists() else FOLDER / f"{self.name}.py"
+        folder = FOLDER / self.name
+        path = folder / "__main__.py" if folder.is_dir() else FOLDER / f"measure/{self.name}.py"
         return ast.get_docstring(ast.parse(path.read_text())).splitlines()[0]
 
     def command(self, options: argparse.Namespace) -> list[str]:
-        words = [sys.executable, "-m", f"benchmarks.{self.name}"]
+        words = [sys.executable, "-m", f"benchmarks.{self.module}"]
         words += ["--quick"] if options.quick else []
         for option in ("threads", "output", *self.takes, *self.needs):
             value = getattr(options, option)
@@ -125,10 +131,10 @@ def _arguments() -> argparse.Namespace:
         prog="python -m benchmarks", description=__doc__.split("\n")[0]
     )
     verbs = parser.add_subparsers(dest="do", required=True)
-    verbs.add_parser("list", help="what there is")
-    run = verbs.add_parser("run", help="runs some or all")
+    verbs.add_parser("list", help="lists the benchmarks")
+    run = verbs.add_parser("run", help="runs some of them, or all")
     run.add_argument("names", nargs="+", metavar="NAME", help="as listed, or 'all'")
-    run.add_argument("--quick", action="store_true", help="seconds to minutes in place of hours")
+    run.add_argument("--quick", action="store_true", help="minutes at most instead of hours")
     for option, about in SHARED.items():
         run.add_argument(
             f"--{option.replace('_', '-')}", help=about, type=int if option == "threads" else str

@@ -1,1 +1,1 @@
-"""Scripts that run under other interpreters: they import nothing of keras_seg."""
+"""The same networks in other packages, each in an environment of its own."""

@@ -26,10 +26,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import common, peer_files, peer_others
-from benchmarks.peer import Peer
-from benchmarks.peer_environment import default_cache, peer_python
-from benchmarks.peer_paths import (
+from benchmarks import common
+from benchmarks.peers import files as peer_files
+from benchmarks.peers import others as peer_others
+from benchmarks.peers.environment import default_cache, peer_python
+from benchmarks.peers.paths import (
     CLASSES,
     EQUAL,
     EXACT,
@@ -40,7 +41,8 @@ from benchmarks.peer_paths import (
     class_ways,
     ways,
 )
-from benchmarks.peer_report import markdown, plot
+from benchmarks.peers.peer import Peer
+from benchmarks.peers.report import markdown, plot
 
 SIZES, BATCHES, QUICK_SIZES, QUICK_BATCHES = (256, 512), (1, 8), (64,), (1,)
 BESIDE = ("onnx2tf", "torchvision", "keras")

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from benchmarks.edge import finished_runs, kept
-from benchmarks.edge_tables import FORMATS, markdown
+from benchmarks.edge.__main__ import finished_runs, kept
+from benchmarks.edge.tables import FORMATS, markdown
 
 ROW = {
     "miou": 0.80,

@@ -9,8 +9,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from benchmarks import peer_environment
-from benchmarks.peers.older_onnx import OPSET, save_older
+from benchmarks.peers import environment
+from benchmarks.peers.scripts.older_onnx import OPSET, save_older
 
 
 @pytest.fixture
@@ -22,45 +22,45 @@ def commands(tmp_path, monkeypatch):
         run.append(command)
         (tmp_path / "cache").mkdir(exist_ok=True)
         if "venv" in command:
-            (folder := peer_environment.Path(command[-1])).mkdir()
+            (folder := environment.Path(command[-1])).mkdir()
             assert folder.parent == tmp_path / "cache"
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(peer_environment, "REQUIREMENTS", tmp_path)
-    monkeypatch.setattr(peer_environment.subprocess, "run", record)
+    monkeypatch.setattr(environment, "REQUIREMENTS", tmp_path)
+    monkeypatch.setattr(environment.subprocess, "run", record)
     (tmp_path / "requirements-some.txt").write_text("numpy\n")
     return run
 
 
 def test_an_environment_is_made_once_and_anew_for_other_packages(commands, tmp_path):
-    first = peer_environment.peer_python("some", tmp_path / "cache")
+    first = environment.peer_python("some", tmp_path / "cache")
     assert [command[1:3] for command in commands] == [["-m", "venv"], ["-m", "pip"]]
-    assert peer_environment.peer_python("some", tmp_path / "cache") == first
+    assert environment.peer_python("some", tmp_path / "cache") == first
     assert len(commands) == 2
     (tmp_path / "requirements-some.txt").write_text("numpy<2\n")
-    assert peer_environment.peer_python("some", tmp_path / "cache") != first
+    assert environment.peer_python("some", tmp_path / "cache") != first
     assert len(commands) == 4
 
 
 def test_an_environment_that_pip_left_half_done_is_made_again(commands, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        *(peer_environment.subprocess, "run"),
+        *(environment.subprocess, "run"),
         lambda command, check: subprocess.CompletedProcess(command, int("pip" in command)),
     )
     for _ in range(2):
         with pytest.raises(RuntimeError, match="pip install .* failed. Or name an interpreter"):
-            peer_environment.peer_python("some", tmp_path / "cache")
+            environment.peer_python("some", tmp_path / "cache")
 
 
 def test_packages_without_wheels_for_this_python_ask_for_another(monkeypatch):
-    monkeypatch.setattr(peer_environment, "PYTHONS", {"old": ("python2.9", "python2.8")})
-    assert peer_environment.interpreter("any") == sys.executable
+    monkeypatch.setattr(environment, "PYTHONS", {"old": ("python2.9", "python2.8")})
+    assert environment.interpreter("any") == sys.executable
     with pytest.raises(
         RuntimeError, match=r"requirements-old.txt need one of python2.9, python2.8"
     ):
-        peer_environment.interpreter("old")
-    monkeypatch.setattr(peer_environment.shutil, "which", {"python2.8": "/bin/python2.8"}.get)
-    assert peer_environment.interpreter("old") == "/bin/python2.8"
+        environment.interpreter("old")
+    monkeypatch.setattr(environment.shutil, "which", {"python2.8": "/bin/python2.8"}.get)
+    assert environment.interpreter("old") == "/bin/python2.8"
 
 
 def test_a_graph_in_the_older_opset_answers_the_same(tmp_path):

@@ -4,7 +4,7 @@ import mmap
 
 import pytest
 
-from benchmarks.models import kept, markdown
+from benchmarks.measure.models import kept, markdown
 from benchmarks.own_process import CLEAR, ask, forget_peak, peak_mib, resident_mib
 
 ROW = {

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import benchmarks
-from benchmarks.peer import Peer
+from benchmarks.peers.peer import Peer
 
-SCRIPT = Path(benchmarks.__file__).parent / "peers" / "installed.py"
+SCRIPT = Path(benchmarks.__file__).parent / "peers" / "scripts" / "installed.py"
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="only POSIX stops processes")

@@ -3,13 +3,13 @@
 import pytest
 from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XSpace
 
-from benchmarks.litert_profile import ProfilerMissing, parsed
-from benchmarks.peer_paths import REFERENCE, ways
-from benchmarks.peer_report import best
-from benchmarks.profiles import operations
-from benchmarks.profiles_report import OTHERS, bars, shares
-from benchmarks.scale_report import curves
-from benchmarks.synthetic import Noise
+from benchmarks.measure.litert_profile import ProfilerMissing, parsed
+from benchmarks.measure.profiles import operations
+from benchmarks.measure.profiles_report import OTHERS, bars, shares
+from benchmarks.measure.scale_report import curves
+from benchmarks.measure.synthetic import Noise
+from benchmarks.peers.paths import REFERENCE, ways
+from benchmarks.peers.report import best
 
 
 def test_best_way_is_of_the_same_precision_and_side_and_has_run():

@@ -8,15 +8,15 @@ import sys
 import keras
 import pytest
 
-from benchmarks import sizes
 from keras_seg import backbones, cli, models
 from keras_seg.cli import overview
 from keras_seg.models.drawing import blocks_of, draw
 from tests.conftest import TINY_SIZE
+from tools import sizes
 
 
 def test_list_has_every_network_and_encoder_as_measured():
-    assert json.loads(overview.SIZES.read_text()) == sizes.sizes(), "run python -m benchmarks.sizes"
+    assert json.loads(overview.SIZES.read_text()) == sizes.sizes(), "run python -m tools.sizes"
     assert [table.row_count for table in overview.tables()] == [
         len(models.list_models()),
         len(backbones.list_backbones()),

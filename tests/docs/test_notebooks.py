@@ -10,7 +10,7 @@ import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
-from benchmarks.notebooks import COLORS, MACHINE_PATH, WIDEST, texts, tidy
+from tools.notebooks import COLORS, MACHINE_PATH, WIDEST, texts, tidy
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 

@@ -3,8 +3,8 @@
 import pytest
 
 from benchmarks.common import markdown_table
-from benchmarks.parameters import HEADER, PAGE, REFERENCES, cells, count, page, title
 from keras_seg import models
+from tools.parameters import HEADER, PAGE, REFERENCES, cells, count, page, title
 
 WITH_REFERENCE = [row for row in REFERENCES if row.expected is not None]
 

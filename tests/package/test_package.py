@@ -50,7 +50,7 @@ def test_wheel_holds_every_module_under_one_name(wheel):
     assert data <= set(names)
 
 
-def test_a_release_holds_no_tests_and_no_benchmarks(release, wheel):
+def test_a_release_holds_no_tests_no_benchmarks_and_no_tools(release, wheel):
     (archive,) = release.glob("*.tar.gz")
     assert archive.name == f"keras_seg-{__version__}.tar.gz"
     assert wheel.name == f"keras_seg-{__version__}-py3-none-any.whl"
@@ -59,7 +59,7 @@ def test_a_release_holds_no_tests_and_no_benchmarks(release, wheel):
         inside = {"/".join(name.split("/")[1:]) for name in members.getnames()}
     for name in (*names, *inside):
         parts = Path(name).parts
-        assert not {"tests", "benchmarks", "conftest.py"} & set(parts), name
+        assert not {"tests", "benchmarks", "tools", "conftest.py"} & set(parts), name
     assert {"CHANGELOG.md", "LICENSE", "README.md", "setup.cfg", "pyproject.toml"} <= inside
 
 

@@ -1,0 +1,1 @@
+"""Every network on the edge: accuracy and cost of each kind of exported file."""

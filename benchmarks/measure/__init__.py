@@ -1,0 +1,1 @@
+"""One measurement a module, with its tables: `python -m benchmarks list`."""

@@ -1,0 +1,252 @@
+"""Training images a second: Keras in float32, mixed precision and XLA, beside PyTorch.
+
+    python -m benchmarks.measure.training [--quick] [--torch-python PATH]
+
+Each set-up runs in a process of its own, so that its peak memory is its own; the processes take
+turns, a few steps each, so that the noise of the machine meets all alike. PyTorch runs the same
+U-Net (32 filters, batch norm, Adam, cross-entropy) by another interpreter, eager and, with
+channels last, as its users tune it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import common
+
+WIDTHS = (32, 64, 128, 256, 512)
+CLASSES = 19
+SIZE, BATCH = 256, 8
+QUICK_SIZE, QUICK_BATCH = 64, 2
+NETWORKS = ("unet", "deeplabv3plus")
+KERAS = {
+    "float32": {},
+    "float32, memory as glibc gives it": {"keep_memory": False},
+    "float32, batch norm of Keras": {"fused": False},
+    "float32, oneDNN": {"onednn": True},
+    "mixed float16": {"policy": "mixed_float16"},
+    "mixed bfloat16": {"policy": "mixed_bfloat16"},
+    "XLA": {"jit": True},
+}
+TORCH = {"eager": {}, "channels last": {"channels_last": True}}
+TOO_SLOW = 4.0
+SLOW_S = 40.0
+KEPT_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
+"""Environment by which glibc does for PyTorch what `keras_seg.training` has it do for Keras."""
+ONEDNN = {"TF_ENABLE_ONEDNN_OPTS": "1"}
+"""Environment by which TensorFlow takes oneDNN's operators where it does not by itself: without
+AVX-512."""
+TORCH_WORKER = Path(__file__).with_name("torch_unet.py")
+
+
+def main() -> None:
+    parser = common.parser(__doc__, quick="small images, few steps")
+    parser.add_argument("--torch-python", type=Path, help="interpreter with PyTorch")
+    parser.add_argument("--steps", type=int, default=5, help="timed steps of each turn")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--without", nargs="*", default=[], help="set-ups of Keras to leave out")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        keras_worker(**json.loads(options.worker))
+        return
+    if options.quick:
+        options.steps, options.turns = 2, 2
+    record = measure(options)
+    common.write(common.output_folder(options) / "training.json", record, report(record))
+
+
+def measure(options) -> dict:
+    size, batch = (QUICK_SIZE, QUICK_BATCH) if options.quick else (SIZE, BATCH)
+    shared = {"size": size, "batch": batch, "threads": options.threads}
+    record = {
+        "machine": common.machine(options.threads),
+        "versions": common.versions(("keras-seg", "tensorflow", "keras")),
+        "size": size,
+        "batch": batch,
+        "runs": {},
+    }
+    for network in NETWORKS:
+        workers = {
+            f"Keras {name}": Worker(
+                [sys.executable, "-m", "benchmarks.measure.training", "--worker"],
+                {"network": network, **shared, **setup},
+                ONEDNN if setup.get("onednn") else None,
+            )
+            for name, setup in KERAS.items()
+            if name not in options.without
+        }
+        if options.torch_python and network == "unet":
+            for name, setup in TORCH.items():
+                command = [str(options.torch_python), str(TORCH_WORKER)]
+                facts = {"widths": WIDTHS, "classes": CLASSES, **shared, **setup}
+                workers[f"PyTorch {name}"] = Worker(command, facts)
+                workers[f"PyTorch {name}, memory kept"] = Worker(command, facts, KEPT_MEMORY)
+        record["runs"][network] = take_turns(workers, options, batch)
+    return record
+
+
+def take_turns(workers: dict[str, Worker], options, batch: int) -> dict:
+    """Name → images a second (median over the steps), peak memory, seconds of the first step.
+
+    After a first step of each, those that took `TOO_SLOW` times the fastest one take no more turns.
+    """
+    samples = {name: worker.steps(1) for name, worker in workers.items()}
+    limit = TOO_SLOW * min(taken[0] for taken in samples.values() if taken)
+    for _ in range(options.turns):
+        for name, worker in workers.items():
+            if worker.error is None and samples[name][0] < limit:
+                samples[name] += worker.steps(options.steps)
+    results = {}
+    for name, worker in workers.items():
+        if worker.error is not None or not samples[name]:
+            results[name] = {"error": worker.error}
+            continue
+        facts = worker.finish()
+        summary = common.summary([1e3 * seconds for seconds in samples[name]])
+        rate = {"images_per_second": round(1e3 * batch / summary["median_ms"], 3)}
+        results[name] = facts | summary | rate
+    return results
+
+
+class Worker:
+    """A process that trains a few steps whenever it is asked.
+
+    Attributes: `error`, the last line that it wrote to stderr if it could not go on, else None.
+    """
+
+    def __init__(self, command: list[str], facts: dict, environment: dict[str, str] | None = None):
+        self.messages = tempfile.TemporaryFile("w+")  # noqa: SIM115  (lives as long as the process)
+        self.process = subprocess.Popen(
+            [*command, json.dumps(facts)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.messages,
+            text=True,
+            env=os.environ | (environment or {}),
+        )
+        self.error: str | None = None
+
+    def steps(self, count: int) -> list[float]:
+        return self._ask(count) or []
+
+    def finish(self) -> dict:
+        facts = self._ask(0) or {}
+        self.process.wait()
+        return facts
+
+    def _ask(self, count: int):
+        try:
+            self.process.stdin.write(f"{count}\n")
+            self.process.stdin.flush()
+            for line in self.process.stdout:  # libraries may print, too
+                if line.startswith("ANSWER"):
+                    return json.loads(line.removeprefix("ANSWER"))
+        except BrokenPipeError:
+            pass
+        code = self.process.wait()
+        self.messages.seek(0)
+        lines = self.messages.read().strip().splitlines()
+        self.error = lines[-1][:300] if lines else f"exit code {code}"
+        return None
+
+
+def serve(step) -> None:
+    """Answers numbers on stdin with the seconds of so many steps, and 0 with the peak memory."""
+    import resource
+    import time
+
+    def timed():
+        start = time.perf_counter()
+        step()
+        return time.perf_counter() - start
+
+    first = timed()
+    if first < SLOW_S:  # the second step is as the others are only if the first was compilation
+        timed()
+    for line in sys.stdin:
+        if count := int(line):
+            answer = [timed() for _ in range(count)]
+        else:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+            answer = {"peak_gib": round(peak, 2), "first_step_s": round(first, 1)}
+        sys.stdout.write(f"ANSWER{json.dumps(answer)}\n")
+        sys.stdout.flush()
+        if not count:
+            return
+
+
+def keras_worker(
+    network: str,
+    size: int,
+    batch: int,
+    threads: int,
+    policy: str | None = None,
+    jit: bool = False,
+    keep_memory: bool = True,
+    fused: bool = True,
+    onednn: bool = False,
+):
+    del onednn  # the environment has it
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from keras_seg import layers, models
+    from keras_seg.training import keep_freed_memory, output_losses
+
+    if keep_memory:  # as `train` does
+        keep_freed_memory()
+    if not fused:
+        layers.BatchNormalization.call = keras.layers.BatchNormalization.call
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    if policy:
+        keras.config.set_dtype_policy(policy)
+    keras.utils.set_random_seed(0)
+    options = (
+        {"widths": WIDTHS}
+        if network == "unet"
+        else {"backbone": "mobilenetv2", "backbone_weights": None}
+    )
+    model = models.build(network, (size, size, 3), CLASSES, **options)
+    model.compile("adam", jit_compile=jit, **output_losses(model, "cross_entropy"))
+    rng = np.random.default_rng(0)
+    image = rng.uniform(0, 255, (batch, size, size, 3)).astype("float32")
+    mask = rng.integers(0, CLASSES, (batch, size, size)).astype("int32")
+    # The step of `fit` alone, on data in memory: benchmarks.measure.data measures the pipeline.
+    batches = iter(tf.data.Dataset.from_tensors((image, mask)).repeat().prefetch(2))
+    model.make_train_function()
+    serve(lambda: float(model.train_function(batches)["loss"]))
+
+
+def report(record: dict) -> str:
+    text = f"# Training, batches of {record['batch']} x {record['size']} x {record['size']} x 3\n\n"
+    text += f"{common.machine_line(record)} Median over steps of processes that take turns.\n"
+    for network, runs in record["runs"].items():
+        rows = []
+        for name, run in runs.items():
+            if "error" in run:
+                rows.append((name, "-", "-", "-", f"failed: {run['error']}"))
+            else:
+                rows.append(
+                    (
+                        name,
+                        f"{run['images_per_second']:.2f}",
+                        f"{run['median_ms']:.0f} / {run['p90_ms']:.0f}",
+                        f"{run['peak_gib']:.2f}",
+                        f"{run['first_step_s']:.0f}",
+                    )
+                )
+        header = ("set-up", "images/s", "step ms, median / p90", "peak GiB", "first step s")
+        text += f"\n## {network}\n\n{common.markdown_table(header, rows)}"
+    return text
+
+
+if __name__ == "__main__":
+    main()

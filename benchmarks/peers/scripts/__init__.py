@@ -1,0 +1,1 @@
+"""Scripts that run under other interpreters: they import nothing of keras_seg."""

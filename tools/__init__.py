@@ -1,0 +1,1 @@
+"""Programs that write documents: tables, counts and pictures of README and docs."""
