@@ -6,35 +6,37 @@ arXiv:1809.02983.
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras import ops
 
-from keras_seg.layers.precision import in_float32
+from keras_seg.layers.tensors import Shape, Tensor, in_float32
 
 
 class ScaledResidual(keras.layers.Layer):
-    """x + gamma * y, with one learned scale `gamma`: what both attentions end with.
+    """x + gamma * y with one learned scale `gamma`: the last step of both attentions.
 
     Args:
-        initial_scale: value that gamma starts from; 0 makes the layer the identity at first.
+        initial_scale: initial value of gamma; with 0 the layer is the identity before training.
     """
 
-    def __init__(self, initial_scale: float = 0.0, **base_config):
+    def __init__(self, initial_scale: float = 0.0, **base_config: Any):
         super().__init__(**base_config)
         self.initial_scale = initial_scale
 
-    def build(self, x_shape):
+    def build(self, x_shape: Shape) -> None:
         self.gamma = self.add_weight(
             shape=(1,),
             initializer=keras.initializers.Constant(self.initial_scale),
             name="gamma",
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"initial_scale": self.initial_scale}
 
-    def _added(self, x, attended):
+    def _added(self, x: Tensor, attended: Tensor) -> Tensor:
         """x + gamma * attended, where `attended` is (B, H * W, C)."""
         attended = ops.cast(ops.reshape(attended, ops.shape(x)), self.compute_dtype)
         x = ops.cast(x, self.compute_dtype)
@@ -43,26 +45,34 @@ class ScaledResidual(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_seg")
 class PositionAttention(ScaledResidual):
-    """Every position takes the values of all positions, weighed by how its query meets their keys.
+    """Self-attention over positions: each output is a weighted sum of the values of all positions.
 
     Y = softmax(Q K^T) V over the N = H * W positions, without the usual 1 / sqrt(D); the result is
-    X + gamma * Y. Query, key and value are 1x1 convolutions outside of this layer.
+    X + gamma * Y. Query, key and value are computed by 1x1 convolutions outside of this layer.
+    Scores are sums of products that half precision cannot hold, so they are float32.
 
     Shapes: x (B, H, W, C), query (B, H, W, D), key (B, H, W, D), value (B, H, W, C) → (B, H, W, C).
 
     Args:
-        query_chunk: while training, as many queries at a time are held against all keys, and their
-            scores are made again for the gradient: memory for query_chunk * N scores instead of
-            N * N and its gradient. Results and gradients are the same. None for all at once;
-            inference always does so, since exported files need one plain product.
-        initial_scale: value that gamma starts from.
+        query_chunk: number of queries whose scores are in memory at a time while training. The
+            scores are computed again for the gradient, which saves memory: query_chunk * N scores
+            instead of N * N and their gradient. Results and gradients are the same. None computes
+            all scores at once. Inference always does, because exported files need one plain
+            product.
+        initial_scale: initial value of gamma.
 
-    Scores are sums of products that half precision cannot hold, so they are float32.
-    Raises: ValueError for a query_chunk that is no whole number from 1.
+    Raises:
+        ValueError: query_chunk is not a whole number from 1.
+
+    Example:
+        x = keras.Input((16, 16, 8))
+        query, key = (keras.layers.Conv2D(4, 1)(x) for _ in range(2))
+        value = keras.layers.Conv2D(8, 1)(x)
+        y = keras_seg.layers.PositionAttention(query_chunk=64)(x, query, key, value)
     """
 
     def __init__(
-        self, query_chunk: int | None = None, *, initial_scale: float = 0.0, **base_config
+        self, query_chunk: int | None = None, *, initial_scale: float = 0.0, **base_config: Any
     ):
         super().__init__(initial_scale, **base_config)
         if query_chunk is not None and (not isinstance(query_chunk, int) or query_chunk < 1):
@@ -71,10 +81,18 @@ class PositionAttention(ScaledResidual):
             )
         self.query_chunk = query_chunk
 
-    def build(self, x_shape, query_shape=None, key_shape=None, value_shape=None):
+    def build(
+        self,
+        x_shape: Shape,
+        query_shape: Shape | None = None,
+        key_shape: Shape | None = None,
+        value_shape: Shape | None = None,
+    ) -> None:
         super().build(x_shape)
 
-    def call(self, x, query, key, value, training=False):
+    def call(
+        self, x: Tensor, query: Tensor, key: Tensor, value: Tensor, training: bool = False
+    ) -> Tensor:
         query, key, value = (_positions(tensor) for tensor in (query, key, value))
         if training and self.query_chunk is not None:
             attended = attention_in_chunks(query, key, value, self.query_chunk)
@@ -82,48 +100,52 @@ class PositionAttention(ScaledResidual):
             attended = attention(query, key, value)
         return self._added(x, attended)
 
-    def compute_output_shape(self, x_shape, query_shape, key_shape, value_shape):
+    def compute_output_shape(
+        self, x_shape: Shape, query_shape: Shape, key_shape: Shape, value_shape: Shape
+    ) -> Shape:
         return x_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"query_chunk": self.query_chunk}
 
 
 @keras.saving.register_keras_serializable("keras_seg")
 class ChannelAttention(ScaledResidual):
-    """Every channel takes the values of all channels, most of those that resemble it least.
+    """Self-attention over channels: each output channel is a weighted sum of all channels.
 
-    With X as (N, C) and G = X^T X: Y = X softmax(max(G) - G)^T, maximum and softmax over the last
-    axis; the result is X + gamma * Y. The paper writes softmax(G); its code, and the weights that
-    were trained with it, reverse the order.
+    With X as (N, C) and G = X^T X: Y = X softmax(max(G) - G)^T, with maximum and softmax over the
+    last axis; the result is X + gamma * Y. The paper writes softmax(G). Its code, and the weights
+    that were trained with it, reverse the order, so that the least similar channels weigh most.
+    Scores are sums over all positions, which half precision cannot hold, so they are float32.
 
     Shapes: (B, H, W, C) → (B, H, W, C).
 
     Args:
-        initial_scale: value that gamma starts from.
+        initial_scale: initial value of gamma.
 
-    Scores are sums over all positions, which half precision cannot hold, so they are float32.
+    Example:
+        y = keras_seg.layers.ChannelAttention()(keras.Input((16, 16, 8)))
     """
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         features = _positions(x)
         scores = tf.matmul(features, features, transpose_a=True)
         reversed_scores = ops.max(scores, axis=-1, keepdims=True) - scores
         weights = ops.softmax(reversed_scores, axis=-1)
         return self._added(x, tf.matmul(features, weights, transpose_b=True))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
 
-def attention(query, key, value):
+def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """softmax(Q K^T) V: (B, M, D), (B, N, D), (B, N, C) → (B, M, C)."""
     # tf.matmul can transpose inside the product, which keeps a TRANSPOSE out of exported files
     return tf.matmul(ops.softmax(tf.matmul(query, key, transpose_b=True), axis=-1), value)
 
 
-def attention_in_chunks(query, key, value, chunk: int):
-    """`attention`, and its gradient, with the scores of `chunk` queries in memory at a time.
+def attention_in_chunks(query: Tensor, key: Tensor, value: Tensor, chunk: int) -> Tensor:
+    """`attention` and its gradient, with the scores of `chunk` queries in memory at a time.
 
     Shapes: (B, M, D), (B, N, D), (B, N, C) → (B, M, C).
     """
@@ -144,11 +166,13 @@ def attention_in_chunks(query, key, value, chunk: int):
     return attended(query, key, value)
 
 
-def _gradients(query, key, value, result, upstream, chunk):
-    """Gradients of `attention` by query, key and value, for the gradient by its result.
+def _gradients(
+    query: Tensor, key: Tensor, value: Tensor, result: Tensor, upstream: Tensor, chunk: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of `attention` with respect to query, key and value.
 
-    With P = softmax(S): dP = dY V^T and dS = P * (dP - rowsum(dY * Y)), where rowsum(dY * Y) is
-    rowsum(dP * P) without the N columns.
+    With P = softmax(S): dP = dY V^T and dS = P * (dP - rowsum(dY * Y)), where rowsum(dY * Y) equals
+    rowsum(dP * P) but needs no sum over the N columns.
     """
     inner = tf.reduce_sum(upstream * result, -1, keepdims=True)
     parts = [_chunked(tensor, chunk) for tensor in (query, upstream, inner)]
@@ -180,22 +204,22 @@ def _gradients(query, key, value, result, upstream, chunk):
     return _merged(query_gradients.stack(), like=query), key_gradient, value_gradient
 
 
-def _positions(x):
+def _positions(x: Tensor) -> Tensor:
     """(B, H, W, C) → (B, H * W, C) in float32 at least."""
     batch, height, width, channels = ops.shape(x)
     return ops.reshape(in_float32(x), (batch, height * width, channels))
 
 
-def _chunked(x, chunk):
-    """(B, M, D) → (ceil(M / chunk), B, chunk, D), the last filled up with zeros."""
+def _chunked(x: Tensor, chunk: int) -> Tensor:
+    """(B, M, D) → (ceil(M / chunk), B, chunk, D); the last chunk is padded with zeros."""
     batch, count, width = ops.shape(x)
     steps = -(-count // chunk)
     x = tf.pad(x, [(0, 0), (0, steps * chunk - count), (0, 0)])
     return tf.transpose(tf.reshape(x, (batch, steps, chunk, width)), (1, 0, 2, 3))
 
 
-def _merged(parts, like):
-    """Undoes `_chunked`: (steps, B, chunk, D) → (B, M, D) with the M of `like` (B, M, ...)."""
+def _merged(parts: Tensor, like: Tensor) -> Tensor:
+    """Inverse of `_chunked`: (steps, B, chunk, D) → (B, M, D) with the M of `like` (B, M, ...)."""
     steps, batch, chunk, width = ops.shape(parts)
     x = tf.reshape(tf.transpose(parts, (1, 0, 2, 3)), (batch, steps * chunk, width))
     return x[:, : ops.shape(like)[1]]

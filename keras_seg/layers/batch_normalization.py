@@ -1,4 +1,4 @@
-"""Batch norm whose training step is one operator, and which a batch of one image does not spoil."""
+"""Batch normalization in one operator that also handles a single value per channel."""
 
 from __future__ import annotations
 
@@ -6,28 +6,36 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_seg.layers.tensors import Shape, Tensor
+
 HALF = ("float16", "bfloat16")
 
 
 @keras.saving.register_keras_serializable("keras_seg")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """`keras.layers.BatchNormalization` with the same numbers, computed by TensorFlow's operator.
+    """`keras.layers.BatchNormalization` with the same results, computed by TensorFlow's operator.
 
-    Keras 3 normalises a batch in pieces (mean, variance, differences, products), each of which
-    writes a whole map: a tenth to a fifth of U-Net's training step, by processor. TensorFlow's
-    fused operator and its gradient read the map once or twice. Taken for 4D maps in training, with
-    statistics of one device; all else, and every prediction, is Keras' own arithmetic.
+    Keras 3 normalises a batch in several steps (mean, variance, differences, products), and each
+    writes a whole map. That takes a tenth to a fifth of U-Net's training step, depending on the
+    processor. TensorFlow's fused operator and its gradient read the map once or twice. The layer
+    uses it for 4D maps in training, with statistics of one device. Everything else, and every
+    prediction, is Keras' own arithmetic.
 
-    Differs where a batch holds a single value per channel: one image behind a global pooling, or
-    on a map of 1x1. Its mean is that value and its variance 0, so that Keras' layer puts out beta
-    alone, whatever the image, and its moving variance falls to 0, by which a prediction divides.
-    This layer then normalises by the moving statistics, as a prediction does, and leaves them as
-    they are. Gamma, beta and the layers before it are trained.
+    One case differs from Keras: a batch with a single value per channel, such as one image behind a
+    global pooling. Its mean is that value and its variance 0. Keras' layer then returns beta,
+    whatever the image, and its moving variance falls to 0, by which a prediction divides. This
+    layer normalises by the moving statistics instead, as a prediction does, and does not change
+    them. Gamma, beta and the layers before it are trained.
 
     Shapes: (B, H, W, C) → the same.
+
+    Example:
+        y = keras_seg.layers.BatchNormalization(momentum=0.9)(keras.Input((16, 16, 8)))
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         if not (training and self.trainable and mask is None):
             return super().call(inputs, training=training, mask=mask)
         if not self._is_fusible(inputs):
@@ -38,7 +46,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         pixels = tf.size(inputs) // channels
         single = pixels <= 1 if self._may_be_single(inputs.shape) else None
         if single is not None:
-            # The operator gives offset + 0 for a single value: the offset takes the whole result.
+            # For a single value the operator returns its offset, so the offset is the whole result.
             value = tf.reduce_sum(ops.cast(inputs[:1, :1, :1], "float32"), (0, 1, 2))
             deviation = tf.sqrt(ops.cast(self.moving_variance, "float32") + self.epsilon)
             predicted = gamma * (value - ops.cast(self.moving_mean, "float32")) / deviation
@@ -52,8 +60,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=True,
         )
-        # The operator tells the variance of a sample, n / (n - 1) of the mean square; Keras' moving
-        # average is one of mean squares.
+        # The operator returns the sample variance, n / (n - 1) of the mean square; Keras averages
+        # the mean square.
         pixels = tf.cast(pixels, tf.float32)
         variance *= tf.maximum(pixels - 1, 1) / pixels
         for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
@@ -62,9 +70,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
             average.assign(after if single is None else tf.where(single, before, after))
         return outputs
 
-    def _in_pieces(self, inputs):
-        """Keras' training step, but for a single value per channel."""
-        several = self.synchronized and _replicas() > 1  # statistics of all their images together
+    def _in_pieces(self, inputs: Tensor) -> Tensor:
+        """Keras' training step, except for a single value per channel."""
+        several = self.synchronized and _replicas() > 1  # statistics over all replicas
         if self.renormalizes or several or not self._may_be_single(inputs.shape):
             return super().call(inputs, training=True)
         single = ops.size(inputs) <= inputs.shape[self.axis]
@@ -77,15 +85,15 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     @property
     def renormalizes(self) -> bool:
-        """Keras' option `renorm`, which it has since 3.14."""
+        """Keras' option `renorm`, which exists since Keras 3.14."""
         return getattr(self, "renorm", False)
 
-    def _may_be_single(self, shape) -> bool:
-        """Whether a tensor of this shape can hold less than two values per channel."""
+    def _may_be_single(self, shape: Shape) -> bool:
+        """Whether a tensor of this shape can have fewer than two values per channel."""
         channels = self.axis % len(shape)
         return all(size in (None, 1) for axis, size in enumerate(shape) if axis != channels)
 
-    def _is_fusible(self, inputs) -> bool:
+    def _is_fusible(self, inputs: Tensor) -> bool:
         return (
             keras.backend.backend() == "tensorflow"
             and len(inputs.shape) == 4

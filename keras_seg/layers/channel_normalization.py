@@ -1,26 +1,34 @@
-"""Layer normalization that integer files hold in integers."""
+"""Layer normalization that runs on integers in exported int8 files."""
 
 from __future__ import annotations
 
 import keras
 from keras import ops
 
-from keras_seg.layers.precision import precise_dtype
+from keras_seg.layers.tensors import Shape, Tensor, precise_dtype
 
 
 @keras.saving.register_keras_serializable("keras_seg")
 class ChannelNormalization(keras.layers.LayerNormalization):
-    """Layer normalization of each pixel over its channels; (..., C) → (..., C).
+    """Layer normalization of each pixel over its channels.
 
-    Ba, Kiros, Hinton: Layer Normalization, arXiv:1607.06450. Computes what Keras' own does, which
-    however negates the mean: TFLite has no such operator on integers, so that every int8 file with
-    one would go through float. Means are taken in float32 also in mixed precision.
+    Ba, Kiros, Hinton: Layer Normalization, arXiv:1607.06450. The result is that of Keras' own
+    layer, which however negates the mean. TFLite has no integer operator for this, so every int8
+    file with Keras' layer would convert to float and back. Means are float32, also in mixed
+    precision.
 
-    Args: those of `keras.layers.LayerNormalization`, with the axis of the channels alone.
-    Raises: ValueError for other axes, or for `rms_scaling`.
+    Shapes: (..., C) → (..., C).
+
+    Args: those of `keras.layers.LayerNormalization`; the axis must be that of the channels.
+
+    Raises:
+        ValueError: another axis, or `rms_scaling`.
+
+    Example:
+        y = keras_seg.layers.ChannelNormalization(epsilon=1e-6)(keras.Input((16, 16, 8)))
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
         if [*self.axis] not in ([-1], [len(input_shape) - 1]) or self.rms_scaling:
             raise ValueError(
@@ -29,7 +37,7 @@ class ChannelNormalization(keras.layers.LayerNormalization):
                 "keras.layers.LayerNormalization or keras.layers.RMSNormalization."
             )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         dtype = precise_dtype(self.compute_dtype)
         x = ops.cast(inputs, dtype)
         x = x - ops.mean(x, axis=-1, keepdims=True)

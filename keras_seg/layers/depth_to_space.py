@@ -1,33 +1,47 @@
-"""Channels that are pixels, put in their places."""
+"""Sub-pixel rearrangement: channels become pixels."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_seg.layers.tensors import Shape, Tensor
+
 
 @keras.saving.register_keras_serializable("keras_seg")
 class DepthToSpace(keras.layers.Layer):
-    """Makes every pixel a square of pixels: (B, H, W, scale² * C) → (B, scale * H, scale * W, C).
+    """Rearranges channels into squares of pixels.
 
-    Channel (i * scale + j) * C + c becomes channel c of row i and column j of the square. A layer
-    and not the function, so that quantization knows that it hands its integers on.
+    Channel (i * scale + j) * C + c becomes channel c of row i and column j of the square. It is a
+    layer, not a call of the function, so that quantization sees that it passes integers through.
+
+    Shapes: (B, H, W, scale² * C) → (B, scale * H, scale * W, C).
 
     Source: Shi et al., CVPR 2016, arXiv:1609.05158, with the channels in TensorFlow's order.
-    Raises: ValueError if scale² does not divide the channels.
+
+    Args:
+        scale: side of the squares in pixels.
+
+    Raises:
+        ValueError: the number of channels is not a multiple of scale².
+
+    Example:
+        y = keras_seg.layers.DepthToSpace(2)(keras.Input((8, 8, 12)))  # (None, 16, 16, 3)
     """
 
-    def __init__(self, scale: int, **base_config):
+    def __init__(self, scale: int, **base_config: Any):
         super().__init__(**base_config)
         self.scale = scale
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         if hasattr(ops, "depth_to_space"):  # since Keras 3.14
             return ops.depth_to_space(x, self.scale)
         return tf.nn.depth_to_space(x, self.scale)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, height, width, channels = input_shape
         if channels % self.scale**2:
             raise ValueError(
@@ -37,8 +51,8 @@ class DepthToSpace(keras.layers.Layer):
         height, width = (None if size is None else size * self.scale for size in (height, width))
         return (batch, height, width, channels // self.scale**2)
 
-    def compute_output_spec(self, x):
+    def compute_output_spec(self, x: Tensor) -> keras.KerasTensor:
         return keras.KerasTensor(self.compute_output_shape(x.shape), x.dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"scale": self.scale}

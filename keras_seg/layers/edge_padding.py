@@ -1,25 +1,27 @@
-"""Padding of older `.keras` files of iCNN and Xception, which have `PaddedMaxPooling2D` now."""
+"""Padding of older `.keras` files; networks now use `PaddedMaxPooling2D`."""
 
 from __future__ import annotations
 
 import keras
 import tensorflow as tf
 
+from keras_seg.layers.tensors import Shape, Tensor
+
 
 @keras.saving.register_keras_serializable("keras_seg")
 class EdgePadding2D(keras.layers.Layer):
     """Repeats the outermost rows and columns once: (B, H, W, C) → (B, H + 2, W + 2, C).
 
-    Only for files of older versions, so that they still load and export.
+    Kept so that files of older versions still load and export.
     """
 
-    def call(self, x):
-        # for one pixel, "symmetric" is the border itself; one TFLite operator, also in int8
+    def call(self, x: Tensor) -> Tensor:
+        # with one pixel, "symmetric" repeats the border; it is one TFLite operator, also in int8
         return tf.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="SYMMETRIC")
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, height, width, channels = input_shape
         return (batch, height and height + 2, width and width + 2, channels)
 
-    def compute_output_spec(self, x):
+    def compute_output_spec(self, x: Tensor) -> keras.KerasTensor:
         return keras.KerasTensor(self.compute_output_shape(x.shape), x.dtype)

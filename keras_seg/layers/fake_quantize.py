@@ -1,39 +1,44 @@
-"""Rounds a tensor as an integer file will, while the network is still being trained."""
+"""Rounds a tensor during training as an integer file will round it."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_seg.layers.tensors import Shape, Tensor
+
 MOMENTUM = 0.99
-"""Share of an old extreme that a training step keeps: a hundred steps follow a moving network."""
+"""Share of the old extreme that a training step keeps: ranges follow over about 100 steps."""
 
 
 @keras.saving.register_keras_serializable("keras_seg")
 class FakeQuantize(keras.layers.Layer):
-    """Rounds values to the 256 steps of a range that follows the tensors of the training.
+    """Rounds values to 256 steps of a range that follows the training.
 
     Jacob et al.: Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
-    Inference, CVPR 2018, arXiv:1712.05877. Gradients pass unchanged inside the range and not at all
-    outside of it.
+    Inference, CVPR 2018, arXiv:1712.05877. Gradients pass unchanged inside the range and are zero
+    outside.
 
-    Shapes: any → the same, in float32 under every policy, as the ranges are.
+    Call the layer with `member`, the number of a tensor, to measure: while training it keeps moving
+    averages of that tensor's smallest and largest value; the first batch counts in full. The range
+    covers all members and zero. Without `member` the layer only rounds. Before the first training
+    step nothing is rounded. `trainable = False` freezes the range.
+
+    Shapes: any → the same, in float32 under every policy, because ranges are float32.
 
     Args:
-        members: how many tensors share the range. TFLite's pooling, resizing and concatenation
-            leave the integers as they are, so all that they connect has one range.
+        members: number of tensors that share the range. TFLite's pooling, resizing and
+            concatenation pass integers through, so all tensors that they connect need one range.
         fixed: (low, high) of a range that is not measured, such as that of a sigmoid.
-        momentum: share of an old extreme that a training step keeps.
+        momentum: share of the old extreme that a training step keeps.
 
-    Called with `member`, the number of one of these tensors, it keeps moving averages of the
-    smallest and largest value of that tensor while it trains; the first batch counts whole. The
-    range is that of all members together, and zero always lies in it. Without `member` it rounds
-    only. Nothing is rounded before the first training step. `trainable = False` holds the range.
+    Differs from the paper: extremes are averaged per tensor, not per layer, and every training step
+    rounds, because fine-tuning starts from a network whose ranges are stable.
 
-    Differs from the paper: extremes are averaged a tensor, not a layer, and no training step goes
-    by without rounding, since fine-tuning starts from a network whose ranges are settled.
-
-    Raises: ValueError for a fixed range without zero, or a momentum outside of 0..1.
+    Raises:
+        ValueError: a fixed range without zero, or a momentum outside of 0 to 1.
     """
 
     def __init__(
@@ -42,7 +47,7 @@ class FakeQuantize(keras.layers.Layer):
         *,
         fixed: tuple[float, float] | None = None,
         momentum: float = MOMENTUM,
-        **base_config,
+        **base_config: Any,
     ):
         super().__init__(autocast=False, **base_config)
         if fixed is not None and not fixed[0] <= 0 <= fixed[1]:
@@ -52,9 +57,9 @@ class FakeQuantize(keras.layers.Layer):
         self.members, self.momentum = members, momentum
         self.fixed = None if fixed is None else tuple(fixed)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if self.fixed is None:
-            # a row of zeros is a member that was not seen yet, and leaves the others' range alone
+            # a row of zeros is a member without values so far; it does not change the shared range
             self.extremes = self.add_weight(
                 shape=(self.members, 2),
                 initializer="zeros",
@@ -65,7 +70,7 @@ class FakeQuantize(keras.layers.Layer):
                 name="extremes",
             )
 
-    def call(self, x, member: int | None = None, training=False):
+    def call(self, x: Tensor, member: int | None = None, training: bool = False) -> Tensor:
         x = tf.cast(x, tf.float32)
         if self.fixed is not None:
             return tf.quantization.fake_quant_with_min_max_args(x, *self.fixed)
@@ -80,24 +85,26 @@ class FakeQuantize(keras.layers.Layer):
         return tf.where(known, rounded, x)
 
     def range(self) -> tuple[float, float] | None:
-        """(low, high), None before the first training step."""
+        """(low, high) of the values that are kept; None before the first training step."""
         if self.fixed is not None:
             return self.fixed
         extremes = keras.ops.convert_to_numpy(self.extremes)
         low, high = float(extremes[:, 0].min()), float(extremes[:, 1].max())
         return (low, high) if high > low else None
 
-    def compute_output_spec(self, x, member=None, training=False):
+    def compute_output_spec(
+        self, x: Tensor, member: int | None = None, training: bool = False
+    ) -> keras.KerasTensor:
         return keras.KerasTensor(x.shape, "float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "members": self.members,
             "fixed": self.fixed,
             "momentum": self.momentum,
         }
 
-    def _updated(self, extremes, x, member):
+    def _updated(self, extremes: Tensor, x: Tensor, member: int) -> Tensor:
         seen = tf.stack([tf.minimum(tf.reduce_min(x), 0.0), tf.maximum(tf.reduce_max(x), 0.0)])
         old = extremes[member]
         averaged = self.momentum * old + (1 - self.momentum) * seen

@@ -1,4 +1,4 @@
-"""Local response normalisation across channels.
+"""Local response normalization across channels.
 
 Krizhevsky, Sutskever, Hinton: ImageNet Classification with Deep Convolutional Neural Networks,
 NeurIPS 2012.
@@ -6,28 +6,35 @@ NeurIPS 2012.
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_seg.layers.precision import in_float32
+from keras_seg.layers.tensors import Shape, Tensor, in_float32
 
 
 @keras.saving.register_keras_serializable("keras_seg")
 class LocalResponseNormalization(keras.layers.Layer):
-    """y = x / (bias + alpha / size * sum of x² over the `size` nearest channels)^beta.
+    """Divides each value by a power of the mean square of the neighbouring channels.
+
+    y = x / (bias + alpha / size * sum of x² over the `size` nearest channels)^beta. The sum is a
+    1x1 convolution and the power is exp(-beta * log): TensorFlow's own operator has no integer
+    form, so that part of an int8 file would be float.
 
     Shapes: (B, H, W, C) → (B, H, W, C), computed in float32 at least.
 
     Args:
-        size: channels of the sum, odd, the channel itself in the middle; fewer at both ends.
+        size: number of channels in the sum, odd, centred on the channel; fewer at both ends.
         alpha, beta, bias: as in Caffe and PyTorch, which divide alpha by the size. TensorFlow's
-            operator does not: it takes `alpha / size` of these.
+            operator does not: pass it `alpha / size`.
 
-    The sum is a 1x1 convolution and the power exp(-beta * log): TensorFlow's operator would stay
-    in float in a file for integer devices.
+    Raises:
+        ValueError: the size is not odd and positive.
 
-    Raises: ValueError for a size that is not odd and positive.
+    Example:
+        y = keras_seg.layers.LocalResponseNormalization(5)(keras.Input((16, 16, 8)))
     """
 
     def __init__(
@@ -36,14 +43,14 @@ class LocalResponseNormalization(keras.layers.Layer):
         alpha: float = 1e-4,
         beta: float = 0.75,
         bias: float = 1.0,
-        **base_config,
+        **base_config: Any,
     ):
         super().__init__(**base_config)
         if not isinstance(size, int) or size < 1 or size % 2 == 0:
             raise ValueError(f"size must be an odd positive whole number. Received: {size!r}")
         self.size, self.alpha, self.beta, self.bias = size, alpha, beta, bias
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         x = in_float32(x)  # squares of pixels overflow float16
         channel = np.arange(x.shape[-1])
         near = abs(channel[:, None] - channel) <= self.size // 2
@@ -51,10 +58,10 @@ class LocalResponseNormalization(keras.layers.Layer):
         power = tf.nn.conv2d(tf.square(x), kernel, strides=1, padding="VALID") + self.bias
         return tf.cast(x * tf.exp(-self.beta * tf.math.log(power)), self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "size": self.size,
             "alpha": self.alpha,

@@ -1,33 +1,43 @@
-"""3x3 max pooling with a pixel of padding on all sides, as PyTorch and Theano write it."""
+"""3x3 max pooling with a padding of one pixel on all sides, as in PyTorch and Theano."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_seg.layers.tensors import Shape, Tensor
+
 
 @keras.saving.register_keras_serializable("keras_seg")
 class PaddedMaxPooling2D(keras.layers.Layer):
-    """3x3 max pooling padded by one on all sides: (B, H, W, C) → (B, ceil(H/s), ceil(W/s), C).
+    """3x3 max pooling with one pixel of padding on all sides.
 
-    The padding acts as minus infinity: it never wins, negative maps included.
+    The padding acts as minus infinity: it never wins, not even in negative maps.
+
+    Shapes: (B, H, W, C) → (B, ceil(H / stride), ceil(W / stride), C).
 
     Args:
-        stride: s, 1 or 2.
+        stride: 1 or 2.
 
-    Raises: ValueError for another stride.
+    Raises:
+        ValueError: another stride.
+
+    Example:
+        y = keras_seg.layers.PaddedMaxPooling2D()(keras.Input((16, 16, 8)))  # (None, 8, 8, 8)
     """
 
-    def __init__(self, stride: int = 2, **base_config):
+    def __init__(self, stride: int = 2, **base_config: Any):
         super().__init__(**base_config)
         if stride not in (1, 2):
             raise ValueError(f"stride must be 1 or 2. Received: {stride!r}")
         self.stride = stride
 
-    def call(self, x):
-        # "SAME" pads both sides of an odd size and the far side of an even one alone, so that an
-        # even one gets a pixel more, whose window is cut off again. All of it are operators that
-        # XNNPACK takes, also in int8; tf.pad's MIRROR_PAD took a third of iCNN's time.
+    def call(self, x: Tensor) -> Tensor:
+        # "SAME" pads both sides of an odd size but only the far side of an even one. An even size
+        # gets one more pixel, whose window is cut off again. XNNPACK runs these operators, also in
+        # int8; MIRROR_PAD (tf.pad) took a third of iCNN's time.
         static, dynamic = x.shape, tf.shape(x)
         sizes = [dynamic[axis] if static[axis] is None else static[axis] for axis in (1, 2)]
         spare = [1 - size % 2 if self.stride == 2 else 0 for size in sizes]
@@ -40,12 +50,12 @@ class PaddedMaxPooling2D(keras.layers.Layer):
         x.set_shape(self.compute_output_shape(static))
         return x
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, height, width, channels = input_shape
         return (batch, *(n and -(-n // self.stride) for n in (height, width)), channels)
 
-    def compute_output_spec(self, x):
+    def compute_output_spec(self, x: Tensor) -> keras.KerasTensor:
         return keras.KerasTensor(self.compute_output_shape(x.shape), x.dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"stride": self.stride}

@@ -1,36 +1,47 @@
-"""Where the parts of a face lie, by what a coarse labelling says."""
+"""Windows around the parts of a face, computed from a coarse segmentation."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_seg.layers.tensors import Shape, Tensor
+
 SHARPNESS = 4
-"""Power of the probabilities that are weighed: doubtful pixels far away must not pull."""
+"""Exponent of the probabilities: uncertain pixels far away must not move the centre."""
 
 
 @keras.saving.register_keras_serializable("keras_seg")
 class PartWindows(keras.layers.Layer):
     """A square window around the centre of mass of each part.
 
-    Shapes: probabilities (B, h, w, classes) of the image, called with `like` of (B, H, W, ...), the
-    image → windows (B, parts, 2, 3) in float32 under every policy, see `CutWindow`. A part that is
-    not found gets a window in the middle of the image.
+    A part that is not found gets a window in the middle of the image.
+
+    Shapes: probabilities (B, h, w, classes), and `like` (B, H, W, ...), the image → windows
+    (B, parts, 2, 3) in float32 under every policy, see `CutWindow`.
 
     Args:
         parts: the classes of each part.
         sides: side of each part's window, in pixels of the image.
+
+    Example:
+        probabilities, image = keras.Input((16, 16, 4)), keras.Input((64, 64, 3))
+        layer = keras_seg.layers.PartWindows(parts=[[1], [2, 3]], sides=[16, 24])
+        windows = layer(probabilities, image)  # (None, 2, 2, 3)
     """
 
-    def __init__(self, parts, sides, **base_config):
+    def __init__(self, parts: Tensor, sides: Sequence[int], **base_config: Any):
         super().__init__(autocast=False, **base_config)
         self.parts = [list(part) for part in parts]
         self.sides = list(sides)
 
-    def build(self, probabilities_shape, like_shape=None):
-        """Holds no weights; takes the shapes of its inputs by name."""
+    def build(self, probabilities_shape: Shape, like_shape: Shape | None = None) -> None:
+        """Has no weights; Keras passes the shapes of the inputs by name."""
 
-    def call(self, probabilities, like):
+    def call(self, probabilities: Tensor, like: Tensor) -> Tensor:
         x = tf.cast(probabilities, "float32")
         mass = tf.stack(
             [tf.add_n([x[..., label] for label in part]) for part in self.parts], axis=-1
@@ -47,19 +58,19 @@ class PartWindows(keras.layers.Layer):
         rows = [(scales[0], nothing, centres[0]), (nothing, scales[1], centres[1])]
         return tf.stack([tf.stack(row, axis=-1) for row in rows], axis=-2)
 
-    def compute_output_shape(self, probabilities_shape, like_shape):
+    def compute_output_shape(self, probabilities_shape: Shape, like_shape: Shape) -> Shape:
         return (probabilities_shape[0], len(self.parts), 2, 3)
 
-    def compute_output_spec(self, probabilities, like):
+    def compute_output_spec(self, probabilities: Tensor, like: Tensor) -> keras.KerasTensor:
         shape = self.compute_output_shape(probabilities.shape, like.shape)
         return keras.KerasTensor(shape, "float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"parts": self.parts, "sides": self.sides}
 
 
-def _coordinates(x, axis: int):
-    """-1 to 1 between the outer edges, along the axis."""
+def _coordinates(x: Tensor, axis: int) -> Tensor:
+    """Pixel centres along the axis, where -1 and 1 are the outer edges."""
     size = x.shape[axis] or tf.shape(x)[axis]
     count = tf.cast(size, "float32")
     values = (2 * tf.cast(tf.range(size), "float32") + 1) / count - 1

@@ -1,57 +1,72 @@
-"""Max pooling that remembers where each maximum stood, and unpooling to that place.
+"""Max pooling that returns the position of each maximum, and unpooling to that position.
 
-Badrinarayanan, Kendall, Cipolla: SegNet, TPAMI 2017, arXiv:1511.00561, hands its decoder nothing
-but these places: 2 bits for a 2x2 window.
+Badrinarayanan, Kendall, Cipolla: SegNet, TPAMI 2017, arXiv:1511.00561. The decoder of SegNet gets
+nothing but these positions: 2 bits per 2x2 window.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import KerasTensor
 
 from keras_seg.layers.pooling_windows import LARGEST, Windows, max_pool, scatter, unpool
-from keras_seg.layers.xla import compiled_by_xla
+from keras_seg.layers.tensors import Shape, Tensor, compiled_by_xla
 
 PADDINGS = ("same", "valid")
 
 
 @keras.saving.register_keras_serializable("keras_seg")
 class MaxPoolingWithIndices2D(keras.layers.Layer):
-    """Max pooling that also gives the place of each maximum inside its window.
+    """Max pooling that also returns the position of each maximum inside its window.
 
-    Shapes: (B, H, W, C) → (B, h, w, C) maxima and (B, h, w, C) uint8 places. A place is
-    `row * pool_width + column` inside the window, 0..3 for 2x2; among equal values the first in
-    row-major order wins, as in PyTorch and Caffe.
+    A position is `row * pool_width + column` inside the window, 0 to 3 for 2x2. Among equal values
+    the first in row-major order wins, as in PyTorch and Caffe. The gradient goes to the winner
+    only. The layer is written with comparisons, because neither TFLite nor XLA has TensorFlow's
+    operator for it.
+
+    Shapes: (B, H, W, C) → (B, h, w, C) maxima and (B, h, w, C) uint8 positions.
 
     Args:
         pool_size, strides: int or (height, width); the strides are the pool size by default.
         padding: "same" keeps every pixel: an odd last row is pooled by itself (Caffe's rule, and
-            `ceil_mode=True` of PyTorch at 2x2). "valid" leaves it out.
+            `ceil_mode=True` of PyTorch at 2x2). "valid" drops it.
 
-    Backward, the gradient goes to the winner alone. Spelled in comparisons because neither TFLite
-    nor XLA has TensorFlow's operator for it.
+    Raises:
+        ValueError: no valid window, a window of more than 256 elements, or a map that is smaller
+            than a "valid" window.
 
-    Raises: ValueError for arguments that make no window, or one of more than 256 elements, and for
-        a map that is smaller than a "valid" window.
+    Example:
+        x = keras.Input((16, 16, 8))
+        maxima, places = keras_seg.layers.MaxPoolingWithIndices2D(2)(x)
+        y = keras_seg.layers.MaxUnpooling2D(2)(maxima, places, x)  # (None, 16, 16, 8)
     """
 
-    def __init__(self, pool_size=2, strides=None, padding: str = "same", **base_config):
+    def __init__(
+        self,
+        pool_size: int | Sequence[int] = 2,
+        strides: int | Sequence[int] | None = None,
+        padding: str = "same",
+        **base_config: Any,
+    ):
         super().__init__(**base_config)
         self.windows = _windows(pool_size, strides, padding)
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         self._pooled(x.shape)
         return max_pool(x, self.windows)
 
-    def compute_output_spec(self, x):
+    def compute_output_spec(self, x: Tensor) -> keras.KerasTensor:
         shape = self._pooled(x.shape)
         return KerasTensor(shape, x.dtype), KerasTensor(shape, "uint8")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | _config(self.windows)
 
-    def _pooled(self, shape):
+    def _pooled(self, shape: Shape) -> Shape:
         counts = [
             None if size is None else self.windows.pooled(axis, size)
             for axis, size in enumerate(shape[1:3])
@@ -66,31 +81,53 @@ class MaxPoolingWithIndices2D(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_seg")
 class MaxUnpooling2D(keras.layers.Layer):
-    """Writes each value to its place in the window, and zero everywhere else.
+    """Writes each value to its position in the window, and zero everywhere else.
 
-    Shapes: values and places (B, h, w, C), as two arguments or as a list → (B, H, W, C). H and W
+    Positions are the uint8 ones of `MaxPoolingWithIndices2D`, or int32 or int64 positions `(row * W
+    + column) * C + channel` of `tf.nn.max_pool_with_argmax`, which TensorFlow Addons takes. The
+    latter count in the width of the map that was pooled, so an odd width needs `like`. Where
+    windows overlap, values at one position add up.
+
+    Shapes: values and positions (B, h, w, C), as two arguments or as a list → (B, H, W, C). H and W
     are those of `like`, the map that was pooled. Without it they are h and w times the stride
-    ("same"), or the least that pools to h and w ("valid"), as for TensorFlow Addons' layer.
+    ("same"), or the smallest that pools to h and w ("valid"), as in TensorFlow Addons.
 
     Args:
         pool_size, strides, padding: as in the pooling.
 
-    Places are the uint8 ones of `MaxPoolingWithIndices2D`, or int32 or int64 positions
-    `(row * W + column) * C + channel` of `tf.nn.max_pool_with_argmax`, which TensorFlow Addons
-    takes. They count in the width of the map that was pooled, so an odd one needs `like`. Where
-    windows overlap, values at one place add up.
+    Raises:
+        ValueError: as in the pooling, and for missing positions or positions of another type.
 
-    Raises: ValueError as the pooling does, and without places of such a type.
+    Example:
+        values, places = keras.Input((8, 8, 4)), keras.Input((8, 8, 4), dtype="uint8")
+        y = keras_seg.layers.MaxUnpooling2D(2)(values, places)  # (None, 16, 16, 4)
     """
 
-    def __init__(self, pool_size=2, strides=None, padding: str = "same", **base_config):
+    def __init__(
+        self,
+        pool_size: int | Sequence[int] = 2,
+        strides: int | Sequence[int] | None = None,
+        padding: str = "same",
+        **base_config: Any,
+    ):
         super().__init__(**base_config)
         self.windows = _windows(pool_size, strides, padding)
 
-    def build(self, values_shape, places_shape=None, like_shape=None):
-        """Holds no weights; takes the shapes of its inputs by name."""
+    def build(
+        self,
+        values_shape: Shape,
+        places_shape: Shape | None = None,
+        like_shape: Shape | None = None,
+    ) -> None:
+        """Has no weights; Keras passes the shapes of the inputs by name."""
 
-    def call(self, values, places=None, like=None, training=False):
+    def call(
+        self,
+        values: Tensor,
+        places: Tensor | None = None,
+        like: Tensor | None = None,
+        training: bool = False,
+    ) -> Tensor:
         values, places = _pair(values, places)
         size = self._target(values.shape, None if like is None else like.shape)
         if None in size:
@@ -100,22 +137,30 @@ class MaxUnpooling2D(keras.layers.Layer):
             return unpool(values, places, size, self.windows, for_export=for_export)
         return scatter(values, places, size)
 
-    def compute_output_spec(self, values, places=None, like=None, training=False):
+    def compute_output_spec(
+        self,
+        values: Tensor,
+        places: Tensor | None = None,
+        like: Tensor | None = None,
+        training: bool = False,
+    ) -> keras.KerasTensor:
         values, _ = _pair(values, places)
         size = self._target(values.shape, None if like is None else like.shape)
         return KerasTensor((values.shape[0], *size, values.shape[3]), values.dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | _config(self.windows)
 
-    def _target(self, shape, like_shape) -> tuple:
+    def _target(self, shape: Shape, like_shape: Shape | None) -> tuple:
         if like_shape is not None:
             return like_shape[1], like_shape[2]
         counts = enumerate((shape[1], shape[2]))
         return tuple(None if n is None else self.windows.unpooled(axis, n) for axis, n in counts)
 
 
-def _windows(pool_size, strides, padding) -> Windows:
+def _windows(
+    pool_size: int | Sequence[int], strides: int | Sequence[int] | None, padding: str
+) -> Windows:
     size = _two("pool_size", pool_size)
     strides = size if strides is None else _two("strides", strides)
     if not isinstance(padding, str) or padding.lower() not in PADDINGS:
@@ -136,16 +181,16 @@ def _config(windows: Windows) -> dict:
     }
 
 
-def _two(name: str, value) -> tuple[int, int]:
+def _two(name: str, value: int | Sequence[int]) -> tuple[int, int]:
     pair = (value, value) if isinstance(value, int) else value
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         pair = (0, 0)
     if any(not isinstance(n, int) or n < 1 for n in pair):
         raise ValueError(f"{name} must be a positive whole number or a pair. Received: {value!r}")
-    return tuple(pair)
+    return pair[0], pair[1]
 
 
-def _pair(values, places):
+def _pair(values: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     if places is None and isinstance(values, (tuple, list)) and len(values) == 2:
         values, places = values
     if places is None:

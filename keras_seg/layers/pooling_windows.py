@@ -1,10 +1,10 @@
-"""The windows of a max pooling, and the maps between an image and their elements.
+"""Windows of a max pooling: splitting a map into them, joining them, picking and placing values.
 
-`split` and `join` are each other's adjoint, and so are picking by place and unpooling: the
-gradients below say just that. All that they keep are the places, a byte a window.
+`split` and `join` are each other's adjoint, and so are `pick` and `unpool`: each is the gradient of
+the other. Only the positions are kept for the gradient, one byte per window.
 
-What TensorFlow runs fastest is not what TFLite does, so that unpooling has two spellings with the
-same result. Gradients are never exported, and may use operators and types that TFLite lacks.
+What is fastest in TensorFlow is not fastest in TFLite, so unpooling has two implementations with
+the same result. Gradients are never exported, so they may use operators that TFLite lacks.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from keras_seg.layers.tensors import Tensor
+
 LARGEST = 256
-"""Elements of a window whose place fits in a byte."""
+"""Largest number of elements of a window: positions are stored in one byte."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +29,20 @@ class Windows:
     strides: tuple[int, int]
     padding: str
 
-    def pooled(self, axis: int, length):
-        """How many windows lie along an axis of that length."""
+    def pooled(self, axis: int, length: int | Tensor) -> int | Tensor:
+        """The number of windows along an axis of that length."""
         if self.padding == "same":
             return -(-length // self.strides[axis])
         return (length - self.size[axis]) // self.strides[axis] + 1
 
-    def unpooled(self, axis: int, count):
-        """The longest axis that "same" pools to that count, the shortest that "valid" does."""
+    def unpooled(self, axis: int, count: int) -> int | Tensor:
+        """The longest axis that "same" pools to that count, or the shortest that "valid" does."""
         if self.padding == "same":
             return count * self.strides[axis]
         return (count - 1) * self.strides[axis] + self.size[axis]
 
-    def split(self, x) -> list:
-        """(B, H, W, C) → for each element of the windows, row by row, its map (B, h, w, C)."""
+    def split(self, x: Tensor) -> list:
+        """(B, H, W, C) → one map (B, h, w, C) per element of the windows, row by row."""
         if self.are_2x2_tiles():
             return tf.split(tf.nn.space_to_depth(self.even(x), 2), 4, axis=-1)
         size = _size(x)
@@ -52,8 +54,8 @@ class Windows:
             for j in range(self.size[1])
         ]
 
-    def join(self, maps: list, size):
-        """Maps of the elements → (B, *size, C); what several of them write to a pixel adds up."""
+    def join(self, maps: list, size: tuple) -> Tensor:
+        """Maps of the elements → (B, *size, C); values of several windows at one pixel add up."""
         if self.are_2x2_tiles():
             return _fit(tf.nn.depth_to_space(tf.concat(maps, axis=-1), 2), size)
         total = 0
@@ -63,21 +65,25 @@ class Windows:
             total += tf.pad(_spread(x, self.strides), ((0, 0), *pads, (0, 0)))
         return self.without_borders(total, size)
 
-    def without_borders(self, x, size):
-        """What windows from the first to the last cover → (B, *size, C), the map in it."""
-        if self.padding == "same" and not self.are_2x2_tiles():  # these have none before the map
+    def without_borders(self, x: Tensor, size: tuple) -> Tensor:
+        """Cuts the map out of the area that the windows cover → (B, *size, C)."""
+        if (
+            self.padding == "same" and not self.are_2x2_tiles()
+        ):  # 2x2 tiles have no border before the map
             (top, _), (left, _) = self._borders(size)
             x = x[:, top:, left:]
         return _fit(x, size)
 
     def are_tiles(self) -> bool:
+        """Whether the windows cover the map without overlaps or gaps."""
         return self.size == self.strides
 
     def are_2x2_tiles(self) -> bool:
+        """Whether the windows are tiles of 2x2, for which there are faster operators."""
         return self.size == self.strides == (2, 2)
 
-    def even(self, x):
-        """Repeats an odd last row or column, or drops it: a copy never comes first among equals."""
+    def even(self, x: Tensor) -> Tensor:
+        """Repeats an odd last row or column, or drops it; a copy never comes first among equals."""
         for axis in (1, 2):
             length = _size(x)[axis - 1]
             odd = length % 2
@@ -90,7 +96,7 @@ class Windows:
                 x = x[(*rows, slice(length - odd))]
         return x
 
-    def _borders(self, size) -> list[tuple]:
+    def _borders(self, size: tuple) -> list[tuple]:
         """(before, after) of both axes: TensorFlow's rule, the larger half after."""
         if self.padding == "valid":
             return [(0, 0), (0, 0)]
@@ -103,29 +109,29 @@ class Windows:
         return borders
 
 
-def max_pool(x, windows: Windows):
-    """(B, H, W, C) → maxima and uint8 places, (B, h, w, C) each; the first of equals wins."""
+def max_pool(x: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
+    """(B, H, W, C) → maxima and uint8 positions, (B, h, w, C) each; the first of equals wins."""
 
     @tf.custom_gradient
     def pooled(x):
         size = _size(x)
         maps = windows.split(x)
         best, place = (_best_of_4 if windows.are_2x2_tiles() else _best)(maps)
-        place = tf.cast(place, tf.uint8)  # TFLite computes with int32 and keeps uint8
+        place = tf.cast(place, tf.uint8)  # TFLite computes with int32 but stores uint8
         return (best, place), lambda upstream, _: unpool(upstream, place, size, windows)
 
     return pooled(x)
 
 
-def _best_of_4(maps):
-    """Winners of the rows, then of both: a comparison less wide than `_best`'s, and no product."""
+def _best_of_4(maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Winners of the rows, then of both: narrower comparisons than in `_best`, and no product."""
     a, b, c, d = maps
     upper, lower = tf.maximum(a, b), tf.maximum(c, d)
     in_upper, in_lower = tf.cast(b > a, tf.int32), tf.cast(d > c, tf.int32) + 2
     return tf.maximum(upper, lower), tf.where(lower > upper, in_lower, in_upper)
 
 
-def _best(maps):
+def _best(maps: list[Tensor]) -> tuple[Tensor, Tensor]:
     best, *others = maps
     place = tf.zeros_like(best, tf.int32)
     for element, other in enumerate(others, start=1):
@@ -135,11 +141,15 @@ def _best(maps):
     return best, place
 
 
-def unpool(values, places, size, windows: Windows, *, for_export: bool = False):
-    """Values and uint8 places (B, h, w, C) → (B, *size, C) with each value at its place.
+def unpool(
+    values: Tensor, places: Tensor, size: tuple, windows: Windows, *, for_export: bool = False
+) -> Tensor:
+    """Values and uint8 positions (B, h, w, C) → (B, *size, C) with each value at its position.
 
-    for_export: the spelling for TFLite, where a broadcast of five axes takes ten times as long. In
-    TensorFlow it takes half of the other's time, compiled by XLA a quarter.
+    Args:
+        for_export: use the implementation for TFLite, where a broadcast of five axes takes ten
+            times as long. In TensorFlow the broadcast takes half of the other's time, with XLA a
+            quarter.
     """
     place = _by_broadcast if windows.are_tiles() and not for_export else _by_element
 
@@ -151,7 +161,7 @@ def unpool(values, places, size, windows: Windows, *, for_export: bool = False):
     return placed(values)
 
 
-def _by_element(values, places, size, windows: Windows):
+def _by_element(values: Tensor, places: Tensor, size: tuple, windows: Windows) -> Tensor:
     number = tf.cast(places, tf.int32)
     zero = tf.zeros((), values.dtype)
     elements = range(windows.size[0] * windows.size[1])
@@ -159,8 +169,8 @@ def _by_element(values, places, size, windows: Windows):
     return windows.join(maps, size)
 
 
-def _by_broadcast(values, places, size, windows: Windows):
-    """(B h, 1, w, 1, C) against the numbers of a window's elements, (1, rows, 1, columns, 1)."""
+def _by_broadcast(values: Tensor, places: Tensor, size: tuple, windows: Windows) -> Tensor:
+    """Compares (B h, 1, w, 1, C) with the element numbers of a window, (1, rows, 1, columns, 1)."""
     (height, width), channels = _size(values), values.shape[3]
     rows, columns = windows.size
     number = np.arange(rows * columns, dtype="uint8").reshape(1, rows, 1, columns, 1)
@@ -170,8 +180,8 @@ def _by_broadcast(values, places, size, windows: Windows):
     return windows.without_borders(x, size)
 
 
-def pick(x, places, windows: Windows):
-    """(B, H, W, C) → (B, h, w, C): of each window the element that `places` names."""
+def pick(x: Tensor, places: Tensor, windows: Windows) -> Tensor:
+    """(B, H, W, C) → (B, h, w, C): the element of each window that `places` names."""
     if windows.are_2x2_tiles():
         return _pick_of_4(windows.even(x), places)
     picked, *others = windows.split(x)
@@ -180,8 +190,8 @@ def pick(x, places, windows: Windows):
     return picked
 
 
-def _pick_of_4(x, places):
-    """Rows first, which lie in one piece each: half of the map is left after one selection."""
+def _pick_of_4(x: Tensor, places: Tensor) -> Tensor:
+    """Rows first, because they are contiguous: one selection halves the map."""
     (_, width), channels = _size(places), places.shape[3]
     is_lower = places > np.uint8(1)
     is_right = tf.equal(places, np.uint8(1)) | tf.equal(places, np.uint8(3))
@@ -192,7 +202,7 @@ def _pick_of_4(x, places):
     return tf.where(is_right, right, left)
 
 
-def scatter(values, positions, size):
+def scatter(values: Tensor, positions: Tensor, size: tuple) -> Tensor:
     """Values (B, h, w, C) → (B, *size, C) at positions (row * width + column) * C + channel.
 
     Values at one position add up.
@@ -205,20 +215,20 @@ def scatter(values, positions, size):
     return tf.ensure_shape(tf.reshape(total, shape), (None, *_known(size), values.shape[3]))
 
 
-def _count_type(values, size) -> tf.DType:
-    """int32, which TFLite has, where it counts all values of the batch; otherwise int64."""
+def _count_type(values: Tensor, size: tuple) -> tf.DType:
+    """int32, which TFLite has, if it can count all values of the batch; otherwise int64."""
     static = (values.shape[0], *_known(size), values.shape[3])
     return tf.int32 if None not in static and math.prod(static) <= tf.int32.max else tf.int64
 
 
-def _in_batch(positions, batch, length):
+def _in_batch(positions: Tensor, batch: int | Tensor, length: int | Tensor) -> Tensor:
     """Positions (B, h, w, C) in maps of `length` values → positions in the whole batch."""
     starts = tf.reshape(tf.range(batch) * length, (-1, 1, 1, 1))
     return tf.cast(positions, starts.dtype) + starts
 
 
-def _spread(x, strides):
-    """Puts zeros behind each pixel: (B, h, w, C) → (B, h * stride, w * stride, C)."""
+def _spread(x: Tensor, strides: tuple[int, int]) -> Tensor:
+    """Inserts zeros after each pixel: (B, h, w, C) → (B, h * stride, w * stride, C)."""
     (height, width), channels = _size(x), x.shape[3]
     rows, columns = strides
     # one axis after the other, because TFLite pads no more than five axes
@@ -228,8 +238,8 @@ def _spread(x, strides):
     return tf.reshape(x, (-1, height * rows, width * columns, channels))
 
 
-def _fit(x, size):
-    """Cuts off, or adds as zeros, what height and width have too much or too little."""
+def _fit(x: Tensor, size: tuple) -> Tensor:
+    """Crops the map, or pads it with zeros, to the size."""
     known = _known(size)
     if None not in known and tuple(x.shape[1:3]) == known:
         return x
@@ -240,16 +250,16 @@ def _fit(x, size):
     return tf.ensure_shape(x, (None, *known, None))
 
 
-def _size(x) -> tuple:
+def _size(x: Tensor) -> tuple:
     """Height and width, as numbers where they are known."""
     dynamic = None if x.shape[1:3].is_fully_defined() else tf.shape(x)
     return tuple(dynamic[a] if x.shape[a] is None else x.shape[a] for a in (1, 2))
 
 
-def _known(size) -> tuple:
-    """A size whose numbers stay and whose tensors are None."""
+def _known(size: tuple) -> tuple:
+    """The size with None in the place of tensors."""
     return tuple(n if isinstance(n, int) else None for n in size)
 
 
-def _at_least_0(n):
+def _at_least_0(n: int | Tensor) -> int | Tensor:
     return max(n, 0) if isinstance(n, int) else tf.maximum(n, 0)

@@ -1,8 +1,8 @@
 """Convolutions whose kernels are rounded to int8 in every call, so that training sees the error.
 
-Each output channel has a step of its own, 1/127 of its largest weight; zero is one of the 255
-steps. These are the scales that TFLite's integer kernels take. Gradients pass as if nothing were
-rounded. Biases stay as they are: TFLite holds them in 32 bits.
+Each output channel has its own step, 1/127 of its largest weight; zero is one of the 255 steps.
+These are the scales of TFLite's integer kernels. Gradients pass as if nothing were rounded. Biases
+are not rounded: TFLite stores them in 32 bits.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import keras
 import tensorflow as tf
 from keras import layers, ops
 
+from keras_seg.layers.tensors import Tensor
+
 SMALLEST = 1e-7
-"""Largest weight of a channel of zeros, whose step could not be zero."""
+"""Smallest range of a channel: a step of zero is not possible."""
 
 
-def rounded_by_channel(kernel):
-    """Rounds (..., channels) to 255 steps a channel, symmetric about zero; keeps the type."""
+def rounded_by_channel(kernel: Tensor) -> Tensor:
+    """Rounds (..., channels) to 255 steps per channel, symmetric about zero; keeps the type."""
     dtype, axes = kernel.dtype, tuple(range(len(kernel.shape) - 1))
-    kernel = tf.cast(kernel, tf.float32)  # the only type that TensorFlow's operator has
+    kernel = tf.cast(kernel, tf.float32)  # the operator has no other type
     largest = tf.stop_gradient(tf.maximum(tf.reduce_max(tf.abs(kernel), axes), SMALLEST))
     rounded = tf.quantization.fake_quant_with_min_max_vars_per_channel(
         kernel, -largest, largest, narrow_range=True
@@ -27,48 +29,49 @@ def rounded_by_channel(kernel):
 
 
 class RoundedKernel(keras.layers.Layer):
-    """What the layers below have in common: a kernel that they round before they use it."""
+    """Base of the layers below: rounds the kernel before it is used."""
 
     settled = False
     """Whether the kernel itself holds rounded numbers."""
 
     def settle(self) -> None:
-        """Rounds the kernel itself instead of rounding it in every call, for the converter.
+        """Stores the rounded kernel, so that calls no longer round it; for the converter.
 
-        That finds the step of a channel in its largest weight, as `rounded_by_channel` does, while
-        it cannot transpose a kernel that the graph rounds.
+        The converter finds the step of a channel from its largest weight, as `rounded_by_channel`
+        does, but it cannot transpose a kernel that the graph rounds.
         """
         self.kernel.assign(self.rounded_kernel())
         self.settled = True
 
-    def rounded_kernel(self):
-        """The kernel in the steps of the integer file."""
+    def rounded_kernel(self) -> Tensor:
+        """The kernel, rounded to the steps of the integer file."""
         kernel = tf.convert_to_tensor(self.kernel)
         return kernel if self.settled else self._rounded(kernel)
 
-    def _rounded(self, kernel):
+    def _rounded(self, kernel: Tensor) -> Tensor:
         return rounded_by_channel(kernel)
 
-    def _finished(self, outputs):
+    def _finished(self, outputs: Tensor) -> Tensor:
         return self.activation(outputs + self.bias if self.use_bias else outputs)
 
 
 @keras.saving.register_keras_serializable("keras_seg")
 class QuantizedConv2D(RoundedKernel, layers.Conv2D):
-    """`keras.layers.Conv2D`, its kernel rounded a filter; (B, H, W, C) → (B, h, w, filters)."""
+    """`keras.layers.Conv2D` with a kernel rounded per filter; (B, H, W, C) → (B, h, w, filters)."""
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return self._finished(self.convolution_op(inputs, self.rounded_kernel()))
 
 
 @keras.saving.register_keras_serializable("keras_seg")
 class QuantizedDepthwiseConv2D(RoundedKernel, layers.DepthwiseConv2D):
-    """`keras.layers.DepthwiseConv2D`, its kernel rounded a channel; (B, H, W, C) → (B, h, w, M C).
+    """`keras.layers.DepthwiseConv2D` with a kernel rounded per channel; (B, H, W, C) → (B, h, w, M
+    C).
 
-    A file whose depthwise kernels had one step for all channels would compute them in float.
+    With one step for all channels, TFLite would compute a depthwise convolution in float.
     """
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         outputs = ops.depthwise_conv(
             inputs,
             self.rounded_kernel(),
@@ -78,16 +81,16 @@ class QuantizedDepthwiseConv2D(RoundedKernel, layers.DepthwiseConv2D):
         )
         return self._finished(outputs)
 
-    def _rounded(self, kernel):  # (rows, columns, C, M), which put out C * M channels
+    def _rounded(self, kernel: Tensor) -> Tensor:  # (rows, columns, C, M): C * M output channels
         flat = tf.reshape(kernel, (*self.kernel_size, -1))
         return tf.reshape(rounded_by_channel(flat), kernel.shape)
 
 
 @keras.saving.register_keras_serializable("keras_seg")
 class QuantizedConv2DTranspose(RoundedKernel, layers.Conv2DTranspose):
-    """`keras.layers.Conv2DTranspose`, its kernel rounded a filter; (B, H, W, C) → (B, h, w, F)."""
+    """`keras.layers.Conv2DTranspose` rounded per filter; (B, H, W, C) → (B, h, w, F)."""
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         outputs = ops.conv_transpose(
             inputs,
             self.rounded_kernel(),
@@ -98,14 +101,14 @@ class QuantizedConv2DTranspose(RoundedKernel, layers.Conv2DTranspose):
         )
         return self._finished(outputs)
 
-    def _rounded(self, kernel):  # (rows, columns, F, C)
+    def _rounded(self, kernel: Tensor) -> Tensor:  # (rows, columns, F, C)
         last = tf.transpose(kernel, (0, 1, 3, 2))
         return tf.transpose(rounded_by_channel(last), (0, 1, 3, 2))
 
 
 @keras.saving.register_keras_serializable("keras_seg")
 class QuantizedDense(RoundedKernel, layers.Dense):
-    """`keras.layers.Dense` with a kernel rounded a unit; (..., C) → (..., units)."""
+    """`keras.layers.Dense` with a kernel rounded per unit; (..., C) → (..., units)."""
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         return self._finished(ops.matmul(inputs, self.rounded_kernel()))

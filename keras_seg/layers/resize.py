@@ -1,12 +1,15 @@
-"""Resizing with the sampling grid stated, because published weights disagree about it."""
+"""Resizing with an explicit sampling grid, because published weights disagree about it."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from keras_seg.layers.xla import compiled_by_xla
+from keras_seg.layers.tensors import Shape, Tensor, compiled_by_xla
 
 GRIDS = ("half_pixel", "align_corners", "top_left")
 INTERPOLATIONS = ("bilinear", "nearest")
@@ -16,23 +19,29 @@ INTERPOLATIONS = ("bilinear", "nearest")
 class Resize(keras.layers.Layer):
     """Resizes a map by a whole factor, or to the height and width of another tensor.
 
+    TensorFlow's raw operators are used because each becomes one TFLite operator, and because
+    `keras.ops.image.resize` cannot take a size that is known only at run time. Under XLA, bilinear
+    resizing is two products with interpolation matrices: XLA's own (TensorFlow 2.21) uses wrong
+    rows at some sizes, such as 8 → 64 with aligned corners and 17 → 65 without.
+
     Shapes: (B, H, W, C) → (B, scale * H, scale * W, C), or with `like` of (B, H', W', ...) →
-    (B, H', W', C). The type stays; means of integers ("bilinear") have the type of the policy.
+    (B, H', W', C). The type is kept; bilinear means of integers have the type of the policy.
 
     Args:
-        scale: whole factor; None when the layer is called with `like`.
-        grid: where the samples lie. "half_pixel": pixel centres at i + 0.5, as
+        scale: whole factor; None if the layer is called with `like`.
+        grid: position of the samples. "half_pixel": pixel centres at i + 0.5, as
             `align_corners=False` in PyTorch. "align_corners": the corner pixels of both maps
             coincide, as `align_corners=True`. "top_left": samples at i * H / H' from the corner, as
             the mode "nearest" of PyTorch.
         interpolation: "bilinear" or "nearest".
 
-    TensorFlow's raw operators are used because each becomes one TFLite operator, and because
-    `keras.ops.image.resize` cannot take a size that is known only when the graph runs. Where XLA
-    compiles, bilinear resizing is two products with interpolation matrices: XLA's own (TensorFlow
-    2.21) takes wrong rows at some sizes, such as 8 → 64 with aligned corners and 17 → 65 without.
+    Raises:
+        ValueError: another grid or interpolation, or not exactly one of scale and `like`.
 
-    Raises: ValueError for another grid or interpolation, or without exactly one of scale and like.
+    Example:
+        x, image = keras.Input((8, 8, 4)), keras.Input((30, 30, 3))
+        doubled = keras_seg.layers.Resize(2)(x)  # (None, 16, 16, 4)
+        fitted = keras_seg.layers.Resize(grid="align_corners")(x, image)
     """
 
     def __init__(
@@ -41,7 +50,7 @@ class Resize(keras.layers.Layer):
         *,
         grid: str = "half_pixel",
         interpolation: str = "bilinear",
-        **base_config,
+        **base_config: Any,
     ):
         super().__init__(**base_config)
         if grid not in GRIDS:
@@ -52,10 +61,10 @@ class Resize(keras.layers.Layer):
             )
         self.scale, self.grid, self.interpolation = scale, grid, interpolation
 
-    def build(self, x_shape, like_shape=None):
-        """Holds no weights; takes the shapes of its inputs by name."""
+    def build(self, x_shape: Shape, like_shape: Shape | None = None) -> None:
+        """Has no weights; Keras passes the shapes of the inputs by name."""
 
-    def call(self, x, like=None):
+    def call(self, x: Tensor, like: Tensor | None = None) -> Tensor:
         self._check(like)
         size = self._target(x.shape, None if like is None else like.shape)[1:3]
         if None in size:
@@ -72,49 +81,49 @@ class Resize(keras.layers.Layer):
         resized.set_shape(self._target(x.shape, None if like is None else like.shape))
         return tf.cast(resized, self._dtype_of(x))  # the bilinear operator returns float32
 
-    def _operator(self):
+    def _operator(self) -> Callable[..., Tensor]:
         return {
             "bilinear": tf.raw_ops.ResizeBilinear,
             "nearest": tf.raw_ops.ResizeNearestNeighbor,
         }[self.interpolation]
 
-    def compute_output_shape(self, x_shape, like_shape=None):
+    def compute_output_shape(self, x_shape: Shape, like_shape: Shape | None = None) -> Shape:
         self._check(like_shape)
         return self._target(x_shape, like_shape)
 
-    def compute_output_spec(self, x, like=None):
+    def compute_output_spec(self, x: Tensor, like: Tensor | None = None) -> keras.KerasTensor:
         shape = self.compute_output_shape(x.shape, None if like is None else like.shape)
         return keras.KerasTensor(shape, self._dtype_of(x))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "scale": self.scale,
             "grid": self.grid,
             "interpolation": self.interpolation,
         }
 
-    def _dtype_of(self, x) -> str:
-        """Type of the result: integers stay integers where no mean of them is taken."""
+    def _dtype_of(self, x: Tensor) -> str:
+        """Type of the result: integers stay integers unless means are taken."""
         dtype = keras.backend.standardize_dtype(x.dtype)
         whole = not keras.backend.is_float_dtype(dtype)
         return self.compute_dtype if whole and self.interpolation == "bilinear" else dtype
 
-    def _check(self, like):
+    def _check(self, like: Tensor | None) -> None:
         if (self.scale is None) == (like is None):
             raise ValueError(
                 "Resize needs either `scale` or to be called with `like`. "
                 f"Received: scale={self.scale}, like={'given' if like is not None else None}"
             )
 
-    def _target(self, x_shape, like_shape):
+    def _target(self, x_shape: Shape, like_shape: Shape | None) -> Shape:
         if like_shape is not None:
             return (x_shape[0], like_shape[1], like_shape[2], x_shape[3])
         height, width = (None if s is None else s * self.scale for s in x_shape[1:3])
         return (x_shape[0], height, width, x_shape[3])
 
 
-def _interpolated(x, size, grid: str):
-    """Bilinear resizing written out: (B, H, W, C) → (B, *size, C) in float32."""
+def _interpolated(x: Tensor, size: tuple, grid: str) -> Tensor:
+    """Bilinear resizing by matrix products: (B, H, W, C) → (B, *size, C) in float32."""
     rows, columns = (
         _interpolation_matrix(before, after, grid)
         for before, after in zip(ops.shape(x)[1:3], size, strict=True)
@@ -123,8 +132,8 @@ def _interpolated(x, size, grid: str):
     return ops.einsum("mw,bnwc->bnmc", columns, x)
 
 
-def _interpolation_matrix(before, after, grid: str):
-    """(after, before) weights: 1 - distance to each source pixel, none beyond a distance of 1."""
+def _interpolation_matrix(before: int | Tensor, after: int | Tensor, grid: str) -> Tensor:
+    """Weights (after, before): 1 - distance to each source pixel, and 0 beyond a distance of 1."""
     pixels, count = (ops.cast(size, "float32") for size in (before, after))
     target = ops.cast(ops.arange(after), "float32")
     position = {

@@ -1,48 +1,60 @@
-"""Refuses images whose size a network cannot take, before an inner layer fails obscurely."""
+"""Refuses image sizes that a network cannot take, with a clear error."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
+
+from keras_seg.layers.tensors import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_seg")
 class SizeGuard(keras.layers.Layer):
-    """Identity that lets only heights and widths pass that are multiples of `multiple` pixels.
+    """Identity that refuses heights and widths other than multiples of `multiple` pixels.
 
-    Free (None) heights and widths pass at build time and are checked when a real image comes.
+    Free (None) heights and widths pass while the model is built; real images are checked.
+
+    Shapes: (B, H, W, C) → the same.
 
     Args:
-        multiple: sizes that pass are a multiple of it, in pixels, plus `offset`.
-        offset: what the size is more than a multiple, for networks without padding.
-        smallest: the smallest size that passes; None for `multiple + offset`.
+        multiple: sizes must be a multiple of it, in pixels, plus `offset`.
+        offset: pixels above a multiple, for networks without padding.
+        smallest: the smallest allowed size; None for `multiple + offset`.
 
-    Raises: ValueError that names the two nearest sizes that work.
+    Raises:
+        ValueError: another size; the message names the two nearest sizes that work.
+
+    Example:
+        y = keras_seg.layers.SizeGuard(32)(keras.Input((None, None, 3)))
     """
 
-    def __init__(self, multiple: int, offset: int = 0, smallest: int | None = None, **base_config):
+    def __init__(
+        self, multiple: int, offset: int = 0, smallest: int | None = None, **base_config: Any
+    ):
         super().__init__(**base_config)
         self.multiple, self.offset = multiple, offset
         self.smallest = multiple + offset if smallest is None else smallest
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         self._check(x.shape)
         return x
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         self._check(input_shape)
         return input_shape
 
-    def compute_output_spec(self, x):
+    def compute_output_spec(self, x: Tensor) -> keras.KerasTensor:
         return keras.KerasTensor(self.compute_output_shape(x.shape), x.dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "multiple": self.multiple,
             "offset": self.offset,
             "smallest": self.smallest,
         }
 
-    def _check(self, shape):
+    def _check(self, shape: Shape) -> None:
         for axis, size in zip(("height", "width"), shape[1:3], strict=True):
             if size is None or (
                 size >= self.smallest and (size - self.offset) % self.multiple == 0
@@ -66,7 +78,8 @@ def nearest_sizes(
 ) -> tuple[int, ...]:
     """The nearest sizes below and above `size` that are a multiple plus an offset.
 
-    From `smallest` on, which is `multiple + offset` if None; one size, if none lies below.
+    Sizes start at `smallest`, or at `multiple + offset` if it is None. Only one size is returned if
+    none is below.
     """
     smallest = multiple + offset if smallest is None else smallest
     below = (size - offset) // multiple * multiple + offset
@@ -74,7 +87,7 @@ def nearest_sizes(
 
 
 def size_rule(model: keras.Model) -> tuple[int, int, int]:
-    """(multiple, offset, smallest) in pixels: the heights and widths that a model takes."""
+    """(multiple, offset, smallest) in pixels of the heights and widths that a model takes."""
     for layer in model.layers:
         if hasattr(layer, "multiple"):
             return layer.multiple, layer.offset, layer.smallest
@@ -82,7 +95,7 @@ def size_rule(model: keras.Model) -> tuple[int, int, int]:
 
 
 def size_taken(model: keras.Model) -> tuple[int, int]:
-    """(height, width) in pixels that a functional model takes: its own, or about 128."""
+    """(height, width) in pixels that a functional model takes: its own, or about 128 if free."""
     fixed = model.input.shape[1:3]
     if None not in fixed:
         return tuple(fixed)

@@ -1,40 +1,41 @@
-"""Windows of an image: cut out at a size of their own, and put back."""
+"""Windows of an image: cut out and resampled to a fixed size, and pasted back."""
 
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_seg.layers.precision import precise_dtype
+from keras_seg.layers.tensors import Shape, Tensor, precise_dtype
 
 WHOLE_IMAGE = (((1, 0, 0), (0, 1, 0)),)
 
 
 class _Window(keras.layers.Layer):
-    """What cutting and pasting share: both resample along one axis after the other.
+    """Base of cutting and pasting: both resample along one axis after the other.
 
     A window is a matrix (2, 3) that maps the patch's coordinates, -1 to 1 along (x, y) between the
     outer edges, to those of the image. Only scale and shift are used, so each axis is a matrix
-    product with interpolation weights: two operators that every device has, where a general affine
-    sampling would need a gather for each pixel.
+    product with interpolation weights: two operators that every device has. A general affine
+    sampling would need a gather per pixel.
 
-    Positions and products are float32 under every policy, since float16 cannot tell the columns of
-    a wide image apart. Only the result has the policy's type.
+    Positions and products are float32 under every policy, because float16 cannot tell the columns
+    of a wide image apart. Only the result has the policy's type.
     """
 
-    def __init__(self, *, mirrored: bool = False, **base_config):
-        super().__init__(autocast=False, **base_config)  # which would round windows to float16
+    def __init__(self, *, mirrored: bool = False, **base_config: Any):
+        super().__init__(autocast=False, **base_config)  # autocast would round windows to float16
         self.mirrored = mirrored
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"mirrored": self.mirrored}
 
-    def _precise(self, x):
+    def _precise(self, x: Tensor) -> Tensor:
         return tf.cast(x, precise_dtype(self.compute_dtype))
 
-    def _scale_and_shift(self, window, row: int):
+    def _scale_and_shift(self, window: Tensor, row: int) -> tuple[Tensor, Tensor]:
         """Along x (row 0) or y (row 1): (B, 1, 1) each."""
         scale, shift = window[:, row, row], window[:, row, 2]
         if self.mirrored and row == 0:
@@ -44,27 +45,32 @@ class _Window(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_seg")
 class CutWindow(_Window):
-    """Resamples the window of an image to a patch; what lies outside the image is zero.
+    """Resamples a window of an image to a patch; pixels outside of the image are zero.
 
     Shapes: image (B, H, W, C), window (B, 2, 3), or none for the whole image →
-    (B, size, size, C).
+    (B, size, size, C). A window maps the patch's coordinates (x, y), from -1 to 1, to those of the
+    image.
 
     Args:
         size: height and width of the patch in pixels.
-        mirrored: turns the patch left to right, so that one network can serve both eyes.
+        mirrored: mirrors the patch left to right, so that one network can serve both eyes.
+
+    Example:
+        image, window = keras.Input((64, 64, 3)), keras.Input((2, 3))
+        patch = keras_seg.layers.CutWindow(32)(image, window)  # (None, 32, 32, 3)
     """
 
-    def __init__(self, size: int, *, mirrored: bool = False, **base_config):
+    def __init__(self, size: int, *, mirrored: bool = False, **base_config: Any):
         super().__init__(mirrored=mirrored, **base_config)
         self.size = size
 
-    def build(self, image_shape, window_shape=None):
-        """Holds no weights; takes the shapes of its inputs by name."""
+    def build(self, image_shape: Shape, window_shape: Shape | None = None) -> None:
+        """Has no weights; Keras passes the shapes of the inputs by name."""
 
-    def call(self, image, window=None):
+    def call(self, image: Tensor, window: Tensor | None = None) -> Tensor:
         image = self._precise(image)
         height, width = _size(image)
-        # constants are worked out at once: the TFLite converter folds these divisions wrongly
+        # computed here if constant: the TFLite converter folds these divisions wrongly
         is_constant = window is None and None not in image.shape[1:3]
         with tf.init_scope() if is_constant else contextlib.nullcontext():
             window = self._precise(WHOLE_IMAGE if window is None else window)
@@ -76,33 +82,40 @@ class CutWindow(_Window):
         patch.set_shape(self.compute_output_shape(image.shape))
         return patch
 
-    def compute_output_shape(self, image_shape, window_shape=None):
+    def compute_output_shape(self, image_shape: Shape, window_shape: Shape | None = None) -> Shape:
         return (image_shape[0], self.size, self.size, image_shape[3])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"size": self.size}
 
 
 @keras.saving.register_keras_serializable("keras_seg")
 class PasteWindow(_Window):
-    """Puts a patch back where its window lies; everything outside the window has one value.
+    """Pastes a patch at the position of its window; pixels outside of the window have one value.
 
     Shapes: patch (B, h, w, C), window (B, 2, 3), called with `like` of (B, H, W, ...) →
     (B, H, W, C).
 
     Args:
-        outside: value of the pixels that the patch does not show.
+        outside: value of the pixels that the patch does not cover.
         mirrored: as for `CutWindow`.
+
+    Example:
+        patch, window = keras.Input((32, 32, 5)), keras.Input((2, 3))
+        image = keras.Input((64, 64, 3))
+        scores = keras_seg.layers.PasteWindow(outside=-9.0)(patch, window, image)
     """
 
-    def __init__(self, outside: float = 0.0, *, mirrored: bool = False, **base_config):
+    def __init__(self, outside: float = 0.0, *, mirrored: bool = False, **base_config: Any):
         super().__init__(mirrored=mirrored, **base_config)
         self.outside = outside
 
-    def build(self, patch_shape, window_shape=None, like_shape=None):
-        """Holds no weights; takes the shapes of its inputs by name."""
+    def build(
+        self, patch_shape: Shape, window_shape: Shape | None = None, like_shape: Shape | None = None
+    ) -> None:
+        """Has no weights; Keras passes the shapes of the inputs by name."""
 
-    def call(self, patch, window, like):
+    def call(self, patch: Tensor, window: Tensor, like: Tensor) -> Tensor:
         patch, window = self._precise(patch), self._precise(window)
         scale_x, shift_x = self._scale_and_shift(window, 0)
         scale_y, shift_y = self._scale_and_shift(window, 1)
@@ -115,24 +128,28 @@ class PasteWindow(_Window):
         pasted.set_shape(self.compute_output_shape(patch.shape, window.shape, like.shape))
         return pasted
 
-    def compute_output_shape(self, patch_shape, window_shape, like_shape):
+    def compute_output_shape(
+        self, patch_shape: Shape, window_shape: Shape, like_shape: Shape
+    ) -> Shape:
         return (patch_shape[0], like_shape[1], like_shape[2], patch_shape[3])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"outside": self.outside}
 
 
-def _size(x):
+def _size(x: Tensor) -> list[int | Tensor]:
     """Height and width, as numbers where they are known."""
     sizes = tf.shape(x)
     return [sizes[axis] if x.shape[axis] is None else x.shape[axis] for axis in (1, 2)]
 
 
-def _interpolation(source, target, scale, shift):
-    """Weights of the source's pixels in each of the target's: (B, target, source).
+def _interpolation(
+    source: int | Tensor, target: int | Tensor, scale: Tensor, shift: Tensor
+) -> Tensor:
+    """Weights of the source's pixels in each pixel of the target: (B, target, source).
 
-    Linear where the target is finer, and a triangle as wide as a target's pixel where it is
-    coarser. Rows sum to 1, or to 0 outside.
+    Linear where the target is finer, and a triangle as wide as a pixel of the target where it is
+    coarser. Rows sum to 1, or to 0 outside of the source.
     """
     dtype = scale.dtype
     source_size, target_size = tf.cast(source, dtype), tf.cast(target, dtype)
@@ -141,13 +158,13 @@ def _interpolation(source, target, scale, shift):
     width = tf.maximum(tf.abs(scale) * source_size / target_size, 1.0)
     distance = tf.abs(position - tf.cast(tf.range(source), dtype)[None, None, :])
     weights = tf.nn.relu(1 - distance / width)
-    # between the border pixel's centre and the border, nothing but that pixel has a weight
+    # between the centre of a border pixel and the border, only that pixel has a weight
     inside = tf.cast((position > -0.5) & (position < source_size - 0.5), dtype)
     return inside * weights / tf.maximum(tf.reduce_sum(weights, -1, keepdims=True), 1e-6)
 
 
-def _resampled(x, rows, columns):
-    """(B, H, W, C) by row weights (B, h, H) and column weights (B, w, W) → (B, h, w, C)."""
+def _resampled(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Applies row weights (B, h, H) and column weights (B, w, W): (B, H, W, C) → (B, h, w, C)."""
     height, width = _size(x)
     channels = x.shape[3]
     x = tf.matmul(rows, tf.reshape(x, (-1, height, width * channels)))

@@ -18,7 +18,6 @@ UNANNOTATED = {
     "data": 25,
     "export": 15,
     "inference": 8,
-    "layers": 123,
     "losses": 44,
     "masks": 4,
     "metrics": 29,
