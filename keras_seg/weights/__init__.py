@@ -1,9 +1,7 @@
-"""Files of published weights, and how their tensors get into a Keras model."""
+"""Published weights: downloading, reading files, and loading tensors into a Keras model."""
 
-from keras_seg.weights.assigning import set_weights
-from keras_seg.weights.channels import fit_first_kernel
 from keras_seg.weights.hub import HubFile, download
-from keras_seg.weights.loading import load_strictly
+from keras_seg.weights.loading import fit_first_kernel, load_strictly, set_weights
 from keras_seg.weights.reading import read
 
 __all__ = ["HubFile", "download", "fit_first_kernel", "load_strictly", "read", "set_weights"]

@@ -1,4 +1,4 @@
-"""Weights from the Hugging Face hub, kept in its own cache."""
+"""Weights from the Hugging Face hub, kept in the hub's own cache."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
-"""What the hub's cache calls large files."""
+"""File names of large files in the hub's cache."""
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file of published weights.
+    """A file of published weights on the hub.
 
-    repo: of the hub, "owner/name".
-    licence: of the weights, as its authors state it (an SPDX identifier).
+    Attributes:
+        repo: repository on the hub, "owner/name".
+        licence: licence of the weights, as its authors state it (an SPDX identifier).
+        file: name of the file in the repository.
+
+    Example:
+        hub_file = keras_seg.weights.HubFile("timm/resnet18.a1_in1k", "Apache-2.0")
     """
 
     repo: str
@@ -28,13 +33,18 @@ class HubFile:
 
 
 def download(hub_file: HubFile, *, remedy: str) -> Path:
-    """The file on this machine, downloaded if the cache has it not.
+    """Downloads a file, or takes it from the cache.
 
     Args:
-        remedy: what a user can do without this file; ends the message of an error.
+        hub_file: the file.
+        remedy: what the user can do without this file; the last sentence of an error.
 
-    Raises: ImportError without huggingface_hub; RuntimeError that says what was tried, if the file
-        is neither in the cache nor to be had, or is not what the hub announced.
+    Returns:
+        The path of the file on this machine.
+
+    Raises:
+        ImportError: huggingface_hub is not installed.
+        RuntimeError: the file is neither in the cache nor available, or it is damaged.
     """
     try:
         from huggingface_hub import hf_hub_download
@@ -45,7 +55,7 @@ def download(hub_file: HubFile, *, remedy: str) -> Path:
         ) from error
     try:
         path = Path(hf_hub_download(hub_file.repo, hub_file.file))
-    except Exception as error:  # the hub's library raises many kinds
+    except Exception as error:  # the library raises many kinds of errors
         raise RuntimeError(
             f"The weights {hub_file} are not in the local cache and could not be downloaded "
             f"({type(error).__name__}: {error}). {remedy}"
@@ -55,20 +65,20 @@ def download(hub_file: HubFile, *, remedy: str) -> Path:
 
 
 def _check_digest(path: Path) -> None:
-    """Raises RuntimeError for a file of the cache that is not what the hub announced.
+    """Raises RuntimeError if the SHA-256 of a cached file is not the announced one.
 
-    The hub announces the SHA-256 of large files, and its cache calls them so; the name that is
-    asked for is a link to it. Where links are not to be had, nothing is known to compare with.
+    The hub announces the SHA-256 of large files, and its cache stores a file under that name, with
+    a link to it. On systems without links there is no such name, and nothing is checked.
     """
     blob = path.resolve()
     if not SHA256.fullmatch(blob.name):
         return
     with blob.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != blob.name:
-        blob.unlink()  # the cache would give it again; under this name it is of use to nobody
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != blob.name:
+        blob.unlink()  # the cache would return it again
         path.unlink(missing_ok=True)
         raise RuntimeError(
-            f"{blob} was damaged: its SHA-256 is {found}, and the hub announced {blob.name}. It is "
-            "removed; start again to download it."
+            f"{blob} was damaged: its SHA-256 is {digest}, and the hub announced {blob.name}. "
+            "It is removed; start again to download it."
         )

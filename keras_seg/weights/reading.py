@@ -1,4 +1,4 @@
-"""Checkpoint files as mappings of tensor name to array."""
+"""Reads checkpoint files as mappings of tensor name to array."""
 
 from __future__ import annotations
 
@@ -6,22 +6,27 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model", "net", "network")
-"""Entries under which training scripts keep the network's own tensors."""
+"""Entries under which training scripts store the tensors of the network."""
 AVERAGES = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema")
-"""Entries and prefixes of a moving average of them, taken if there are no others."""
+"""Entries and prefixes of a moving average of the tensors, used if there are no others."""
 PREFIXES = (
-    *("module.", "model.", "_orig_mod.", "net.", "network."),
+    "module.",
+    "model.",
+    "_orig_mod.",
+    "net.",
+    "network.",
     *(f"{name}." for name in AVERAGES),
 )
-"""What data-parallel, loss and Lightning wrappers and compilation put before every name."""
+"""Prefixes that data-parallel, loss and Lightning wrappers and compilation add to every name."""
 WITHOUT_WEIGHTS = (
     r"^((loss|loss_fn|criterion|metrics?|(train|val|test)_\w+)\.|(mean|std|n_averaged)$)"
 )
-"""Tensors of a training loop's losses, metrics and images, beside those of its network."""
+"""Tensors of losses, metrics and image statistics that a training loop stores as well."""
 OTHER_FILES = {
     ".keras": "a model of Keras, which needs no conversion: load it with keras_seg.inference.load",
     ".onnx": "an ONNX model: run it with keras_seg.inference.load, or convert the checkpoint of "
@@ -33,16 +38,28 @@ OTHER_FILES = {
     ".data-00000-of-00001": "a checkpoint of TensorFlow",
     ".caffemodel": "a model of Caffe: write its blobs to an .npz file, see source 'segnet-caffe'",
 }
-"""Suffixes of what is no state dict, and what it is."""
+"""Suffix → description of files that are not state dicts."""
 
 
 def read(checkpoint: Mapping | str | Path) -> dict[str, np.ndarray]:
     """Reads a checkpoint: a mapping, or a .safetensors, .npz, .pth, .pt or (from Keras) .h5 file.
 
-    Wrappers are seen through, and prefixes that all names share are taken off.
+    Wrappers around the state dict are opened, and prefixes that all names share are removed.
 
-    Raises: FileNotFoundError; ValueError for another kind of file or one that cannot be read;
-        ImportError with the remedy if a .pth file is given and PyTorch is not installed.
+    Args:
+        checkpoint: path of the file, or a state dict.
+
+    Returns:
+        Name → array.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: another kind of file, or one that cannot be read.
+        ImportError: a .pth file without PyTorch; the message says what to do.
+
+    Example:
+        state_dict = {"module.conv.weight": np.ones((4, 3, 3, 3), "float32")}
+        tensors = keras_seg.weights.read(state_dict)  # {"conv.weight": ...}
     """
     if callable(getattr(checkpoint, "state_dict", None)):
         raise ValueError(
@@ -60,8 +77,8 @@ def read(checkpoint: Mapping | str | Path) -> dict[str, np.ndarray]:
     return _without_prefixes(tensors)
 
 
-def _without_prefixes(tensors: dict) -> dict:
-    """Takes off the prefixes that all tensors of a network share, however many there are."""
+def _without_prefixes(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Removes all prefixes that the tensors of a network share."""
     for prefix in PREFIXES:
         inner = {n: a for n, a in tensors.items() if n.startswith(prefix)}
         others = [name for name in tensors if name not in inner]
@@ -86,7 +103,9 @@ def _read_file(path: Path) -> Mapping:
         ".ckpt": _read_torch,
         ".h5": _read_h5,
     }
-    if path.name == "pytorch_model.bin":  # as save_pretrained calls it; others are anything
+    if (
+        path.name == "pytorch_model.bin"
+    ):  # the name that save_pretrained uses; other .bin files can be anything
         readers[".bin"] = _read_torch
     for suffix, what in OTHER_FILES.items():
         if path.name.endswith(suffix):
@@ -97,8 +116,8 @@ def _read_file(path: Path) -> Mapping:
         return readers[path.suffix](path)
     except ImportError:
         raise
-    except Exception as error:  # each library raises its own
-        if type(error).__name__ == "UnpicklingError":  # of a module that nothing here may import
+    except Exception as error:  # each library raises its own errors
+        if type(error).__name__ == "UnpicklingError":  # PyTorch refused to import a module
             raise ValueError(
                 f"{path} holds a whole pickled model, whose code keras_seg does not run. Write its "
                 'tensors alone with PyTorch: torch.save(model.state_dict(), "weights.pth").'
@@ -118,12 +137,12 @@ def _read_npz(path: Path) -> Mapping:
 
 
 def _read_h5(path: Path) -> Mapping:
-    """Weights of a model that Keras saved; those of its optimizer are left out."""
+    """Weights of a model that Keras saved, without those of its optimizer."""
     import h5py
 
     arrays = {}
 
-    def collect(name, entry):
+    def collect(name: str, entry: object) -> None:
         if isinstance(entry, h5py.Dataset) and not name.startswith("optimizer_weights"):
             arrays[name] = entry[()]
 
@@ -140,13 +159,13 @@ def _read_torch(path: Path) -> Mapping:
             f"Reading {path.name} needs PyTorch: pip install torch. Or convert it to "
             ".safetensors where PyTorch is installed."
         ) from error
-    # weights_only: a pickle from the internet must not run code here
+    # weights_only: a downloaded pickle must not run code
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _as_array(value) -> np.ndarray:
+def _as_array(value: Any) -> np.ndarray:
     """A tensor of any framework as an array; PyTorch's half and bfloat16 become float32."""
-    if hasattr(value, "detach"):  # PyTorch's, which may be trainable or on a GPU
+    if hasattr(value, "detach"):  # a PyTorch tensor, which may be trainable or on a GPU
         if getattr(value, "is_meta", False):
             raise ValueError(
                 f"The checkpoint holds a tensor {tuple(value.shape)} on PyTorch's device 'meta', "
@@ -158,13 +177,13 @@ def _as_array(value) -> np.ndarray:
 
 
 def _unwrapped(content: Mapping) -> Mapping:
-    found = [name for name in (*WRAPPERS, *AVERAGES) if isinstance(content.get(name), Mapping)]
-    if not found:
+    entries = [name for name in (*WRAPPERS, *AVERAGES) if isinstance(content.get(name), Mapping)]
+    if not entries:
         return content
-    averages = [name for name in found if name in AVERAGES]
-    if averages and found[0] not in AVERAGES:
-        _warn_of_averages(averages[0], found[0])
-    return _unwrapped(content[found[0]])
+    averages = [name for name in entries if name in AVERAGES]
+    if averages and entries[0] not in AVERAGES:
+        _warn_of_averages(averages[0], entries[0])
+    return _unwrapped(content[entries[0]])
 
 
 def _warn_of_averages(average: str, taken: str) -> None:
@@ -175,5 +194,5 @@ def _warn_of_averages(average: str, taken: str) -> None:
     )
 
 
-def _is_tensor(value) -> bool:
+def _is_tensor(value: object) -> bool:
     return hasattr(value, "shape") and hasattr(value, "dtype")
