@@ -12,7 +12,7 @@ from benchmarks import sizes
 from keras_seg import backbones, cli, models
 from keras_seg.cli import overview
 from keras_seg.models.drawing import blocks_of, draw
-from tests.conftest import TINY_SIZE
+from tests.helpers.shapes import TINY_SIZE
 
 
 def test_list_has_every_network_and_encoder_as_measured():

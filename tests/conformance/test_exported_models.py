@@ -10,7 +10,7 @@ from keras_seg.export import ExportError, export
 from keras_seg.export.tflite.metadata import read_model, write_model
 from keras_seg.inference.keras_runner import KerasRunner
 from keras_seg.layers import Preprocessing
-from tests.conftest import TINY_SIZE, Shapes
+from tests.helpers.shapes import TINY_SIZE, Shapes
 
 FILES = {
     "float.tflite": {},

@@ -7,7 +7,7 @@ import pytest
 import keras_seg
 from keras_seg import losses, metrics, models
 from keras_seg.layers import Preprocessing, Resize, SizeGuard
-from tests.conftest import TINY_SIZE
+from tests.helpers.shapes import TINY_SIZE
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (2, *TINY_SIZE, 3)).astype("float32")
 MASK = np.random.default_rng(1).integers(0, 3, (2, *TINY_SIZE)).astype("int32")

@@ -25,7 +25,7 @@ from keras_seg.export.tflite.model_metadata import model_metadata
 from keras_seg.export.trained_ranges import has_trained_ranges
 from keras_seg.report import page
 from keras_seg.training.strategies import workers_of_environment
-from tests.conftest import Shapes
+from tests.helpers.shapes import Shapes
 
 EVERY_QUANTIZATION = (*QUANTIZATIONS["tflite"], "int4")
 EVERY_LAYOUT = (*LAYOUTS["onnx"], "chwn")

@@ -1,12 +1,10 @@
 """Converted networks compute what their reference implementations computed."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from keras_seg.checkpoints import convert
-from tests.helpers.reference import image, read_golden, state_dict
+from tests.helpers.reference import CASES, image, read_golden, state_dict
 
 ENCODER_OUTPUTS = ("features", "stride_32")
 """What ImageNet networks are compared by: the last map before the pooling, or HRNet's branches."""
@@ -18,7 +16,6 @@ SLOW = {
     "deeplabv3plus_xception_vainf",
 }
 """Large networks whose sources have smaller ones among the cases too."""
-CASES = sorted(Path(__file__).parent.glob("*.npz"))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from keras_seg.layers import (
     PasteWindow,
 )
 from keras_seg.models.face_parser import HELEN_LABELS, HELEN_PARTS, FacePart
-from tests.conftest import Shapes
+from tests.helpers.shapes import Shapes
 
 RNG = np.random.default_rng(0)
 NARROW = {"widths": (2, 2, 2, 2), "interlinks": 1}
