@@ -33,18 +33,19 @@ def shapes():
 
 @pytest.fixture(scope="session")
 def tiny_model():
-    """name → tiny network with free size, random values that do not change between runs."""
+    """name → tiny network with free size; its random values do not change between runs."""
     import keras  # here, so that the process that only hands out tests needs no TensorFlow
 
     from keras_seg import models
 
     built = {}
 
-    def build(name, num_classes=3, input_shape=(None, None, 3)):
-        key = (name, num_classes, input_shape)
+    def build(name, num_classes=3, input_shape=(None, None, 3), **options):
+        key = (name, num_classes, input_shape, repr(options))
         if key not in built:
             keras.utils.set_random_seed(0)
-            built[key] = models.build(name, input_shape, num_classes, **models.find(name).tiny)
+            options = models.find(name).tiny | options
+            built[key] = models.build(name, input_shape, num_classes, **options)
         return built[key]
 
     return build

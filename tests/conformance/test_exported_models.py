@@ -26,11 +26,20 @@ ARENA = 32 << 20
 """Bytes for all maps of a tiny network on TFLite Micro."""
 
 
-@pytest.fixture(scope="module", params=models.list_models())
+MOBILE = "deeplabv3plus-mobilenetv2"
+"""The encoder of inverted residuals has 200 layers, whose export takes as long as five others."""
+
+
+@pytest.fixture(
+    scope="module", params=[*models.list_models(), pytest.param(MOBILE, marks=pytest.mark.slow)]
+)
 def exported(request, tmp_path_factory, tiny_model):
     """(Keras runner, {file: report}, folder, facts) of one network."""
-    folder, network = tmp_path_factory.mktemp(request.param), models.find(request.param)
-    model, size = tiny_model(request.param), (*TINY_SIZE, 3)
+    name, options = request.param, {}
+    if name == MOBILE:
+        name, options = "deeplabv3plus", {"backbone": "mobilenetv2", "backbone_options": None}
+    folder, network = tmp_path_factory.mktemp(request.param), models.find(name)
+    model, size = tiny_model(name, **options), (*TINY_SIZE, 3)
     reports = {
         name: export(
             model,
