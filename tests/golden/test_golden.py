@@ -11,9 +11,16 @@ ENCODER_OUTPUTS = ("features", "stride_32")
 ONLY_OUTPUT = {"stn_selectnet": "theta"}
 """Networks that give something else than scores."""
 SLOW = {
+    "danet_resnet50",
     "deeplabv3plus_drn54_jfzhang95",
+    "deeplabv3plus_resnet101_os16_jfzhang95",
+    "deeplabv3plus_resnet101_os16_vainf",
     "deeplabv3plus_xception65_jfzhang95",
     "deeplabv3plus_xception_vainf",
+    "hrnet_w18_aligned",
+    "timm_vgg16_bn",
+    "unet_milesial",
+    "unet_smp_xception",
 }
 """Large networks whose sources have smaller ones among the cases too."""
 
