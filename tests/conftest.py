@@ -18,11 +18,14 @@ from tests.helpers.shapes import Shapes
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items):
-    """Tests that look at one set of exported files run in one worker, which converts them once."""
+    """Tests of one network run in one worker, which builds and converts it once."""
     for item in items:
-        exported = getattr(item, "callspec", None) and item.callspec.params.get("exported")
-        if exported:
-            item.add_marker(pytest.mark.xdist_group(exported))
+        parameters = getattr(item, "callspec", None) and item.callspec.params
+        if not parameters:
+            continue
+        of_network = "tiny_model" in item.fixturenames and parameters.get("name")
+        if network := parameters.get("exported") or of_network:
+            item.add_marker(pytest.mark.xdist_group(network))
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ from keras_seg import cli
 from keras_seg.checkpoints import convert
 from tests.helpers.reference import CASES, image, read_golden, state_dict
 
+pytestmark = pytest.mark.xdist_group("smp_options")  # one worker, so that fixtures are made once
+
 
 def golden(case):
     facts, outputs = read_golden(next(path for path in CASES if path.stem == case))

@@ -27,6 +27,9 @@ from keras_seg.report import page
 from keras_seg.training.strategies import workers_of_environment
 from tests.helpers.shapes import Shapes
 
+pytestmark = pytest.mark.xdist_group("export_tables")  # one worker, so that fixtures are made once
+
+
 EVERY_QUANTIZATION = (*QUANTIZATIONS["tflite"], "int4")
 EVERY_LAYOUT = (*LAYOUTS["onnx"], "chwn")
 PAIRS = [(format, quantize) for format in FORMATS for quantize in QUANTIZATIONS[format]]

@@ -24,6 +24,9 @@ from keras_seg.layers import MaxPoolingWithIndices2D
 from keras_seg.models import multiply_adds
 from tests.helpers.colour_blocks import ColourBlocks, card_of, small_network
 
+pytestmark = pytest.mark.xdist_group("tflite_audit")  # one worker, so that fixtures are made once
+
+
 SHAPE = (32, 48, 3)
 
 
