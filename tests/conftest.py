@@ -1,4 +1,4 @@
-"""Settings and tiny models and data that several test files share."""
+"""Settings and fixtures that several test files share."""
 
 import os
 
@@ -7,56 +7,25 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # one worker a core
 
-import json
 import shutil
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from keras_seg import models
-from keras_seg.data import ClassTable, Sample, SegmentationDataset
-
-TINY_SIZE = (64, 96)
-TINY_CLASSES = ClassTable(("background", "square", "ring"))
+from tests.helpers.folders import write_folder
+from tests.helpers.shapes import Shapes
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items):
-    """Tests that look at one set of exported files run in one worker, which converts them once."""
+    """Tests of one network run in one worker, which builds and converts it once."""
     for item in items:
-        exported = getattr(item, "callspec", None) and item.callspec.params.get("exported")
-        if exported:
-            item.add_marker(pytest.mark.xdist_group(exported))
-
-
-class Shapes(SegmentationDataset):
-    """Squares and rings on noise: solvable by colour, so that tiny models learn it in seconds."""
-
-    classes, channels, name = TINY_CLASSES, 3, "shapes"
-
-    def __init__(self, split="train", length=8, size=TINY_SIZE):
-        self.split, self._length, self._size = split, length, size
-
-    def __len__(self):
-        return self._length
-
-    def __getitem__(self, index):
-        if not 0 <= index < self._length:
-            raise IndexError(index)
-        rng = np.random.default_rng([index, self.split == "val"])
-        height, width = self._size
-        mask = np.zeros(self._size, np.int32)
-        top, left = rng.integers(0, (height - 24, width - 24))
-        mask[top : top + 24, left : left + 24] = 1
-        rows, columns = np.mgrid[:height, :width]
-        centre = rng.integers(16, (height - 16, width - 16))
-        radius = np.hypot(rows - centre[0], columns - centre[1])
-        mask[(radius > 7) & (radius < 14)] = 2
-        colors = np.array([[60, 60, 60], [200, 80, 60], [60, 110, 220]])
-        image = colors[mask] + rng.normal(0, 12, (*self._size, 3))
-        mask[:2] = 255
-        return Sample(f"{self.split}{index}", image.clip(0, 255).astype(np.uint8), mask)
+        parameters = getattr(item, "callspec", None) and item.callspec.params
+        if not parameters:
+            continue
+        of_network = "tiny_model" in item.fixturenames and parameters.get("name")
+        if network := parameters.get("exported") or of_network:
+            item.add_marker(pytest.mark.xdist_group(network))
 
 
 @pytest.fixture(scope="session")
@@ -67,33 +36,22 @@ def shapes():
 
 @pytest.fixture(scope="session")
 def tiny_model():
-    """name → tiny network with free size, random values that do not change between runs."""
-    import keras
+    """name → tiny network with free size; its random values do not change between runs."""
+    import keras  # here, so that the process that only hands out tests needs no TensorFlow
+
+    from keras_seg import models
 
     built = {}
 
-    def build(name, num_classes=3, input_shape=(None, None, 3)):
-        key = (name, num_classes, input_shape)
+    def build(name, num_classes=3, input_shape=(None, None, 3), **options):
+        key = (name, num_classes, input_shape, repr(options))
         if key not in built:
             keras.utils.set_random_seed(0)
-            built[key] = models.build(name, input_shape, num_classes, **models.find(name).tiny)
+            options = models.find(name).tiny | options
+            built[key] = models.build(name, input_shape, num_classes, **options)
         return built[key]
 
     return build
-
-
-def write_folder(root, samples, *, classes=TINY_CLASSES, splits=None):
-    """Writes samples as a data folder, as users lay them out."""
-    (root / "images").mkdir(parents=True)
-    (root / "masks").mkdir()
-    for sample in samples:
-        Image.fromarray(sample.image.squeeze()).save(root / "images" / f"{sample.name}.png")
-        Image.fromarray(sample.mask.astype(np.uint8)).save(root / "masks" / f"{sample.name}.png")
-    if classes is not None:
-        (root / "classes.json").write_text(json.dumps(classes.to_dict()))
-    if splits is not None:
-        (root / "splits.json").write_text(json.dumps(splits))
-    return root
 
 
 @pytest.fixture
@@ -118,3 +76,13 @@ def browser():
         )
         yield running
         running.close()
+
+
+@pytest.fixture(scope="session")
+def unet_checkpoint(tmp_path_factory):
+    """A file with the tensors of a narrow U-Net of milesial/Pytorch-UNet."""
+    from tests.helpers.networks import milesial_unet
+
+    path = tmp_path_factory.mktemp("convert") / "unet.npz"
+    np.savez(path, **milesial_unet())
+    return path

@@ -48,8 +48,16 @@ def with_subpixel_convolutions(
             TFLite's converter loses the ranges of the maps that are pooled beside.
     """
     rewriting = _Rewriting(model, transposed, largest)
+    if not any(_may_enlarge(step.operation) for step in rewriting.plan.steps):
+        return model  # without the time that a copy takes
     copy = rewriting.run()
     return copy if rewriting.rewritten else model
+
+
+def _may_enlarge(operation: keras.Operation) -> bool:
+    if not isinstance(operation, (layers.UpSampling2D, layers.Conv2DTranspose, Resize)):
+        return False
+    return getattr(operation, "interpolation", "nearest") == "nearest"
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,12 @@ and segmentation_models.pytorch."""
     "deeplabv3plus",
     title="DeepLabV3+",
     paper="arXiv:1802.02611",
-    tiny={"channels": 16, "backbone_weights": None},
+    tiny={
+        "backbone": "resnet18",
+        "backbone_weights": None,
+        "backbone_options": {"width": 8},
+        "channels": 16,
+    },
 )
 def deeplabv3plus(
     input_shape=(None, None, 3),

@@ -36,7 +36,7 @@ class Style:
     paper="arXiv:1707.07958",
     size_multiple=16,
     # no dropout: a test asks for a gradient in every weight of a single step
-    tiny={"features": (8, 8, 8, 16, 16), "columns": 4, "dropout": 0.0},
+    tiny={"features": (8, 8, 8, 16, 16), "columns": 2, "dropout": 0.0},
 )
 def gridnet(
     input_shape=(None, None, 3),

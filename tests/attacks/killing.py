@@ -31,7 +31,8 @@ from keras_seg.inference.files.predict import predict_files
 from keras_seg.inference.files.resume import LEDGER_NAME
 from keras_seg.training import fit  # noqa: F401  (imported once, not by each child)
 from keras_seg.training.saved_state import _checked_facts, saved_steps
-from tests.conftest import Shapes, write_folder
+from tests.helpers.folders import write_folder
+from tests.helpers.shapes import Shapes
 
 ACCESSES = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
 

@@ -53,7 +53,7 @@ def training_steps(times: int) -> list[int]:
 
     from keras_seg import losses, metrics, models
     from keras_seg.data.pipeline import training_pipeline
-    from tests.conftest import Shapes
+    from tests.helpers.shapes import Shapes
 
     network = models.build("unet", (32, 32, 3), 3, widths=(4, 8))
     network.compile("adam", losses.get("cross_entropy+dice"), metrics=[metrics.MeanIoU(3)])

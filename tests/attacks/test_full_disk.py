@@ -14,7 +14,7 @@ from keras_seg.inference.files.outputs import Wanted
 from keras_seg.inference.files.predict import predict_files
 from keras_seg.report.page import write_report
 from tests.helpers.colour_blocks import ColourBlocks, small_network
-from tests.inference.test_inference import Stub, darkness
+from tests.helpers.stub_runner import Stub, darkness
 
 FULL = pytest.raises(OSError, match=r"No space left|is full")
 

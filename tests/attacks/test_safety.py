@@ -18,9 +18,10 @@ from keras_seg.data import ClassTable, verify, verify_report
 from keras_seg.inference.files.polygons import CocoBuilder, geojson
 from keras_seg.inference.tables import comparison_table
 from keras_seg.web import runtimes
-from tests.conftest import Shapes, write_folder
 from tests.helpers.colour_blocks import ColourBlocks
-from tests.inference.test_inference import Stub, darkness
+from tests.helpers.folders import write_folder
+from tests.helpers.shapes import Shapes
+from tests.helpers.stub_runner import Stub, darkness
 
 ROOT = Path(keras_seg.__file__).parents[1]
 SOURCES = sorted(p for room in ("keras_seg", "export") for p in (ROOT / room).rglob("*.py"))

@@ -7,8 +7,7 @@ from keras_seg.checkpoints import convert, list_sources
 from keras_seg.checkpoints.command import convert_file
 from keras_seg.checkpoints.registry import source
 from keras_seg.weights import read
-from tests.golden.test_golden import CASES
-from tests.helpers.reference import read_golden, state_dict
+from tests.helpers.reference import CASES, read_golden, state_dict
 
 
 @pytest.fixture(scope="module")

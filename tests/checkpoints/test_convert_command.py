@@ -2,7 +2,6 @@
 
 import re
 import sys
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,41 +10,10 @@ from PIL import Image
 from keras_seg import checkpoints, cli, inference
 from keras_seg.data.images import read_mask
 
-WIDTHS = (4, 4, 4, 4, 4)
 
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """A narrow U-Net of milesial/Pytorch-UNet, in PyTorch's layout."""
-    rng = np.random.default_rng(0)
-    tensors = {}
-
-    def convolution(name, *shape):
-        tensors[f"{name}.weight"] = rng.normal(0, 0.3, shape).astype("float32")
-
-    def double(name, width_in, width):
-        for index, channels in ((0, width_in), (3, width)):
-            convolution(f"{name}.{index}", width, channels, 3, 3)
-            for leaf, value in (("weight", 1), ("bias", 0), ("running_mean", 0)):
-                tensors[f"{name}.{index + 1}.{leaf}"] = np.full(width, value, "float32")
-            tensors[f"{name}.{index + 1}.running_var"] = np.ones(width, "float32")
-
-    double("inc.double_conv", 3, WIDTHS[0])
-    for i, (width_in, width) in enumerate(pairwise(WIDTHS), start=1):
-        double(f"down{i}.maxpool_conv.1.double_conv", width_in, width)
-        convolution(f"up{i}.up", width, width_in, 2, 2)
-        tensors[f"up{i}.up.bias"] = np.zeros(width_in, "float32")
-        double(f"up{i}.conv.double_conv", 2 * width_in, width_in)
-    convolution("outc.conv", 2, WIDTHS[0], 1, 1)
-    tensors["outc.conv.bias"] = np.zeros(2, "float32")
-    path = tmp_path_factory.mktemp("convert") / "unet.npz"
-    np.savez(path, **tensors)
-    return path
-
-
-def test_the_file_predicts_what_the_converted_network_does(checkpoint, tmp_path, capsys):
+def test_the_file_predicts_what_the_converted_network_does(unet_checkpoint, tmp_path, capsys):
     output = tmp_path / "new folder" / "model.keras"
-    arguments = ["convert", str(checkpoint), "--source", "milesial", "--output", str(output)]
+    arguments = ["convert", str(unet_checkpoint), "--source", "milesial", "--output", str(output)]
     options = ["--options.preprocessing", "unit", "--classes", '["background", "car"]']
     assert cli.main([*arguments, *options]) == cli.DONE
     printed = capsys.readouterr().out
@@ -58,7 +26,7 @@ def test_the_file_predicts_what_the_converted_network_does(checkpoint, tmp_path,
     runner = inference.load(output)
     assert runner.card.classes.names == ("background", "car")
     assert runner.card.network == "unet"
-    model = checkpoints.convert(checkpoint, "milesial", preprocessing="unit")
+    model = checkpoints.convert(unet_checkpoint, "milesial", preprocessing="unit")
     expected = model(image[None].astype("float32"))[0]
     np.testing.assert_allclose(runner.run(image), expected, rtol=1e-4, atol=1e-5)
 
@@ -81,18 +49,20 @@ def test_the_file_predicts_what_the_converted_network_does(checkpoint, tmp_path,
     ids=lambda value: str(value)[:24],
 )
 def test_what_is_wrong_is_said_and_no_file_is_left(
-    checkpoint, tmp_path, monkeypatch, capsys, change, message
+    unet_checkpoint, tmp_path, monkeypatch, capsys, change, message
 ):
     monkeypatch.chdir(tmp_path)
-    asked = {"file": str(checkpoint), "source": "milesial", "output": "model.keras"} | change
+    asked = {"file": str(unet_checkpoint), "source": "milesial", "output": "model.keras"} | change
     arguments = [asked["file"], "--source", asked["source"], "--output", asked["output"]]
     assert cli.main(["convert", *arguments, *asked.get("options", [])]) == cli.WRONG_INPUT
     assert re.search(message, capsys.readouterr().err)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_checkpoint_that_lacks_tensors_is_refused_with_their_names(checkpoint, tmp_path, capsys):
-    tensors = dict(np.load(checkpoint))
+def test_a_checkpoint_that_lacks_tensors_is_refused_with_their_names(
+    unet_checkpoint, tmp_path, capsys
+):
+    tensors = dict(np.load(unet_checkpoint))
     tensors["extra.weight"] = tensors.pop("outc.conv.bias")
     np.savez(tmp_path / "damaged.npz", **tensors)
     output = tmp_path / "model.keras"

@@ -10,8 +10,7 @@ from safetensors.numpy import save_file
 from keras_seg.checkpoints import convert, foreign
 from keras_seg.checkpoints.timm_names import base_name, told_apart
 from keras_seg.weights import read
-from tests.golden.test_golden import CASES
-from tests.helpers.reference import image, read_golden, state_dict
+from tests.helpers.reference import CASES, image, read_golden, state_dict
 
 NETWORKS = {
     "decoder.center.top_conv.weight": "MAnet",

@@ -10,8 +10,9 @@ from safetensors.numpy import save_file
 
 from keras_seg import cli
 from keras_seg.checkpoints import convert
-from tests.golden.test_golden import CASES
-from tests.helpers.reference import image, read_golden, state_dict
+from tests.helpers.reference import CASES, image, read_golden, state_dict
+
+pytestmark = pytest.mark.xdist_group("smp_options")  # one worker, so that fixtures are made once
 
 
 def golden(case):

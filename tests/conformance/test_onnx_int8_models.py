@@ -7,7 +7,7 @@ import pytest
 from keras_seg import inference, models
 from keras_seg.export import export
 from keras_seg.inference.keras_runner import KerasRunner
-from tests.conftest import TINY_SIZE, Shapes
+from tests.helpers.shapes import TINY_SIZE, Shapes
 
 pytestmark = pytest.mark.slow
 

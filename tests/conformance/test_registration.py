@@ -139,6 +139,7 @@ def written(tmp_path_factory, tiny_model):
     return folder
 
 
+@pytest.mark.xdist_group("registration")  # one worker, so that files are written once
 class TestOrders:
     def test_import_alone_waits_for_nothing(self):
         code = "import keras_seg, json, sys; print(json.dumps([*sys.modules]))"

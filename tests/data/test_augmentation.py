@@ -13,7 +13,7 @@ from keras_seg.data.augmentation.morphology import change_by, grow_or_shrink
 from keras_seg.data.augmentation.recolor import recolor
 from keras_seg.data.augmentation.warp import crop_positions, elastic_displacement, sample_image
 
-ARRAYS = Path(__file__).parents[1] / "arrays"
+ARRAYS = Path(__file__).parents[1] / "golden" / "arrays"
 STILL = {"flip_horizontal": False, "scale": (1, 1), "brightness": 0, "contrast": 0, "saturation": 0}
 GEOMETRIES = {
     "flip": {"flip_horizontal": True, "flip_vertical": True},

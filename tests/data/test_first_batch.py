@@ -17,6 +17,9 @@ from keras_seg.data.first_batch import findings, look
 from keras_seg.data.first_batch.network import heads, pixel_range, single_value_norms
 from keras_seg.training import FirstBatchCheck, Recipe, output_losses, output_masks, train
 
+pytestmark = pytest.mark.xdist_group("first_batch")  # one worker, so that fixtures are made once
+
+
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (4, 16, 32, 3)).astype("float32")
 MASKS = RNG.integers(0, 2, (4, 16, 32)).astype("int32")

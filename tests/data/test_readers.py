@@ -14,7 +14,7 @@ from keras_seg.data import CachedDataset, FolderDataset
 from keras_seg.data.images import orientation, overlay, read_image, read_mask
 from keras_seg.data.layouts.layout import stems_in
 from keras_seg.data.readable import ReadableDataset
-from tests.conftest import TINY_CLASSES, TINY_SIZE
+from tests.helpers.shapes import TINY_CLASSES, TINY_SIZE
 
 RNG = np.random.default_rng(0)
 DEEP = RNG.integers(0, 4096, (6, 9)).astype(np.uint16)

@@ -12,7 +12,7 @@ from keras_seg.data.fingerprint import SampleFacts, suggest
 from keras_seg.data.images import palette_picture
 from keras_seg.data.verify import verify_dataset
 from keras_seg.data.verify_report import NAMED, to_dict
-from tests.conftest import TINY_CLASSES, TINY_SIZE
+from tests.helpers.shapes import TINY_CLASSES, TINY_SIZE
 
 
 def cut_short(folder):

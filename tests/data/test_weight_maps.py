@@ -15,7 +15,7 @@ from keras_seg.data.weight_maps import (
 )
 from keras_seg.data.weighted import connected_instances
 
-GOLDEN = np.load(Path(__file__).parents[1] / "arrays" / "unet_weight_map.npz")
+GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "arrays" / "unet_weight_map.npz")
 CELLS = BuiltinDataset("cells", size=(64, 80), length=3)
 
 

@@ -11,9 +11,7 @@ from PIL import Image
 import keras_seg
 from keras_seg import cli
 from keras_seg.data import BuiltinDataset
-from tests.checkpoints.test_convert_command import checkpoint  # noqa: F401  (a fixture)
-from tests.conftest import write_folder
-from tools import readme
+from tests.helpers.folders import write_folder
 
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCKS = BLOCK.findall(readme.README.read_text())
@@ -77,10 +75,10 @@ def test_python_blocks_run_in_order(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_published_weights_load_as_written(checkpoint, tmp_path, monkeypatch):  # noqa: F811
+def test_published_weights_load_as_written(unet_checkpoint, tmp_path, monkeypatch):
     torch = pytest.importorskip("torch", reason="needs the torch extra")
     monkeypatch.chdir(tmp_path)
-    with np.load(checkpoint) as tensors:
+    with np.load(unet_checkpoint) as tensors:
         state = {name: torch.from_numpy(array) for name, array in tensors.items()}
     torch.save(state, "unet_carvana.pth")
     Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save("photo.jpg")

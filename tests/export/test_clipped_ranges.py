@@ -13,6 +13,9 @@ from keras_seg.export import exporter
 from keras_seg.export.int8 import clipped_ranges
 from keras_seg.export.onnx import convert as onnx
 
+pytestmark = pytest.mark.xdist_group("clipped_ranges")  # one worker, so that fixtures are made once
+
+
 SHAPE = (16, 16, 2)
 
 

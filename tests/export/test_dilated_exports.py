@@ -9,7 +9,10 @@ from keras_seg.export import export
 
 RESNET = {"backbone": "resnet18", "backbone_options": {"width": 8}, "channels": 8}
 NETWORKS = {
-    "deeplabv3plus-mobilenetv2-8": ("deeplabv3plus", {"output_stride": 8, "channels": 8}),
+    "deeplabv3plus-mobilenetv2-8": (
+        "deeplabv3plus",
+        {"backbone": "mobilenetv2", "backbone_options": {}, "output_stride": 8, "channels": 8},
+    ),
     "deeplabv3plus-resnet-8": ("deeplabv3plus", RESNET | {"output_stride": 8}),
     "deeplabv3plus-resnet-16": ("deeplabv3plus", RESNET | {"output_stride": 16}),
     # as PyTorch's codes of DeepLabV3+ pad it
@@ -38,7 +41,11 @@ NETWORKS = {
 }
 
 
-RARER = ("deeplabv3plus-mobilenetv2-8", "deeplabv3plus-resnet-16", "danet-16", "ocrnet-8")
+RARER = {
+    *("deeplabv3plus-mobilenetv2-8", "deeplabv3plus-resnet-16"),
+    *("danet-8", "danet-16", "ocrnet-8"),
+}
+"""Cases of the slow suite; conformance/test_exported_models.py exports DANet at stride 8, too."""
 CASES = [pytest.param(case, marks=[pytest.mark.slow] if case in RARER else []) for case in NETWORKS]
 
 

@@ -18,7 +18,7 @@ from keras_seg import inference
 from keras_seg.card import ModelCard
 from keras_seg.data.classes import ClassTable
 from keras_seg.export import ExportError, exporter
-from keras_seg.export.int8 import calibration, clipped_ranges
+from keras_seg.export.int8 import clipped_ranges
 from keras_seg.export.network.deployed import deployed_model
 from keras_seg.export.proof import publish
 from keras_seg.export.tflite import metadata
@@ -78,14 +78,12 @@ def make(model, data, tmp_path_factory):
 
 
 class TestFilesAnswerAsKeras:
-    @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
-    def test_float32_logits_are_equal(self, make, image, logits, suffix):
-        runner = inference.load(make(suffix).path)
+    def test_float32_logits_are_equal(self, make, image, logits):
+        runner = inference.load(make(".tflite").path)
         assert np.abs(runner.run(image) - logits).max() <= 1e-4 * np.abs(logits).max()
 
-    @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
-    def test_uint8_image_and_class_map(self, make, image, logits, suffix):
-        runner = inference.load(make(suffix, input="uint8", head="argmax").path)
+    def test_uint8_image_and_class_map(self, make, image, logits):
+        runner = inference.load(make(".tflite", input="uint8", head="argmax").path)
         assert runner.card.head == "argmax"
         classes = runner.run(image)
         assert classes.dtype == np.uint8
@@ -254,9 +252,6 @@ class TestWhatFilesAreMadeOf:
         assert audit.tensors["FLOAT32"] == 2
         assert audit.operators["QUANTIZE"] == audit.operators["DEQUANTIZE"] == 1
 
-    def test_onnx_transposes_only_at_its_ends(self, make):
-        assert make(".onnx").audit.operators["Transpose"] == 2
-
     def test_tensors_and_signature_have_names(self, make):
         content = make(".tflite").path
         interpreter = inference.load(content)._interpreter
@@ -270,41 +265,10 @@ class TestWhatFilesAreMadeOf:
         filled = [buffer for buffer in buffers if buffer.DataLength()]
         assert {buffer._tab.Vector(buffer._tab.Offset(4)) % 16 for buffer in filled} == {0}
 
-    def test_audit_finds_space_to_batch(self, model, tmp_path):
-        path = tmp_path / "free_batch.tflite"
-        free = tf.function(lambda x: model(x, training=False))
-        concrete = free.get_concrete_function(tf.TensorSpec((None, *SHAPE)))
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
-        path.write_bytes(converter.convert())
-        problems = room.audit(path).problems
-        assert any(text.startswith("SPACE_TO_BATCH_ND x 1") for text in problems)
-
-    def test_audit_finds_operators_that_are_not_built_in(self, make, tmp_path):
-        path = tmp_path / "custom.tflite"
-        content = metadata.read_model(Path(make(".tflite").path).read_bytes())
-        code = content.operatorCodes[0]
-        code.builtinCode = code.deprecatedBuiltinCode = metadata.schema.BuiltinOperator.CUSTOM
-        code.customCode = "FlexErf"
-        path.write_bytes(metadata.write_model(content))
-        assert any("custom FlexErf" in text for text in room.audit(path).problems)
-        with pytest.raises(ValueError, match=r"custom\.tflite is no \.tflite file, or it is dam"):
-            inference.load(path)
-
     def test_audit_counts_what_the_table_and_json_say(self, make):
         audit = make(".onnx").audit
         assert json.loads(json.dumps(audit.to_dict()))["operators"]["Conv"] == 5
         assert "Conv" in _text(audit.table())
-
-    def test_audit_refuses_other_files(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match="no exported file"):
-            room.audit(tmp_path / "none.tflite")
-        (tmp_path / "a.keras").write_text("x")
-        with pytest.raises(ValueError, match=r"reads \.tflite and \.onnx"):
-            room.audit(tmp_path / "a.keras")
-        for suffix in (".tflite", ".onnx"):
-            (tmp_path / f"a{suffix}").write_text("no model at all")
-            with pytest.raises(ValueError, match="or it is damaged"):
-                room.audit(tmp_path / f"a{suffix}")
 
 
 def scrambled(content, *_):
@@ -426,44 +390,6 @@ class TestGate:
         text = _text(report.table())
         assert "every class on them" in text
         assert "after" in text
-
-
-class TestCalibration:
-    def test_extremes_are_in_and_the_choice_repeats(self, data):
-        chosen = calibration.choose(data, SHAPE, count=4)
-        assert min(image.min() for image in chosen.images) == 0
-        assert max(image.max() for image in chosen.images) == 255
-        assert len(chosen.images) == 5
-        assert {image.shape for image in chosen.images} == {SHAPE}
-        again = calibration.choose(data, SHAPE, count=4)
-        assert again.names == chosen.names
-        assert chosen.names != calibration.choose(data, SHAPE, count=4, seed=1).names
-
-    def test_rare_classes_are_searched_for(self):
-        class OneOfTwelve(ColourBlocks):
-            def __getitem__(self, index):
-                sample = super().__getitem__(index)
-                mask = np.where(sample.mask == 2, 0 if index != 5 else 2, sample.mask)
-                return sample._replace(mask=mask)
-
-        chosen = calibration.choose(OneOfTwelve(length=12), SHAPE, count=3)
-        assert "5" in chosen.names
-        assert chosen.missing == []
-
-    def test_missing_classes_are_named(self, data):
-        class WithoutLast(ColourBlocks):
-            def __getitem__(self, index):
-                sample = super().__getitem__(index)
-                return sample._replace(mask=np.where(sample.mask == 2, 1, sample.mask))
-
-        assert calibration.choose(WithoutLast(), SHAPE, count=3).missing == ["c"]
-
-    def test_tiles_are_windows_of_the_image(self):
-        data = ColourBlocks(size=(80, 96))
-        chosen = calibration.choose(data, SHAPE, sizing="tile", count=2)
-        for name, view in zip(chosen.names, chosen.images, strict=False):
-            windows = np.lib.stride_tricks.sliding_window_view(data[int(name)].image, SHAPE)
-            assert (windows[:, :, 0] == view).all((-3, -2, -1)).any()
 
 
 class TestErrors:

@@ -25,7 +25,10 @@ from keras_seg.export.tflite.model_metadata import model_metadata
 from keras_seg.export.trained_ranges import has_trained_ranges
 from keras_seg.report import page
 from keras_seg.training.strategies import workers_of_environment
-from tests.conftest import Shapes
+from tests.helpers.shapes import Shapes
+
+pytestmark = pytest.mark.xdist_group("export_tables")  # one worker, so that fixtures are made once
+
 
 EVERY_QUANTIZATION = (*QUANTIZATIONS["tflite"], "int4")
 EVERY_LAYOUT = (*LAYOUTS["onnx"], "chwn")

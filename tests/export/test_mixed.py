@@ -22,8 +22,8 @@ from keras_seg.layers import (
     MaxUnpooling2D,
     PositionAttention,
 )
-from tests.conftest import TINY_SIZE, Shapes
 from tests.helpers.colour_blocks import ColourBlocks, card_of
+from tests.helpers.shapes import TINY_SIZE, Shapes
 
 pytestmark = pytest.mark.xdist_group("mixed")  # one worker, so that fixtures are made once
 

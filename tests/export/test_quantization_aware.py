@@ -14,8 +14,8 @@ from keras_seg.export.aware import tflite as quantization_aware_tflite
 from keras_seg.inference.keras_runner import KerasRunner, first_output
 from keras_seg.layers import FakeQuantize, quantized_convolutions
 from keras_seg.models import files
-from tests.conftest import TINY_SIZE, Shapes
 from tests.helpers.colour_blocks import ColourBlocks, card_of, small_network, trained
+from tests.helpers.shapes import TINY_SIZE, Shapes
 
 pytestmark = pytest.mark.xdist_group("quantization_aware")
 

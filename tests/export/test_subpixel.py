@@ -163,7 +163,17 @@ class TestTransposedConvolutions:
         assert with_subpixel_convolutions(model, transposed=False) is model
 
 
-@pytest.mark.parametrize("name", models.list_models())
+QUICK = ("icnn", "unet", "unetplusplus")
+"""For the others see conformance/test_exported_models.py: their files are rewritten like these."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow)
+        for name in models.list_models()
+    ],
+)
 def test_tiny_network_puts_out_the_same_logits(name, tiny_model):
     network = tiny_model(name, input_shape=(64, 96, 3))
     copy = with_subpixel_convolutions(network, largest=9)

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,12 +16,16 @@ from rich.console import Console
 
 from keras_seg import export as room
 from keras_seg import inference
+from keras_seg.export.tflite import metadata
 from keras_seg.export.tflite.cost import arena_bytes
 from keras_seg.export.tflite.graph import Graph, Operator, Tensor
 from keras_seg.inference.keras_runner import KerasRunner
 from keras_seg.layers import MaxPoolingWithIndices2D
 from keras_seg.models import multiply_adds
 from tests.helpers.colour_blocks import ColourBlocks, card_of, small_network
+
+pytestmark = pytest.mark.xdist_group("tflite_audit")  # one worker, so that fixtures are made once
+
 
 SHAPE = (32, 48, 3)
 
@@ -89,6 +94,39 @@ class TestCost:
         text = console.export_text()
         for part in ("memory for maps", "multiply-adds", "parts run by XNNPACK", "ARG_MAX x 1"):
             assert part in text
+
+
+class TestProblems:
+    def test_space_to_batch(self, network, tmp_path):
+        path = tmp_path / "free_batch.tflite"
+        free = tf.function(lambda x: network(x, training=False))
+        concrete = free.get_concrete_function(tf.TensorSpec((None, *SHAPE)))
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+        path.write_bytes(converter.convert())
+        problems = room.audit(path).problems
+        assert any(text.startswith("SPACE_TO_BATCH_ND x 1") for text in problems)
+
+    def test_operators_that_are_not_built_in(self, audits, tmp_path):
+        path = tmp_path / "custom.tflite"
+        content = metadata.read_model(Path(audits[None].path).read_bytes())
+        code = content.operatorCodes[0]
+        code.builtinCode = code.deprecatedBuiltinCode = metadata.schema.BuiltinOperator.CUSTOM
+        code.customCode = "FlexErf"
+        path.write_bytes(metadata.write_model(content))
+        assert any("custom FlexErf" in text for text in room.audit(path).problems)
+        with pytest.raises(ValueError, match=r"custom\.tflite is no \.tflite file, or it is dam"):
+            inference.load(path)
+
+    def test_other_files_are_refused(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match="no exported file"):
+            room.audit(tmp_path / "none.tflite")
+        (tmp_path / "a.keras").write_text("x")
+        with pytest.raises(ValueError, match=r"reads \.tflite and \.onnx"):
+            room.audit(tmp_path / "a.keras")
+        for suffix in (".tflite", ".onnx"):
+            (tmp_path / f"a{suffix}").write_text("no model at all")
+            with pytest.raises(ValueError, match="or it is damaged"):
+                room.audit(tmp_path / f"a{suffix}")
 
 
 def chain(sizes, skips=()):

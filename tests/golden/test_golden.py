@@ -1,24 +1,28 @@
 """Converted networks compute what their reference implementations computed."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from keras_seg.checkpoints import convert
-from tests.helpers.reference import image, read_golden, state_dict
+from tests.helpers.reference import CASES, image, read_golden, state_dict
 
 ENCODER_OUTPUTS = ("features", "stride_32")
 """What ImageNet networks are compared by: the last map before the pooling, or HRNet's branches."""
 ONLY_OUTPUT = {"stn_selectnet": "theta"}
 """Networks that give something else than scores."""
 SLOW = {
+    "danet_resnet50",
     "deeplabv3plus_drn54_jfzhang95",
+    "deeplabv3plus_resnet101_os16_jfzhang95",
+    "deeplabv3plus_resnet101_os16_vainf",
     "deeplabv3plus_xception65_jfzhang95",
     "deeplabv3plus_xception_vainf",
+    "hrnet_w18_aligned",
+    "timm_vgg16_bn",
+    "unet_milesial",
+    "unet_smp_xception",
 }
 """Large networks whose sources have smaller ones among the cases too."""
-CASES = sorted(Path(__file__).parent.glob("*.npz"))
 
 
 @pytest.mark.parametrize(

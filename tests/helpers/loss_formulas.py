@@ -192,3 +192,32 @@ def labels_boundary(truth, z, weight, *, max_distance=64):
                 p[image, ..., label] * signed * weight[image, ..., label]
             ).sum() / present.sum()
     return total / (weight > 0).any(-1).sum()
+
+
+FORMULAS = {
+    "boundary": boundary,
+    "cross_entropy": cross_entropy,
+    "dice": lambda *pixels: tversky(*pixels, alpha=0.5, beta=0.5),
+    "focal": focal,
+    "focal_tversky": lambda *pixels: tversky(*pixels, gamma=0.75),
+    "jaccard": lambda *pixels: tversky(*pixels, alpha=1, beta=1),
+    "lovasz_hinge": lovasz_hinge,
+    "lovasz_softmax": lovasz_softmax,
+    "ohem": ohem,
+    "squared_error": squared_error,
+    "tversky": tversky,
+}
+"""Name of each loss of one class per pixel → its formula."""
+LABEL_FORMULAS = {
+    "boundary": labels_boundary,
+    "cross_entropy": labels_cross_entropy,
+    "dice": lambda *labels: labels_tversky(*labels, alpha=0.5, beta=0.5),
+    "focal": labels_focal,
+    "focal_tversky": lambda *labels: labels_tversky(*labels, gamma=0.75),
+    "jaccard": lambda *labels: labels_tversky(*labels, alpha=1, beta=1),
+    "lovasz_hinge": labels_lovasz_hinge,
+    "ohem": labels_ohem,
+    "squared_error": labels_squared_error,
+    "tversky": labels_tversky,
+}
+"""Name of each loss of several labels per pixel → its formula."""

@@ -6,8 +6,12 @@ tensor that is swapped, missed or transposed shows in the output.
 
 import json
 import zlib
+from pathlib import Path
 
 import numpy as np
+
+CASES = sorted((Path(__file__).parents[1] / "golden").glob("*.npz"))
+"""The golden files of whole networks."""
 
 
 def state_dict(manifest, seed, norm_scale=1.0):

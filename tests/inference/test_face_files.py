@@ -17,6 +17,9 @@ from keras_seg.inference.proposals import predict_by_proposals
 from keras_seg.models import files
 from keras_seg.models.face_parser import HELEN_LABELS
 
+pytestmark = pytest.mark.xdist_group("face_files")  # one worker, so that fixtures are made once
+
+
 NARROW = {"widths": (2, 2), "interlinks": 1}
 COUNTS = {"brows": 2, "eyes": 2, "nose": 2, "mouth": 4}
 

@@ -18,7 +18,7 @@ from keras_seg.inference.files.outputs import Wanted
 from keras_seg.inference.files.png_rows import PngRows
 from keras_seg.inference.files.polygons import CocoBuilder, geojson, regions
 from keras_seg.inference.files.predict import predict_files
-from tests.inference.test_inference import Stub, darkness
+from tests.helpers.stub_runner import Stub, darkness
 
 pytestmark = pytest.mark.xdist_group("predict_files")
 

@@ -12,7 +12,7 @@ from keras_seg.inference import TestTimeAugmentation, bands
 from keras_seg.inference.keras_runner import KerasRunner
 from keras_seg.inference.tiles import meeting_positions, overlap_tiled
 from tests.helpers.colour_blocks import ColourBlocks, card_of, small_network
-from tests.inference.test_inference import Stub, darkness
+from tests.helpers.stub_runner import Stub, darkness
 
 pytestmark = pytest.mark.xdist_group("prediction")
 

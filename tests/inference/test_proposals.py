@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_seg.inference.proposals import grid_proposals, predict_by_proposals
-from tests.inference.test_inference import Stub, darkness
+from tests.helpers.stub_runner import Stub, darkness
 
 
 def halves():

@@ -10,6 +10,8 @@ from keras_seg.inference.files.predict import predict_files
 from keras_seg.inference.keras_runner import KerasRunner
 from keras_seg.inference.uncertainty import predict_uncertainty
 
+pytestmark = pytest.mark.xdist_group("uncertainty")  # one worker, so that fixtures are made once
+
 
 @pytest.fixture(scope="module")
 def runner():

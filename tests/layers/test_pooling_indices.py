@@ -11,9 +11,9 @@ import tensorflow as tf
 from keras_seg import inference
 from keras_seg.export import export
 from keras_seg.layers import LocalResponseNormalization, MaxPoolingWithIndices2D, MaxUnpooling2D
-from tests.conftest import Shapes
+from tests.helpers.shapes import Shapes
 
-ARRAYS = Path(__file__).parents[1] / "arrays"
+ARRAYS = Path(__file__).parents[1] / "golden" / "arrays"
 TORCH = np.load(ARRAYS / "max_pool_unpool.npz")
 """Outputs of PyTorch's max_pool2d, max_unpool2d and local_response_norm; `meta` has the options."""
 META = json.loads(str(TORCH["meta"]))

@@ -11,7 +11,7 @@ from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.verify import verify_dataset
 from keras_seg.training import Recipe, train
 from keras_seg.training.contradictions import check_loss, check_recipe
-from tests.losses.test_losses import batch
+from tests.helpers.loss_cases import batch
 
 WITH_WEIGHTS = ("cross_entropy", "focal", "ohem", "squared_error")
 EVERY_LOSS = pytest.mark.parametrize("name", WITH_WEIGHTS)

@@ -10,11 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_seg import losses
-from tests.losses.test_losses import FORMULAS, IGNORED
-from tests.losses.test_multi_label import FORMULAS as LABEL_FORMULAS
-from tests.losses.test_multi_label import label_scores
-from tests.metrics.test_metrics import ONE_SCORE as METRICS
-from tests.metrics.test_metrics import formulas as score_formulas
+from tests.helpers.loss_cases import IGNORED
+from tests.helpers.loss_formulas import FORMULAS, LABEL_FORMULAS
+from tests.helpers.score_formulas import METRICS, class_scores, label_scores
 
 FEW = settings(max_examples=50, deadline=None, derandomize=True)
 MANY = settings(max_examples=2000, deadline=None)
@@ -103,7 +101,7 @@ def check_score(name: str, batches: list[Case]):
         truth.append(case.labels[case.counted])
         predicted.append(case.exact_logits().argmax(-1)[case.counted])
     truth, predicted = np.concatenate(truth), np.concatenate(predicted)
-    expected = score_formulas(truth, predicted, max(2, channels))[name] if truth.size else 0
+    expected = class_scores(truth, predicted, max(2, channels))[name] if truth.size else 0
     assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
 
 

@@ -8,37 +8,10 @@ import pytest
 
 from keras_seg import losses
 from tests.helpers import loss_formulas as formulas
+from tests.helpers.loss_cases import CLASSES, EVERY_LOSS, IGNORED, batch, softmax
+from tests.helpers.loss_formulas import FORMULAS
 
-IGNORED, CLASSES = 255, 5
-FORMULAS = {
-    "boundary": formulas.boundary,
-    "cross_entropy": formulas.cross_entropy,
-    "dice": lambda *pixels: formulas.tversky(*pixels, alpha=0.5, beta=0.5),
-    "focal": formulas.focal,
-    "focal_tversky": lambda *pixels: formulas.tversky(*pixels, gamma=0.75),
-    "jaccard": lambda *pixels: formulas.tversky(*pixels, alpha=1, beta=1),
-    "lovasz_hinge": formulas.lovasz_hinge,
-    "lovasz_softmax": formulas.lovasz_softmax,
-    "ohem": formulas.ohem,
-    "squared_error": formulas.squared_error,
-    "tversky": formulas.tversky,
-}
 TFA_CASES = [(0.25, 2.0), (0.5, 1.0), (0.25, 0.0), (0.75, 3.0)]
-EVERY_LOSS = pytest.mark.parametrize("name", losses.LOSSES)
-
-
-def softmax(logits):
-    shifted = np.exp(logits - logits.max(-1, keepdims=True))
-    return shifted / shifted.sum(-1, keepdims=True)
-
-
-def batch(name="", seed=0, images=3, size=(12, 10)):
-    """Labels with ignored pixels and a class that is absent, and logits, as `name` takes them."""
-    rng = np.random.default_rng(seed)
-    classes = 2 if name == "lovasz_hinge" else CLASSES
-    labels = rng.integers(0, max(2, classes - 1), (images, *size))
-    labels[rng.random(labels.shape) < 0.2] = IGNORED
-    return labels, rng.normal(0, 3, (*labels.shape, classes)).astype("float32")
 
 
 class TestValues:
@@ -136,7 +109,7 @@ class TestValues:
         ("alpha", "gamma"), [(0.25, 2.0), (0.5, 1.0), (0.25, 0.0), (0.75, 3.0)]
     )
     def test_binary_focal_is_that_of_tensorflow_addons(self, kind, alpha, gamma):
-        golden = np.load(Path(__file__).parents[1] / "arrays" / "tfa_focal.npz")
+        golden = np.load(Path(__file__).parents[1] / "golden" / "arrays" / "tfa_focal.npz")
         loss = losses.Focal(
             gamma=gamma,
             class_weights=(1 - alpha, alpha),

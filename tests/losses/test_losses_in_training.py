@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_seg import losses
-from tests.losses.test_losses import EVERY_LOSS, IGNORED, batch
+from tests.helpers.loss_cases import EVERY_LOSS, IGNORED, batch
 
 
 def value_and_gradient(loss, labels, logits, weight=None):

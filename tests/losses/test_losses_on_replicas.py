@@ -9,7 +9,7 @@ import keras, numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from keras_seg import losses, metrics
-from tests.losses.test_losses import batch
+from tests.helpers.loss_cases import batch
 
 labels, image = batch(images=4)
 labels[0, :6] = 255  # other numbers of counted pixels on the two replicas

@@ -7,22 +7,12 @@ import tensorflow as tf
 
 from keras_seg import losses, metrics
 from tests.helpers import loss_formulas as formulas
+from tests.helpers.loss_formulas import LABEL_FORMULAS
+from tests.helpers.score_formulas import label_scores
 
 UNKNOWN, LABELS = 255, 3
-FORMULAS = {
-    "boundary": formulas.labels_boundary,
-    "cross_entropy": formulas.labels_cross_entropy,
-    "dice": lambda *labels: formulas.labels_tversky(*labels, alpha=0.5, beta=0.5),
-    "focal": formulas.labels_focal,
-    "focal_tversky": lambda *labels: formulas.labels_tversky(*labels, gamma=0.75),
-    "jaccard": lambda *labels: formulas.labels_tversky(*labels, alpha=1, beta=1),
-    "lovasz_hinge": formulas.labels_lovasz_hinge,
-    "ohem": formulas.labels_ohem,
-    "squared_error": formulas.labels_squared_error,
-    "tversky": formulas.labels_tversky,
-}
 SOFT = ("cross_entropy", "dice", "focal", "focal_tversky", "jaccard", "squared_error", "tversky")
-EVERY_LOSS = pytest.mark.parametrize("name", FORMULAS)
+EVERY_LOSS = pytest.mark.parametrize("name", LABEL_FORMULAS)
 
 
 def get(name, **options):
@@ -44,7 +34,7 @@ def expected(name, truth, z, weight=None, **options):
     if weight is not None:
         weights = weights * weight[..., None]
     truth = np.where(truth == UNKNOWN, 0, truth).astype(float)
-    return FORMULAS[name](truth, z.astype(float), weights, **options)
+    return LABEL_FORMULAS[name](truth, z.astype(float), weights, **options)
 
 
 class TestLossValues:
@@ -111,7 +101,7 @@ class TestLossValues:
         found = float(get("focal", alpha=0.25)(truth, z))
         assert found == pytest.approx(float(theirs(truth, z)), rel=1e-5)
 
-    @pytest.mark.parametrize("name", sorted(FORMULAS.keys() - {"boundary"}))
+    @pytest.mark.parametrize("name", sorted(LABEL_FORMULAS.keys() - {"boundary"}))
     def test_nothing_is_lost_where_all_is_right(self, name):
         truth, _ = batch(7)
         right = np.where(truth == 1, 40.0, -40.0)
@@ -254,32 +244,6 @@ class TestRefusals:
         truth, z = batch()
         with pytest.raises(ValueError, match="one number an image"):
             get("dice")(truth, z, np.ones(truth.shape))
-
-
-def label_scores(truth, predicted):
-    """Every score of labels (..., C) of 0 and 1, label by label; `truth` has UNKNOWN."""
-    iou, dice, recall, weighted, right, total, present = [], [], [], 0, 0, 0, 0
-    each = []
-    for label in range(truth.shape[-1]):
-        known = truth[..., label] != UNKNOWN
-        t, p = truth[..., label][known] == 1, predicted[..., label][known] == 1
-        right, total = right + (t == p).sum(), total + len(t)
-        union = (t | p).sum()
-        each.append((t & p).sum() / union if union else np.nan)
-        if union:
-            iou.append(each[-1])
-            dice.append(2 * (t & p).sum() / (t.sum() + p.sum()))
-            weighted += t.sum() * each[-1]
-        if t.any():
-            recall.append((t & p).sum() / t.sum())
-        present += t.sum()
-    return {
-        "mean_iou": np.mean(iou),
-        "mean_dice": np.mean(dice),
-        "pixel_accuracy": right / total,
-        "mean_class_accuracy": np.mean(recall),
-        "frequency_weighted_iou": weighted / present,
-    }, each
 
 
 class TestMetrics:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_seg import losses
-from tests.losses.test_losses import CLASSES, IGNORED, batch
+from tests.helpers.loss_cases import CLASSES, IGNORED, batch
 
 
 @pytest.mark.parametrize(

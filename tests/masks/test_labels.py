@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_seg import losses, metrics
-from tests.losses.test_losses import EVERY_LOSS, IGNORED, batch, softmax
+from tests.helpers.loss_cases import EVERY_LOSS, IGNORED, batch, softmax
 
 HARD_ONLY = ("boundary", "lovasz_hinge", "lovasz_softmax")
 SOFT = sorted(losses.LOSSES.keys() - set(HARD_ONLY))

@@ -7,46 +7,14 @@ import tensorflow as tf
 
 from keras_seg import metrics
 from keras_seg.metrics import MeanIoU, SegmentationMetrics
+from tests.helpers.loss_cases import softmax
+from tests.helpers.score_formulas import METRICS, class_scores
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 4, (2, 16, 16))
 LABELS[RNG.random(LABELS.shape) < 0.2] = 255
 LOGITS = RNG.normal(0, 3, (2, 16, 16, 5)).astype("float32")  # class 4 never occurs in the truth
 COUNTED = LABELS != 255
-ONE_SCORE = {
-    "mean_iou": metrics.MeanIoU,
-    "mean_dice": metrics.MeanDice,
-    "pixel_accuracy": metrics.PixelAccuracy,
-    "mean_class_accuracy": metrics.MeanClassAccuracy,
-    "frequency_weighted_iou": metrics.FrequencyWeightedIoU,
-}
-
-
-def softmax(logits):
-    shifted = np.exp(logits - logits.max(-1, keepdims=True))
-    return shifted / shifted.sum(-1, keepdims=True)
-
-
-def formulas(labels, predicted, num_classes, counted=None):
-    """Every score, pixel by pixel and class by class."""
-    counted = labels != 255 if counted is None else counted
-    truth, predicted = labels[counted], predicted[counted]
-    iou, dice, accuracy, weighted = [], [], [], 0
-    for value in range(num_classes):
-        t, p = truth == value, predicted == value
-        if (t | p).any():
-            iou.append((t & p).sum() / (t | p).sum())
-            dice.append(2 * (t & p).sum() / (t.sum() + p.sum()))
-            weighted += t.mean() * iou[-1]
-        if t.any():
-            accuracy.append((t & p).sum() / t.sum())
-    return {
-        "mean_iou": np.mean(iou),
-        "mean_dice": np.mean(dice),
-        "pixel_accuracy": (truth == predicted).mean(),
-        "mean_class_accuracy": np.mean(accuracy),
-        "frequency_weighted_iou": weighted,
-    }
 
 
 def random_case(seed):
@@ -65,11 +33,11 @@ class TestScores:
     @pytest.mark.parametrize("seed", range(12))
     def test_every_score_is_its_formula(self, seed):
         num_classes, truth, predicted = random_case(seed)
-        expected = formulas(truth, predicted, num_classes)
+        expected = class_scores(truth, predicted, num_classes)
         together = SegmentationMetrics(num_classes)
         together.update_state(truth, predicted)
         assert {k: float(v) for k, v in together.result().items()} == pytest.approx(expected)
-        for name, make in ONE_SCORE.items():
+        for name, make in METRICS.items():
             metric = make(num_classes)
             metric.update_state(truth, predicted)
             assert metric.name == name and float(metric.result()) == pytest.approx(expected[name])
@@ -104,7 +72,7 @@ class TestScores:
         unseen = tuple(array[:1] for array in data)
         logs = model.fit(*data, validation_data=unseen, verbose=0).history
         for prefix in ("", "val_"):
-            names = {prefix + name for name in (*ONE_SCORE, *(f"iou_{c}" for c in "abcde"))}
+            names = {prefix + name for name in (*METRICS, *(f"iou_{c}" for c in "abcde"))}
             assert names <= logs.keys()
             assert logs[prefix + "mean_iou"] == logs[prefix + "alone"]
         again = model.evaluate(*unseen, verbose=0, return_dict=True)
@@ -125,7 +93,7 @@ class TestScores:
     @pytest.mark.parametrize(
         "metric",
         [
-            *(make(3, ignore_class=7, from_logits=False) for make in ONE_SCORE.values()),
+            *(make(3, ignore_class=7, from_logits=False) for make in METRICS.values()),
             metrics.ClassIoU(3, 1, ignore_class=None),
             SegmentationMetrics(3, scores=["mean_dice"], class_names=["a", "b", "c"], prefix="p_"),
             metrics.BoundaryF1(3, tolerance=0.01, name="outline"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_seg import models
-from tests.models.test_hrnet import trainable_parameters
+from tests.helpers.networks import trainable_parameters
 
 IMAGE = np.zeros((1, 40, 56, 3), "float32")
 

@@ -4,7 +4,7 @@ import keras
 import pytest
 
 from keras_seg import blocks, models
-from tests.models.test_hrnet import trainable_parameters
+from tests.helpers.networks import trainable_parameters
 
 SMALL = {"backbone": "resnet18", "backbone_weights": None, "backbone_options": {"width": 8}}
 

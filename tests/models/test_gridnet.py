@@ -88,7 +88,7 @@ class TestGrid:
     @pytest.mark.parametrize("nonlinearity", ["prelu", "prelu_shared"])
     def test_prelu_grid_leaves_as_built_in_operators(self, nonlinearity, tmp_path):
         from keras_seg.export import export
-        from tests.conftest import Shapes
+        from tests.helpers.shapes import Shapes
 
         model = models.gridnet(
             (None, None, 3), 3, features=(4, 4), columns=2, nonlinearity=nonlinearity, **BILINEAR

@@ -1,13 +1,12 @@
 """HRNet has the sizes and outputs of the published networks."""
 
-import keras
 import numpy as np
 import pytest
 
 from keras_seg import checkpoints, models
 from keras_seg.backbones.hrnet import HRNetVariant
-from keras_seg.weights.loading import tensor_name
-from tests.helpers.reference import image, state_dict
+from tests.helpers.networks import checkpoint, trainable_parameters
+from tests.helpers.reference import image
 
 SMALL = HRNetVariant(4, (1, 2, 1), blocks=1, stem_blocks=2, stem_width=8)
 IMAGE = image((1, 72, 104, 3), 0)
@@ -17,30 +16,6 @@ def small_hrnet(input_shape=(None, None, 3), num_classes=3, **options):
     """A network for normalised images with random weights."""
     options = {"backbone": SMALL, "backbone_weights": None, "preprocessing": None} | options
     return models.hrnet(input_shape, num_classes, **options)
-
-
-def checkpoint(model, seed=0, norm_scale=0.8):
-    """Tensors in the repository's names and layout that fit a model."""
-    shapes = {}
-    for layer in model.layers:
-        for weight in layer.weights:
-            if "seed_generator" not in weight.path:
-                shape = tuple(weight.shape)
-                shape = (shape[3], shape[2], shape[0], shape[1]) if len(shape) == 4 else shape
-                shapes[tensor_name(layer, weight)] = shape
-    counters = {
-        name.replace("running_mean", "num_batches_tracked"): ()
-        for name in shapes
-        if name.endswith("running_mean")
-    }
-    return state_dict(shapes | counters, seed, norm_scale)
-
-
-def trainable_parameters(build):
-    """Their number, without making any."""
-    with keras.StatelessScope():
-        model = build()
-    return sum(np.prod(weight.shape) for weight in model.trainable_weights)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from keras_seg import checkpoints, models
 from keras_seg.backbones.hrnet import HRNetVariant
 from keras_seg.layers import ObjectAttention, ObjectRegions
 from keras_seg.weights import load_strictly
+from tests.helpers.networks import checkpoint, trainable_parameters
 from tests.helpers.reference import image
-from tests.models.test_hrnet import checkpoint, trainable_parameters
 
 SMALL = HRNetVariant(4, (1, 1, 1), blocks=1, stem_blocks=1, stem_width=8)
 IMAGE = image((1, 56, 72, 3), 0)

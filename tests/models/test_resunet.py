@@ -9,8 +9,7 @@ from keras_seg.checkpoints import convert
 from keras_seg.checkpoints.keras_layout import by_order_of_creation
 from keras_seg.checkpoints.sources.resunet import debeshjha_keras_names
 from keras_seg.weights.loading import tensor_name
-from tests.golden.test_golden import CASES
-from tests.helpers.reference import read_golden, state_dict
+from tests.helpers.reference import CASES, read_golden, state_dict
 
 NARROW = (4, 8, 12, 16)
 PIXELS = np.random.default_rng(0).uniform(-1, 1, (1, 32, 40, 3)).astype("float32")

@@ -7,7 +7,7 @@ import pytest
 from keras_seg import inference, models
 from keras_seg.export import export
 from keras_seg.layers import CropOrPad, SizeGuard
-from tests.conftest import Shapes
+from tests.helpers.shapes import Shapes
 
 NARROW = (2, 2, 2, 2, 2)
 BACKBONE = {

@@ -13,6 +13,9 @@ import pytest
 
 from keras_seg.version import __version__
 
+pytestmark = pytest.mark.xdist_group("package")  # one worker, so that fixtures are made once
+
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -12,7 +12,7 @@ from keras_seg.data.classes import ClassTable
 from keras_seg.report import charts
 from keras_seg.report.page import _exports, _page, write_report
 from tests.helpers.colour_blocks import ColourBlocks
-from tests.inference.test_inference import Stub, darkness
+from tests.helpers.stub_runner import Stub, darkness
 
 
 def test_page_is_one_escaped_file_with_every_part(tmp_path):

@@ -61,7 +61,8 @@ COUNTED = 3 * (64 - 2) * 96
 @pytest.fixture
 def recipe(tmp_path):
     """Three validation images and a batch of 4, so that a device would have none in the end."""
-    from tests.conftest import Shapes, write_folder
+    from tests.helpers.folders import write_folder
+    from tests.helpers.shapes import Shapes
 
     train, val = list(Shapes("train")), list(Shapes("val", 3))
     names = {"train": [s.name for s in train], "val": [s.name for s in val]}
@@ -290,7 +291,7 @@ class Growing:
         return 3
 
     def __getitem__(self, index):
-        from tests.conftest import Shapes
+        from tests.helpers.shapes import Shapes
 
         if index >= 3:
             raise IndexError(index)

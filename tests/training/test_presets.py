@@ -14,7 +14,7 @@ from keras_seg.training import Recipe
 from keras_seg.training.presets import list_presets, preset_path, summary
 from keras_seg.training.records import from_record
 from keras_seg.training.yaml_files import read_yaml
-from tests.conftest import Shapes
+from tests.helpers.shapes import Shapes
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from keras_seg.training import Recipe, history, run_folder
 from keras_seg.training.callbacks import Steps
 from keras_seg.training.optimizers import make_optimizer
 from keras_seg.training.run_folder import recipe_beside
-from tests.conftest import TINY_SIZE
+from tests.helpers.shapes import TINY_SIZE
 
 pytestmark = pytest.mark.xdist_group("training")  # one worker, so that fixtures are made once
 
@@ -43,7 +43,7 @@ def recipe(shapes_folder, tmp_path):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, shapes):
     """A short training that learns, shared by the tests that look at what it left."""
-    from tests.conftest import write_folder
+    from tests.helpers.folders import write_folder
 
     root = tmp_path_factory.mktemp("training")
     train, val = (list(part) for part in shapes)

@@ -11,7 +11,8 @@ from keras_seg import data
 from keras_seg.data import Augmentation, ClassTable, FolderDataset, ResizedDataset
 from keras_seg.data.augmentation.draw import augment
 from keras_seg.data.images import colorize, overlay, palette_picture, read_image, read_mask
-from tests.conftest import TINY_CLASSES, TINY_SIZE, Shapes, write_folder
+from tests.helpers.folders import write_folder
+from tests.helpers.shapes import TINY_CLASSES, TINY_SIZE, Shapes
 
 STILL = Augmentation(flip_horizontal=False, scale=(1, 1), brightness=0, contrast=0, saturation=0)
 

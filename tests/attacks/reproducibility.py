@@ -1,6 +1,6 @@
 """What the numbers of each network depend on: nothing but image, weights and precision.
 
-    python -m tests.attacks.numbers
+    python -m tests.attacks.reproducibility
 
 Tiny forms of all networks. Prints for each how far float16 and bfloat16 (mixed policies: variables
 in float32) are from float32, and an image alone from the same image in a batch of 8, as a part of

@@ -12,12 +12,12 @@ import pytest
 from rich.console import Console
 
 from keras_seg import export, inference
-from keras_seg.card import ModelCard
 from keras_seg.data.classes import ClassTable
 from keras_seg.inference.keras_runner import MAX_GRAPHS, KerasRunner
 from keras_seg.inference.tiles import positions, tiled_probabilities
 from keras_seg.models import files
 from tests.helpers.colour_blocks import ColourBlocks, card_of, small_network
+from tests.helpers.stub_runner import Stub, darkness
 
 pytestmark = pytest.mark.xdist_group("inference")  # one worker, so that fixtures are made once
 
@@ -48,37 +48,6 @@ def folder(model, data, tmp_path_factory):
 def runner_of(folder, suffix):
     shape = SHAPE if suffix == ".keras" else None
     return inference.load(folder / f"model{suffix}", input_shape=shape)
-
-
-class Stub(inference.Runner):
-    """A network that calls a function of the image."""
-
-    format = "stub"
-
-    def __init__(
-        self,
-        function,
-        shape=(None, None, 3),
-        classes=3,
-        head="logits",
-        multiple=1,
-        network="stub",
-        trained_size=None,
-    ):
-        card = ModelCard(
-            ClassTable.numbered(classes), network, multiple, head=head, image_size=trained_size
-        )
-        super().__init__(None, card, shape, classes, 1)
-        self._forward = function
-
-    def _forward(self, images):
-        raise AssertionError
-
-
-def darkness(images):
-    """Scores of three classes that follow the brightness of each pixel."""
-    value = images[..., :1].astype(np.float32)
-    return np.concatenate([-value, value - 150, 0.1 * value - 40], -1)
 
 
 class TestRun:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from keras_seg import models
-from tests.attacks.numbers import digest, distances
+from tests.attacks.reproducibility import digest, distances
 
 TOLERANCES = {"mixed_float16": 0.025, "mixed_bfloat16": 0.1}
 """Largest difference from float32 as a part of the largest logit."""
@@ -29,7 +29,7 @@ def test_neither_batch_nor_half_precision_changes_logits_much(name):
 )
 def test_another_process_has_the_same_weights_and_logits(names):
     code = (
-        "import json, sys\nfrom tests.attacks.numbers import digest\n"
+        "import json, sys\nfrom tests.attacks.reproducibility import digest\n"
         "print(json.dumps([digest(name) for name in sys.argv[1:]]))"
     )
     done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True)

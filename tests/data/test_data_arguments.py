@@ -14,7 +14,7 @@ from keras_seg.cli import main
 from keras_seg.data import ArrayDataset, BuiltinDataset, CachedDataset, ClassTable, open_dataset
 from keras_seg.data.given import as_dataset, has_masks
 from keras_seg.names import IGNORE_CLASS
-from tests.conftest import write_folder
+from tests.helpers.folders import write_folder
 
 SIZE = (32, 32)
 CELLS = BuiltinDataset("cells", "train", length=4, size=SIZE)
