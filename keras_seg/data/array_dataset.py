@@ -17,7 +17,13 @@ from keras_seg.data.mask_values.findings import (
     count_labels,
     label_findings,
 )
-from keras_seg.data.pixels import as_array, as_pixels, holds_objects, is_grey_batch, sorted_out
+from keras_seg.data.reading.in_memory import (
+    as_array,
+    as_pixels,
+    holds_objects,
+    is_grey_batch,
+    sorted_out,
+)
 from keras_seg.names import IGNORE_CLASS
 
 
@@ -38,7 +44,7 @@ class ArrayDataset(SegmentationDataset):
 
     Args:
         images: arrays, tensors, PIL pictures or paths of files. uint8 is taken as it is, other
-            types by the rules of `keras_seg.data.pixels.as_pixels`.
+            types by the rules of `keras_seg.data.reading.in_memory.as_pixels`.
         masks: None for images alone, whose pixels are all unknown: enough to calibrate on.
         classes: their table or names; None to number them up to the largest value in the masks.
         channels: of the images; None for what the first image has, 3 for paths and PIL pictures.

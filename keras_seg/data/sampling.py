@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from keras_seg.data.balance.histogram import class_histogram
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.histogram import class_histogram
 
 
 def epoch_order(

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from keras_seg.data.images import read_image
+from keras_seg.data.reading.images import read_image
 from keras_seg.web.describe import describe
 from keras_seg.web.runtimes import RUNTIMES, copy_runtime
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from keras_seg import checkpoints, cli, inference
-from keras_seg.data.images import read_mask
+from keras_seg.data.reading.masks import read_mask
 
 WIDTHS = (4, 4, 4, 4, 4)
 

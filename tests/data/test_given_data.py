@@ -12,7 +12,7 @@ from PIL import Image
 from keras_seg import export, inference
 from keras_seg.cli import main
 from keras_seg.data import ArrayDataset, BuiltinDataset, CachedDataset, ClassTable, open_dataset
-from keras_seg.data.given import as_dataset, has_masks
+from keras_seg.data.as_dataset import as_dataset, has_masks
 from keras_seg.names import IGNORE_CLASS
 from tests.conftest import write_folder
 

@@ -11,8 +11,8 @@ from PIL import Image
 from keras_seg import data
 from keras_seg.cli import main
 from keras_seg.data import ClassTable, FolderDataset
-from keras_seg.data.resized import ResizedDataset
 from keras_seg.data.verify import verify_dataset
+from keras_seg.data.wrappers.resized import ResizedDataset
 
 SIZE = (32, 32)
 TWO = {"names": ["background", "object"]}

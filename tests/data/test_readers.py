@@ -11,9 +11,11 @@ from PIL import Image
 
 from keras_seg import data
 from keras_seg.data import CachedDataset, FolderDataset
-from keras_seg.data.images import orientation, overlay, read_image, read_mask
 from keras_seg.data.layouts.layout import stems_in
-from keras_seg.data.readable import ReadableDataset
+from keras_seg.data.mask_colors import overlay
+from keras_seg.data.reading.images import orientation, read_image
+from keras_seg.data.reading.masks import read_mask
+from keras_seg.data.wrappers.readable import ReadableDataset
 from tests.conftest import TINY_CLASSES, TINY_SIZE
 
 RNG = np.random.default_rng(0)
@@ -57,7 +59,7 @@ class TestDeepImages:
 
     def test_without_a_range_the_error_suggests_one(self, tmp_path):
         Image.fromarray(DEEP).save(tmp_path / "deep.png")
-        with pytest.raises(ValueError, match=r'8 bits a channel.*"range": \[0, 4095\]'):
+        with pytest.raises(ValueError, match=r'8 bits per channel.*"range": \[0, 4095\]'):
             read_image(tmp_path / "deep.png")
 
     def test_the_folder_states_the_range(self, shapes_folder):

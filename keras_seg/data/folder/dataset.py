@@ -10,8 +10,8 @@ from keras_seg.data.classes import ClassFile, ClassTable, checked_range, read_cl
 from keras_seg.data.folder.masks import CLASS_FILE_NAME, FolderMasks, numbered_classes
 from keras_seg.data.folder.pairs import PairedDataset
 from keras_seg.data.folder.scan import instances_beside, scan_folder
-from keras_seg.data.images import read_mask
 from keras_seg.data.mask_values.survey import MaskSurvey
+from keras_seg.data.reading.masks import read_mask
 
 SPLITS = ("train", "val")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")

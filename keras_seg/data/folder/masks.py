@@ -8,15 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_seg.data.arrays import ARRAY_SUFFIX
 from keras_seg.data.classes import ClassFile, ClassTable, distinct_colors
 from keras_seg.data.folder.pairs import ValueMap
-from keras_seg.data.images import (
-    read_label_channels,
-    read_mask,
-    read_mask_pixels,
-    used_palette,
-)
 from keras_seg.data.mask_values.findings import CLASS_FILE, NO_CLASS_FILE, SEEN_IN_A_FILE, Finding
 from keras_seg.data.mask_values.pixels import (
     class_numbers,
@@ -24,6 +17,13 @@ from keras_seg.data.mask_values.pixels import (
     without_equal_channels,
 )
 from keras_seg.data.mask_values.survey import MaskSurvey, survey_masks
+from keras_seg.data.reading.arrays import ARRAY_SUFFIX
+from keras_seg.data.reading.masks import (
+    read_label_channels,
+    read_mask,
+    read_mask_pixels,
+    used_palette,
+)
 from keras_seg.names import IGNORE_CLASS
 
 CLASS_FILE_NAME = "classes.json"

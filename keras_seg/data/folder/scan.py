@@ -7,9 +7,9 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_seg.data.arrays import ARRAY_SUFFIX
 from keras_seg.data.folder.contents import describe_folder, describe_place, unpaired_names
 from keras_seg.data.folder.pairs import Pair
+from keras_seg.data.reading.arrays import ARRAY_SUFFIX
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ARRAY_SUFFIX)
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".webp", *MASK_SUFFIXES)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.pairs import ValueMap
-from keras_seg.data.images import read_mask
 from keras_seg.data.layouts.layout import (
     Layout,
     choose_split,
@@ -21,6 +20,7 @@ from keras_seg.data.layouts.layout import (
     pair_up,
     stems_in,
 )
+from keras_seg.data.reading.masks import read_mask
 from keras_seg.names import IGNORE_CLASS
 
 # SegNet's class (None for void) of each original class, with the original's colour.

@@ -11,8 +11,8 @@ import numpy as np
 
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.pairs import Pair
-from keras_seg.data.images import read_image
 from keras_seg.data.layouts.layout import Layout, choose_split, first_folder, pair_up
+from keras_seg.data.reading.images import read_image
 
 # In the order of the classes 1..18, which is also the order of drawing: later parts lie on top.
 CELEB_PARTS = [

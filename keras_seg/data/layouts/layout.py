@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.pairs import Pair, ValueMap
-from keras_seg.data.images import read_mask
+from keras_seg.data.reading.masks import read_mask
 from keras_seg.names import unknown_name
 
 

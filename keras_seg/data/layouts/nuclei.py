@@ -9,8 +9,8 @@ import numpy as np
 
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.pairs import Pair
-from keras_seg.data.images import read_image
 from keras_seg.data.layouts.layout import Layout, choose_split
+from keras_seg.data.reading.images import read_image
 
 CLASSES = ClassTable(("background", "nucleus"))
 VALIDATION_SHARE = 0.1

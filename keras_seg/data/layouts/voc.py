@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.images import read_mask
 from keras_seg.data.layouts.layout import Layout, choose_split, first_folder, pair_up, stems_in
+from keras_seg.data.reading.masks import read_mask
 
 NAMES = [
     "background",

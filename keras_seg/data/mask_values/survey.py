@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_seg.data.mask_values.findings import Finding, Remedies, count_labels, label_findings
 from keras_seg.data.progress import tracked
-from keras_seg.data.readable import UNREADABLE
+from keras_seg.data.reading.images import UNREADABLE
 from keras_seg.names import IGNORE_CLASS
 
 SAMPLED = 32
