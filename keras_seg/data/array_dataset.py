@@ -11,12 +11,9 @@ import numpy as np
 from keras_seg.data.classes import ClassTable, checked_range
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.folder.pairs import check_values
-from keras_seg.data.mask_values.findings import (
-    ARRAY_DATASET,
-    SEEN_IN_A_FILE,
-    count_labels,
-    label_findings,
-)
+from keras_seg.data.mask_values.counts import count_labels
+from keras_seg.data.mask_values.findings import SEEN_IN_A_FILE, label_findings
+from keras_seg.data.mask_values.remedies import ARRAY_DATASET
 from keras_seg.data.reading.in_memory import (
     as_array,
     as_pixels,

@@ -296,7 +296,7 @@ class TestValues:
     def test_masks_of_0_and_255_are_not_taken_for_unknown(self, shapes_folder):
         self.binary(shapes_folder)
         (shapes_folder / "classes.json").unlink()
-        with pytest.raises(ValueError, match='0 and 255 alone.*"values": .0, 255.'):
+        with pytest.raises(ValueError, match='only 0 and 255.*"values": .0, 255.'):
             FolderDataset(shapes_folder)
 
     def test_values_say_which_class_a_mask_value_means(self, shapes_folder):

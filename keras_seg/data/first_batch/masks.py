@@ -8,7 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from keras_seg.data.first_batch.reading import Batch
-from keras_seg.data.mask_values.findings import ARRAYS, Finding, count_labels, label_findings
+from keras_seg.data.mask_values.counts import count_labels
+from keras_seg.data.mask_values.finding import Finding
+from keras_seg.data.mask_values.findings import label_findings
+from keras_seg.data.mask_values.remedies import ARRAYS
 
 
 def mask_findings(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_seg.data.mask_values.findings import Finding
+from keras_seg.data.mask_values.finding import Finding
 
 OVERSHOOT = 0.01
 """Share of pixels that smooth resizing leaves outside of 0..255."""

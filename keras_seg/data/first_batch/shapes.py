@@ -6,7 +6,7 @@ import keras
 
 from keras_seg.data.first_batch.network import graph_of
 from keras_seg.data.first_batch.reading import MAIN, Batch
-from keras_seg.data.mask_values.findings import Finding
+from keras_seg.data.mask_values.finding import Finding
 from keras_seg.layers.size_guard import nearest_sizes, size_rule
 
 PICTURE_CHANNELS = (1, 3, 4)

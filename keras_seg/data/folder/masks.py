@@ -10,12 +10,14 @@ import numpy as np
 
 from keras_seg.data.classes import ClassFile, ClassTable, distinct_colors
 from keras_seg.data.folder.pairs import ValueMap
-from keras_seg.data.mask_values.findings import CLASS_FILE, NO_CLASS_FILE, SEEN_IN_A_FILE, Finding
+from keras_seg.data.mask_values.finding import Finding
+from keras_seg.data.mask_values.findings import SEEN_IN_A_FILE
 from keras_seg.data.mask_values.pixels import (
     class_numbers,
     classes_of_colors,
     without_equal_channels,
 )
+from keras_seg.data.mask_values.remedies import CLASS_FILE, NO_CLASS_FILE
 from keras_seg.data.mask_values.survey import MaskSurvey, survey_masks
 from keras_seg.data.reading.arrays import ARRAY_SUFFIX
 from keras_seg.data.reading.masks import (

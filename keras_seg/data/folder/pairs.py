@@ -10,8 +10,10 @@ import numpy as np
 
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
-from keras_seg.data.mask_values.findings import CLASS_FILE, Remedies, count_labels, label_findings
+from keras_seg.data.mask_values.counts import count_labels
+from keras_seg.data.mask_values.findings import label_findings
 from keras_seg.data.mask_values.pixels import ValuesOutside
+from keras_seg.data.mask_values.remedies import CLASS_FILE, Remedies
 from keras_seg.data.reading.images import orientation, read_image
 from keras_seg.data.reading.resize import resize_image
 from keras_seg.names import IGNORE_CLASS

@@ -12,8 +12,10 @@ from PIL import Image, ImageOps
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.folder.pairs import check_values
-from keras_seg.data.mask_values.findings import NO_CLASS_FILE, count_labels, label_findings
+from keras_seg.data.mask_values.counts import count_labels
+from keras_seg.data.mask_values.findings import label_findings
 from keras_seg.data.mask_values.pixels import class_numbers, without_equal_channels
+from keras_seg.data.mask_values.remedies import NO_CLASS_FILE
 from keras_seg.data.reading.arrays import to_bytes, with_channels
 from keras_seg.names import IGNORE_CLASS, unknown_name
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg.data.classes import ClassTable, distinct_colors
-from keras_seg.data.mask_values.findings import CLASS_FILE, count_labels, label_findings
+from keras_seg.data.mask_values.counts import count_labels
+from keras_seg.data.mask_values.findings import label_findings
+from keras_seg.data.mask_values.remedies import CLASS_FILE
 from keras_seg.names import IGNORE_CLASS
 
 OPAQUE = 255
