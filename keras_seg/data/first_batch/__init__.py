@@ -1,4 +1,4 @@
-"""What the first batches of a training give away, before its first step."""
+"""Checks the first batches of a training before its first step."""
 
 from keras_seg.data.first_batch.check import check_batches, doubtful, findings, refuse
 from keras_seg.data.first_batch.reading import look

@@ -147,8 +147,10 @@ def _zero_and_255(labels: CountedLabels) -> list[Finding]:
     remedy = labels.values_line([0, LARGEST_LEVEL])
     many = (labels.num_classes or 2) > 2
     if labels.ignore_class != LARGEST_LEVEL:
-        message = f"{labels.they_hold} only 0 and 255 ({share} of the pixels are 255), and 255 is "
+        message = (
+            f"{labels.they_hold} only 0 and 255 ({share} of the pixels are 255), and 255 is "
             "no class."
+        )
     else:
         message = (
             f"{labels.they_hold} only 0 and 255; 255 means unknown: {share} of the pixels would be "
