@@ -1,4 +1,4 @@
-"""Whatever someone has images in, as a data set: what `calibration` and `evaluation` take."""
+"""Converts the user's images to a data set: for the arguments `calibration` and `evaluation`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,7 +19,7 @@ from keras_seg.data.open_by_name import open_dataset
 from keras_seg.data.reading.in_memory import as_array, holds_objects, is_grey_batch
 
 Data = SegmentationDataset | str | Path | np.ndarray | Iterable | Callable
-"""What `as_dataset` takes."""
+"""Everything that `as_dataset` takes."""
 RANGES = (
     " Images of another range go into keras_seg.data.ArrayDataset(images, value_range=(black, "
     "white)). A model that takes 0 to 1 is wrapped first: keras.Sequential([keras.Input((256, 256, "
@@ -34,7 +35,7 @@ FORMS = (
 
 
 def as_dataset(
-    data,
+    data: Data,
     *,
     what: str,
     channels: int,
@@ -44,36 +45,38 @@ def as_dataset(
     value_range: tuple[float, float] | None = None,
     multi_label: bool = False,
 ) -> SegmentationDataset:
-    """A data set of what was given as `what`: "calibration" or "evaluation".
+    """Converts images, with or without masks, to a data set.
 
-    Taken are data sets of this package; their names, as `open_dataset` takes them; folders of
-    images alone; arrays and lists of images, of (image, mask) pairs or of samples; generator
-    functions, generators, `tf.data.Dataset`, `keras.utils.PyDataset` and other iterables, whose
-    elements are images, batches of images, (images, masks) or dicts of these.
+    It takes data sets of this package; names, as for `open_dataset`; folders of images without
+    masks; arrays and lists of images, of (image, mask) pairs or of samples; and generator
+    functions, generators, `tf.data.Dataset`, `keras.utils.PyDataset` and other iterables of images,
+    batches, (images, masks) or dicts.
 
     Args:
-        channels, classes: of the network, for images that say nothing of it.
-        split: of a data set by name.
-        limit: at most so many images are taken from a generator, a tf.data.Dataset or a PyDataset,
-            which may have no end.
-        value_range: as for `open_dataset`.
+        data: the images.
+        what: name of the argument for messages, "calibration" or "evaluation".
+        channels: channels that the network takes.
+        classes: classes of the network, for images without a class table.
+        split: split of a data set by name.
+        limit: largest number of images taken from an iterable, which may be endless.
+        value_range: (black, white) of images with more than 8 bits.
         multi_label: whether masks in memory are (H, W, labels) of 0 and 1.
 
-    Raises: ValueError, with `what` in it, for data that hold no images, or images that are no
-        pixels in 0..255; TypeError for anything else.
+    Raises: ValueError for data without images, and for images that are not pixels in 0..255;
+        TypeError for anything else.
     """
     try:
         if isinstance(data, SegmentationDataset):
             return data
-        words = {"channels": channels, "value_range": value_range}
+        options = {"channels": channels, "value_range": value_range}
         if isinstance(data, str | os.PathLike):
-            return _of_name(str(data), classes, split, words)
+            return _by_name(str(data), classes, split, options)
         images, masks = _collected(data, limit)
         if not images:
             raise ValueError("no images were given.")
-        words |= {"classes": classes, "multi_label": multi_label}
-        dataset = ArrayDataset(images, masks, name=what, split=split, **words)
-        dataset[0]  # so that images which are no pixels are refused before anything slow
+        options |= {"classes": classes, "multi_label": multi_label}
+        dataset = ArrayDataset(images, masks, name=what, split=split, **options)
+        dataset[0]  # refuses images that are not pixels before anything slow
         return dataset
     except (ValueError, TypeError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
@@ -82,7 +85,7 @@ def as_dataset(
 
 
 def images_of_folder(folder: Path) -> list[Path]:
-    """The images of a folder without masks: in it, or in its images/; [] where there are masks."""
+    """The images in a folder without masks, or in its images/; [] if there are masks."""
     if not folder.is_dir() or (folder / "train").is_dir() or (folder / "masks").is_dir():
         return []
     inside = folder / "images" if (folder / "images").is_dir() else folder
@@ -90,18 +93,18 @@ def images_of_folder(folder: Path) -> list[Path]:
 
 
 def has_masks(dataset: SegmentationDataset) -> bool:
-    """Whether anything can be measured on a data set."""
+    """Whether a data set has masks to measure on."""
     return getattr(dataset, "has_masks", True)
 
 
-def _of_name(name: str, classes: ClassTable, split: str, words: dict) -> SegmentationDataset:
+def _by_name(name: str, classes: ClassTable, split: str, options: dict) -> SegmentationDataset:
     if files := images_of_folder(Path(name)):
-        return ArrayDataset(files, classes=classes, name=name, split=split, **words)
-    return open_dataset(name, split, **words)
+        return ArrayDataset(files, classes=classes, name=name, split=split, **options)
+    return open_dataset(name, split, **options)
 
 
-def _collected(data, limit: int | None) -> tuple[list, list | None]:
-    """Images and masks of an array, a list or an iterable; None for no masks."""
+def _collected(data: Any, limit: int | None) -> tuple[list, list | None]:
+    """The images and masks in an array, a list or an iterable; None without masks."""
     if isinstance(data, np.ndarray) or hasattr(data, "__array__"):
         pixels = data if holds_objects(data) else as_array(data)
         if pixels.ndim == 3 and not is_grey_batch(pixels):
@@ -130,8 +133,8 @@ def _collected(data, limit: int | None) -> tuple[list, list | None]:
     return images, None if missing else masks
 
 
-def _is_pair(data) -> bool:
-    """Whether that is (images, masks), each an array with a batch axis."""
+def _is_pair(data: Any) -> bool:
+    """Whether `data` is (images, masks), two arrays with a batch axis."""
     if not isinstance(data, list | tuple) or len(data) != 2:
         return False
     shapes = [tuple(getattr(each, "shape", ())) for each in data]
@@ -145,8 +148,8 @@ def _is_pair(data) -> bool:
     return batch and len(shapes[1]) in (3, 4) and alike
 
 
-def _are_lists(data) -> bool:
-    """Whether that is (images, masks), each a list with one (H, W) mask for an image."""
+def _are_lists(data: Any) -> bool:
+    """Whether `data` is (images, masks), two lists with one (H, W) mask per image."""
     if not isinstance(data, tuple) or len(data) != 2:
         return False
     images, masks = data
@@ -155,17 +158,17 @@ def _are_lists(data) -> bool:
     return all(np.ndim(mask) == 2 for mask in masks) and all(np.ndim(x) != 2 for x in images)
 
 
-def _is_endless(data) -> bool:
+def _is_endless(data: Any) -> bool:
     return hasattr(data, "element_spec") and int(data.cardinality()) == -1
 
 
-def _each(data) -> Iterator[tuple]:
-    """(image, mask or None) of each element of an iterable, of batches one by one."""
+def _each(data: Any) -> Iterator[tuple]:
+    """Yields (image, mask or None) from an iterable of images or batches."""
     is_tf = hasattr(data, "element_spec")
     if isinstance(data, Mapping):
         raise TypeError(f"Images are given as {FORMS}. Received: {type(data).__name__}.")
     if not is_tf and hasattr(data, "__len__") and hasattr(data, "__getitem__"):
-        elements = (data[i] for i in range(len(data)))  # a PyDataset has no end when iterated
+        elements = (data[i] for i in range(len(data)))  # iterating over a PyDataset never ends
     elif hasattr(data, "__iter__"):
         elements = iter(data)
     else:
@@ -183,8 +186,8 @@ def _each(data) -> Iterator[tuple]:
         yield from zip(images, masks, strict=True)
 
 
-def _parts(element) -> tuple:
-    """Image or images, and mask or masks, of an element."""
+def _parts(element: Any) -> tuple:
+    """The image or images, and the mask or masks, of an element."""
     if isinstance(element, Sample):
         return element.image, element.mask
     if isinstance(element, Mapping):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from keras_seg import data
 from keras_seg.data import CachedDataset, FolderDataset
-from keras_seg.data.layouts.layout import stems_in
+from keras_seg.data.layouts.split import stems_in
 from keras_seg.data.mask_colors import overlay
 from keras_seg.data.reading.images import orientation, read_image
 from keras_seg.data.reading.masks import read_mask

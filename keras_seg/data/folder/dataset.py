@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from keras_seg.data.classes import ClassFile, ClassTable, checked_range, read_class_file
+from keras_seg.data.class_file import ClassFile, checked_range, read_class_file
+from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.masks import CLASS_FILE_NAME, FolderMasks, numbered_classes
 from keras_seg.data.folder.pairs import PairedDataset
 from keras_seg.data.folder.scan import instances_beside, scan_folder

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_seg.data.classes import ClassFile, ClassTable, distinct_colors
+from keras_seg.data.class_file import ClassFile
+from keras_seg.data.classes import ClassTable, distinct_colors
 from keras_seg.data.folder.pairs import ValueMap
 from keras_seg.data.mask_values.finding import Finding
 from keras_seg.data.mask_values.findings import SEEN_IN_A_FILE

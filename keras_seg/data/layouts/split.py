@@ -1,4 +1,4 @@
-"""What a layout says of a folder, and the steps that several layouts share."""
+"""One split of a data set in an official layout, and the steps that layouts share."""
 
 from __future__ import annotations
 
@@ -13,8 +13,16 @@ from keras_seg.names import unknown_name
 
 
 @dataclass(frozen=True)
-class Layout:
-    """One split of a data set in its official layout; fields as PairedDataset's arguments."""
+class LayoutSplit:
+    """The files and classes of one split, for `PairedDataset`.
+
+    Attributes:
+        pairs: image file and label file of each sample.
+        classes: the class table.
+        read_truth: function of a label file that returns the mask (H, W), or (mask, instances).
+        names: names of the samples; None for the names of the image files.
+        resize_images: whether images are resized to their masks.
+    """
 
     pairs: Sequence[Pair]
     classes: ClassTable
@@ -24,34 +32,37 @@ class Layout:
 
 
 def mapped_reader(values: dict[int, int]) -> Callable:
-    """A reader of index masks whose file values are renumbered as `values` says."""
+    """Returns a reader of masks that maps file values to classes; 255 means unknown."""
     value_map = ValueMap(values)
     return lambda path: value_map(read_mask(path), path)
 
 
 def choose_split(split: str, splits: Iterable[str], layout: str) -> str:
-    """The split itself; ValueError that lists the splits of the layout if it has no such one."""
+    """Returns the split.
+
+    Raises: ValueError that lists the splits of the layout, if it lacks this one.
+    """
     if split not in splits:
         raise ValueError(unknown_name(f"split of {layout}", split, splits))
     return split
 
 
 def first_folder(root: Path, *candidates: str, layout: str) -> Path:
-    """The first of the sub-folders that exists.
+    """Returns the first sub-folder that exists.
 
-    Raises: FileNotFoundError that lists what was looked for.
+    Raises: FileNotFoundError that lists the candidates.
     """
     for candidate in candidates:
         if (root / candidate).is_dir():
             return root / candidate
     raise FileNotFoundError(
-        f"{root} has not the layout of {layout}: there is none of {', '.join(candidates)} in it. "
-        "Pass the folder that the official archive unpacks to."
+        f"{root} does not have the layout of {layout}: there is none of {', '.join(candidates)} in "
+        "it. Pass the folder that the official archive unpacks to."
     )
 
 
 def stems_in(file: Path, layout: str) -> list[str]:
-    """The stems that a list file names, one a line, by themselves or as paths."""
+    """The file stems in a list file: one name or path per line."""
     if not file.is_file():
         raise FileNotFoundError(
             f"There is no split file {file}, which is part of {layout}. Unpack the whole archive."
@@ -63,9 +74,14 @@ def stems_in(file: Path, layout: str) -> list[str]:
 def pair_up(
     images: Iterable[tuple[str, Path]], mask_of: Callable[[str], Path], layout: str
 ) -> list[Pair]:
-    """Pairs of (key, image file) with `mask_of(key)`, sorted by key.
+    """Pairs images with their masks, sorted by key.
 
-    Raises: FileNotFoundError if there is no image, or an image or mask file is missing.
+    Args:
+        images: (key, image file) of each sample.
+        mask_of: returns the label file for a key.
+        layout: name of the layout, for messages.
+
+    Raises: FileNotFoundError if there is no image, or if a file is missing.
     """
     pairs = [Pair(image, mask_of(key)) for key, image in sorted(images)]
     if not pairs:
@@ -80,5 +96,5 @@ def pair_up(
 
 
 def files_of(folder: Path, pattern: str = "*.jpg") -> list[tuple[str, Path]]:
-    """(stem, file) of the files of one folder."""
+    """The files in a folder as (stem, file)."""
     return [(path.stem, path) for path in folder.glob(pattern)]
