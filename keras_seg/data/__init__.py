@@ -1,4 +1,4 @@
-"""Readers, the built-in data set, augmentation and `tf.data` pipelines."""
+"""Data sets, augmentation and `tf.data` pipelines."""
 
 from keras_seg.data.array_dataset import ArrayDataset
 from keras_seg.data.augmentation.options import Augmentation
@@ -37,7 +37,7 @@ __all__ = [
     "validation_pipeline",
 ]
 
-# These run on TensorFlow, which readers of images do without.
+# These need TensorFlow, which the data sets do not.
 __getattr__, _ = lazy_names(
     __name__,
     {
