@@ -115,7 +115,7 @@ def _check_output(output: Path) -> None:
 
 
 def _write_page(part: Path, format: str) -> list[str]:
-    """Copies the files and licences of the page. Writes list and hash of all files to the worker."""
+    """Copies page and licences. Writes the list and the hash of all files to the worker."""
     page = resources.files("keras_seg.web") / "page"
     for source in page.iterdir():
         if source.is_file():

@@ -17,8 +17,9 @@ Color = tuple[int, ...]
 class Canvas:
     """Draws at three times the size. The image is averaged, the mask is sampled.
 
-    Points are (N, 2): x and y in pixels. A colour is (red, green, blue) or, to tint what lies
-    below, (red, green, blue, opacity), all 0..255. A stroke without a class does not change the mask.
+    Points are (N, 2): x and y in pixels. A colour is (red, green, blue), or (red, green, blue,
+    opacity) to tint what is below, all in 0..255. A stroke without a class leaves the mask
+    unchanged.
     """
 
     def __init__(self, height: int, width: int, color: Color, label: int):
@@ -37,7 +38,7 @@ class Canvas:
             self._classes.polygon(corners, fill=label)
 
     def line(self, points: ArrayLike, color: Color, width: float, label: int | None = None) -> None:
-        """A line of `width` pixels; at least one if it has a class, because thinner lines have gaps."""
+        """A line of `width` pixels. With a class at least one, as thinner lines have gaps."""
         corners = (_FINE * np.asarray(points, np.float64)).ravel().tolist()
         fine_width = max(1 if label is None else _FINE, round(_FINE * width))
         pen = self._opaque if len(color) == 3 else self._tinting

@@ -1,4 +1,4 @@
-"""Cells under a microscope: textured, touching, overlapping, and too unevenly lit for a threshold."""
+"""Cells under a microscope: textured, overlapping, and too unevenly lit for a threshold."""
 
 from __future__ import annotations
 
