@@ -102,16 +102,10 @@ def start_run(
         model, metric = _compiled(recipe, strategy, network, loss, train_set, epoch_steps)
     writes = strategies.is_chief(strategy)
     folder = run_folder.prepare(recipe, held, writes=writes)
-    checkpoints = folder / run_folder.CHECKPOINTS
     if writes:
         write_class_weights(folder, counted)
         sys.stderr.write(lines(counted))
-        remove_unfinished(checkpoints)
-    data = {
-        "images": {each.split: len(each) for each in (train_set, val_set)},
-        "classes": list(train_set.classes.names),
-    }
-    state = SavedState(checkpoints, model, writes=writes, data=data)
+    state = _saved_state(folder, model, (train_set, val_set), writes)
     with strategies.scope(strategy):
         first_step = state.restore()
     epochs = first_step // epoch_steps
@@ -136,6 +130,19 @@ def start_run(
             "--overwrite true to train anew."
         )
     return run
+
+
+def _saved_state(
+    folder: Path, model: keras.Model, data_sets: tuple[CachedDataset, CachedDataset], writes: bool
+) -> SavedState:
+    checkpoints = folder / run_folder.CHECKPOINTS
+    if writes:
+        remove_unfinished(checkpoints)
+    data = {
+        "images": {each.split: len(each) for each in data_sets},
+        "classes": list(data_sets[0].classes.names),
+    }
+    return SavedState(checkpoints, model, writes=writes, data=data)
 
 
 def _network(

@@ -44,8 +44,8 @@ def describe(file: Path, sizing: str = "auto") -> dict:
     if card.multi_label:
         raise ValueError(
             f"{file} may predict several labels for a pixel: "
-            f"{', '.join(card.classes.names)}. The page shows one class a pixel. Run the file with "
-            "keras-seg predict."
+            f"{', '.join(card.classes.names)}. The page shows one class per pixel. Run the file "
+            "with keras-seg predict."
         )
     _check(runner, file)
     for part in ("input", "output"):

@@ -286,7 +286,7 @@ class TestMultiLabelExport:
         np.testing.assert_allclose(np.stack(masks, -1), sigmoid(image), atol=1e-4)
 
     def test_page_and_report_refuse_by_name(self, files, tmp_path):
-        with pytest.raises(ValueError, match="The page shows one class a pixel"):
+        with pytest.raises(ValueError, match="The page shows one class per pixel"):
             describe(files(".tflite"))
         with pytest.raises(ValueError, match="The report shows one class a pixel"):
             write_report(tmp_path, tmp_path / "r.html", inference.load(files(".keras")), Truth())

@@ -89,7 +89,14 @@ def _factor(seed: tf.Tensor, scale: tuple[float, float]) -> tf.Tensor:
     return tf.exp(tf.random.stateless_uniform((), seed, tf.math.log(low), tf.math.log(high) + 1e-6))
 
 
-def _scaled_crop(image, maps, fills, offset_seed, crop, factor):
+def _scaled_crop(
+    image: Any,
+    maps: list,
+    fills: list[int],
+    offset_seed: tf.Tensor,
+    crop: tuple[int, int],
+    factor: tf.Tensor,
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Cuts out the window that fills the crop after magnification, and resizes it.
 
     The result equals scaling the whole image and cropping, but only the crop is computed.
@@ -115,7 +122,14 @@ def _scaled_crop(image, maps, fills, offset_seed, crop, factor):
     return tf.ensure_shape(image, (*crop, channels)), moved
 
 
-def _warped_positions(mask, offset_seed, warp_seed, crop, factor, augmentation: Augmentation):
+def _warped_positions(
+    mask: Any,
+    offset_seed: tf.Tensor,
+    warp_seed: tf.Tensor,
+    crop: tuple[int, int],
+    factor: tf.Tensor,
+    augmentation: Augmentation,
+) -> tf.Tensor:
     """Scale, rotation and warp as one map of positions, so that pixels are interpolated once."""
     turn_seed, bend_seed = tf.unstack(tf.random.split(warp_seed, 2))
     turn = float(augmentation.rotation)
@@ -134,7 +148,7 @@ def _warped_positions(mask, offset_seed, warp_seed, crop, factor, augmentation: 
     )
 
 
-def _flipped(moved: list, axis: int, seed, mirrored: Sequence[int]) -> list:
+def _flipped(moved: list, axis: int, seed: tf.Tensor, mirrored: Sequence[int]) -> list:
     """Mirrors image and maps, or none of them. Left and right classes of the mask are swapped."""
 
     def reverse() -> list:

@@ -10,7 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_seg.data.builtin import cells, faces, streets
+from keras_seg.data.builtin.cells import CLASSES as CELL_CLASSES
+from keras_seg.data.builtin.cells import draw as draw_cells
+from keras_seg.data.builtin.faces import CLASSES as FACE_CLASSES
+from keras_seg.data.builtin.faces import draw as draw_faces
+from keras_seg.data.builtin.streets import CLASSES as STREET_CLASSES
+from keras_seg.data.builtin.streets import draw as draw_streets
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 
@@ -25,9 +30,9 @@ class _Kind(NamedTuple):
 
 
 _KINDS = {
-    "cells": _Kind(cells.CLASSES, (128, 128), cells.draw),
-    "streets": _Kind(streets.CLASSES, (128, 192), streets.draw),
-    "faces": _Kind(faces.CLASSES, (128, 128), faces.draw),
+    "cells": _Kind(CELL_CLASSES, (128, 128), draw_cells),
+    "streets": _Kind(STREET_CLASSES, (128, 192), draw_streets),
+    "faces": _Kind(FACE_CLASSES, (128, 128), draw_faces),
 }
 _LENGTHS = {"train": 400, "val": 60}
 

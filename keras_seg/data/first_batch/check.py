@@ -31,6 +31,8 @@ from keras_seg.names import IGNORE_CLASS
 
 NUMBER_OF_BATCHES = 4
 """Number of batches that are checked by default."""
+WRONG_AXES = ("axes", "channels first", "swapped")
+"""Findings after which the pixels cannot be checked."""
 
 
 def check_batches(
@@ -145,12 +147,8 @@ def findings(
         multi_label = any(getattr(loss, "multi_label", False) for _, loss in losses)
     if ignore_class == IGNORE_CLASS:
         ignore_class = ignored_by([loss for _, loss in losses])
-    results = next(filter(None, (shape_findings(batch, model) for batch in first.batches)), [])
-    have_images = not {each.kind for each in results} & {"axes", "channels first", "swapped"}
-    if have_images:
-        images = [batch.images for batch in first.batches]
-        results = pixel_findings(images, pixel_range(model)) + results
-    if any(each.kind in ("axes", "channels first", "swapped", "size") for each in results):
+    results = _images(first, model)
+    if any(each.kind in (*WRONG_AXES, "size") for each in results):
         return results
     channels = channels_of(model)
     num_classes = num_classes or channels
@@ -158,7 +156,7 @@ def findings(
     if not multi_label and channels is not None and last == {channels} and channels > 1:
         multi_label = labels_overlap([loss for _, loss in losses])
         ignore_class = None if multi_label else ignore_class  # Keras' losses ignore nothing
-    of_masks, counts = mask_findings(
+    about_masks, counts = mask_findings(
         first.batches,
         channels=channels,
         num_classes=num_classes,
@@ -166,20 +164,29 @@ def findings(
         multi_label=multi_label,
         whole=first.whole,
     )
-    results += of_masks + weight_findings(first.batches)
+    results += about_masks + weight_findings(first.batches)
     if model is None or any(each.kind == "channels" for each in results):
         return results
     results += _single_values(first, model, replicas)
     results += _compiled(first, model, losses, counts, multi_label, channels, ignore_class)
     weighted = [weights_of(loss) for _, loss in losses]
     for weights in _different([class_weights, *weighted]):
-        rule = partial(
+        check = partial(
             class_weight_findings, weights, num_classes=num_classes, ignore_class=ignore_class
         )
-        of_weights = rule(counts, whole=first.whole)
-        if of_weights and count_all is not None and not first.whole:
-            of_weights = rule(count_all(), whole=True)
-        results += of_weights
+        about_weights = check(counts, whole=first.whole)
+        if about_weights and count_all is not None and not first.whole:
+            about_weights = check(count_all(), whole=True)
+        results += about_weights
+    return results
+
+
+def _images(first: FirstBatches, model: keras.Model | None) -> list[Finding]:
+    """Findings about shapes, and about pixels if the axes are right."""
+    results = next(filter(None, (shape_findings(batch, model) for batch in first.batches)), [])
+    if {each.kind for each in results}.isdisjoint(WRONG_AXES):
+        images = [batch.images for batch in first.batches]
+        results = pixel_findings(images, pixel_range(model)) + results
     return results
 
 

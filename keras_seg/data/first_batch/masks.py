@@ -38,7 +38,8 @@ def mask_findings(
     masks = [batch.masks for batch in batches]
     last = masks[0].shape[-1] if masks[0].ndim == 4 else 1
     if multi_label:
-        return _multi_label(masks, channels, ignore_class)
+        finding = _multi_label(masks, channels, ignore_class)
+        return [finding] if finding else [], {}
     if last > 1:
         wrong = _not_one_hot(masks, channels)
         if wrong:
@@ -100,17 +101,7 @@ def _not_one_hot(masks: Sequence[np.ndarray], channels: int | None) -> Finding |
             "pictures. Take one channel, which holds the class of each pixel: masks[..., 0].",
         )
     if high > 1 or low < 0:
-        share = _share(np.mean([((mask > 1) | (mask < 0)).any(-1).mean() for mask in masks]))
-        outside = f"hold values from {low:.6g} to {high:.6g} (outside of 0..1 in {share} of the"
-        if last in (3, 4):
-            return Finding(
-                "colours",
-                f"The masks of shape {shape} {outside} pixels): they are colour pictures. Replace "
-                "each colour by the number of its class, (B, H, W); a folder with classes.json is "
-                "read so by keras_seg.data.FolderDataset.",
-            )
-        advice = "Divide them by 255." if high == 255 and low == 0 else "One-hot labels are 0 or 1."
-        return Finding("one-hot", f"The masks of shape {shape} {outside} pixels). {advice}")
+        return _beyond_one(masks, low, high)
     if channels not in (None, last):
         advice = (
             "A network with one channel takes masks of 0 and 1: masks[..., 1]."
@@ -122,6 +113,30 @@ def _not_one_hot(masks: Sequence[np.ndarray], channels: int | None) -> Finding |
             f"The masks of shape {shape} are one-hot labels of {last} classes, and the network "
             f"puts out {channels} {'channel' if channels == 1 else 'channels'}. {advice}",
         )
+    return _wrong_sums(masks)
+
+
+def _beyond_one(masks: Sequence[np.ndarray], low: float, high: float) -> Finding:
+    """Masks with several channels and values outside 0..1."""
+    shape, last = _shown(masks[0].shape), masks[0].shape[-1]
+    share = _share(np.mean([((mask > 1) | (mask < 0)).any(-1).mean() for mask in masks]))
+    message = (
+        f"The masks of shape {shape} hold values from {low:.6g} to {high:.6g} (outside of 0..1 in "
+        f"{share} of the pixels)"
+    )
+    if last in (3, 4):
+        return Finding(
+            "colours",
+            f"{message}: they are colour pictures. Replace each colour by the number of its class, "
+            "(B, H, W); a folder with classes.json is read so by keras_seg.data.FolderDataset.",
+        )
+    advice = "Divide them by 255." if high == 255 and low == 0 else "One-hot labels are 0 or 1."
+    return Finding("one-hot", f"{message}. {advice}")
+
+
+def _wrong_sums(masks: Sequence[np.ndarray]) -> Finding | None:
+    """Masks whose channels do not sum to 1 at each pixel."""
+    last = masks[0].shape[-1]
     total = [mask.sum(-1, dtype=np.float64) for mask in masks]
     rounding = 0.01 + last * 0.5 / 255  # the shares may have been stored in 8 bits
     several = np.mean([(sums > 1 + rounding).mean() for sums in total])
@@ -146,55 +161,52 @@ def _not_one_hot(masks: Sequence[np.ndarray], channels: int | None) -> Finding |
 
 def _multi_label(
     masks: Sequence[np.ndarray], channels: int | None, ignore_class: int | None
-) -> tuple[list[Finding], dict[float, int]]:
+) -> Finding | None:
+    """What is wrong with masks of one channel per label; None if nothing is."""
     shape = _shown(masks[0].shape)
     if masks[0].ndim != 4 or (channels is not None and masks[0].shape[-1] != channels):
         expected = "(B, H, W, labels)" if channels is None else f"(B, H, W, {channels})"
-        return [
-            Finding(
-                "channels",
-                f"multi_label=True takes masks {expected} of 0 and 1. Received: masks of shape "
-                f"{shape}. One class per pixel is the default: leave multi_label out.",
-            )
-        ], {}
+        return Finding(
+            "channels",
+            f"multi_label=True takes masks {expected} of 0 and 1. Received: masks of shape "
+            f"{shape}. One class per pixel is the default: leave multi_label out.",
+        )
     counts = count_labels(masks)
     wrong = [
         value
         for value in counts
         if value != ignore_class and not 0 <= value <= 1  # also true for NaN
     ]
-    total = sum(counts.values())
     if wrong:
-        share = _share(sum(counts[value] for value in wrong) / total)
+        share = _share(sum(counts[value] for value in wrong) / sum(counts.values()))
         values = ", ".join(f"{value:.6g}" for value in wrong[:6])
-        return [
-            Finding(
-                "outside",
-                f"The masks hold {values} in {share} of the labels, and each channel is 0 or 1"
-                f"{'' if ignore_class is None else f', or {ignore_class} where it is unknown'}.",
-            )
-        ], {}
+        return Finding(
+            "outside",
+            f"The masks hold {values} in {share} of the labels, and each channel is 0 or 1"
+            f"{'' if ignore_class is None else f', or {ignore_class} where it is unknown'}.",
+        )
+    return _nothing_to_learn(counts, ignore_class)
+
+
+def _nothing_to_learn(counts: Mapping[float, int], ignore_class: int | None) -> Finding | None:
+    """Labels that are all unknown, or all equal."""
     known = sorted(value for value in counts if value != ignore_class)
     if set(counts) == {0, 255} and ignore_class == 255:
-        share = _share(counts[255] / total)
-        return [
-            Finding(
-                "0 and 255",
-                f"The masks hold only 0 and 255; 255 means unknown: {share} of the labels would "
-                "be left out, and no label would ever be set. Divide the masks by 255.",
-            )
-        ], {}
+        return Finding(
+            "0 and 255",
+            f"The masks hold only 0 and 255; 255 means unknown: "
+            f"{_share(counts[255] / sum(counts.values()))} of the labels would be left out, and no "
+            "label would ever be set. Divide the masks by 255.",
+        )
     if not known:
-        return [Finding("all ignored", "All labels are unknown: nothing can be learnt.")], {}
+        return Finding("all ignored", "All labels are unknown: nothing can be learnt.")
     if len(known) == 1:
-        return [
-            Finding(
-                "one class",
-                f"All labels of all channels are {known[0]:g}. Check the masks.",
-                error=False,
-            )
-        ], {}
-    return [], {}
+        return Finding(
+            "one class",
+            f"All labels of all channels are {known[0]:g}. Check the masks.",
+            error=False,
+        )
+    return None
 
 
 def _absent(

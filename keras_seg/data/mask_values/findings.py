@@ -174,7 +174,7 @@ def _outside(labels: CountedLabels, outside: list[float]) -> Finding:
     if finding:
         return finding
     values = short_list(map(plain_number, outside))
-    told = (
+    message = (
         f"{labels.they_hold} values outside {labels.remedies.table}: {values}, in "
         f"{labels.share(outside)} of the pixels. There are the {count} classes 0..{count - 1}"
         f"{labels.class_names()}."
@@ -182,38 +182,42 @@ def _outside(labels: CountedLabels, outside: list[float]) -> Finding:
     if outside == [count] and 0 not in labels.known:
         return Finding(
             "off by one",
-            f"{told} 0 never occurs, so that the classes seem to be numbered from 1. Then "
+            f"{message} 0 never occurs, so that the classes seem to be numbered from 1. Then "
             f"{labels.values_line(range(1, count + 1))}.",
         )
     if labels.two_values_line():
-        return Finding("outside", f"{told} If it is the object, {labels.two_values_line()}.")
+        return Finding("outside", f"{message} If it is the object, {labels.two_values_line()}.")
     if len(outside) == 1:
-        value = plain_number(outside[0])
-        class_line = (
-            labels.remedies.classes.format(count=count + 1)
-            if value == count
-            else f"give it a number of 0..{count - 1}"
-        )
-        return Finding(
-            "outside",
-            f"{told} If {value} means unknown, {labels.remedies.ignore.format(value=value)}; if "
-            f"it is a class, {class_line}.",
-        )
+        return Finding("outside", f"{message} {_single_value_line(labels, outside[0])}")
     if len(labels.known) == count:
         return Finding(
             "outside",
-            f"{told} If these are the numbers of the {count} classes, "
+            f"{message} If these are the numbers of the {count} classes, "
             f"{labels.values_line(labels.known)}.",
         )
     if len(outside) > MANY:
         return Finding(
             "outside",
-            f"{told} So many look like instance numbers, colours, or masks that were resized "
+            f"{message} So many look like instance numbers, colours, or masks that were resized "
             "smoothly or saved as JPEG. Convert or export them again.",
         )
     classes_line = labels.remedies.classes.format(count=int(outside[-1]) + 1)
     return Finding(
-        "outside", f"{told} Correct the masks, or {classes_line}{labels.ignored_line(outside)}."
+        "outside", f"{message} Correct the masks, or {classes_line}{labels.ignored_line(outside)}."
+    )
+
+
+def _single_value_line(labels: CountedLabels, outside: float) -> str:
+    """What to write for one value beyond the classes."""
+    value, count = plain_number(outside), labels.num_classes
+    class_line = (
+        labels.remedies.classes.format(count=count + 1)
+        if value == count
+        else f"give it a number of 0..{count - 1}"
+    )
+    return (
+        f"If {value} means unknown, {labels.remedies.ignore.format(value=value)}; if it is a "
+        f"class, {class_line}."
     )
 
 
@@ -234,18 +238,18 @@ def _without_table(labels: CountedLabels) -> list[Finding]:
             )
         ]
     if missing > len(known) or (known and known[-1] >= LARGEST_LEVEL):
-        told = (
+        message = (
             f"{labels.they_hold} {len(known)} values up to {plain_number(known[-1])}: "
             f"{listed(known)}. Class indices are numbered from 0 without gaps"
         )
         if len(known) > MANY:
-            told += (
+            message += (
                 "; these look like instance numbers, colours, or masks that were resized "
                 "smoothly or saved as JPEG. Convert or export them again."
             )
         else:
-            told += f". If each value is a class, {labels.values_line(known)}."
-        return [Finding("gaps", told)]
+            message += f". If each value is a class, {labels.values_line(known)}."
+        return [Finding("gaps", message)]
     if missing and len(known) > 1:
         absent = sorted(set(range(int(known[-1]))) - set(known))
         return [
