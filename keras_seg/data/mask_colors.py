@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 
 from keras_seg.data.classes import ClassTable
 from keras_seg.names import IGNORE_CLASS
-
-
-def palette_picture(mask: np.ndarray, classes: ClassTable) -> Image.Image:
-    """Returns an (H, W) mask as a palette picture: its values are class indices."""
-    picture = Image.fromarray(mask.astype(np.uint8))
-    picture.putpalette(palette_of(classes).tobytes())
-    return picture
 
 
 def colorize(mask: np.ndarray, classes: ClassTable) -> np.ndarray:

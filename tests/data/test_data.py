@@ -10,10 +10,11 @@ from PIL import Image
 from keras_seg import data
 from keras_seg.data import Augmentation, ClassTable, FolderDataset, ResizedDataset
 from keras_seg.data.augmentation.draw import augment
-from keras_seg.data.mask_colors import colorize, overlay, palette_picture
+from keras_seg.data.mask_colors import colorize, overlay
 from keras_seg.data.reading.images import read_image
 from keras_seg.data.reading.masks import read_mask
 from tests.conftest import TINY_CLASSES, TINY_SIZE, Shapes, write_folder
+from tests.helpers.palette import palette_picture
 
 STILL = Augmentation(flip_horizontal=False, scale=(1, 1), brightness=0, contrast=0, saturation=0)
 

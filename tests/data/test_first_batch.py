@@ -290,7 +290,7 @@ class TestLabels:
         assert told((IMAGES, several), network, multi_label=True) == ("", "")
         unknown = np.where(several[..., :1] > 0, 255, several)
         assert told((IMAGES, unknown), network, multi_label=True) == ("", "")
-        assert "hold 0 and 255" in told((IMAGES, several * 255), network, multi_label=True)[0]
+        assert "hold only 0 and 255" in told((IMAGES, several * 255), network, multi_label=True)[0]
         assert "hold 2 in" in told((IMAGES, several * 2), network, multi_label=True)[0]
         assert "(B, H, W, 3)" in told((IMAGES, MASKS), network, multi_label=True)[0]
 

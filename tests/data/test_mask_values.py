@@ -396,7 +396,7 @@ def test_sixteen_bit_colour_with_equal_channels_is_an_index_mask(tmp_path):
 
 def test_gaps_in_numbered_classes_are_told(tmp_path):
     root = make(tmp_path / "data", picture(lambda i: np.uint8([0, 1, 3])[three(i)]))
-    with pytest.warns(UserWarning, match="none is 2.*taken for 4 classes"):
+    with pytest.warns(UserWarning, match="none is 2.*read as 4 classes"):
         assert len(FolderDataset(root).classes) == 4
 
 
