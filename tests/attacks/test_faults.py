@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from keras_seg import models, training
-from keras_seg.cli import INTERRUPTED, line
+from keras_seg.cli import INTERRUPTED, command_line
 from keras_seg.data import Augmentation
 from keras_seg.data.wrappers import cached
 from keras_seg.training import Recipe
@@ -76,7 +76,7 @@ class TestCtrlC:
             raise KeyboardInterrupt
 
         monkeypatch.setattr("keras_seg.cli.command_line._run", pressed)
-        assert line.main(["models"]) == INTERRUPTED
+        assert command_line.main(["models"]) == INTERRUPTED
         assert "keras-seg: interrupted" in capsys.readouterr().err
 
 
