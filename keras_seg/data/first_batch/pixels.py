@@ -124,26 +124,26 @@ def _mixed(facts: ImageFacts) -> Finding | None:
 def _range(facts: ImageFacts, takes: str | None) -> Finding | None:
     kind = range_of(facts)
     low, high = facts.low.min(), facts.high.max()
-    pixels_are = f"The images lie in {_number(low)}..{_number(high)}"
+    held = f"The images lie in {_number(low)}..{_number(high)}"
     if takes == "0..255":
-        return _for_bytes(kind, pixels_are, facts)
+        return _for_bytes(kind, held, facts)
     if takes == "0..1" and kind in ("0..255", "deep"):
         top = 255 if kind == "0..255" else 65535
         return Finding(
             "range",
-            f"{pixels_are} ({_share(facts.beyond_one.mean())} of the pixels are above 1), and the first "
+            f"{held} ({_share(facts.beyond_one.mean())} of the pixels are above 1), and the first "
             f"layers of the network take 0..1. Divide them: images / {top}.",
         )
     if takes == "0..65535" and kind in ("0..1", "-1..1", "standardised", "0..255"):
         return Finding(
             "range",
-            f"{pixels_are}, and the first layers of the network divide by 65535: nothing of the image "
+            f"{held}, and the first layers of the network divide by 65535: nothing of the image "
             "would be left. Give 16-bit values.",
         )
     if takes == "raw" and kind in ("0..255", "deep", "mean subtracted"):
         return Finding(
             "range",
-            f"{pixels_are} ({_share(facts.beyond_one.mean())} of the pixels are above 1), and the "
+            f"{held} ({_share(facts.beyond_one.mean())} of the pixels are above 1), and the "
             "network has no layer that normalises them: its first weights get these numbers as "
             "they are. Build a network of this package with "
             'preprocessing="unit", put keras.layers.Rescaling(1 / 255) first in one of your own, '
@@ -153,10 +153,10 @@ def _range(facts: ImageFacts, takes: str | None) -> Finding | None:
     return None
 
 
-def _for_bytes(kind: str, pixels_are: str, facts: ImageFacts) -> Finding | None:
+def _for_bytes(kind: str, held: str, facts: ImageFacts) -> Finding | None:
     """The finding for a network that takes 0..255 and normalises itself."""
     why = "the network takes pixels in 0..255 and normalises them itself"
-    twice = f"{pixels_are} (100.0% of the pixels), and {why}"
+    twice = f"{held} (100.0% of the pixels), and {why}"
     back = {
         "0..1": "do not divide by 255 (or multiply: images * 255)",
         "-1..1": "do not scale to -1..1 (or go back: (images + 1) * 127.5)",
@@ -174,7 +174,7 @@ def _for_bytes(kind: str, pixels_are: str, facts: ImageFacts) -> Finding | None:
         share = _share(facts.negative.mean())
         return Finding(
             "range",
-            f"{pixels_are} ({share} of the pixels are negative), and {why}. Leave out what subtracts a "
+            f"{held} ({share} of the pixels are negative), and {why}. Leave out what subtracts a "
             "mean, such as preprocess_input of Keras Applications.",
         )
     if kind == "deep":
@@ -184,7 +184,7 @@ def _for_bytes(kind: str, pixels_are: str, facts: ImageFacts) -> Finding | None:
         divisor = f"{(2**bits - 1) / 255:.6g}" if bits and facts.low.min() >= 0 else "..."
         return Finding(
             "range",
-            f"{pixels_are} ({share} of the pixels are above 255), and {why}. Map the darkest and the "
+            f"{held} ({share} of the pixels are above 255), and {why}. Map the darkest and the "
             f'brightest value to 0 and 255: images / {divisor}; for a folder, "range": [black, '
             "white] in classes.json.",
             # brightness augmentation without clipping reaches at most twice white
@@ -193,7 +193,7 @@ def _for_bytes(kind: str, pixels_are: str, facts: ImageFacts) -> Finding | None:
     if facts.negative.mean() > OVERSHOOT:
         return Finding(
             "range",
-            f"{pixels_are} ({_share(facts.negative.mean())} of the pixels are negative), and {why}. Clip "
+            f"{held} ({_share(facts.negative.mean())} of the pixels are negative), and {why}. Clip "
             "them after the augmentation: tf.clip_by_value(images, 0, 255).",
             error=False,
         )
