@@ -22,8 +22,8 @@ class HelpFormatter(jsonargparse.DefaultHelpFormatter):
 
     def _get_type_str(self, action: Action) -> str | None:
         text = super()._get_type_str(action)
-        if text is None:
-            return None
+        if text is None or text.startswith("Literal["):
+            return None  # the choices are shown beside the option
         text = re.sub(r"<class '(\w+)'>", r"\1", text)
         text = re.sub(r"Optional\[(.*)\]$", r"\1", text).replace(" | null", "")
         return re.sub(r"Literal\[(.*?)\]", lambda match: _choices(match[1]), text)

@@ -28,7 +28,8 @@ def evaluate_verb(
         file: the model.
         data: folder or built-in data set; by default the data of the run that the file is in.
         split: part of the data.
-        sizing: how images of other sizes are fitted to a network of fixed size.
+        sizing: how a network of fixed size processes other images: resized, or in overlapping
+            tiles. auto resizes if the training did, and for models of other origin.
         threads: number of CPU threads; all by default.
         limit: number of images to use; all by default.
         json_file: file for the result as JSON.

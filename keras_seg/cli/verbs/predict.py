@@ -42,7 +42,8 @@ def predict_verb(
         inputs: image or video files, folders, patterns, camera:0.
         output: folder for X_mask.png and the other files of each image X. A multi-label model
             writes one X_LABEL_mask.png per label.
-        sizing: how images of other sizes are fitted to a network of fixed size.
+        sizing: how a network of fixed size processes other images: resized, or in overlapping
+            tiles. auto resizes if the training did, and for models of other origin.
         flips: average the predictions over mirrored images.
         scales: average the predictions over these sizes of the image, such as [0.75,1,1.25].
         polygons: outlines of the regions, as X.geojson or as one coco.json.

@@ -23,7 +23,8 @@ def web_verb(
         output: folder of the page. A page that this verb wrote before is replaced.
         sample: example picture of the page; drawn shapes by default.
         runtime: node_modules folder with the JavaScript runtime; by default npm downloads it.
-        sizing: how images of other sizes are fitted to the network; auto takes the model's way.
+        sizing: how a network of fixed size processes other images: resized, or in overlapping
+            tiles. auto resizes if the training did, and for models of other origin.
     """
     from keras_seg.web import write_site
 
