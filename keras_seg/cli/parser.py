@@ -1,10 +1,9 @@
-"""The argument parser: each verb's from the signature and docstring of its function."""
+"""The parser of the command line. The arguments of each verb are defined in its file."""
 
 from __future__ import annotations
 
 import re
 from argparse import Action
-from pathlib import Path
 from typing import Any
 
 import jsonargparse
@@ -54,48 +53,9 @@ def make_parser(verb: str | None = None) -> jsonargparse.ArgumentParser:
     )
     subcommands = parser.add_subcommands(dest="verb", metavar="VERB")
     for name in VERBS if verb is None else [verb]:
-        make = _train_parser if name == "train" else _verb_parser
-        subcommands.add_subcommand(name, make(name), help=VERBS[name].summary)
-    return parser
-
-
-def _verb_parser(name: str) -> jsonargparse.ArgumentParser:
-    verb = VERBS[name]
-    parser = jsonargparse.ArgumentParser(description=verb.description)
-    skipped = {argument.lstrip("-") for argument in verb.arguments}
-    parser.add_function_arguments(verb.function, as_positional=True, skip=skipped)
-    for argument, options in verb.arguments.items():
-        parser.add_argument(argument, **options)
-    return parser
-
-
-def _train_parser(name: str) -> jsonargparse.ArgumentParser:
-    """The entries of `Recipe` as options, which may also come from a file or a preset."""
-    from keras_seg.training.presets import preset_path
-    from keras_seg.training.recipe import Recipe
-    from keras_seg.training.recipe_io import check_keys, read_yaml
-
-    class RecipeFile(jsonargparse.ActionConfigFile):
-        """Reads a recipe file or a preset. Suggests the nearest name for an unknown entry."""
-
-        def __call__(
-            self, parser: Any, cfg: Any, values: Any, option_string: str | None = None
-        ) -> None:
-            if option_string == "--preset":
-                values = str(preset_path(values))
-            if Path(values).is_file():
-                check_keys(read_yaml(values), Recipe, f"entry of {values}")
-            super().__call__(parser, cfg, values, option_string)
-
-    parser = jsonargparse.ArgumentParser(description=VERBS[name].description)
-    parser.add_argument(
-        "--config",
-        "--preset",
-        action=RecipeFile,
-        help="YAML file with the options below, or a name of `keras-seg presets`; options on the "
-        "command line override it",
-    )
-    parser.add_class_arguments(Recipe)
+        subparser = jsonargparse.ArgumentParser(description=VERBS[name].description)
+        VERBS[name].add_arguments(subparser)
+        subcommands.add_subcommand(name, subparser, help=VERBS[name].summary)
     return parser
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_seg.data.balance.histogram import class_histogram
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.first_batch import check_batches, doubtful, findings, look, refuse
+from keras_seg.data.first_batch import check_batches, doubtful, findings, refuse, take_batches
 from keras_seg.data.first_batch.check import NUMBER_OF_BATCHES
 from keras_seg.names import IGNORE_CLASS
 
@@ -103,7 +103,7 @@ def check_first_batches(
         return dict(enumerate(class_histogram(dataset).sum(axis=0).tolist()))
 
     # every epoch has other crops, so these batches are only a part of the data
-    first = replace(look(batches, NUMBER_OF_BATCHES), whole=False)
+    first = replace(take_batches(batches, NUMBER_OF_BATCHES), whole=False)
     results = findings(first, model, replicas=replicas, count_all=count_all)
     by_chance = {each.kind for each in results} & BY_CHANCE
     if by_chance and np.count_nonzero([*count_all().values()]) > 1:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from keras_seg import cli, layers, losses, metrics, models
 from keras_seg.data import BuiltinDataset, check_batches, training_pipeline
-from keras_seg.data.first_batch import findings, look
+from keras_seg.data.first_batch import findings, take_batches
 from keras_seg.data.first_batch.network import heads, pixel_range, single_value_norms
 from keras_seg.training import FirstBatchCheck, Recipe, output_losses, output_masks, train
 
@@ -357,7 +357,7 @@ class TestSingleValues:
         assert "stage4.0.branches.3.0.bn1" in coping and not spoilt
 
     def test_devices_share_a_batch(self, deeplab):
-        looked = look((IMAGES, MASKS), 1, batch_size=4)
+        first = take_batches((IMAGES, MASKS), 1, batch_size=4)
         (found,) = findings(looked, deeplab, replicas=4)
         assert "one image on each device" in found.message and "batch_size of 8" in found.message
         assert findings(looked, deeplab, replicas=2) == []

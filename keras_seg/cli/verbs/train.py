@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_seg.cli.output import DONE, INTERRUPTED, REFUSED, say
 from keras_seg.cli.verbs.verb import Verb
 
-if TYPE_CHECKING:  # imported when a training runs
+if TYPE_CHECKING:  # imported when they are needed
+    from jsonargparse import ArgumentParser
+
     from keras_seg.training import TrainingResult
 
 
@@ -47,4 +50,34 @@ def report_training(result: TrainingResult, output: str | os.PathLike) -> int:
     return INTERRUPTED if result.interrupted else DONE
 
 
-VERB = Verb(train_verb, short="images and masks in, model.keras out")
+def add_recipe(verb: Verb, parser: ArgumentParser) -> None:
+    """Adds the entries of `Recipe` as options, which may also come from a file or a preset."""
+    import jsonargparse
+
+    from keras_seg.training.presets import preset_path
+    from keras_seg.training.recipe import Recipe
+    from keras_seg.training.recipe_io import check_keys, read_yaml
+
+    class RecipeFile(jsonargparse.ActionConfigFile):
+        """Reads a recipe file or a preset. Suggests the nearest name for an unknown entry."""
+
+        def __call__(
+            self, parser: Any, cfg: Any, values: Any, option_string: str | None = None
+        ) -> None:
+            if option_string == "--preset":
+                values = str(preset_path(values))
+            if Path(values).is_file():
+                check_keys(read_yaml(values), Recipe, f"entry of {values}")
+            super().__call__(parser, cfg, values, option_string)
+
+    parser.add_argument(
+        "--config",
+        "--preset",
+        action=RecipeFile,
+        help="YAML file with the options below, or a name of `keras-seg presets`; options on the "
+        "command line override it",
+    )
+    parser.add_class_arguments(Recipe)
+
+
+VERB = Verb(train_verb, short="images and masks in, model.keras out", define=add_recipe)

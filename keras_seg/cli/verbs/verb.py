@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # takes most of the time of `keras-seg --help`
+    from jsonargparse import ArgumentParser
+
+
+def add_signature(verb: Verb, parser: ArgumentParser, skip: Iterable[str] = ()) -> None:
+    """Adds the arguments of a verb's function, except those in `skip`, and its explicit ones."""
+    explicit = {argument.lstrip("-") for argument in verb.arguments}
+    parser.add_function_arguments(verb.function, as_positional=True, skip={*explicit, *skip})
+    for argument, options in verb.arguments.items():
+        parser.add_argument(argument, **options)
 
 
 @dataclass(frozen=True)
@@ -18,11 +29,13 @@ class Verb:
         arguments: arguments that a signature cannot express (several positional values, required
             options, flags): name → options of `add_argument`.
         short: the verb in the list of verbs; by default the first line of the docstring.
+        define: adds all arguments to a parser; by default `add_signature`.
     """
 
     function: Callable[..., int]
     arguments: dict[str, dict[str, Any]] = field(default_factory=dict)
     short: str = ""
+    define: Callable[[Verb, ArgumentParser], None] = add_signature
 
     @property
     def description(self) -> str:
@@ -34,3 +47,7 @@ class Verb:
         """The verb in the list of verbs."""
         first, rest = self.description[:1], self.description[1:].rstrip(".")
         return self.short or first.lower() + rest
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Adds the arguments of the verb to its parser."""
+        self.define(self, parser)

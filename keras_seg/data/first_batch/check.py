@@ -24,7 +24,7 @@ from keras_seg.data.first_batch.masks import mask_findings, weight_findings
 from keras_seg.data.first_batch.metric_checks import metric_findings
 from keras_seg.data.first_batch.network import heads, pixel_range, single_value_norms
 from keras_seg.data.first_batch.pixels import pixel_findings
-from keras_seg.data.first_batch.reading import MAIN, FirstBatches, look
+from keras_seg.data.first_batch.reading import MAIN, FirstBatches, take_batches
 from keras_seg.data.first_batch.shapes import channels_of, shape_findings
 from keras_seg.data.mask_values.finding import Finding
 from keras_seg.names import IGNORE_CLASS
@@ -92,7 +92,7 @@ def check_batches(
             "model must be a Keras model, such as keras_seg.models.load(path) returns. Received: "
             f"{model!r}"
         )
-    first = look(batches, number_of_batches, batch_size=batch_size)
+    first = take_batches(batches, number_of_batches, batch_size=batch_size)
     results = findings(
         first,
         model,

@@ -52,7 +52,7 @@ class FirstBatches:
     divided: bool = False
 
 
-def look(batches: Any, number: int, *, batch_size: int | None = None) -> FirstBatches:
+def take_batches(batches: Any, number: int, *, batch_size: int | None = None) -> FirstBatches:
     """Takes the first batches.
 
     Args:
