@@ -358,13 +358,13 @@ class TestSingleValues:
 
     def test_devices_share_a_batch(self, deeplab):
         first = take_batches((IMAGES, MASKS), 1, batch_size=4)
-        (found,) = findings(looked, deeplab, replicas=4)
+        (found,) = findings(first, deeplab, replicas=4)
         assert "one image on each device" in found.message and "batch_size of 8" in found.message
-        assert findings(looked, deeplab, replicas=2) == []
+        assert findings(first, deeplab, replicas=2) == []
         norm = deeplab.get_layer("aspp.pool_bn")
         norm.synchronized = True
         try:  # takes the images of all devices together
-            assert findings(looked, deeplab, replicas=4) == []
+            assert findings(first, deeplab, replicas=4) == []
         finally:
             norm.synchronized = False
 
