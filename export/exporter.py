@@ -10,8 +10,8 @@ from pathlib import Path
 import keras
 
 from keras_seg.card import ModelCard
+from keras_seg.data.as_dataset import Data, as_dataset, has_masks
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.given import Data, as_dataset, has_masks
 from keras_seg.export.errors import ExportError, GateError
 from keras_seg.export.int8.calibration import COUNT, SCANNED, Calibration, choose
 from keras_seg.export.int8.clipped_ranges import ClippedRanges, with_clipped_ranges

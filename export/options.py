@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg.card import ModelCard
+from keras_seg.data.as_dataset import Data
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.given import Data
 from keras_seg.export.errors import ExportError
 from keras_seg.export.trained_ranges import check_quantization
 from keras_seg.inference.prediction import check_sizing

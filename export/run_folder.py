@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 from keras_seg import training
-from keras_seg.data.given import images_of_folder
+from keras_seg.data.as_dataset import images_of_folder
 from keras_seg.export.aware.rewrite import quantization_aware
 from keras_seg.export.exporter import export
 from keras_seg.export.report import ExportReport

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 
-from keras_seg.data.classes import ClassTable, checked_range
+from keras_seg.data.class_file import checked_range
+from keras_seg.data.classes import ClassTable
 from keras_seg.version import __version__
 
 CARD_NAME = "keras_seg.json"

@@ -20,7 +20,7 @@ from keras_seg.atomic_files import write_text
 from keras_seg.data.augmentation.options import Augmentation
 from keras_seg.data.builtin import otsu_threshold_mask
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.images import colorize, overlay
+from keras_seg.data.mask_colors import colorize, overlay
 from keras_seg.export import GateError, export
 from keras_seg.inference.evaluation import confusion_of, iou_of
 from keras_seg.training.fit import open_data, train

@@ -14,7 +14,7 @@ from PIL import Image
 
 from keras_seg import inference
 from keras_seg.data import BuiltinDataset
-from keras_seg.data.images import colorize
+from keras_seg.data.mask_colors import colorize
 
 PICTURE = Path(__file__).parent.parent / "docs" / "pictures" / "demo.png"
 FILE = "model_int8.tflite"

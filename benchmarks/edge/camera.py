@@ -15,8 +15,8 @@ import numpy as np
 from benchmarks.common import interleaved, milliseconds
 from benchmarks.own_process import answer
 from keras_seg import inference, models
-from keras_seg.data.open import open_dataset
-from keras_seg.data.resized import resize_image
+from keras_seg.data.open_by_name import open_dataset
+from keras_seg.data.reading.resize import resize_image
 from keras_seg.export import ExportError, export
 from keras_seg.inference.evaluation import evenly_spread
 from keras_seg.training.run_folder import MODEL_NAME, evaluation_data

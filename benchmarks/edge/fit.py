@@ -14,11 +14,11 @@ import tensorflow as tf
 from keras_seg import models
 from keras_seg.backbones.hrnet import HRNetVariant
 from keras_seg.data.augmentation.options import Augmentation
-from keras_seg.data.cached import CachedDataset
 from keras_seg.data.dataset import Sample, SegmentationDataset
-from keras_seg.data.open import open_dataset
+from keras_seg.data.open_by_name import open_dataset
 from keras_seg.data.pipeline import training_pipeline
-from keras_seg.data.resized import ResizedDataset
+from keras_seg.data.wrappers.cached import CachedDataset
+from keras_seg.data.wrappers.resized import ResizedDataset
 from keras_seg.export import quantization_aware, soft_labels
 from keras_seg.models import ModelCard
 from keras_seg.models.sizes import size_rule

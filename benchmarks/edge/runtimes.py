@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from keras_seg.data.dataset import Sample
-from keras_seg.data.pixels import as_pixels
-from keras_seg.data.resized import resize_image
+from keras_seg.data.reading.in_memory import as_pixels
+from keras_seg.data.reading.resize import resize_image
 from keras_seg.export import ExportReport
 from keras_seg.inference.prediction import class_map
 from keras_seg.inference.runner import Runner

@@ -25,7 +25,7 @@ from keras_seg.data import (
     FolderDataset,
     training_pipeline,
 )
-from keras_seg.data.weight_maps import weight_map
+from keras_seg.data.balance.weight_maps import weight_map
 
 SIZE, CROP, BATCH = (360, 480), (256, 256), 8
 STILL = {"flip_horizontal": False, "scale": (1, 1), "brightness": 0, "contrast": 0, "saturation": 0}

@@ -26,7 +26,7 @@ from benchmarks.common import RESULTS, machine, machine_line, markdown_table, ve
 from benchmarks.measure.halves import between_the_halves
 from keras_seg import inference, models, training
 from keras_seg.data.pipeline import steps_per_epoch
-from keras_seg.training.fit import open_data
+from keras_seg.training.data_sets import open_data
 from keras_seg.training.recipe import Recipe
 
 NETWORKS = {

@@ -1,8 +1,8 @@
-"""`python -m keras_seg.cli` is `keras-seg`."""
+"""`python -m keras_seg.cli` is the same as `keras-seg`."""
 
 import sys
 
-from keras_seg.cli.line import main
+from keras_seg.cli.command_line import main
 
 if __name__ == "__main__":
     sys.exit(main())

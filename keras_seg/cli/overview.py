@@ -1,4 +1,4 @@
-"""What there is: every network and encoder with its size, and one network in detail."""
+"""Tables of all networks and encoders with their sizes, and one network in detail."""
 
 from __future__ import annotations
 
@@ -8,19 +8,25 @@ from pathlib import Path
 from rich.table import Table
 
 SIZES = Path(__file__).with_name("sizes.json")
-"""Parameters and multiply-adds of the defaults, so that a list needs no TensorFlow."""
+"""Parameters and multiply-adds of the default networks, stored so that no TensorFlow is needed."""
 
 
 def tables() -> list[Table]:
-    """Networks and encoders for the terminal. Imports no TensorFlow."""
+    """Tables of networks and of encoders, for the terminal. Imports no TensorFlow."""
     sizes = json.loads(SIZES.read_text())
     networks = Table(
-        *("name", "network", "paper", "parameters", "multiply-adds"),
+        "name",
+        "network",
+        "paper",
+        "parameters",
+        "multiply-adds",
         title="Networks: defaults, 21 classes, an image of 512x512",
         box=None,
     )
     encoders = Table(
-        *("name", "parameters", "multiply-adds"),
+        "name",
+        "parameters",
+        "multiply-adds",
         title="Encoders, for `--model_options.backbone`",
         box=None,
     )
@@ -35,11 +41,15 @@ def tables() -> list[Table]:
 
 
 def describe(name: str, input_shape: tuple[int, int, int], options: dict, plot: Path | None) -> str:
-    """Sizes and options of one network, which is built for it; draws it into `plot`.
+    """Builds a network and describes its sizes and options.
 
-    An encoder is built without its published weights, which change neither.
+    Args:
+        name: name of the network.
+        input_shape: height, width and channels of the image.
+        options: arguments of the builder. The backbone is built without published weights.
+        plot: file to draw the network into, or None.
 
-    Raises: ValueError for an unknown network or option, or a size that does not pass.
+    Raises: ValueError for an unknown network or option, or an unsuitable size.
     """
     import inspect
 
@@ -48,7 +58,7 @@ def describe(name: str, input_shape: tuple[int, int, int], options: dict, plot: 
 
     network = models.find(name)
     if own := sorted({"name", "input_shape"} & {*options}):
-        raise ValueError(f"options cannot hold {own}: these are arguments beside the options.")
+        raise ValueError(f"options cannot hold {own}: these have arguments of their own.")
     parameters = inspect.signature(network.build).parameters
     if "backbone_weights" in parameters:
         options = {"backbone_weights": None} | options

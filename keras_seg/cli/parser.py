@@ -1,77 +1,66 @@
-"""The parser of one verb, from its function's signature and docstring, or of all."""
+"""The parser of the command line. The arguments of each verb are defined in its file."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from argparse import Action
+from typing import Any
 
 import jsonargparse
 
-from keras_seg.cli.verbs import ABOUT, EXPLICIT, TRAIN_HELP, VERBS, summary
+from keras_seg.cli.verbs import ABOUT, VERBS
 from keras_seg.version import __version__
 
 
-class Parser(jsonargparse.ArgumentParser):
-    """Says what is missing as it is typed: `--output`, where jsonargparse has "train.output"."""
+class HelpFormatter(jsonargparse.DefaultHelpFormatter):
+    """Writes types for users: "Path" and "logits or probabilities", not Python's annotations."""
 
-    def error(self, message, *rest):
-        said, required, names = message.partition("required: ")
+    def _get_help_string(self, action: Action) -> str:
+        text = super()._get_help_string(action)
+        return text.replace(", default: %(default)s", "") if action.default is None else text
+
+    def _get_type_str(self, action: Action) -> str | None:
+        text = super()._get_type_str(action)
+        if text is None or text.startswith("Literal["):
+            return None  # the choices are shown beside the option
+        text = re.sub(r"<class '(\w+)'>", r"\1", text)
+        text = re.sub(r"Optional\[(.*)\]$", r"\1", text).replace(" | null", "")
+        return re.sub(r"Literal\[(.*?)\]", lambda match: _choices(match[1]), text)
+
+
+def _choices(literals: str) -> str:
+    """ "'a', 'b'" → "a or b"."""
+    return literals.replace("'", "").replace(", ", " or ")
+
+
+class Parser(jsonargparse.ArgumentParser):
+    """Names a missing argument as the user types it: `--output`, not `train.output`."""
+
+    def error(self, message: str, *rest: Any) -> None:
+        start, required, names = message.partition("required: ")
         if required:
             names = ", ".join(map(_as_typed, names.split(", ")))
-        super().error(f"{said}{required}{names}", *rest)
+        super().error(f"{start}{required}{names}", *rest)
 
 
 def make_parser(verb: str | None = None) -> jsonargparse.ArgumentParser:
-    """Knows only the given verb, because each costs time; all if it is None."""
-    parser = Parser(prog="keras-seg", description=ABOUT, version=__version__)
+    """Creates the parser of one verb, because each takes time; of all verbs for None."""
+    parser = Parser(
+        prog="keras-seg", description=ABOUT, version=__version__, formatter_class=HelpFormatter
+    )
     parser.add_argument(
         "--traceback", action="store_true", help="show where in the code an error arose"
     )
-    verbs = parser.add_subcommands(dest="verb", metavar="VERB")
-    if verb in (None, "train"):
-        verbs.add_subcommand("train", _train_parser(), help=TRAIN_HELP)
-    for name in VERBS if verb is None else {verb} & {*VERBS}:
-        verbs.add_subcommand(name, _verb_parser(name), help=summary(name))
-    return parser
-
-
-def _train_parser() -> jsonargparse.ArgumentParser:
-    from keras_seg.training.presets import preset_path
-    from keras_seg.training.recipe import Recipe
-    from keras_seg.training.records import check_keys
-    from keras_seg.training.yaml_files import read_yaml
-
-    class RecipeFile(jsonargparse.ActionConfigFile):
-        """A recipe file or a preset's name; unknown entries are answered with the nearest."""
-
-        def __call__(self, parser, cfg, values, option_string=None):
-            if option_string == "--preset":
-                values = str(preset_path(values))
-            if Path(values).is_file():
-                check_keys(read_yaml(values), Recipe, f"entry of {values}")
-            super().__call__(parser, cfg, values, option_string)
-
-    parser = jsonargparse.ArgumentParser(description="Train a network from a recipe.")
-    parser.add_argument(
-        "--config",
-        "--preset",
-        action=RecipeFile,
-        help="YAML file with the same words, or a name of `keras-seg presets`; flags win",
-    )
-    parser.add_class_arguments(Recipe)
-    return parser
-
-
-def _verb_parser(name: str) -> jsonargparse.ArgumentParser:
-    function, explicit = VERBS[name], EXPLICIT.get(name, {})
-    parser = jsonargparse.ArgumentParser(description=function.__doc__.splitlines()[0])
-    skipped = {argument.lstrip("-") for argument in explicit}
-    parser.add_function_arguments(function, as_positional=True, skip=skipped)
-    for argument, options in explicit.items():
-        parser.add_argument(argument, **options)
+    subcommands = parser.add_subcommands(dest="verb", metavar="VERB")
+    for name in VERBS if verb is None else [verb]:
+        subparser = jsonargparse.ArgumentParser(description=VERBS[name].description)
+        VERBS[name].add_arguments(subparser)
+        subcommands.add_subcommand(name, subparser, help=VERBS[name].summary)
     return parser
 
 
 def _as_typed(name: str) -> str:
+    """ "train.output" → "--output"; a positional argument keeps its name."""
     verb, _, argument = name.partition(".")
-    option = verb == "train" or f"--{argument}" in EXPLICIT.get(verb, {})
-    return f"--{argument}" if option else argument or name
+    is_option = verb == "train" or (verb in VERBS and f"--{argument}" in VERBS[verb].arguments)
+    return f"--{argument}" if is_option else argument or name

@@ -1,17 +1,17 @@
-"""Readers, the built-in data set, augmentation and `tf.data` pipelines."""
+"""Data sets, augmentation and `tf.data` pipelines."""
 
 from keras_seg.data.array_dataset import ArrayDataset
 from keras_seg.data.augmentation.options import Augmentation
+from keras_seg.data.balance.class_weights import class_weights
 from keras_seg.data.builtin import BuiltinDataset
-from keras_seg.data.cached import CachedDataset
-from keras_seg.data.class_balance import class_weights
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.folder.dataset import FolderDataset
-from keras_seg.data.open import open_dataset
-from keras_seg.data.readable import ReadableDataset
-from keras_seg.data.resized import ResizedDataset
-from keras_seg.data.weighted import WeightedDataset
+from keras_seg.data.open_by_name import open_dataset
+from keras_seg.data.wrappers.cached import CachedDataset
+from keras_seg.data.wrappers.readable import ReadableDataset
+from keras_seg.data.wrappers.resized import ResizedDataset
+from keras_seg.data.wrappers.weighted import WeightedDataset
 from keras_seg.lazy import lazy_names
 from keras_seg.names import IGNORE_CLASS
 
@@ -37,7 +37,7 @@ __all__ = [
     "validation_pipeline",
 ]
 
-# These run on TensorFlow, which readers of images do without.
+# These need TensorFlow, which the data sets do not.
 __getattr__, _ = lazy_names(
     __name__,
     {

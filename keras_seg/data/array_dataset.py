@@ -1,28 +1,55 @@
-"""Images and masks in memory as a data set."""
+"""A data set of images and masks in memory."""
 
 from __future__ import annotations
 
 import operator
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from keras_seg.data.classes import ClassTable, checked_range
+from keras_seg.data.class_file import checked_range
+from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.folder.pairs import check_values
-from keras_seg.data.mask_values.findings import (
-    ARRAY_DATASET,
-    SEEN_IN_A_FILE,
-    count_labels,
-    label_findings,
+from keras_seg.data.mask_values.counts import count_labels
+from keras_seg.data.mask_values.findings import SEEN_IN_A_FILE, label_findings
+from keras_seg.data.mask_values.remedies import ARRAY_DATASET
+from keras_seg.data.reading.in_memory import (
+    as_array,
+    as_pixels,
+    holds_objects,
+    is_grey_batch,
+    sorted_out,
 )
-from keras_seg.data.pixels import as_array, as_pixels, holds_objects, is_grey_batch, sorted_out
 from keras_seg.names import IGNORE_CLASS
 
 
 class ArrayDataset(SegmentationDataset):
-    """Images, with masks or without, from arrays or lists in memory.
+    """Images from arrays or lists in memory, with or without masks.
+
+    Shapes: images (N, H, W, C) or grey (N, H, W), or a list of (H, W, C) or (H, W) of any sizes.
+    Masks (N, H, W) or (N, H, W, 1), or a list of (H, W), with the class of each pixel, or 255 if
+    unknown. With multi_label (N, H, W, labels) or a list of (H, W, labels): 1 if the pixel has the
+    label, 0 if not, 255 if unknown.
+
+    Args:
+        images: arrays, tensors, PIL pictures or paths of files. uint8 is kept, other types follow
+            the rules of `keras_seg.data.reading.in_memory.as_pixels`.
+        masks: the masks; None if there are none, which is enough for calibration.
+        classes: class table or names; None to number the classes up to the largest mask value.
+        channels: channels of the images; None for those of the first image, and 3 for paths and PIL
+            pictures.
+        value_range: (black, white) of images with more than 8 bits.
+        name: name of the data set, for messages.
+        split: name of the split.
+        multi_label: whether a pixel may have several labels, or none.
+
+    Raises: ValueError for no images, or another number of masks than of images; when a sample is
+        read, for images that are not pixels and masks that are not classes.
+
+    Example:
 
         images = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), "uint8")
         masks = (images.mean(-1) > 128).astype("uint8")
@@ -30,30 +57,12 @@ class ArrayDataset(SegmentationDataset):
         report = keras_seg.export.export(
             model, "model.tflite", quantize="int8", calibration=dataset, evaluation=dataset
         )
-
-    Shapes: images (N, H, W, C) or grey (N, H, W), or a list of (H, W, C) or (H, W), of any sizes;
-    masks (N, H, W) or (N, H, W, 1), or a list of (H, W): the class of each pixel, 255 where it is
-    unknown. With multi_label (N, H, W, labels) or a list of (H, W, labels): 1 where a pixel has the
-    label, 0 where not, 255 where it is unknown.
-
-    Args:
-        images: arrays, tensors, PIL pictures or paths of files. uint8 is taken as it is, other
-            types by the rules of `keras_seg.data.pixels.as_pixels`.
-        masks: None for images alone, whose pixels are all unknown: enough to calibrate on.
-        classes: their table or names; None to number them up to the largest value in the masks.
-        channels: of the images; None for what the first image has, 3 for paths and PIL pictures.
-        value_range: (black, white) of images of more than 8 bits.
-        name, split: of the data set, for messages.
-        multi_label: whether a pixel may have several labels, or none.
-
-    Raises: ValueError for no images, another number of masks than of images, and, when a sample is
-        read, for images or masks that cannot be what they should.
     """
 
     def __init__(
         self,
-        images,
-        masks=None,
+        images: Any,
+        masks: Any = None,
         *,
         classes: ClassTable | Sequence[str] | None = None,
         channels: int | None = None,
@@ -83,7 +92,7 @@ class ArrayDataset(SegmentationDataset):
 
     @property
     def has_masks(self) -> bool:
-        """Whether anything can be measured on it."""
+        """Whether the data set has masks to measure on."""
         return self._masks is not None
 
     def __len__(self) -> int:
@@ -108,7 +117,8 @@ class ArrayDataset(SegmentationDataset):
             )
         return Sample(f"{self.name}-{place:05d}", image, mask)
 
-    def _table(self, classes) -> ClassTable:
+    def _table(self, classes: ClassTable | Sequence[str] | None) -> ClassTable:
+        """The given class table, or one for the values in the masks, which are checked."""
         if isinstance(classes, ClassTable):
             table = classes
         elif classes is not None:
@@ -131,7 +141,7 @@ class ArrayDataset(SegmentationDataset):
         )
         for finding in findings:
             if table and finding.kind in SEEN_IN_A_FILE:
-                continue  # named with its place when it is read
+                continue  # reported with its index when it is read
             if finding.error:
                 raise ValueError(finding.message)
             if finding.kind == "gaps":
@@ -140,21 +150,24 @@ class ArrayDataset(SegmentationDataset):
         return table or ClassTable.numbered(max(2, int(largest) + 1))
 
 
-def _masks_of(masks) -> np.ndarray | list:
+def _masks_of(masks: Any) -> np.ndarray | list:
     if hasattr(masks, "shape") and hasattr(masks, "dtype") and not holds_objects(masks):
         return as_array(masks, "masks")
     return list(masks)
 
 
-def _class_indices(mask, what: str) -> np.ndarray:
-    """(H, W) int32; ValueError for values that are no whole numbers, or several channels."""
+def _class_indices(mask: Any, what: str) -> np.ndarray:
+    """A mask as (H, W) int32.
+
+    Raises: ValueError for fractions and for several channels.
+    """
     numbers = as_array(mask, what)
     if numbers.ndim == 3 and numbers.shape[-1] == 1:
         numbers = numbers[..., 0]
     if numbers.ndim != 2:
         raise ValueError(
             f"{what} must have the shape (height, width) with a class index for each pixel. "
-            f"Received: {numbers.dtype} of shape {numbers.shape}. {_of_channels(numbers)}"
+            f"Received: {numbers.dtype} of shape {numbers.shape}. {_channel_advice(numbers)}"
         )
     if numbers.dtype.kind == "f" and not (
         np.isfinite(numbers).all() and np.array_equal(numbers, np.rint(numbers))
@@ -167,8 +180,8 @@ def _class_indices(mask, what: str) -> np.ndarray:
     return numbers.astype(np.int32)
 
 
-def _of_channels(numbers: np.ndarray) -> str:
-    """What to write for a mask (H, W, C)."""
+def _channel_advice(numbers: np.ndarray) -> str:
+    """What to write for a mask with several channels."""
     if numbers.ndim != 3 or not np.isfinite(numbers).all():
         return "Pass the class of each pixel."
     if numbers.shape[-1] in (3, 4) and (numbers == numbers[..., :1]).all():
@@ -180,11 +193,14 @@ def _of_channels(numbers: np.ndarray) -> str:
         )
     if ((numbers == 1).sum(-1) > 1).any():
         return "Several channels are set at a pixel: if labels may overlap, pass multi_label=True."
-    return "Of one-hot masks and probabilities pass masks.argmax(-1)."
+    return "For one-hot masks and probabilities pass masks.argmax(-1)."
 
 
-def _labels(mask, classes: ClassTable, what: str) -> np.ndarray:
-    """(H, W, labels) uint8 of 0, 1 and 255; ValueError for another shape or other values."""
+def _labels(mask: Any, classes: ClassTable, what: str) -> np.ndarray:
+    """A multi-label mask as (H, W, labels) uint8 of 0, 1 and 255.
+
+    Raises: ValueError for another shape or other values.
+    """
     numbers = as_array(mask, what)
     if numbers.ndim != 3 or numbers.shape[-1] != len(classes):
         raise ValueError(
@@ -199,7 +215,7 @@ def _labels(mask, classes: ClassTable, what: str) -> np.ndarray:
     return numbers.astype(np.uint8)
 
 
-def _channels_of(images) -> int:
+def _channels_of(images: Any) -> int:
     if not len(images):
         raise ValueError("A data set needs images. Received: none.")
     first = images[0]
@@ -208,5 +224,5 @@ def _channels_of(images) -> int:
     return 3
 
 
-def _shape_of(image) -> str:
+def _shape_of(image: Any) -> str:
     return f" of shape {tuple(image.shape)}" if hasattr(image, "shape") else ""

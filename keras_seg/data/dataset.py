@@ -1,4 +1,4 @@
-"""What every data set of this package is: a sequence of images with their masks."""
+"""The interface of all data sets: a sequence of samples."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from keras_seg.data.classes import ClassTable
 
 
 class Sample(NamedTuple):
-    """One image with its truth.
+    """One image with its labels.
 
-    name: unique in the data set; the stem of its file where there is one.
-    image: (H, W, C) uint8.
-    mask: (H, W) int32 class of each pixel, 255 where it is unknown; of a multi-label data set
-        (H, W, classes) uint8, 1 where a label holds, 0 where not, 255 where that is unknown.
-    instances: (H, W) int32, 0 for background, objects from 1; None where not known.
-    weights: (H, W) float32 of each pixel in the loss; None where all count alike.
+    Attributes:
+        name: unique in the data set; for a file its name without suffix.
+        image: (H, W, C) uint8.
+        mask: (H, W) int32, the class of each pixel, or 255 if unknown. In a multi-label data set
+            (H, W, labels) uint8: 1 if the pixel has the label, 0 if not, 255 if unknown.
+        instances: (H, W) int32, the number of the object at each pixel, 0 for background; None if
+            unknown.
+        weights: (H, W) float32, the weight of each pixel in the loss; None if all are equal.
     """
 
     name: str
@@ -30,11 +32,23 @@ class Sample(NamedTuple):
 
 
 class SegmentationDataset(Sequence, abc.ABC):
-    """Images and masks by index; reading one twice gives the same sample.
+    """Samples by index. Reading an index twice gives the same sample.
 
-    Attributes: `name`, `split`, `classes` (ClassTable), `channels` (of every image),
-    `value_range` ((black, white) of images of more than 8 bits, None where there are none),
-    `multi_label` (masks are (H, W, labels) of 0 and 1, or 255 where unknown).
+    Subclasses set the attributes and define `__len__` and `__getitem__`.
+
+    Attributes:
+        name: name of the data set.
+        split: "train" or "val".
+        classes: the class table.
+        channels: number of channels of every image.
+        value_range: (black, white) of images with more than 8 bits; None if there are none.
+        multi_label: whether masks are (H, W, labels) of 0, 1 and 255.
+
+    Example:
+
+        dataset = keras_seg.data.open_dataset("builtin:cells")
+        sample = dataset[0]
+        sample.image.shape, sample.mask.shape  # (128, 128, 3), (128, 128)
     """
 
     name: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -28,23 +29,35 @@ def training_pipeline(
     shard: tuple[int, int] = (0, 1),
     balance: bool = False,
 ) -> tf.data.Dataset:
-    """Shuffled, augmented batches: images (B, crop, C) float32 in 0..255, masks (B, crop) int32.
+    """Shuffled and augmented training batches for `model.fit`.
 
-    And weights (B, crop) float32 in the loss, if the data set's samples have them.
+    Each batch depends only on its step, so a training that resumes at `start_step` sees the same
+    batches as an uninterrupted one.
 
-    Every batch is a function of its step, so that a training which goes on at `start_step` sees
-    what it would have seen: the order is one of (seed, epoch), each augmentation one of (seed,
-    epoch, place in the epoch).
+    Shapes: images (B, crop height, crop width, C) float32 in 0..255, masks (B, crop height, crop
+    width) int32, and weights of the same shape in float32 if the samples have weights.
 
     Args:
-        batch_size: samples a step, of all shards together.
-        epochs: number of epochs after which the pipeline ends, counted from step 0.
-        steps: steps an epoch; None for `steps_per_epoch(dataset, batch_size)`.
-        start_step: steps that are left out at the beginning.
-        shard: (index, count): this pipeline holds one of `count` equal parts of each batch.
-        balance: see `keras_seg.data.sampling.epoch_order`.
+        dataset: training data.
+        crop: (height, width) of the crops in pixels.
+        batch_size: samples per step, of all shards together.
+        epochs: number of epochs until the pipeline ends, counted from step 0.
+        augmentation: random changes of each crop; None for the defaults.
+        seed: seed of order and augmentation.
+        steps: steps per epoch; None for `steps_per_epoch(dataset, batch_size)`.
+        start_step: number of steps to skip.
+        shard: (index, count), to get one of `count` equal parts of each batch.
+        balance: whether samples with rare classes occur more often.
 
-    Raises: ValueError if the batch cannot be shared out evenly.
+    Returns: a `tf.data.Dataset`.
+
+    Raises: ValueError if a batch cannot be split evenly, and for a multi-label data set.
+
+    Example:
+
+        cells = keras_seg.data.open_dataset("builtin:cells")
+        batches = keras_seg.data.training_pipeline(cells, crop=(64, 64), batch_size=4, epochs=1)
+        model.fit(batches)
     """
     augmentation = augmentation or Augmentation()
     steps = steps or steps_per_epoch(dataset, batch_size)
@@ -59,25 +72,25 @@ def training_pipeline(
     mirrored = dataset.classes.mirrored()
 
     @lru_cache(maxsize=1)
-    def order_of(epoch):
+    def order_of(epoch: int) -> np.ndarray:
         return epoch_order(dataset, seed, epoch, length=steps * batch_size, balance=balance)
 
-    def order():
+    def order() -> Iterator[tuple[int, int, int]]:
         for step in range(start_step, epochs * steps):
             epoch, step_in_epoch = divmod(step, steps)
             first = step_in_epoch * batch_size + index * part
             for position in range(first, first + part):
                 yield epoch, order_of(epoch)[position], position
 
-    def load(epoch, index, position):
+    def load(epoch: tf.Tensor, index: tf.Tensor, position: tf.Tensor) -> tuple:
         image, mask, *weights = read(index)
         key = tf.stack([tf.constant(seed, tf.int32), tf.cast(epoch, tf.int32)])
         key = tf.random.fold_in(key, tf.cast(position, tf.int32))
         return augment(image, mask, key, crop, augmentation, *weights, mirrored=mirrored)
 
-    def mix(step, batch):
+    def mix(step: tf.Tensor, batch: tuple) -> tuple:
         key = tf.stack([tf.constant(seed, tf.int32), tf.cast(step, tf.int32)])
-        key = tf.random.fold_in(key, index)  # a worker mixes the samples of its part
+        key = tf.random.fold_in(key, index)  # each worker mixes its own part
         return cut_mix(*batch[:2], key, augmentation.cut_mix, *batch[2:])
 
     drawn = tf.data.Dataset.from_generator(
@@ -90,7 +103,7 @@ def training_pipeline(
 
 
 def steps_per_epoch(dataset: SegmentationDataset, batch_size: int) -> int:
-    """Batches that show every image once, but for a remainder smaller than a batch."""
+    """Number of full batches in one pass over the data, at least 1."""
     return max(1, len(dataset) // batch_size)
 
 
@@ -103,29 +116,41 @@ def validation_pipeline(
     smallest_size: int = 1,
     full_batches: int | None = None,
 ) -> tf.data.Dataset:
-    """Every image once, in order and whole; batches of images of one size, the rest one by one.
+    """Every image once, in order and uncropped. Images of different sizes come one by one.
 
-    Images are padded below and to the right to a multiple of `size_multiple` pixels plus
-    `size_offset`, at least `smallest_size`, masks with 255, so that padded pixels do not count.
+    Images are padded at the bottom and right to a multiple of `size_multiple` plus `size_offset`,
+    and at least `smallest_size`, pixels. Masks are padded with 255, so that padding does not count.
 
     Args:
-        full_batches: number of devices that each need an image of every batch: batches are filled
-            up with copies whose masks are 255 throughout. None to leave the last batch small.
+        dataset: validation data.
+        batch_size: images per batch, if all have the same size.
+        size_multiple, size_offset, smallest_size: the sizes that the network takes, in pixels.
+        full_batches: number of devices, each of which needs an image of every batch. Batches are
+            filled up with copies whose masks are 255. None for a smaller last batch.
+
+    Returns: a `tf.data.Dataset` of images (B, H, W, C) float32 in 0..255 and masks (B, H, W) int32.
+
+    Raises: ValueError for a multi-label data set.
+
+    Example:
+
+        cells = keras_seg.data.open_dataset("builtin:cells", "val")
+        validation = keras_seg.data.validation_pipeline(cells, batch_size=4)
     """
     read = _reader(dataset)
 
-    def load(index):
+    def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         image, mask = read(index)
         size = tf.shape(mask)
         missing = (size_offset - size) % size_multiple
         missing = tf.maximum(missing, smallest_size - size)
         padding = tf.stack([tf.zeros_like(missing), missing], axis=1)
         image = tf.pad(tf.cast(image, tf.float32), tf.concat([padding, [[0, 0]]], 0))
-        # padding by amounts of the graph forgets the channels
+        # padding by dynamic amounts loses the static number of channels
         image.set_shape((None, None, dataset.channels))
         return image, tf.pad(mask, padding, constant_values=IGNORE_CLASS)
 
-    def load_place(index, counts):
+    def load_place(index: tf.Tensor, counts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         image, mask = load(index)
         return image, tf.where(counts, mask, IGNORE_CLASS)
 
@@ -137,12 +162,14 @@ def validation_pipeline(
     return samples.batch(batch).prefetch(tf.data.AUTOTUNE)
 
 
-def _places(length: int, batch_size: int, one_size: bool, devices: int | None):
-    """Sample of each place of the validation batches, whether it counts, and the batch's size."""
+def _places(
+    length: int, batch_size: int, one_size: bool, devices: int | None
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """The sample at each place of the validation batches, whether it counts, and the batch size."""
     indices = np.arange(length)
     if devices is None:
         return indices, np.ones(length, bool), batch_size if one_size else 1
-    if not one_size:  # one image and copies of it, since a batch has one size
+    if not one_size:  # each batch is one image and its copies, because sizes differ
         places = np.repeat(indices, devices)
         return places, np.arange(len(places)) % devices == 0, devices
     batch_size = -(-batch_size // devices) * devices
@@ -150,22 +177,22 @@ def _places(length: int, batch_size: int, one_size: bool, devices: int | None):
     return places % length, places < length, batch_size
 
 
-def _reader(dataset: SegmentationDataset, *, weights: bool = False):
-    """index → (image (H, W, C) uint8, mask (H, W) int32[, weights (H, W) float32]) in the graph."""
+def _reader(dataset: SegmentationDataset, *, weights: bool = False) -> Callable:
+    """A graph function: index → (image (H, W, C) uint8, mask (H, W) int32[, weights float32])."""
 
     if dataset.multi_label:
         raise ValueError(
-            f"Several labels of {dataset.name} may hold at a pixel, and pipelines and `train` take "
-            "one class a pixel. Batch the samples yourself and use model.fit with losses and "
+            f"Pixels of {dataset.name} may have several labels, and pipelines and `train` take "
+            "one class per pixel. Batch the samples yourself and use model.fit with losses and "
             "metrics of multi_label=True."
         )
 
-    def read_in_python(index):
+    def read_in_python(index: np.ndarray) -> tuple[np.ndarray, ...]:
         sample = dataset[int(index)]
         pixels = sample.image, sample.mask.astype(np.int32)
         return (*pixels, sample.weights.astype(np.float32)) if weights else pixels
 
-    def read(index):
+    def read(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
         types = (tf.uint8, tf.int32, tf.float32)[: 3 if weights else 2]
         image, *maps = tf.numpy_function(read_in_python, [index], types)
         image.set_shape((None, None, dataset.channels))

@@ -1,4 +1,4 @@
-"""The bar that shows how far the reading of a data set is."""
+"""A progress bar for reading a data set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.progress import track
 
 
 def tracked(items: Iterable, description: str, *, total: int | None = None) -> Iterable:
-    """Yields `items`, with a bar on the error stream where that is a terminal."""
+    """Yields `items`, with a progress bar on stderr if that is a terminal."""
     console = Console(file=sys.stderr)
     return track(
         items,

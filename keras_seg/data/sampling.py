@@ -1,25 +1,34 @@
-"""Which sample comes when: a function of the data set, the seed and the epoch, and of nothing else.
+"""The order of the samples in an epoch. It depends only on the data set, the seed and the epoch.
 
-A training that goes on after an interruption therefore has the order that it would have had.
+A resumed training therefore has the same order as an uninterrupted one.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from keras_seg.data.balance.histogram import class_histogram
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.histogram import class_histogram
 
 
 def epoch_order(
     dataset: SegmentationDataset, seed: int, epoch: int, *, length: int, balance: bool = False
 ) -> np.ndarray:
-    """(length,) int64 indices into the data set, in the order of one epoch.
+    """The indices of the samples in the order of one epoch.
 
-    Without `balance` every sample comes once before any comes again. With it, samples come as often
-    as `balanced_probabilities` of their classes says, each at most one time more or less.
+    Without `balance` every sample occurs once before any occurs again. With `balance` samples occur
+    in proportion to `balanced_probabilities`, each at most one time more or less.
 
-    Raises: ValueError for an empty data set, a negative length, seed or epoch.
+    Args:
+        dataset: the data set.
+        seed: seed of the training.
+        epoch: number of the epoch, from 0.
+        length: number of samples in the epoch.
+        balance: whether samples with rare classes occur more often.
+
+    Returns: (length,) int64.
+
+    Raises: ValueError for an empty data set, and for a negative length, seed or epoch.
     """
     if not len(dataset) or length < 0 or seed < 0 or epoch < 0:
         raise ValueError(
@@ -31,8 +40,8 @@ def epoch_order(
         permutation = rng.permutation(len(dataset))
         return permutation[np.arange(length) % len(dataset)]
     probabilities = balanced_probabilities(class_histogram(dataset) > 0)
-    # Systematic: one random offset, then equal steps through the cumulated probabilities, so that
-    # rare samples are not missed by chance as independent draws would.
+    # Systematic sampling: equal steps through the cumulated probabilities, from a random offset.
+    # Unlike independent draws it never misses rare samples by chance.
     steps = (rng.random() + np.arange(length)) / max(length, 1)
     edges = np.cumsum(probabilities)
     drawn = np.searchsorted(edges / edges[-1], steps, side="right")
@@ -40,10 +49,11 @@ def epoch_order(
 
 
 def balanced_probabilities(presence: np.ndarray) -> np.ndarray:
-    """The chance of each sample if a class is drawn evenly, then a sample that shows it.
+    """The probability of each sample, if first a class is drawn and then a sample that shows it.
 
-    Shapes: (samples, classes) bool → (samples,) float64 with sum 1. Samples that show no class at
-    all (every pixel ignored) are never drawn, unless there are no others.
+    Samples without any class (all pixels ignored) get 0, unless there are no others.
+
+    Shapes: (samples, classes) bool → (samples,) float64 with sum 1.
     """
     shown_in = presence.sum(axis=0)
     if not shown_in.any():

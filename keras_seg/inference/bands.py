@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_seg.data.resized import resize_image
-from keras_seg.data.rows import ImageRows
+from keras_seg.data.reading.resize import resize_image
+from keras_seg.data.reading.rows import ImageRows
 from keras_seg.inference.prediction import (
     check_threshold,
     mask_of,

@@ -13,8 +13,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from keras_seg.data.as_dataset import Data, as_dataset, has_masks
 from keras_seg.data.dataset import Sample, SegmentationDataset
-from keras_seg.data.given import Data, as_dataset, has_masks
 from keras_seg.inference.loading import as_runner
 from keras_seg.inference.prediction import (
     check_sizing,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_seg.card import ModelCard
-from keras_seg.data.classes import checked_range
+from keras_seg.data.class_file import checked_range
 from keras_seg.inference.runner import Runner, Shape, check_said
 from keras_seg.model_paths import KERAS_SUFFIXES, check_model_path
 from keras_seg.shapes import checked_shape

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from keras_seg.card import ModelCard
-from keras_seg.data.resized import resize_image
+from keras_seg.data.reading.resize import resize_image
 from keras_seg.inference.tiles import overlap_tiled, tiled_probabilities, to_probabilities
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_seg.data.resized import resize_image
+from keras_seg.data.reading.resize import resize_image
 from keras_seg.inference.prediction import class_map, network_size, resize_scores
 from keras_seg.inference.runner import Runner
 from keras_seg.inference.tiles import groups, positions

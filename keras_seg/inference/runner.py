@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_seg.card import CARD_NAME, ModelCard
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.pixels import as_pixels, sorted_out
+from keras_seg.data.reading.in_memory import as_pixels, sorted_out
 from keras_seg.endings import (
     Ending,
     check_multi_label,
@@ -139,7 +139,7 @@ class Runner(abc.ABC):
         return np.stack(found) if found else np.zeros((0, *images.shape[1:3], *last), kind)
 
     def pixels_of(self, image, value_range: tuple[float, float] | None = None) -> np.ndarray:
-        """An image as the network takes it: (H, W, C) uint8, see `keras_seg.data.pixels`.
+        """An image as the network takes it: (H, W, C) uint8, by `as_pixels`.
 
         Args:
             image, value_range: as for `predict`, of one image.

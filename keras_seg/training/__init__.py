@@ -17,7 +17,7 @@ __all__ = [
     "train",
 ]
 
-# The recipe is read by the command line before TensorFlow is needed.
+# These need TensorFlow, which the command line does not load for reading a recipe.
 __getattr__, _ = lazy_names(
     __name__,
     {

@@ -1,4 +1,4 @@
-"""What happens after each step and each epoch."""
+"""Callbacks of a training: checkpoints, the log, the learning rate, and early ends."""
 
 from __future__ import annotations
 
@@ -6,27 +6,31 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
 
 import keras
 import numpy as np
 
 from keras_seg.metrics import MeanIoU
 from keras_seg.training.failures import Diverged
-from keras_seg.training.history import MONITOR, History
+from keras_seg.training.history import History
 from keras_seg.training.optimizers import averaged_weights
 from keras_seg.training.recipe import Recipe
 from keras_seg.training.saved_state import SavedState
 
 
-class Steps(keras.callbacks.Callback):
-    """Counts steps over all epochs and runs: checkpoints, NaN losses and Ctrl-C are its matter.
+class StepCounter(keras.callbacks.Callback):
+    """Counts the steps of all epochs, saves checkpoints, and stops at NaN losses and at Ctrl-C.
 
-    Ctrl-C (and SIGTERM) ends the training after the step, or the validation, that is running, with
-    a checkpoint; a second one ends it at once.
+    At Ctrl-C or SIGTERM the training stops after the current step or validation, with a checkpoint.
+    A second signal stops it at once.
 
     Args:
-        epoch_steps: steps an epoch.
-        first_step: the step that the training goes on at.
+        state: the checkpoints.
+        epoch_steps: steps per epoch.
+        first_step: the step at which the training starts or resumes.
         every: steps between checkpoints.
     """
 
@@ -37,73 +41,73 @@ class Steps(keras.callbacks.Callback):
         self.asked_to_stop = False
         self._add_metrics = bool(first_step % epoch_steps)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.step += 1
-        if self._add_metrics:  # those of the broken epoch's first part
+        if self._add_metrics:  # from the first part of an interrupted epoch
             self._add_metrics = False
-            self.state.add_metrics_of_broken_epoch()
+            self.state.add_metrics_of_interrupted_epoch()
         if not np.isfinite(logs["loss"]):
             raise Diverged(f"The loss is {float(logs['loss'])} at step {self.step}.")
         if self.step % self.epoch_steps == 0:
-            return  # the epoch ends with its validation, and a checkpoint after it
+            return  # the checkpoint follows the validation
         if self.asked_to_stop:
             self._stop()
         if self.step % self.every == 0:
             self.state.save(self.step)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.state.save(self.step)
         if self.asked_to_stop:
             raise KeyboardInterrupt
 
-    def _stop(self):
+    def _stop(self) -> None:
         self.state.save(self.step)
         raise KeyboardInterrupt
 
-    def on_signal(self, number, frame):
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.asked_to_stop:
             raise KeyboardInterrupt
         self.asked_to_stop = True
-        sys.stderr.write("\nStopping after this step; once more to stop at once.\n")
+        sys.stderr.write("\nStopping after this step. Press Ctrl-C again to stop at once.\n")
 
 
-class catching_signals:
-    """While in the block, SIGINT and SIGTERM are answered by `steps`."""
-
-    def __init__(self, steps: Steps):
-        self.steps, self.before = steps, {}
-
-    def __enter__(self):
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self.before[number] = signal.signal(number, self.steps.on_signal)
-
-    def __exit__(self, *exception):
-        for number, handler in self.before.items():
+@contextmanager
+def catching_signals(steps: StepCounter) -> Iterator[None]:
+    """Passes SIGINT and SIGTERM to `steps` while the block runs."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, steps.on_signal)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
             signal.signal(number, handler)
 
 
-class Rows(keras.callbacks.Callback):
-    """Enters each epoch into the history, with the IoU of each class.
+class EpochLog(keras.callbacks.Callback):
+    """Adds each epoch to the history, with the IoU of each class.
 
     Args:
-        names: of the classes.
+        history: the log.
+        names: names of the classes.
+        metric: validation metric that knows the IoU of each class.
     """
 
     def __init__(self, history: History, names: tuple[str, ...], metric: MeanIoU):
         super().__init__()
         self.history, self.names, self.metric = history, names, metric
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.start = time.monotonic()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         optimizer = self.model.optimizer
         rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
         iou = [None if np.isnan(v) else round(float(v), 6) for v in self.metric.per_class()]
         self.history.append(
             {"epoch": epoch + 1}
-            # Keras puts the output's name before the metric's if there are several outputs
+            # with several outputs Keras prefixes the name of the metric
             | {k.replace("logits_mean_iou", "mean_iou"): float(v) for k, v in logs.items()}
             | {"learning_rate": rate, "seconds": round(time.monotonic() - self.start, 3)}
             | {"val_iou": dict(zip(self.names, iou, strict=False))}
@@ -117,7 +121,7 @@ class PlateauRate(keras.callbacks.Callback):
         super().__init__()
         self.history, self.recipe = history, recipe
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         options = self.recipe.schedule_options
         falls = self.history.plateaus(options.patience)
         factor = max(options.factor**falls, options.floor)
@@ -125,47 +129,38 @@ class PlateauRate(keras.callbacks.Callback):
 
 
 class AverageWhileValidating(keras.callbacks.Callback):
-    """Validates with the average of the weights."""
+    """Validates with the moving average of the weights."""
 
-    def on_test_begin(self, logs=None):
-        self.swapped = averaged_weights(self.model)
-        self.swapped.__enter__()
+    def __init__(self):
+        super().__init__()
+        self._averaged = ExitStack()
 
-    def on_test_end(self, logs=None):
-        self.swapped.__exit__(None, None, None)
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        self._averaged.enter_context(averaged_weights(self.model))
+
+    def on_test_end(self, logs: dict | None = None) -> None:
+        self._averaged.close()
 
 
 class StopEarly(keras.callbacks.Callback):
-    """Ends the training after `patience` epochs without a better validation mIoU."""
+    """Stops the training after `patience` epochs without a better validation mIoU."""
 
     def __init__(self, history: History, patience: int):
         super().__init__()
         self.history, self.patience = history, patience
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if self.history.epochs_without_progress >= self.patience:
             self.model.stop_training = True
 
 
 class StopAfter(keras.callbacks.Callback):
-    """Ends the training at the first end of an epoch after `minutes`."""
+    """Stops the training at the end of the epoch in which `minutes` run out."""
 
     def __init__(self, minutes: float):
         super().__init__()
         self.seconds, self.start = minutes * 60, time.monotonic()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if time.monotonic() - self.start > self.seconds:
             self.model.stop_training = True
-
-
-__all__ = [
-    "MONITOR",
-    "AverageWhileValidating",
-    "PlateauRate",
-    "Rows",
-    "Steps",
-    "StopAfter",
-    "StopEarly",
-    "catching_signals",
-]

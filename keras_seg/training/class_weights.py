@@ -1,36 +1,41 @@
-"""Class weights of a recipe's loss in numbers: words counted from the data, names looked up."""
+"""Class weights of a recipe's loss as numbers: rules are applied to the data, names looked up."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from keras_seg import losses
 from keras_seg.atomic_files import write_text
 from keras_seg.class_weights import by_class_number, word_of
-from keras_seg.data.class_balance import weights_by
+from keras_seg.data.balance.class_weights import weights_by
+from keras_seg.data.balance.histogram import class_histogram
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.histogram import class_histogram
-from keras_seg.loss_spec import parse_loss
+from keras_seg.loss_spec import LossTerm
 from keras_seg.training.run_folder import CLASS_WEIGHTS_NAME
 
 
-def resolved_loss(spec, dataset: SegmentationDataset) -> tuple[str | dict | list, list[dict]]:
-    """The loss as `losses.get` takes it, and what was counted from the data set.
+def resolved_loss(
+    terms: Sequence[LossTerm], dataset: SegmentationDataset
+) -> tuple[list[dict], list[dict]]:
+    """Replaces class weights that depend on the data by one number per class.
 
-    "balanced" and "median" become one number per class of the training data, and class names in a
-    mapping become their numbers.
+    The rules "balanced" and "median" are counted from the data. Class names in a mapping become
+    class numbers.
 
-    Returns: the loss, and a record {"loss", "rule", "class_weights": {name: weight}} for each of
-        its parts whose weights were counted.
+    Args:
+        terms: terms of the loss.
+        dataset: training data.
 
-    Raises: ValueError for a rule or a name that there is not, and if no pixel has a class.
+    Returns: the loss as `losses.get` takes it, and a record {"loss", "rule", "class_weights":
+        {name: weight}} for each term whose weights were counted.
+
+    Raises: ValueError for an unknown rule or class name, and if no pixel has a class.
     """
     entries, counted, names = [], [], dataset.classes.names
-    for term in parse_loss(spec):
+    for term in terms:
         options = dict(term.options)
         weights = options.get("class_weights")
         if isinstance(weights, str):
@@ -51,31 +56,18 @@ def resolved_loss(spec, dataset: SegmentationDataset) -> tuple[str | dict | list
 
 
 def lines(counted: list[dict]) -> str:
-    """What was counted, a line for each loss: "Class weights of 'dice' (median): cell 2.31"."""
+    """One line per record, such as "Class weights of 'dice' (median): cell 2.31"."""
     text = ""
     for record in counted:
         weights = ", ".join(f"{name} {w:.4g}" for name, w in record["class_weights"].items())
         text += f"Class weights of {record['loss']!r} ({record['rule']}): {weights}\n"
         absent = [name for name, weight in record["class_weights"].items() if not weight]
         if absent:
-            text += f"In no training mask, and of weight 0: {', '.join(absent)}\n"
+            text += f"In no training mask, so their weight is 0: {', '.join(absent)}\n"
     return text
 
 
 def write_class_weights(folder: Path, counted: list[dict]) -> None:
-    """Writes what was counted into a run's folder; nothing if nothing was."""
+    """Writes counted weights into the folder of a run, if there are any."""
     if counted:
         write_text(folder / CLASS_WEIGHTS_NAME, json.dumps(counted, indent=1))
-
-
-def check_options(spec) -> None:
-    """Raises ValueError for options of a recipe's loss that cannot be meant, before data are read.
-
-    Class weights that need the data, counted or by name, are left to `resolved_loss`.
-    """
-    for term in parse_loss(spec):
-        weights = term.options.get("class_weights")
-        options = dict(term.options)
-        if isinstance(weights, str | Mapping):
-            del options["class_weights"]
-        losses.get({"name": term.name, "weight": term.weight} | options)

@@ -1,40 +1,43 @@
-"""Entries of a recipe that cannot both be meant. Imports no TensorFlow.
+"""Entries of a recipe that contradict each other. Imports no TensorFlow.
 
-Told when a training begins, before data are read or a network is built; a recipe that lies in an
-older run's folder is still read.
+Checked when a training starts, not when a recipe is read, so that the recipes of older runs can
+still be read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_seg.class_weights import by_class_number, class_weights_of, word_of
-from keras_seg.loss_spec import LossTerm, parse_loss
+from keras_seg.loss_spec import LossTerm
 from keras_seg.names import IGNORE_CLASS
 from keras_seg.training.recipe import OptimizerOptions, Recipe, ScheduleOptions
 
 WITH_MOMENTUM = ("sgd", "rmsprop")
 OWN_ENTRIES = {"num_classes": "num_classes", "input_shape": "channels", "name": "model"}
-"""Arguments of builders that are no model_options, and the entry that says them."""
+"""Arguments of builders that have their own entry in a recipe."""
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Raises ValueError that names two entries that contradict each other, and what to do."""
-    for found in _contradictions(recipe):
-        raise ValueError(found)
+    """Raises ValueError that names two contradicting entries and what to do."""
+    for contradiction in _contradictions(recipe):
+        raise ValueError(contradiction)
 
 
 def check_loss(recipe: Recipe, num_classes: int, names: Sequence[str] | None = None) -> None:
-    """Raises ValueError for a loss that speaks of other classes than there are.
+    """Raises ValueError for a loss whose options do not fit the classes of the data.
 
     Args:
-        names: of the classes, which class weights may be given by.
+        recipe: the recipe.
+        num_classes: number of classes of the data.
+        names: names of the classes, if class weights may be given by name.
     """
-    for found in _classes_of_losses(recipe, num_classes, "the data's classes", names):
-        raise ValueError(found)
+    for contradiction in _classes_of_losses(recipe, num_classes, "the data's classes", names):
+        raise ValueError(contradiction)
 
 
 def _contradictions(recipe: Recipe) -> Iterator[str]:
@@ -44,7 +47,7 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _network(recipe)
     yield from _losses(recipe)
     yield from _images(recipe)
-    yield from _places(recipe)
+    yield from _paths(recipe)
 
 
 def _schedule(recipe: Recipe) -> Iterator[str]:
@@ -93,8 +96,7 @@ def _optimizer(recipe: Recipe) -> Iterator[str]:
     if options.nesterov and not options.momentum:
         yield (
             f"optimizer_options.nesterov=True contradicts optimizer_options.momentum="
-            f"{options.momentum}: without momentum nothing is looked ahead with. Raise it, or "
-            "leave nesterov out."
+            f"{options.momentum}: it needs momentum. Raise it, or leave nesterov out."
         )
     if options.momentum != usual and recipe.optimizer not in WITH_MOMENTUM:
         yield (
@@ -118,14 +120,13 @@ def _network(recipe: Recipe) -> Iterator[str]:
         if option in recipe.model_options:
             yield (
                 f"model_options.{option}={recipe.model_options[option]} contradicts the entry "
-                f"{entry}={getattr(recipe, entry)} of the recipe, which says it. Leave it out of "
-                "model_options."
+                f"{entry}={getattr(recipe, entry)} of the recipe. Leave it out of model_options."
             )
 
 
 def _losses(recipe: Recipe) -> Iterator[str]:
     activation = recipe.model_options.get("activation")
-    for term in parse_loss(recipe.loss):
+    for term in recipe.loss_terms:
         if term.options.get("multi_label"):
             yield (
                 f"{_option(term, 'multi_label')} contradicts the data, whose masks name one class "
@@ -138,7 +139,7 @@ def _losses(recipe: Recipe) -> Iterator[str]:
             yield (
                 f"{_option(term, 'ignore_class')} contradicts the data, whose masks mark unknown "
                 f"pixels, and the border of small images, by {IGNORE_CLASS}. Leave ignore_class "
-                f"out, and write {IGNORE_CLASS} into the masks where nothing is to be learnt."
+                f"out, and write {IGNORE_CLASS} to the masks where pixels are unknown."
             )
         logits = term.options.get("from_logits", True)
         if bool(logits) == (activation is not None):
@@ -150,7 +151,7 @@ def _losses(recipe: Recipe) -> Iterator[str]:
         reduction = term.options.get("reduction", "sum_over_batch_size")
         if reduction in (None, "none"):
             yield (
-                f"{_option(term, 'reduction')} contradicts training, which needs one number a "
+                f"{_option(term, 'reduction')} contradicts training, which needs one number per "
                 "step. Leave reduction out."
             )
     count = recipe.num_classes if recipe.classes is None else len(recipe.classes)
@@ -160,7 +161,7 @@ def _losses(recipe: Recipe) -> Iterator[str]:
 
 
 def _class_weights(term: LossTerm) -> Iterator[str]:
-    """What is wrong with class weights whatever the classes are."""
+    """Class weights that are wrong for any classes."""
     weights = term.options.get("class_weights")
     try:
         if isinstance(weights, str):
@@ -172,7 +173,7 @@ def _class_weights(term: LossTerm) -> Iterator[str]:
 
 
 def _weights_by_class(term: LossTerm, names: Sequence[str], entry: str) -> Iterator[str]:
-    """What is wrong with class weights as a mapping of classes, or of their names."""
+    """Class weights, as a mapping of class numbers or names, that are wrong for these classes."""
     try:
         numbers = class_weights_of(by_class_number(term.options["class_weights"], names))
         numbers.for_classes(max(len(names), 2))
@@ -183,7 +184,7 @@ def _weights_by_class(term: LossTerm, names: Sequence[str], entry: str) -> Itera
 def _classes_of_losses(
     recipe: Recipe, count: int, entry: str, names: Sequence[str] | None = None
 ) -> Iterator[str]:
-    for term in parse_loss(recipe.loss):
+    for term in recipe.loss_terms:
         if isinstance(term.options.get("class_weights"), Mapping) and names is not None:
             yield from _weights_by_class(term, names, entry)
         weights, chosen = term.options.get("class_weights"), term.options.get("classes")
@@ -191,7 +192,7 @@ def _classes_of_losses(
         if isinstance(weights, list | tuple | np.ndarray) and len(weights) != expected:
             yield (
                 f"class_weights of the loss {term.name!r} has {len(weights)} numbers, which "
-                f"contradicts {entry}: {count}. Give {expected} numbers, one a class."
+                f"contradicts {entry}: {count}. Give {expected} numbers, one per class."
             )
         if isinstance(chosen, list | tuple):
             beyond = [c for c in chosen if isinstance(c, int) and not 0 <= c < expected]
@@ -218,7 +219,7 @@ def _images(recipe: Recipe) -> Iterator[str]:
         )
 
 
-def _places(recipe: Recipe) -> Iterator[str]:
+def _paths(recipe: Recipe) -> Iterator[str]:
     output = Path(recipe.output).resolve()
     if Path(recipe.data).resolve() == output:
         yield (
@@ -228,12 +229,12 @@ def _places(recipe: Recipe) -> Iterator[str]:
     weights = recipe.initial_weights
     if weights is not None and Path(weights).resolve().parent == output:
         yield (
-            f"output={recipe.output} contradicts initial_weights={weights}, which lies in it and "
-            "would be written over. Choose another --output."
+            f"output={recipe.output} contradicts initial_weights={weights}, a file in that folder, "
+            "which would be overwritten. Choose another --output."
         )
 
 
-def _option(term: LossTerm, option: str, usual=None) -> str:
+def _option(term: LossTerm, option: str, usual: Any = None) -> str:
     return f"{option}={term.options.get(option, usual)} of the loss {term.name!r}"
 
 

@@ -1,42 +1,43 @@
-"""The look at the first batches as a callback, and as `train` has it."""
+"""The check of the first batches as a callback, and as a step of `train`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from keras_seg.data.balance.histogram import class_histogram
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.first_batch import check_batches, doubtful, findings, look, refuse
+from keras_seg.data.first_batch import check_batches, doubtful, findings, refuse, take_batches
 from keras_seg.data.first_batch.check import NUMBER_OF_BATCHES
-from keras_seg.data.histogram import class_histogram
 from keras_seg.names import IGNORE_CLASS
 
 BY_CHANCE = {"0 and 255", "all ignored", "mostly ignored", "one class"}
-"""What a few crops may show of data that hold several classes."""
+"""Findings that a few crops may show by chance, if the data have several classes."""
 
 
 class FirstBatchCheck(keras.callbacks.Callback):
-    """`keras_seg.data.check_batches` when `fit` begins, before its first step.
+    """Runs `keras_seg.data.check_batches` when `fit` starts, before its first step.
 
-        model.fit(batches, callbacks=[FirstBatchCheck(batches)])
-        model.fit(images, masks, batch_size=8, callbacks=[
-            FirstBatchCheck((images, masks), batch_size=8)
-        ])
+    Pass it the data that `fit` gets, because Keras does not show batches to callbacks. The check is
+    independent of the training, of `jit_compile`, `steps_per_execution` and strategies. Keras
+    itself checks shapes before any callback. For a better message about wrong shapes call
+    `check_batches(batches, model)` before `fit`.
 
-    Keras shows no batch to a callback, so it is made with the data that `fit` gets. They are looked
-    at apart from the training, whatever `jit_compile`, `steps_per_execution` or a strategy make of
-    the steps. Keras itself looks at shapes before any callback: where these are wrong,
-    `check_batches(batches, model)` before `fit` says it in better words.
+    Args:
+        batches: the data that `fit` gets, but not a generator.
+        number_of_batches, batch_size, num_classes, ignore_class, multi_label, class_weights: as for
+            `keras_seg.data.check_batches`.
 
-    Args: as `keras_seg.data.check_batches`, without the model.
+    Raises: ValueError for a generator, whose first batches would be lost: write
+        `model.fit(check_batches(generator, model))`. In `fit`, ValueError for what is wrong.
 
-    Raises: ValueError for a generator, which would lose the batches that are looked at:
-        `model.fit(check_batches(generator, model))` gives them again. In `fit`, ValueError with
-        what is wrong, and warnings for what is doubtful.
+    Warns: in `fit`, UserWarning for what may be intended.
 
     Example:
 
@@ -48,7 +49,7 @@ class FirstBatchCheck(keras.callbacks.Callback):
 
     def __init__(
         self,
-        batches,
+        batches: Any,
         *,
         number_of_batches: int = NUMBER_OF_BATCHES,
         batch_size: int | None = None,
@@ -74,31 +75,40 @@ class FirstBatchCheck(keras.callbacks.Callback):
             "class_weights": class_weights,
         }
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         check_batches(self.batches, self.model, **self.options)
 
 
 def check_first_batches(
-    batches, model: keras.Model, dataset: SegmentationDataset, *, replicas: int, tells: bool
+    batches: tf.data.Dataset,
+    model: keras.Model,
+    dataset: SegmentationDataset,
+    *,
+    replicas: int,
+    tells: bool,
 ) -> None:
-    """What `train` does before its first step.
+    """Checks the first batches of `train`.
 
     Args:
-        batches: of all devices together, from `dataset`.
-        tells: whether this process says on stderr what is doubtful.
+        batches: batches from `dataset`, of all devices together.
+        model: the compiled model.
+        dataset: training data.
+        replicas: number of devices that share a batch.
+        tells: whether to write doubts to stderr.
 
-    Raises: ValueError with what is wrong.
+    Raises: ValueError for what is wrong.
     """
 
-    def count_all():
+    def count_all() -> dict[int, int]:
         return dict(enumerate(class_histogram(dataset).sum(axis=0).tolist()))
 
-    # crops of other places come in every epoch
-    looked = replace(look(batches, NUMBER_OF_BATCHES), whole=False)
-    found = findings(looked, model, replicas=replicas, count_all=count_all)
-    if {each.kind for each in found} & BY_CHANCE and np.count_nonzero([*count_all().values()]) > 1:
-        found = [each for each in found if each.kind not in BY_CHANCE]
+    # every epoch has other crops, so these batches are only a part of the data
+    first = replace(take_batches(batches, NUMBER_OF_BATCHES), whole=False)
+    results = findings(first, model, replicas=replicas, count_all=count_all)
+    by_chance = {each.kind for each in results} & BY_CHANCE
+    if by_chance and np.count_nonzero([*count_all().values()]) > 1:
+        results = [each for each in results if each.kind not in BY_CHANCE]
     if tells:
-        for message in doubtful(found):
+        for message in doubtful(results):
             sys.stderr.write(f"Look at the data: {message}\n")
-    refuse(found)
+    refuse(results)

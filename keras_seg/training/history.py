@@ -1,4 +1,4 @@
-"""The metrics of each completed epoch, as CSV and as JSON lines."""
+"""The log of a training: metrics of each completed epoch, as CSV and as JSON lines."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ CHARTED = ("loss", "val_loss", "mean_iou", MONITOR)
 
 
 def read_rows(path: Path) -> list[dict]:
-    """The rows of a `log.jsonl`, one an epoch.
+    """Reads the rows of a `log.jsonl`, one per epoch.
 
-    Raises: ValueError that names the file and the line that is no such row.
+    Raises: ValueError that names the file and the line that is not such a row.
     """
     remedy = "Put back the file that the training wrote, or move it away."
     try:
@@ -39,25 +39,29 @@ def read_rows(path: Path) -> list[dict]:
     return rows
 
 
-def _is_row(row) -> bool:
+def _is_row(row: object) -> bool:
     values = [row.get(name) for name in CHARTED] if isinstance(row, dict) else [""]
     always = _is_number(values[-1]) and _is_number(row.get("epoch"))
     return always and all(value is None or _is_number(value) for value in values)
 
 
-def _is_number(value) -> bool:
+def _is_number(value: object) -> bool:
     return type(value) is float or (type(value) is int and abs(value) < 2**63)
 
 
 class History:
-    """The rows of `log.jsonl` and `log.csv`; both are rewritten as wholes, and never half-written.
+    """The rows of `log.jsonl` and `log.csv`, one per completed epoch.
 
-    Everything that depends on the past (the best epoch, early stop, the plateau of the learning
-    rate) is computed from the rows, so that an interrupted training needs no other memory of it.
+    Everything that depends on the past (best epoch, early stop, plateaus of the learning rate) is
+    computed from the rows, so an interrupted training needs no other memory. Both files are
+    rewritten completely and atomically.
 
     Args:
-        folder: of the run.
-        epochs: rows of later epochs are dropped: they will be trained again.
+        folder: folder of the run.
+        epochs: number of completed epochs. Later rows are dropped, as they will be trained again.
+        writes: whether the files are written.
+
+    Raises: ValueError if the log has fewer rows than `epochs`.
     """
 
     def __init__(self, folder: Path, *, epochs: int = 0, writes: bool = True):
@@ -73,17 +77,18 @@ class History:
         self._write()
 
     def append(self, row: dict) -> None:
+        """Adds the row of an epoch and writes both files."""
         self.rows.append(row)
         self._write()
 
     @property
     def scores(self) -> list[float]:
-        """Validation mIoU of each epoch; 0 where it is no number, since no score is less."""
+        """Validation mIoU of each epoch; 0 in place of NaN."""
         return [0.0 if math.isnan(row[MONITOR]) else row[MONITOR] for row in self.rows]
 
     @property
     def best(self) -> tuple[float | None, int]:
-        """(mIoU, epoch from 1) of the first best epoch; (None, 0) before any."""
+        """(mIoU, epoch from 1) of the first best epoch; (None, 0) without any epoch."""
         if not self.rows:
             return None, 0
         best = max(self.scores)
@@ -91,10 +96,11 @@ class History:
 
     @property
     def epochs_without_progress(self) -> int:
+        """Number of epochs since the best one."""
         return len(self.rows) - self.best[1]
 
     def plateaus(self, patience: int) -> int:
-        """How often `patience` epochs in a row brought no better validation mIoU."""
+        """Number of times that `patience` epochs in a row did not improve the validation mIoU."""
         best, waited, count = -math.inf, 0, 0
         for score in self.scores:
             waited = 0 if score > best else waited + 1

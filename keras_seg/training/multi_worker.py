@@ -1,9 +1,12 @@
-"""Two repairs of Keras' trainer that `fit` needs with several workers (keras#20585).
+"""Two repairs of Keras' trainer for `fit` on several workers (keras#20585).
 
-Both concern private functions, so they are bound to the Keras versions that they were tested with.
+Both replace private functions, so they are limited to the Keras versions they were tested with.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -14,9 +17,9 @@ REPAIRED = ("_maybe_symbolic_build", "_make_function")
 
 
 def trainable_by_workers(model: keras.Model) -> keras.Model:
-    """A model with the same layers that `fit` can train under MultiWorkerMirroredStrategy.
+    """Wraps a model so that `fit` can train it under MultiWorkerMirroredStrategy.
 
-    To be called under the scope of the strategy.
+    Must be called in the scope of the strategy. The layers are shared.
 
     Raises: RuntimeError for a version of Keras that this was not tested with.
     """
@@ -37,11 +40,16 @@ def check_version(version: str) -> None:
 
 
 class WorkerModel(keras.Model):
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Builds metrics and optimizer from shapes. Keras feeds values of all workers to it, which
-        are no tensors: "PerReplica cannot be converted"."""
+    """A functional model with the repaired functions."""
+
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """Builds metrics and optimizer from shapes.
+
+        Keras passes the values of all workers, which are not tensors ("PerReplica cannot be
+        converted").
+        """
         if iterator is not None:
-            for *_, batches in iterator:  # after one number of a step in Keras 3.10, then two
+            for *_, batches in iterator:  # preceded by one step number in Keras 3.10, then by two
                 data_batch = next(batches)
                 break
         local = tf.nest.map_structure(self._first_replica, tuple(data_batch))
@@ -52,17 +60,19 @@ class WorkerModel(keras.Model):
         with self.distribute_strategy.scope():
             self._symbolic_build(data_batch=(image, mask, weights[0] if weights else None))
 
-    def _make_function(self, step_function):
-        """Gives each worker its own first replica's values, which are summed over all already.
-        Keras takes a mean over axis 0 of scalars: "Invalid reduction dimension 0"."""
+    def _make_function(self, step_function: Callable) -> Callable:
+        """Returns the values of the first replica, which are already summed over all workers.
+
+        Keras averages scalars over axis 0 ("Invalid reduction dimension 0").
+        """
 
         @tf.autograph.experimental.do_not_convert
-        def one_step(data):
+        def one_step(data: Any) -> Any:
             outputs = self.distribute_strategy.run(step_function, args=(data,))
             return tf.nest.map_structure(self._first_replica, outputs)
 
         compiled = one_step if self.run_eagerly else tf.function(one_step, reduce_retracing=True)
         return lambda iterator: compiled(next(iterator))
 
-    def _first_replica(self, value):
+    def _first_replica(self, value: Any) -> Any:
         return self.distribute_strategy.experimental_local_results(value)[0]

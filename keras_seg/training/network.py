@@ -1,4 +1,4 @@
-"""Data and network of a recipe."""
+"""The network of a recipe: built, given initial weights, and frozen."""
 
 from __future__ import annotations
 
@@ -7,53 +7,22 @@ import inspect
 import keras
 
 from keras_seg import backbones, models
-from keras_seg.data.cached import CachedDataset
-from keras_seg.data.classes import ClassTable
-from keras_seg.data.open import open_dataset
-from keras_seg.data.resized import ResizedDataset
-from keras_seg.data.weighted import WeightedDataset
 from keras_seg.training.recipe import Recipe
 from keras_seg.weights import set_weights
-
-
-def open_data(recipe: Recipe, split: str) -> CachedDataset:
-    """The data set of a recipe as the network sees it, kept in memory as far as it fits."""
-    classes = None if recipe.classes is None else ClassTable(tuple(recipe.classes))
-    dataset = open_dataset(
-        recipe.data, split, classes=classes, channels=recipe.channels, on_error=recipe.on_error
-    )
-    if recipe.resize is not None:
-        dataset = ResizedDataset(dataset, recipe.resize)
-    if recipe.border_weights and split == "train":
-        dataset = WeightedDataset(dataset)
-    return CachedDataset(dataset)
-
-
-def check_network(recipe: Recipe) -> None:
-    """Raises ValueError for a network that there is not, and entries that it has no part for."""
-    models.find(recipe.model)
-    if recipe.freeze != "none" or recipe.optimizer_options.head_rate != 1:
-        backbone_name(recipe)
-
-
-def check_classes(recipe: Recipe, classes: ClassTable) -> None:
-    """Raises ValueError if the recipe's num_classes contradicts the data's class table."""
-    if recipe.num_classes not in (None, len(classes)):
-        raise ValueError(
-            f"num_classes={recipe.num_classes} contradicts the data: {recipe.data} has "
-            f"{len(classes)} classes ({', '.join(classes.names)}). Leave num_classes out, or "
-            "correct classes.json."
-        )
 
 
 def build_model(
     recipe: Recipe, num_classes: int, *, policy: str | None = None, synchronized: bool = False
 ) -> keras.Model:
-    """The recipe's network, free in height and width, frozen as the recipe says.
+    """Builds the recipe's network for images of any size, with initial weights and frozen layers.
 
     Args:
-        policy: of precision; None for what the recipe says.
-        synchronized: batch norm over all devices.
+        recipe: the recipe.
+        num_classes: number of classes.
+        policy: Keras dtype policy; None for the recipe's.
+        synchronized: whether batch normalization uses the statistics of all devices.
+
+    Raises: ValueError if the crop or the initial weights do not fit the network.
     """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(
@@ -65,7 +34,9 @@ def build_model(
         )
     finally:
         keras.config.set_dtype_policy(before)
-    model.compute_output_shape((None, *recipe.crop, recipe.channels))  # refuses a wrong crop
+    model.compute_output_shape(
+        (None, *recipe.crop, recipe.channels)
+    )  # refuses a crop of the wrong size
     if recipe.initial_weights is not None:
         take_weights(model, recipe.initial_weights)
     for layer in model._flatten_layers():
@@ -76,7 +47,7 @@ def build_model(
 
 
 def take_weights(model: keras.Model, path: str) -> None:
-    """Takes the weights of a model.keras of the same network, all or none.
+    """Copies the weights from a `model.keras` of the same network.
 
     Raises: ValueError that names the first layer that differs.
     """
@@ -94,7 +65,7 @@ def take_weights(model: keras.Model, path: str) -> None:
 
 
 def freeze(model: keras.Model, recipe: Recipe) -> None:
-    """Makes the backbone's batch norms, or all its layers, untrainable; statistics stay, too."""
+    """Freezes the backbone's batch normalizations, with their statistics, or all its layers."""
     if recipe.freeze == "none":
         return
     norms = keras.layers.BatchNormalization
@@ -104,21 +75,24 @@ def freeze(model: keras.Model, recipe: Recipe) -> None:
 
 
 def backbone_layers(model: keras.Model, recipe: Recipe) -> list[keras.layers.Layer]:
-    """The layers with weights that a network's encoder has, in their own names.
+    """The layers of the model that belong to its backbone and have weights.
 
     Raises: ValueError for a network without a backbone.
     """
     name = backbone_name(recipe)
     encoder = backbones.build(name, (None, None, recipe.channels))
     names = {layer.name for layer in encoder.layers if layer.weights}
-    found = [layer for layer in model.layers if layer.name in names]
-    if not found:
+    layers = [layer for layer in model.layers if layer.name in names]
+    if not layers:
         raise ValueError(f"No layer of {recipe.model} has a name of its backbone {name}.")
-    return found
+    return layers
 
 
 def backbone_name(recipe: Recipe) -> str:
-    """Raises ValueError for a network without a backbone."""
+    """The name of the network's backbone.
+
+    Raises: ValueError for a network without a backbone.
+    """
     parameters = inspect.signature(models.find(recipe.model).build).parameters
     name = recipe.model_options.get(
         "backbone", parameters["backbone"].default if "backbone" in parameters else None

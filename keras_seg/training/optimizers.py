@@ -1,10 +1,11 @@
-"""Optimizers and learning-rate schedules of a recipe."""
+"""The optimizer and the learning-rate schedule of a recipe."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 from keras import ops
@@ -13,31 +14,34 @@ from keras_seg.training.recipe import Recipe
 
 
 class PerVariableRules:
-    """Mixed into an optimizer: a learning-rate factor and a weight decay for each variable.
+    """Optimizer mix-in: a learning-rate factor and a weight decay for each variable.
 
-    The decay is added to the gradient, as the papers do; Keras' own `weight_decay` is decoupled
-    from it, which for SGD with momentum 0.9 is ten times weaker. The average of the weights stays
-    beside them: Keras would put it in their place whenever a `fit` ends.
+    The decay is added to the gradient, as in the papers. Keras' own `weight_decay` is decoupled,
+    which is ten times weaker for SGD with momentum 0.9. Unlike in Keras, the moving average does
+    not overwrite the weights at the end of `fit`.
 
-    rules: variable → (factor of the learning rate, decay).
+    Args:
+        rules: function of a variable that returns (factor of the learning rate, decay).
     """
 
-    def __init__(self, *args, rules: Callable[[keras.Variable], tuple[float, float]], **options):
+    def __init__(
+        self, *args: Any, rules: Callable[[keras.Variable], tuple[float, float]], **options: Any
+    ):
         super().__init__(*args, **options)
         self._rules_of, self._rules = rules, []
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]) -> None:
         self._rules = [self._rules_of(variable) for variable in variables]
         super().build(variables)
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
         factor, decay = self._rules[self._get_variable_index(variable)]
         if decay:
             gradient = gradient + ops.cast(variable, gradient.dtype) * decay
         super().update_step(gradient, variable, learning_rate * factor)
 
-    def finalize_variable_values(self, var_list):
-        """Leaves the weights as they are."""
+    def finalize_variable_values(self, var_list: list[keras.Variable]) -> None:
+        """Keeps the weights; Keras would overwrite them by their average."""
 
 
 _KERAS = keras.optimizers
@@ -57,15 +61,17 @@ CLASSES = {
 def make_optimizer(
     recipe: Recipe, steps_per_epoch: int, *, backbone: Collection[str] = ()
 ) -> keras.optimizers.Optimizer:
-    """The recipe's optimizer with its schedule.
+    """Creates the recipe's optimizer with its schedule.
 
     Args:
-        backbone: paths of the variables that keep the plain rate when the head's has a factor.
+        recipe: the recipe.
+        steps_per_epoch: steps per epoch.
+        backbone: paths of the variables to which `head_rate` does not apply.
     """
     options = recipe.optimizer_options
     coupled = 0.0 if recipe.optimizer == "adamw" else recipe.weight_decay
 
-    def rules(variable):
+    def rules(variable: keras.Variable) -> tuple[float, float]:
         decay = coupled if options.decay_all or decays(variable) else 0.0
         return 1.0 if variable.path in backbone else options.head_rate, decay
 
@@ -89,12 +95,12 @@ def make_optimizer(
 
 
 def decays(variable: keras.Variable) -> bool:
-    """Whether weight decay is for this variable: kernels yes, batch norm, biases, slopes no."""
+    """Whether weight decay applies: to kernels, not to batch normalization, biases and slopes."""
     return len(variable.shape) > 1 and not variable.path.endswith(("alpha", "bias"))
 
 
-def make_schedule(recipe: Recipe, steps_per_epoch: int):
-    """The learning rate, as a number if it never falls by the step."""
+def make_schedule(recipe: Recipe, steps_per_epoch: int) -> float | RecipeSchedule:
+    """The learning rate: a number, or a schedule if it changes with the steps."""
     plain = recipe.schedule in ("constant", "plateau")
     if plain and not recipe.schedule_options.warmup_epochs:
         return recipe.learning_rate
@@ -102,7 +108,7 @@ def make_schedule(recipe: Recipe, steps_per_epoch: int):
 
 
 class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """rate * min(1, (step + 1) / warm-up) * fall(step after the warm-up / steps after it)."""
+    """rate * min(1, (step + 1) / warm-up) * fall(share of the steps after the warm-up)."""
 
     def __init__(self, recipe: Recipe, steps_per_epoch: int):
         super().__init__()
@@ -111,7 +117,7 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup = round(options.warmup_epochs * steps_per_epoch)
         self.falling = max(1, recipe.epochs * steps_per_epoch - self.warmup)
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         step = ops.cast(step, "float32")
         share = ops.clip((step - self.warmup) / self.falling, 0.0, 1.0)
         factor = ops.maximum(self._fall(share, step), self.recipe.schedule_options.floor)
@@ -119,7 +125,7 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
             factor = factor * ops.minimum((step + 1) / self.warmup, 1.0)
         return self.recipe.learning_rate * factor
 
-    def _fall(self, share, step):
+    def _fall(self, share: Any, step: Any) -> Any:
         options = self.recipe.schedule_options
         if self.recipe.schedule == "poly":
             return ops.power(1 - share, options.power)
@@ -129,20 +135,20 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
             return ops.power(options.factor, self._falls_before(step))
         return ops.ones_like(share)
 
-    def _falls_before(self, step):
+    def _falls_before(self, step: Any) -> Any:
         epoch = step / self.steps_per_epoch
         edges = self.recipe.schedule_options.step_epochs
         if len(edges) == 1:
             return ops.floor(epoch / edges[0] + 1e-6)
         return sum(ops.cast(epoch >= edge - 1e-6, "float32") for edge in edges)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {"recipe": self.recipe, "steps_per_epoch": self.steps_per_epoch}
 
 
 @contextmanager
-def averaged_weights(model: keras.Model):
-    """The model with the average of its weights in their place, if its optimizer keeps one."""
+def averaged_weights(model: keras.Model) -> Iterator[None]:
+    """Swaps in the moving average of the weights while the block runs, if the optimizer has one."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     if not optimizer.use_ema:
         yield

@@ -1,4 +1,4 @@
-"""Losses, metrics and masks for networks with one output, several, or one of another size."""
+"""Losses, metrics and masks for networks with several outputs, or outputs of another size."""
 
 from __future__ import annotations
 
@@ -17,22 +17,32 @@ MAIN = "logits"
 
 
 def output_losses(
-    model: keras.Model, loss, *, auxiliary_weight: float = 0.4, num_classes: int | None = None
+    model: keras.Model,
+    loss: str | dict | list | keras.losses.Loss,
+    *,
+    auxiliary_weight: float = 0.4,
+    num_classes: int | None = None,
 ) -> dict:
-    """Arguments of `model.compile` for a network of this package, whatever its outputs.
+    """Returns loss and metrics of all outputs of a network, as arguments of `model.compile`.
 
-        model = models.ocrnet((None, None, 3), 19, auxiliary_head=True)
-        model.compile("adam", **output_losses(model, "cross_entropy", num_classes=19))
-        model.fit(batches.map(output_masks(model)))
-
-    Each output has the loss: "logits" with weight 1, auxiliary heads with `auxiliary_weight`. With
-    deep supervision "logits" is one of the heads under a second name; then every head has the loss,
-    with equal weights of sum 1.
+    The output "logits" has the loss with weight 1, auxiliary heads with `auxiliary_weight`. With
+    deep supervision "logits" is a second name of one head; then every head has the loss, with equal
+    weights that sum to 1.
 
     Args:
-        loss: what `keras_seg.losses.get` takes, or a loss.
-        num_classes: adds `MeanIoU` of "logits", which takes labels as the loss does
-            (`multi_label`); None for no metric.
+        model: a network of this package.
+        loss: a loss, or what `keras_seg.losses.get` takes.
+        auxiliary_weight: weight of the losses of auxiliary heads.
+        num_classes: number of classes, to add `MeanIoU` of "logits" with the same kind of labels as
+            the loss; None for no metric.
+
+    Returns: "loss" and "metrics", and "loss_weights" for several outputs.
+
+    Example:
+
+        model = keras_seg.models.unet((None, None, 3), 2, widths=(4, 8))
+        model.compile("adam", **output_losses(model, "cross_entropy", num_classes=2))
+        model.fit(batches.map(output_masks(model)))
     """
     model = as_functional(model)
     if not isinstance(loss, keras.losses.Loss):
@@ -51,7 +61,7 @@ def output_losses(
 
 
 def output_weights(model: keras.Model, auxiliary_weight: float) -> dict[str, float]:
-    """Weight of the loss of each output that has one."""
+    """The weight of the loss, for each output that has a loss."""
     twins = [k for k, v in model.output.items() if k != MAIN and v is model.output[MAIN]]
     heads = [key for key in model.output if key != MAIN]
     if twins:
@@ -60,28 +70,36 @@ def output_weights(model: keras.Model, auxiliary_weight: float) -> dict[str, flo
 
 
 def output_masks(model: keras.Model) -> Callable:
-    """A function for `tf.data.Dataset.map`: (image, mask[, weights]) → masks of each output.
+    """Returns a function for `tf.data.Dataset.map` that prepares masks for all outputs.
 
-    Masks and weights of networks without padding lose the border that their outputs lack.
+    It maps (image, mask[, weights]) to (image, masks of each output[, weights]). For a network
+    without padding it crops masks and weights to the size of the output.
+
+    Args:
+        model: a network of this package.
+
+    Example:
+
+        model.fit(batches.map(output_masks(model)))
     """
     model = as_functional(model)
     top, left = output_margin(model)
 
-    def inner(pixels):
+    def cropped(pixels: tf.Tensor) -> tf.Tensor:
         pixels = tf.convert_to_tensor(pixels)
         height, width = tf.shape(pixels)[1], tf.shape(pixels)[2]
-        cut = pixels[:, top : height - top, left : width - left]
+        inner = pixels[:, top : height - top, left : width - left]
         if None not in pixels.shape[1:3]:
             _, rows, columns = pixels.shape[:3]
-            cut.set_shape((None, rows - 2 * top, columns - 2 * left))
-        return cut
+            inner.set_shape((None, rows - 2 * top, columns - 2 * left))
+        return inner
 
-    def for_outputs(image, *pixels):
+    def for_outputs(image: tf.Tensor, *pixels: tf.Tensor) -> tuple:
         if top or left:
-            pixels = [inner(each) for each in pixels]
+            pixels = [cropped(each) for each in pixels]
         if isinstance(model.output, dict):
             mask, *weights = pixels
-            # Keras takes one map of weights for all outputs, or one for each.
+            # Keras takes one weight map for all outputs.
             pixels = [dict.fromkeys(model.output, mask), *weights]
         return image, *pixels
 
@@ -89,9 +107,10 @@ def output_masks(model: keras.Model) -> Callable:
 
 
 def at_image_size(model: keras.Model) -> keras.Model:
-    """The model with outputs of lower resolution resized to its image; shares all weights.
+    """Resizes outputs of lower resolution to the size of the image. Weights are shared.
 
-    Papers take the loss at the size of the image, wherever the network ends.
+    The papers compute the loss at the size of the image, also if the network ends at a lower
+    resolution.
     """
     model = as_functional(model)
     size, channels = probe_size(model), model.input.shape[-1]
@@ -111,5 +130,5 @@ def at_image_size(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, outputs, name=model.name)
 
 
-def _resized(output, image, key: str):
+def _resized(output: keras.KerasTensor, image: keras.KerasTensor, key: str) -> keras.KerasTensor:
     return Resize(dtype="float32", name=f"{key}_at_image_size")(output, like=image)

@@ -1,4 +1,4 @@
-"""The best model of a run and pictures of what it does, for people and for TensorBoard."""
+"""Callbacks that write the best model, pictures of its predictions, and TensorBoard files."""
 
 from __future__ import annotations
 
@@ -13,39 +13,52 @@ from PIL import Image
 from keras_seg import models
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.images import colorize, overlay
+from keras_seg.data.mask_colors import colorize, overlay
 from keras_seg.models.sizes import output_margin, size_rule
 from keras_seg.training.history import History
 from keras_seg.training.optimizers import averaged_weights
 
 _Summary = tf.compat.v1.Summary
 GAP = 4
-"""Pixels between the pictures of an overlay sheet."""
+"""Gap in pixels between the pictures of a sheet."""
 
 
 class SaveBest(keras.callbacks.Callback):
-    """Writes the network whenever its validation mIoU is the best so far."""
+    """Saves the network whenever its validation mIoU is the best so far."""
 
     def __init__(self, path: Path, network: keras.Model, card: models.ModelCard, history: History):
         super().__init__()
         self.path, self.network, self.card, self.history = path, network, card, history
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if self.history.best[1] == epoch + 1:
             with averaged_weights(self.model):
                 models.save(self.network, self.path, self.card)
 
 
 class DrawOverlays(keras.callbacks.Callback):
-    """Draws fixed validation images as rows of image, truth and prediction, one PNG an epoch.
+    """Draws some validation images as rows of image, truth and prediction.
 
-    Files are written for epochs that are better than all before.
+    Writes one PNG for each epoch that is better than all before. The images are the same each time.
 
-    Attributes: `sheet`, the last one, None before the first.
+    Args:
+        folder: folder of the PNG files.
+        dataset: validation data.
+        count: number of images.
+        network: the network that predicts.
+        history: the log, which tells the best epoch.
+
+    Attributes:
+        sheet: the picture of the last epoch; None if it was not the best.
     """
 
     def __init__(
-        self, folder: Path, dataset: SegmentationDataset, count: int, network, history: History
+        self,
+        folder: Path,
+        dataset: SegmentationDataset,
+        count: int,
+        network: keras.Model,
+        history: History,
     ):
         super().__init__()
         self.folder, self.history, self.classes = folder, history, dataset.classes
@@ -54,7 +67,7 @@ class DrawOverlays(keras.callbacks.Callback):
         self.samples = [dataset[int(i)] for i in sorted(set(indices.tolist()))]
         self.sheet: Image.Image | None = None
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.sheet = None
         if self.history.best[1] != epoch + 1 or not self.samples:
             return
@@ -64,7 +77,8 @@ class DrawOverlays(keras.callbacks.Callback):
         self.sheet = sheet(rows, self.classes)
         self.sheet.save(self.folder / f"epoch_{epoch + 1:03d}.png")
 
-    def _predict(self, image):
+    def _predict(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, C) uint8 → (H, W) classes."""
         multiple, offset, smallest = self.rule
         height, width = image.shape[:2]
         padding = [
@@ -80,14 +94,14 @@ class DrawOverlays(keras.callbacks.Callback):
 
 
 class TensorBoard(keras.callbacks.Callback):
-    """Scalars of each epoch and the overlays, by TensorFlow's own writer."""
+    """Writes the scalars of each epoch and the overlays for TensorBoard."""
 
     def __init__(self, folder: Path, history: History, overlays: DrawOverlays | None):
         super().__init__()
         self.history, self.overlays = history, overlays
         self.writer = tf.summary.create_file_writer(str(folder))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         row, values = self.history.rows[-1], []
         scalars = {name: value for name, value in row.items() if isinstance(value, float)}
         scalars |= {f"val_iou/{n}": v for n, v in row["val_iou"].items() if v is not None}
@@ -100,7 +114,7 @@ class TensorBoard(keras.callbacks.Callback):
             image.width, image.height = self.overlays.sheet.size
             values.append(_Summary.Value(tag="image, truth, prediction", image=image))
         with self.writer.as_default():
-            # tf.summary.scalar and .image would need the package tensorboard
+            # tf.summary.scalar and .image need the package tensorboard
             record = _Summary(value=values).SerializeToString()
             tf.summary.experimental.write_raw_pb(record, step=epoch + 1)
         self.writer.flush()
@@ -109,7 +123,7 @@ class TensorBoard(keras.callbacks.Callback):
 def sheet(
     rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]], classes: ClassTable
 ) -> Image.Image:
-    """Rows of (image, truth, prediction) as one picture: image, truth, overlay of prediction."""
+    """Draws rows of (image, truth, prediction) as one picture, with predictions as overlays."""
     cells = [
         (
             np.broadcast_to(image, (*image.shape[:2], 3)),

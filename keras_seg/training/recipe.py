@@ -1,18 +1,18 @@
-"""Everything that decides a training, in one record. Imports no TensorFlow."""
+"""The recipe of a training as one checked record. Imports no TensorFlow."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import yaml
 
 from keras_seg.data.augmentation.options import Augmentation
-from keras_seg.loss_spec import parse_loss
+from keras_seg.loss_spec import LossTerm, parse_loss
 from keras_seg.names import unknown_name
-from keras_seg.training.records import from_record, to_record
-from keras_seg.training.yaml_files import read_yaml
+from keras_seg.training.recipe_io import from_record, read_yaml, to_record
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "nadam", "adadelta")
 SCHEDULES = ("poly", "cosine", "constant", "step", "plateau")
@@ -20,19 +20,32 @@ FREEZES = ("none", "norms", "backbone")
 ON_ERROR = ("stop", "skip")
 STRATEGIES = ("auto", "none", "mirrored", "multiworker", "tpu")
 RECIPE_NAME = "recipe.yaml"
+POSITIVE = (
+    "batch_size",
+    "epochs",
+    "learning_rate",
+    "checkpoint_steps",
+    "steps_per_epoch",
+    "early_stop",
+    "max_minutes",
+)
+NOT_NEGATIVE = ("weight_decay", "auxiliary_weight", "seed", "overlays")
 
 
 @dataclass(frozen=True)
 class OptimizerOptions:
-    """How the optimizer moves, beside its name, learning rate and weight decay.
+    """Options of the optimizer, besides its name, learning rate and weight decay.
 
-    momentum: of sgd and rmsprop.
-    nesterov: whether sgd looks ahead.
-    decay_all: weight decay also on batch norm and biases, which are left alone otherwise.
-    clip_norm: gradients are scaled down to this global norm; None for no limit.
-    ema: momentum of an exponential moving average of the weights, which then is what is validated
-        and saved; None for none.
-    head_rate: factor of the learning rate for the layers outside of the backbone.
+    Args:
+        momentum: momentum of sgd and rmsprop.
+        nesterov: whether sgd uses Nesterov momentum.
+        decay_all: whether weight decay also applies to batch normalization and biases.
+        clip_norm: largest global norm of the gradients; by default no limit.
+        ema: momentum of an exponential moving average of the weights, which is then validated and
+            saved; by default no average.
+        head_rate: factor of the learning rate for the layers outside the backbone.
+
+    Raises: ValueError for a value out of range.
     """
 
     momentum: float = 0.9
@@ -42,29 +55,32 @@ class OptimizerOptions:
     ema: float | None = None
     head_rate: float = 1.0
 
-    def __post_init__(self):
-        for what in ("momentum", "ema"):
-            value = getattr(self, what)
+    def __post_init__(self) -> None:
+        for option in ("momentum", "ema"):
+            value = getattr(self, option)
             if value is not None and not 0 <= value < 1:
                 raise ValueError(
-                    f"optimizer_options.{what} must lie in 0..1 (1 excluded). Received: {value}"
+                    f"optimizer_options.{option} must be at least 0 and below 1. Received: {value}"
                 )
-        for what in ("clip_norm", "head_rate"):
-            value = getattr(self, what)
+        for option in ("clip_norm", "head_rate"):
+            value = getattr(self, option)
             if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"optimizer_options.{what} must be positive. Received: {value}")
+                raise ValueError(f"optimizer_options.{option} must be positive. Received: {value}")
 
 
 @dataclass(frozen=True)
 class ScheduleOptions:
-    """How the learning rate falls.
+    """Options of the learning-rate schedule.
 
-    warmup_epochs: epochs in which it rises from 0, of any schedule but plateau.
-    power: of poly.
-    step_epochs: epochs after which step multiplies it by `factor`; one number repeats.
-    factor: of step and plateau.
-    patience: epochs without a better validation mIoU after which plateau multiplies it.
-    floor: the smallest share of the first rate.
+    Args:
+        warmup_epochs: epochs in which the rate rises from 0; for any schedule but plateau.
+        power: exponent of poly.
+        step_epochs: epochs after which step multiplies the rate by factor; a single number repeats.
+        factor: factor of step and plateau.
+        patience: epochs without a better validation mIoU after which plateau applies its factor.
+        floor: smallest share of the initial rate.
+
+    Raises: ValueError for a value out of range.
     """
 
     warmup_epochs: float = 0.0
@@ -74,7 +90,7 @@ class ScheduleOptions:
     patience: int = 5
     floor: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.warmup_epochs < 0 or any(epoch <= 0 for epoch in self.step_epochs):
             raise ValueError(
                 "schedule_options.warmup_epochs must be 0 or more and step_epochs positive. "
@@ -87,56 +103,63 @@ class ScheduleOptions:
             )
         if not 0 < self.factor < 1 or self.patience < 1 or not 0 <= self.floor < 1:
             raise ValueError(
-                "schedule_options: factor must lie between 0 and 1, patience be at least 1, and "
-                f"floor lie in 0..1. Received: {self.factor}, {self.patience} and {self.floor}"
+                "schedule_options: factor must be between 0 and 1, patience at least 1, and "
+                "floor at least 0 and below 1. Received: "
+                f"{self.factor}, {self.patience} and {self.floor}"
             )
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training from data to `model.keras`.
+    """Everything that decides a training, from data to `model.keras`.
 
     Args:
-        data: folder with images and masks, a built-in set such as "builtin:cells", or another kind
-            of `keras_seg.data.open_dataset`.
+        data: folder of images and masks, a built-in set such as "builtin:cells", or another source
+            that `keras_seg.data.open_dataset` opens.
         output: folder for the trained model, log, pictures and checkpoints.
-        on_error: "stop" at a sample that cannot be read, or "skip" and name it.
-        model: name of the network, see `keras_seg.models.list_models()`.
-        model_options: keyword arguments of the network's builder.
-        initial_weights: model.keras of the same network that training starts from.
-        num_classes: checked against the data's class table; None takes the table's.
+        on_error: "stop" at a sample that cannot be read, or "skip" it with a warning.
+        model: name of the network, see `keras-seg models`.
+        model_options: arguments of the network's builder.
+        initial_weights: model.keras of the same network, whose weights the training starts from.
+        num_classes: number of classes, checked against the data; by default taken from the data.
         classes: class names, for a folder without classes.json.
-        channels: of the images that the network takes: 3 (RGB) or 1 (grey).
-        resize: (height, width) in pixels that every image is resized to before anything else.
-        crop: (height, width) in pixels of the training crops.
-        batch_size: crops a step, of all devices together.
+        channels: channels of the images that the network takes, 3 (RGB) or 1 (grey).
+        resize: height and width in pixels to which every image is resized first.
+        crop: height and width in pixels of the training crops.
+        batch_size: crops per step, on all devices together.
         epochs: passes over the training images.
-        steps_per_epoch: steps that count as an epoch; None for one pass over the images.
-        max_minutes: training pauses after this time, at the end of an epoch; None for no limit.
-        early_stop: epochs without a better validation mIoU after which training ends; None never.
-        loss: a name, a sum such as "cross_entropy+0.5*dice", a mapping with a name and options, or
-            a list of these, see `keras_seg.loss_spec`.
-        auxiliary_weight: of the losses of auxiliary heads.
-        optimizer: "adam", "adamw", "sgd", "rmsprop", "nadam" or "adadelta".
-        learning_rate: at the first step, or after warm-up.
-        schedule: "poly", "cosine", "constant" or "step" over all steps, or "plateau".
-        weight_decay: decoupled for adamw, added to the gradient for the others; 0 for none.
-        optimizer_options: momentum, clipping, average of weights, rate of the head.
-        schedule_options: warm-up, and how the rate falls.
-        freeze: "norms" keeps the backbone's batch norms as they are, "backbone" all its weights.
-        balance: draw images so that rare classes come more often.
-        border_weights: weigh pixels by U-Net's map of borders between instances.
-        augmentation: what is drawn for each crop.
-        mixed_precision: computes in float16 (bfloat16 on TPU) where that is safe.
-        jit: compile the step with XLA.
-        strategy: "auto", "none", "mirrored" (all local devices), "multiworker" (TF_CONFIG) or
-            "tpu".
-        sync_batch_norm: batch norm over all devices rather than each by itself.
-        checkpoint_steps: steps between checkpoints that an interrupted training goes on from.
+        steps_per_epoch: steps that count as one epoch; by default one pass over the images.
+        max_minutes: pause the training at the end of the epoch in which this time runs out.
+        early_stop: stop after this many epochs without a better validation mIoU.
+        loss: a name, a sum such as "cross_entropy+0.5*dice", a mapping of name and options, or a
+            list of these.
+        auxiliary_weight: weight of the losses of auxiliary heads.
+        optimizer: adam, adamw, sgd, rmsprop, nadam or adadelta.
+        learning_rate: learning rate at the first step, or after the warm-up.
+        schedule: poly, cosine, constant or step over all steps, or plateau of the validation mIoU.
+        weight_decay: decoupled for adamw, added to the gradient for the others.
+        optimizer_options: momentum, clipping, weight averaging and learning rate of the head.
+        schedule_options: warm-up, and how the learning rate falls.
+        freeze: "norms" freezes the backbone's batch normalizations, "backbone" all its weights.
+        balance: draw images with rare classes more often.
+        border_weights: weight pixels by U-Net's map of borders between instances.
+        augmentation: random changes of each crop.
+        mixed_precision: compute in float16 (bfloat16 on TPU) where that is safe.
+        jit: compile the training step with XLA.
+        strategy: auto, none, mirrored (all local devices), multiworker (TF_CONFIG) or tpu.
+        sync_batch_norm: whether batch normalization uses the statistics of all devices.
+        checkpoint_steps: steps between checkpoints, from which an interrupted training resumes.
         overlays: number of validation images that are drawn after each better epoch.
-        seed: of initial values, order and augmentation.
-        deterministic: the same bits in every run on the same machine; slower.
-        overwrite: whether a run that lies in `output` already is removed first.
+        seed: seed of initial weights, order and augmentation.
+        deterministic: bit-identical results in every run on the same machine; slower.
+        overwrite: whether to replace a run that the output folder holds.
+
+    Raises: ValueError for an entry that is wrong by itself.
+
+    Example:
+
+        recipe = keras_seg.training.Recipe(data="builtin:cells", output="runs/cells", epochs=5)
+        print(recipe.to_yaml())
     """
 
     data: str
@@ -177,55 +200,71 @@ class Recipe:
     deterministic: bool = False
     overwrite: bool = False
 
-    def __post_init__(self):
-        for what in ("data", "output", "model"):
-            if not getattr(self, what):
-                raise ValueError(f"{what} is empty. Say what is meant.")
-        for what, known in (
+    def __post_init__(self) -> None:
+        self._check_names()
+        self._check_numbers()
+        self._check_sizes()
+        _ = self.loss_terms  # raises ValueError for a loss that cannot be read
+
+    @cached_property
+    def loss_terms(self) -> tuple[LossTerm, ...]:
+        """The terms of `loss`."""
+        return parse_loss(self.loss)
+
+    def _check_names(self) -> None:
+        for entry in ("data", "output", "model"):
+            if not getattr(self, entry):
+                raise ValueError(f"{entry} is empty. Write a name.")
+        for entry, known in (
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
             ("freeze", FREEZES),
             ("strategy", STRATEGIES),
             ("on_error", ON_ERROR),
         ):
-            if getattr(self, what) not in known:
-                raise ValueError(unknown_name(what, getattr(self, what), known))
-        parse_loss(self.loss)
-        for what in (
-            *("batch_size", "epochs", "learning_rate", "checkpoint_steps"),
-            *("steps_per_epoch", "early_stop", "max_minutes"),
-        ):
-            value = getattr(self, what)
+            if getattr(self, entry) not in known:
+                raise ValueError(unknown_name(entry, getattr(self, entry), known))
+
+    def _check_numbers(self) -> None:
+        for entry in POSITIVE:
+            value = getattr(self, entry)
             if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{what} must be positive. Received: {value}")
-        for what in ("weight_decay", "auxiliary_weight", "seed", "overlays"):
-            if not 0 <= getattr(self, what) < math.inf:
-                raise ValueError(f"{what} must not be negative. Received: {getattr(self, what)}")
+                raise ValueError(f"{entry} must be positive. Received: {value}")
+        for entry in NOT_NEGATIVE:
+            if not 0 <= getattr(self, entry) < math.inf:
+                raise ValueError(f"{entry} must not be negative. Received: {getattr(self, entry)}")
         if self.seed >= 2**32:
             raise ValueError(f"seed must be less than 2**32. Received: {self.seed}")
         if self.schedule == "step" and not self.schedule_options.step_epochs:
             raise ValueError(
                 'schedule "step" needs schedule_options.step_epochs, such as [20]. Received: none'
             )
-        for what in ("crop", "resize"):
-            size = getattr(self, what)
+
+    def _check_sizes(self) -> None:
+        for entry in ("crop", "resize"):
+            size = getattr(self, entry)
             if size is not None and (len(size) != 2 or min(size) < 1):
-                raise ValueError(f"{what} must be (height, width) in pixels. Received: {size}")
+                raise ValueError(f"{entry} must be (height, width) in pixels. Received: {size}")
         pixels = self.batch_size * math.prod(self.crop)
         if pixels >= 2**31:  # TensorFlow counts the elements of some tensors with 32 bits
             raise ValueError(
-                f"crop and batch_size must make less than 2**31 pixels a step. Received: "
+                f"crop and batch_size must make less than 2**31 pixels per step. Received: "
                 f"{list(self.crop)} and {self.batch_size}, which are {pixels:,}"
             )
 
     def to_yaml(self) -> str:
+        """The recipe as YAML, which `from_yaml` reads."""
         return yaml.safe_dump(to_record(self), sort_keys=False)
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Recipe:
-        """Reads what `to_yaml` wrote; ValueError for unknown keys, with the nearest known one."""
+        """Reads a recipe from a YAML file.
+
+        Raises: ValueError that names the file, for unknown keys (with the nearest known one) and
+            for wrong values.
+        """
         record = read_yaml(path)
         try:
             return from_record(record, cls)
-        except (ValueError, TypeError) as error:  # the latter for what is missing or no number
+        except (ValueError, TypeError) as error:  # TypeError for missing entries
             raise ValueError(f"{path}: {error}") from error

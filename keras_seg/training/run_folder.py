@@ -1,4 +1,4 @@
-"""The folder that a training writes to."""
+"""The output folder of a training: prepared, locked, and read again for evaluation."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import shutil
 from pathlib import Path
 
 from keras_seg.atomic_files import clear_abandoned, only_user, write_text
+from keras_seg.data.as_dataset import images_of_folder
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.given import images_of_folder
-from keras_seg.data.open import open_dataset
+from keras_seg.data.open_by_name import open_dataset
 from keras_seg.training.recipe import RECIPE_NAME, Recipe
-from keras_seg.training.records import differences, to_record
+from keras_seg.training.recipe_io import differences, to_record
 
 MODEL_NAME = "model.keras"
 CHECKPOINTS = "checkpoints"
@@ -24,32 +24,35 @@ MADE = (
     *(MODEL_NAME, RECIPE_NAME, CLASS_WEIGHTS_NAME, "log.csv", "log.jsonl"),
     *(CHECKPOINTS, OVERLAYS, TENSORBOARD),
 )
-"""What a training leaves, and `overwrite` removes."""
+"""Files and folders that a training writes, and that `overwrite` removes."""
 FREE = {"output", "overwrite", "max_minutes", "checkpoint_steps", "overlays", "strategy"}
-"""Entries that may change when a training goes on, since no trained value depends on them."""
+"""Entries that may change when a training resumes, because no trained value depends on them."""
 LENGTHS = {"epochs", "early_stop", "schedule", "schedule_options", "learning_rate"}
-"""Entries that change when a training is to go on for longer."""
+"""Entries that change when a training is made longer."""
 BY_EPOCH = ("constant", "step", "plateau")
-"""Schedules whose rate does not depend on the number of epochs: such a run can be made longer."""
+"""Schedules that do not depend on the number of epochs: such a run can be made longer."""
 
 
 def prepare(recipe: Recipe, held: contextlib.ExitStack, *, writes: bool = True) -> Path:
-    """Makes the folder and writes the recipe as resolved; refuses before any work is done.
+    """Creates the folder, locks it, and writes the recipe.
 
-    A run of the same recipe is left as it is, so that it goes on; also for more epochs, if the rate
-    of its steps does not depend on their number. Until `held` is left, no other
-    process can train there.
+    A run of the same recipe is kept, so that it resumes. The recipe may have more epochs, if its
+    schedule does not depend on their number.
 
-    Raises: BlockingIOError if another training is running there; FileExistsError if a run of
-        another recipe lies there and may not be replaced; NotADirectoryError or PermissionError if
-        nothing can be written there.
+    Args:
+        recipe: the recipe.
+        held: keeps the folder locked for other processes until it is closed.
+        writes: whether this process writes files.
+
+    Raises: BlockingIOError if another training uses the folder; FileExistsError if it holds a run
+        of another recipe; NotADirectoryError or PermissionError if it cannot be written.
     """
     folder = Path(recipe.output)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise NotADirectoryError(
-            f"output {folder} cannot be a folder, a file lies there. Choose another --output."
+            f"output {folder} cannot be a folder: it is a file. Choose another --output."
         ) from error
     except OSError as error:
         raise PermissionError(
@@ -87,18 +90,18 @@ def _check_same(recipe: Recipe, folder: Path) -> None:
     }
     longer = changed.keys() == {"epochs"} and recipe.epochs > other.epochs
     if longer and recipe.schedule in BY_EPOCH:
-        return  # each epoch is what it would have been in a run that was longer from the beginning
+        return  # every epoch is as in a run that was longer from the beginning
     if changed:
         if {key.partition(".")[0] for key in changed} <= LENGTHS:
             remedy = _longer(recipe, other, folder) + remedy
         listed = "; ".join(f"{k}: {was!r} there, {now!r} here" for k, (was, now) in changed.items())
         raise FileExistsError(
-            f"{trained[0]} exists: a training of another recipe lies there ({listed}). {remedy}"
+            f"{trained[0]} exists, from a training with another recipe ({listed}). {remedy}"
         )
 
 
 def _longer(recipe: Recipe, other: Recipe, folder: Path) -> str:
-    """How a run that differs in its length alone is trained on; empty for a shorter one."""
+    """How to continue a run that differs only in its length; empty if it is not longer."""
     model, more = folder / MODEL_NAME, recipe.epochs - other.epochs
     if more <= 0 or not model.exists():
         return ""
@@ -121,7 +124,7 @@ def _clear(folder: Path) -> None:
 
 
 def recipe_beside(model_path: str | Path) -> Recipe | None:
-    """The recipe of the run that a model file lies in, None if it lies elsewhere."""
+    """The recipe beside a model file; None if the file is not in the folder of a run."""
     path = Path(model_path).parent / RECIPE_NAME
     return Recipe.from_yaml(path) if path.exists() else None
 
@@ -133,18 +136,22 @@ def evaluation_data(
     channels: int,
     value_range: tuple[float, float] | None = None,
 ) -> SegmentationDataset:
-    """The data to measure a file on: `source`, or the data of the run that the file lies in.
+    """Opens the data to measure a model file on.
 
     Args:
-        value_range: of images of more than 8 bits, where the data do not state it: the model's.
+        model_path: the model file.
+        source: name of a data set; None for the data of the run that the file is in.
+        split: "train" or "val".
+        channels: channels that the model takes.
+        value_range: (black, white) of images with more than 8 bits, if the data do not state it.
 
-    Raises: ValueError if neither is known; as `open_dataset` otherwise.
+    Raises: ValueError if no data are known; as `open_dataset` otherwise.
     """
     recipe = recipe_beside(model_path)
     if source is None and recipe is None:
         raise ValueError(
-            f"{model_path} lies in no run folder, so its data are not known. Pass --data FOLDER, "
-            "or --data builtin:cells."
+            f"{model_path} is not in the folder of a run, so its data are not known. Pass "
+            "--data FOLDER, or --data builtin:cells."
         )
     classes = None
     if recipe is not None and recipe.classes is not None:

@@ -1,8 +1,8 @@
-"""Checkpoints that an interrupted training goes on from, to the bit.
+"""Checkpoints from which an interrupted training resumes bit-identically.
 
-A checkpoint is a folder `step_<number>`: the variables of model and optimizer, among them the
-states of all random generators, as one `tf.train.Checkpoint`; the sums of the metrics of the
-broken epoch; and a checksum of each file. Folders get their name when they are complete.
+A checkpoint is a folder `step_<number>`. It holds the variables of model and optimizer, including
+the states of all random generators, as one `tf.train.Checkpoint`; the sums of the metrics of the
+interrupted epoch; and a checksum of each file. The folder gets its name when it is complete.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import tensorflow as tf
 from keras_seg.training.failures import Diverged
 
 KEPT = 2
-"""Checkpoints that stay: if the last is damaged, the one before it is used."""
+"""Number of checkpoints that are kept: if the last is damaged, the one before it is used."""
 PREFIX = "step_"
 UNFINISHED = ".unfinished_"
 METRICS = "metrics.npz"
@@ -32,11 +32,15 @@ class SavedState:
     """The checkpoints of one training.
 
     Args:
-        folder: where they lie.
-        model: compiled model whose optimizer is built.
-        writes: False for workers that are not the chief: they take part in saving, as the reading
-            of distributed variables needs all, but leave nothing behind.
-        data: what the data are like, as JSON has it; a checkpoint of other data is refused.
+        folder: folder of the checkpoints.
+        model: compiled model whose optimizer has its variables.
+        writes: False for workers other than the chief. They take part in saving, because reading
+            distributed variables needs all workers, but keep no files.
+        data: facts about the data, ready for JSON. A checkpoint of other data is refused.
+
+    Attributes:
+        step: step of the last checkpoint that was saved or restored.
+        metrics: sums of the metrics in the restored checkpoint.
     """
 
     def __init__(
@@ -49,12 +53,12 @@ class SavedState:
         self._variables = [v.value for key, v in state.items() if key not in metrics]
         self._checkpoint = tf.train.Checkpoint(variables=self._variables)
         self.step = 0
-        """Step of the last checkpoint that was saved or restored."""
+        self.metrics: list[np.ndarray] = []
 
     def save(self, step: int) -> None:
-        """Writes a checkpoint that is either complete or not there.
+        """Writes a checkpoint, atomically, and removes old ones.
 
-        Raises: Diverged if a weight is not finite; the older checkpoints stay.
+        Raises: Diverged if a weight is not finite. The older checkpoints are kept.
         """
         self._check_finite(step)
         part = self.folder / f"{UNFINISHED}{PREFIX}{step:09d}_{os.getpid()}"
@@ -82,9 +86,11 @@ class SavedState:
                 _remove(old)
 
     def restore(self) -> int:
-        """Takes the newest checkpoint that is whole; returns its step, 0 if there is none.
+        """Restores the newest undamaged checkpoint.
 
-        Raises: ValueError if there are checkpoints and none is whole, or it is one of other data.
+        Returns: its step; 0 if there is no checkpoint.
+
+        Raises: ValueError if all checkpoints are damaged, or the newest belongs to other data.
         """
         folders = saved_steps(self.folder)
         for folder in folders:
@@ -95,7 +101,7 @@ class SavedState:
                     f"The checkpoint {folder} is damaged ({error}); trying the one before it.\n"
                 )
                 continue
-            before = facts.get("data")  # older checkpoints do not say
+            before = facts.get("data")  # missing in older checkpoints
             if None not in (before, self.data) and before != self.data:
                 raise ValueError(
                     f"The checkpoint {folder} is of other data: {before}. Received: {self.data}. "
@@ -114,13 +120,13 @@ class SavedState:
             )
         return 0
 
-    def add_metrics_of_broken_epoch(self) -> None:
-        """Adds what the metrics had counted when the checkpoint was written to what they count now.
+    def add_metrics_of_interrupted_epoch(self) -> None:
+        """Adds the metric sums of the restored checkpoint to the current ones.
 
-        All of them are sums. They are only built by the first step, therefore afterwards.
+        Must be called after the first step, which creates the variables of the metrics.
         """
         variables = self.model.metrics_variables
-        if len(self.metrics) < len(variables):  # a checkpoint from before these were counted
+        if len(self.metrics) < len(variables):  # older checkpoints lack this variable
             variables = [v for v in variables if not v.path.endswith("/invalid")]
         for variable, before in zip(variables, self.metrics, strict=True):
             variable.assign(variable + before)
@@ -137,13 +143,13 @@ def saved_steps(folder: Path) -> list[Path]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what a killed process left half-written."""
+    """Removes checkpoints that a killed process left incomplete."""
     for part in Path(folder).glob(f"{UNFINISHED}*"):
         shutil.rmtree(part, ignore_errors=True)
 
 
 def _checked_facts(folder: Path) -> dict:
-    """The facts of a checkpoint whose files are all as they were written; errors otherwise."""
+    """Reads the facts of a checkpoint. Raises an error if any of its files has changed."""
     facts = json.loads((folder / FACTS).read_text())
     if type(facts["step"]) is not int or folder.name != f"{PREFIX}{facts['step']:09d}":
         raise ValueError(f"{FACTS} is of step {facts['step']!r}")
@@ -163,14 +169,14 @@ def _digest(path: Path) -> str:
 
 
 def _remove(folder: Path) -> None:
-    """Takes the name away first, so that no half-removed folder counts as a checkpoint."""
+    """Renames the folder first, so that a half-removed one does not count as a checkpoint."""
     doomed = folder.with_name(f"{UNFINISHED}{folder.name}_old")
     folder.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _flush(folder: Path) -> None:
-    """Files reach the disk before the name does, also when the power fails."""
+    """Forces the files to the disk: a named folder is complete even after a power failure."""
     for path in folder.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())

@@ -1,23 +1,23 @@
-"""Where a training runs: one device, all local ones, several machines, a TPU."""
+"""Distribution strategies: one device, all local devices, several machines, or a TPU."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 
 import tensorflow as tf
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy | None:
-    """The strategy of a recipe; None for one device without any.
+    """Creates the strategy of a recipe; None for a single device.
 
-    "auto" takes several workers if TF_CONFIG names them, else a TPU, else all GPUs if there are
-    several. Workers must ask for it before anything else has used TensorFlow.
+    "auto" uses several workers if TF_CONFIG names them, else a TPU if TPU_NAME is set, else all
+    GPUs if there are several. On several workers this must be the first use of TensorFlow.
 
-    Raises: ValueError if what was asked for is not there.
+    Raises: ValueError if the devices of the strategy are missing.
     """
     workers = workers_of_environment()
     if name == "multiworker" and not workers:
@@ -36,9 +36,9 @@ def make_strategy(name: str) -> tf.distribute.Strategy | None:
 
 
 def workers_of_environment() -> list[str]:
-    """Addresses of the workers that TF_CONFIG names.
+    """The addresses of the workers that TF_CONFIG names.
 
-    Raises: ValueError if TF_CONFIG is no JSON, or JSON of another form.
+    Raises: ValueError if TF_CONFIG is not JSON, or JSON of another form.
     """
     text = os.environ.get("TF_CONFIG") or "{}"
     try:
@@ -56,6 +56,7 @@ def workers_of_environment() -> list[str]:
 
 
 def replicas(strategy: tf.distribute.Strategy | None) -> int:
+    """Number of devices that share a batch."""
     return 1 if strategy is None else strategy.num_replicas_in_sync
 
 
@@ -70,17 +71,19 @@ def is_chief(strategy: tf.distribute.Strategy | None) -> bool:
 
 
 def is_multi_worker(strategy: tf.distribute.Strategy | None) -> bool:
+    """Whether there are several workers."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and bool(
         strategy.extended._in_multi_worker_mode()
     )
 
 
-def scope(strategy: tf.distribute.Strategy | None):
+def scope(strategy: tf.distribute.Strategy | None) -> AbstractContextManager:
+    """The scope in which variables are created; does nothing for a single device."""
     return nullcontext() if strategy is None else strategy.scope()
 
 
 def check_batch(batch_size: int, strategy: tf.distribute.Strategy | None) -> None:
-    """Raises ValueError if a batch cannot be shared out evenly: no device may be left without."""
+    """Raises ValueError if a batch cannot be split evenly over the devices."""
     count = replicas(strategy)
     if batch_size % count:
         raise ValueError(
@@ -89,16 +92,16 @@ def check_batch(batch_size: int, strategy: tf.distribute.Strategy | None) -> Non
         )
 
 
-def jit_of(wanted: bool, strategy: tf.distribute.Strategy | None) -> bool:
-    """XLA only on one device: with several, variables of other devices cannot be reached."""
-    if wanted and replicas(strategy) > 1 and not isinstance(strategy, tf.distribute.TPUStrategy):
+def jit_of(jit: bool, strategy: tf.distribute.Strategy | None) -> bool:
+    """Switches XLA off on several devices, where it cannot access the variables of the others."""
+    if jit and replicas(strategy) > 1 and not isinstance(strategy, tf.distribute.TPUStrategy):
         sys.stderr.write("jit is switched off: XLA does not train on several devices here.\n")
         return False
-    return wanted
+    return jit
 
 
-# One strategy a process: each counts its collective operations from 0, and TensorFlow takes equal
-# numbers of two strategies for one operation, which fails where their shapes differ.
+# One strategy per process: each numbers its collective operations from 0, and TensorFlow confuses
+# equal numbers of two strategies, which fails if their shapes differ.
 @cache
 def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(list(devices))

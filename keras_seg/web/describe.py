@@ -1,4 +1,4 @@
-"""What a page must know of a model file to answer as the Python runner does."""
+"""Facts about a model file with which the page gives the same results as the Python runner."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ from keras_seg.inference.tflite_runner import quantized, read_metadata
 
 FORMATS = {".tflite": "tflite", ".onnx": "onnx"}
 PAGE_TYPES = {"tflite": ("float32", "uint8", "int32"), "onnx": ("float32", "uint8")}
-"""Types of images and scores that the runtimes take in a browser, by format."""
+"""Types of images and scores that the runtimes support in a browser."""
 
 
 def describe(file: Path, sizing: str = "auto") -> dict:
-    """The record of a model file that the page reads, ready for JSON.
+    """Returns the facts about a model file that the page reads, ready for JSON.
 
-    Keys: file, format, height, width, channels, head, sizing, layout, network, classes
-    (names and colours), value_range (of images of more than 8 bits, None for none), input_type,
-    pixel_values (what the file takes for each of the 256 pixel values), output_scale and
-    output_zero_point (None for scores that are not quantized).
+    Args:
+        file: a .tflite or .onnx file.
+        sizing: how images of other sizes are fitted to the network.
+
+    Returns: file, format, height, width, channels, head, sizing, layout, network, classes (names
+        and colours), value_range (black and white of images with more than 8 bits, or None),
+        input_type, output_type, pixel_values (input value for each of the 256 pixel values), and
+        output_scale and output_zero_point (None for scores that are not quantized).
 
     Raises: ValueError for another suffix, a damaged file, a free size, a file without a card, more
-    channels than an image in a browser has, or types that the runtime does not take.
+        channels than an image in a browser has, or types that the runtime does not support.
     """
     file = Path(file)
     format = FORMATS.get(file.suffix.lower())
@@ -39,9 +43,9 @@ def describe(file: Path, sizing: str = "auto") -> dict:
     tensors = (_tflite_tensors if format == "tflite" else _onnx_tensors)(file)
     if card.multi_label:
         raise ValueError(
-            f"{file} predicts labels of which a pixel may have several: "
-            f"{', '.join(card.classes.names)}. The page shows one class a pixel. Run the file with "
-            "keras-seg predict."
+            f"{file} may predict several labels for a pixel: "
+            f"{', '.join(card.classes.names)}. The page shows one class per pixel. Run the file "
+            "with keras-seg predict."
         )
     _check(runner, file)
     for part in ("input", "output"):
@@ -117,6 +121,6 @@ def _onnx_tensors(file: Path) -> dict:
 def _require_card(card: str | bytes | None, file: Path) -> None:
     if card is None:
         raise ValueError(
-            f"{file} does not say what its classes are. Received: a file without the card that "
-            "`keras-seg export` writes. Export the model with keras-seg."
+            f"{file} has no card, which `keras-seg export` writes and which names the classes. "
+            "Export the model with keras-seg."
         )

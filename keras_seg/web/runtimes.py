@@ -1,4 +1,4 @@
-"""The JavaScript runtimes of a page: which files, of which version, and where they come from."""
+"""The JavaScript runtimes of a page: their files, versions and checksums, and their download."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ NPM_SECONDS = 600
 
 @dataclass(frozen=True)
 class Package:
-    """An npm package and those of its files that a page needs.
+    """An npm package, with those of its files that a page needs.
 
     Attributes:
-        name, version, licence: as its package.json must say; licence is an SPDX name.
-        files: path in the package → SHA-256 of its content.
+        name: name in package.json.
+        version: version in package.json.
+        licence: SPDX name of the licence in package.json.
+        files: path in the package → SHA-256 of the file.
     """
 
     name: str
@@ -79,19 +81,19 @@ RUNTIMES = {
         ),
     ),
 }
-"""Format of a model file → packages that run it in a browser, on one thread of the processor."""
+"""Format of a model file → packages that run it in a browser, on one CPU thread."""
 
 
 def copy_runtime(format: str, target: Path, folder: Path | None = None) -> None:
-    """Copies a format's runtime to `target`/PACKAGE/PATH, every file checked by its SHA-256.
+    """Copies the runtime of a format to `target`/PACKAGE/PATH. Checks the SHA-256 of each file.
 
     Args:
         format: "tflite" or "onnx".
-        folder: a `node_modules` folder that holds the packages; None takes them from the cache,
-            which `npm pack` fills.
+        target: folder to copy to.
+        folder: `node_modules` folder with the packages; None for the cache, which `npm pack` fills.
 
-    Raises: ValueError for a file that is missing or another than the one known; RuntimeError
-    if the packages are not in the cache and npm cannot bring them.
+    Raises: ValueError for a missing or different file; RuntimeError if the packages are not in the
+        cache and npm cannot download them.
     """
     for package in RUNTIMES[format]:
         origin = _packed(package) if folder is None else Path(folder) / package.name
@@ -103,13 +105,13 @@ def copy_runtime(format: str, target: Path, folder: Path | None = None) -> None:
 
 
 def cache_folder() -> Path:
-    """Where packages that npm brought are kept: in XDG_CACHE_HOME or ~/.cache."""
+    """The folder for downloaded packages, in XDG_CACHE_HOME or ~/.cache."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "keras_seg" / "web"
 
 
 def _packed(package: Package) -> Path:
-    """The folder of a package in the cache, brought there by `npm pack` if it has it not."""
+    """The folder of a package in the cache. Downloads it with `npm pack` if it is missing."""
     folder = cache_folder() / f"{package.name.replace('/', '-')}-{package.version}"
     if folder.is_dir():
         return folder
@@ -118,7 +120,7 @@ def _packed(package: Package) -> Path:
         archive = _npm_pack(package, Path(scratch))
         try:
             with tarfile.open(archive) as packed:
-                packed.extractall(scratch, filter="data")  # writes nothing outside of its folder
+                packed.extractall(scratch, filter="data")  # writes nothing outside its folder
         except tarfile.TarError as error:
             raise ValueError(
                 f"What npm brought for {package.name}@{package.version} cannot be unpacked: {error}"
@@ -131,43 +133,44 @@ def _packed(package: Package) -> Path:
                 path.unlink()
         try:
             unpacked.rename(folder)
-        except OSError:  # another process brought it meanwhile
+        except OSError:  # another process may have downloaded it meanwhile
             if not folder.is_dir():
                 raise
     return folder
 
 
 def _npm_pack(package: Package, scratch: Path) -> Path:
-    wanted = f"{package.name}@{package.version}"
+    spec = f"{package.name}@{package.version}"
     remedy = (
         "Install npm and allow its registry, or run on any machine `npm install "
-        f"{' '.join(_wanted(package))}` and give its folder: --runtime node_modules."
+        f"{' '.join(_specs(package))}` and give its folder: --runtime node_modules."
     )
     npm = shutil.which("npm")
     if npm is None:
-        raise RuntimeError(f"The page needs {wanted}, and there is no npm here. {remedy}")
-    command = [npm, "pack", wanted, "--silent", "--ignore-scripts"]
+        raise RuntimeError(f"The page needs {spec}, and there is no npm here. {remedy}")
+    command = [npm, "pack", spec, "--silent", "--ignore-scripts"]
     try:
         done = subprocess.run(
             command, cwd=scratch, capture_output=True, text=True, timeout=NPM_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        raise RuntimeError(f"npm did not bring {wanted} in {NPM_SECONDS} s. {remedy}") from None
+        raise RuntimeError(f"npm did not bring {spec} in {NPM_SECONDS} s. {remedy}") from None
     archives = list(scratch.glob("*.tgz"))
     if done.returncode or len(archives) != 1:
-        said = (done.stderr or done.stdout).strip()[-300:]
-        raise RuntimeError(f"npm could not bring {wanted}: {said or 'no answer'}. {remedy}")
+        answer = (done.stderr or done.stdout).strip()[-300:]
+        raise RuntimeError(f"npm could not bring {spec}: {answer or 'no answer'}. {remedy}")
     return archives[0]
 
 
-def _wanted(package: Package) -> list[str]:
+def _specs(package: Package) -> list[str]:
+    """All packages of the same runtime, for `npm install`."""
     runtime = next(packages for packages in RUNTIMES.values() if package in packages)
     return [f"{each.name}@{each.version}" for each in runtime]
 
 
 def _check(package: Package, folder: Path) -> None:
-    """Raises ValueError unless a folder holds the package with the licence and files known."""
-    remedy = f"Give the node_modules folder of `npm install {' '.join(_wanted(package))}`."
+    """Raises ValueError unless a folder holds the package with the known licence and files."""
+    remedy = f"Give the node_modules folder of `npm install {' '.join(_specs(package))}`."
     try:
         record = json.loads((folder / "package.json").read_text())
     except (OSError, ValueError):

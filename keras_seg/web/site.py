@@ -1,4 +1,4 @@
-"""Writes the page, its model and its runtime as a folder of static files."""
+"""Writes the page, the model and the runtime as a folder of static files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from keras_seg.data.images import read_image
+from keras_seg.data.reading.images import read_image
 from keras_seg.web.describe import describe
 from keras_seg.web.runtimes import RUNTIMES, copy_runtime
 
@@ -29,31 +29,37 @@ def write_site(
     runtime: str | Path | None = None,
     sizing: str = "auto",
 ) -> list[str]:
-    """Writes a page that runs a .tflite or .onnx file on its visitor's device.
+    """Writes a page that runs a .tflite or .onnx file in the browser of its visitor.
 
-    The folder holds everything that the page loads; any server of static files will do. The page
-    makes the masks of `keras_seg.inference.predict`, image by image, on one thread of the CPU.
+    The folder holds everything that the page loads, for any server of static files. The page
+    computes the same masks as `keras_seg.inference.predict`, one image at a time, on one CPU
+    thread.
 
     Args:
-        output: folder to write; new, empty, or one that this function wrote before.
-        sample: picture that the page offers to try; drawn shapes by default.
-        runtime: `node_modules` folder with the JavaScript packages; by default npm brings them.
-        sizing: how images of other sizes meet the network, as for `inference.predict`.
+        file: the model file.
+        output: folder to write: new, empty, or written by this function before.
+        sample: example picture of the page; drawn shapes by default.
+        runtime: `node_modules` folder with the JavaScript packages; by default npm downloads them.
+        sizing: how images of other sizes are fitted to the network.
 
-    Returns: paths of the files written, relative to `output`.
+    Returns: paths of the written files, relative to `output`.
 
-    Raises: ValueError for a file that no page can run, an unreadable sample, another runtime than
-    the one known or an `output` that holds something else; RuntimeError if npm is needed and does
-    not answer; OSError if the folder cannot be written. Nothing half-written is left behind.
+    Raises: ValueError for a file that the page cannot run, an unreadable sample, a different
+        runtime, or an `output` that holds other files; RuntimeError if npm cannot download the
+        runtime; OSError if the folder cannot be written. No incomplete folder is left behind.
+
+    Example:
+
+        keras_seg.web.write_site("model.tflite", "site")
     """
     file, output = Path(file), Path(output)
     record = describe(file, sizing)
     value_range = record.pop("value_range")
     if value_range is not None:
         warnings.warn(
-            f"{file} was trained on images of more than 8 bits, of which {value_range} became 0 to "
-            "255. A browser gives 8 bits for each channel: the page is for pictures that were "
-            "mapped so already.",
+            f"{file} was trained on images of more than 8 bits, with {value_range} mapped to 0 to "
+            "255. A browser gives 8 bits per channel: the page is for pictures that are already "
+            "mapped.",
             stacklevel=2,
         )
     _check_output(output)
@@ -66,7 +72,7 @@ def write_site(
         (part / "model.json").write_text(json.dumps(record))
         Image.fromarray(pixels).save(part / "sample.png")
         written = _write_page(part, record["format"])
-        part.chmod(0o755)  # mkdtemp's folders are for one user alone; servers run as another
+        part.chmod(0o755)  # mkdtemp makes folders private, and servers run as another user
         if output.exists():
             shutil.rmtree(output)
         part.rename(output)
@@ -76,7 +82,7 @@ def write_site(
 
 
 def drawn_sample(size: tuple[int, int] = (384, 512)) -> np.ndarray:
-    """A picture of round and square shapes on a shaded ground; (height, width, 3) uint8."""
+    """A picture of round and square shapes on a shaded background, (height, width, 3) uint8."""
     height, width = size
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     picture = np.stack([60 + rows / 6, 80 + columns / 8, 110 + rows / 10], -1)
@@ -91,7 +97,7 @@ def drawn_sample(size: tuple[int, int] = (384, 512)) -> np.ndarray:
 
 
 def _check_output(output: Path) -> None:
-    """Raises ValueError rather than let a folder of something else be replaced."""
+    """Raises ValueError if the folder holds anything but a page."""
     if not output.exists():
         return
     if not output.is_dir() or (any(output.iterdir()) and not (output / "model.json").is_file()):
@@ -101,15 +107,15 @@ def _check_output(output: Path) -> None:
     own = {path.name for path in (resources.files("keras_seg.web") / "page").iterdir()}
     own |= {"model.json", "sample.png", "runtime", *(f"model.{format}" for format in RUNTIMES)}
     others = sorted({path.name for path in output.iterdir()} - own)
-    if others:  # other programs call their files model.json too
+    if others:  # other programs also write a model.json
         raise ValueError(
-            f"{output} would be replaced, and holds what is no part of the page: {others[:4]}. "
-            "Move it away, or give a new or empty folder."
+            f"{output} would be replaced, and holds files that are no part of the page: "
+            f"{others[:4]}. Move it away, or give a new or empty folder."
         )
 
 
 def _write_page(part: Path, format: str) -> list[str]:
-    """Copies the page's own files and licences; the worker gets the list and hash of all files."""
+    """Copies page and licences. Writes the list and the hash of all files to the worker."""
     page = resources.files("keras_seg.web") / "page"
     for source in page.iterdir():
         if source.is_file():

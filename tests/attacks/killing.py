@@ -25,7 +25,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg import export, inference, models, training
-from keras_seg.data.images import read_image, read_mask
+from keras_seg.data.reading.images import read_image
+from keras_seg.data.reading.masks import read_mask
 from keras_seg.inference.files.outputs import Wanted
 from keras_seg.inference.files.predict import predict_files
 from keras_seg.inference.files.resume import LEDGER_NAME

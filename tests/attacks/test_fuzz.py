@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from keras_seg import cli, weights
-from keras_seg.data.images import read_image, read_mask
+from keras_seg.data.reading.images import read_image
+from keras_seg.data.reading.masks import read_mask
 from keras_seg.names import unknown_name
 from keras_seg.training import Recipe
 from keras_seg.training.presets import list_presets, preset_path

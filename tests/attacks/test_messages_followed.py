@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import keras_seg
-from keras_seg.data.mask_values.findings import ARRAYS, label_findings
-from keras_seg.data.pixels import as_pixels
+from keras_seg.data.mask_values.findings import label_findings
+from keras_seg.data.mask_values.remedies import ARRAYS
+from keras_seg.data.reading.in_memory import as_pixels
 from keras_seg.model_paths import check_model_path
 from keras_seg.names import unknown_name
 

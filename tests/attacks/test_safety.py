@@ -14,7 +14,7 @@ from rich.console import Console
 
 import keras_seg
 from keras_seg import inference, models, weights
-from keras_seg.data import ClassTable, verify, verify_report
+from keras_seg.data import ClassTable, verify
 from keras_seg.inference.files.polygons import CocoBuilder, geojson
 from keras_seg.inference.tables import comparison_table
 from keras_seg.web import runtimes
@@ -141,7 +141,7 @@ class TestNamesAreText:
         samples = list(Shapes("train", 2))
         folder = write_folder(tmp_path / "[/x]", samples, classes=ClassTable(self.names))
         console = Console(width=200, file=io.StringIO())
-        console.print(verify_report.to_text(verify.verify_dataset(str(folder))))
+        console.print(verify.to_text(verify.verify_dataset(str(folder))))
         data = ColourBlocks(length=2)
         data.classes = ClassTable(self.names)
         console.print(inference.evaluate(Stub(darkness), data).table())
@@ -149,7 +149,7 @@ class TestNamesAreText:
 
     def test_what_steers_a_terminal_is_written_out(self, capsys, monkeypatch, tmp_path):
         """In lines, tables and complaints; styles of our own still reach a terminal."""
-        from keras_seg.cli.answers import complain, say
+        from keras_seg.cli.output import complain, say
 
         monkeypatch.setenv("COLUMNS", "200")
         steering = "a\x1b[2J\x07\r\x9b1m\u202eb"
@@ -160,7 +160,7 @@ class TestNamesAreText:
         say(inference.evaluate(Stub(darkness), data).table())
         samples = list(Shapes("train", 2))
         folder = write_folder(tmp_path / "data", samples, classes=data.classes)
-        say(verify_report.to_text(verify.verify_dataset(str(folder))))
+        say(verify.to_text(verify.verify_dataset(str(folder))))
         complain(f"no file {steering}")
         said = capsys.readouterr()
         assert written in said.out and written in said.err
@@ -176,7 +176,7 @@ class TestNamesAreText:
                 assert way not in text, name
 
     def test_paths_in_what_verbs_print(self, capsys, monkeypatch):
-        from keras_seg.cli.answers import say
+        from keras_seg.cli.output import say
         from keras_seg.export.proof.audit import Audit
 
         monkeypatch.setenv("COLUMNS", "200")

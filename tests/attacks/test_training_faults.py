@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from keras_seg import models, training
-from keras_seg.cli import INTERRUPTED, line
-from keras_seg.data import Augmentation, cached
+from keras_seg.cli import INTERRUPTED, command_line
+from keras_seg.data import Augmentation
+from keras_seg.data.wrappers import cached
 from keras_seg.training import Recipe
-from keras_seg.training.callbacks import Steps
+from keras_seg.training.callbacks import StepCounter
 from keras_seg.training.saved_state import saved_steps
 
 pytestmark = pytest.mark.xdist_group("training")
@@ -63,8 +64,8 @@ class TestCtrlC:
             said, complained = process.communicate(timeout=self.SECONDS)
             print(f"ended after {time.monotonic() - start:.1f} s")  # noqa: T201
         assert process.returncode == INTERRUPTED and "Traceback" not in complained
-        assert "Stopping after this step; once more to stop at once." in complained
-        assert "The same command goes on from the last checkpoint." in said
+        assert "Stopping after this step. Press Ctrl-C again to stop at once." in complained
+        assert "Run the same command again to resume from the last checkpoint." in said
         last = saved_steps(folder / "checkpoints")[0].name
         assert int(last.removeprefix("step_")) >= 4 * _epochs(folder)[-1]  # steps an epoch
         assert models.load(folder / "model.keras").count_params() > 0
@@ -74,8 +75,8 @@ class TestCtrlC:
         def pressed(words):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("keras_seg.cli.line._run", pressed)
-        assert line.main(["models"]) == INTERRUPTED
+        monkeypatch.setattr("keras_seg.cli.command_line._run", pressed)
+        assert command_line.main(["models"]) == INTERRUPTED
         assert "keras-seg: interrupted" in capsys.readouterr().err
 
 
@@ -84,7 +85,11 @@ class TestVanishedData:
         self, recipe, monkeypatch, tmp_path
     ):
         """A data set that does not fit in memory, whose folder is unplugged in the second epoch."""
-        data, elsewhere, after = Path(recipe.data), tmp_path / "elsewhere", Steps.on_train_batch_end
+        data, elsewhere, after = (
+            Path(recipe.data),
+            tmp_path / "elsewhere",
+            StepCounter.on_train_batch_end,
+        )
 
         def unplug(self, batch, logs=None):
             if self.step == 5:
@@ -93,7 +98,7 @@ class TestVanishedData:
 
         monkeypatch.setattr(cached.CachedDataset.__init__, "__kwdefaults__", {"max_bytes": 0})
         with monkeypatch.context() as patch:
-            patch.setattr(Steps, "on_train_batch_end", unplug)
+            patch.setattr(StepCounter, "on_train_batch_end", unplug)
             with pytest.raises(FileNotFoundError, match=r"(train|val)\d\.png"):
                 training.train(replace(recipe, epochs=20))
         output = Path(recipe.output)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from keras_seg import checkpoints, cli, inference
-from keras_seg.data.images import read_mask
+from keras_seg.data.reading.masks import read_mask
 
 
 def test_the_file_predicts_what_the_converted_network_does(unet_checkpoint, tmp_path, capsys):

@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 
 from keras_seg import cli
-from keras_seg.data.images import read_mask
-from tests.helpers.folders import write_folder
-from tests.helpers.shapes import TINY_SIZE, Shapes
+from keras_seg.data.reading.masks import read_mask
+from tests.conftest import TINY_SIZE, Shapes, write_folder
 
 pytestmark = pytest.mark.xdist_group("cli")  # one worker, so that fixtures are made once
 
@@ -176,8 +175,8 @@ class TestStart:
 
     def test_the_list_of_verbs_is_quick_and_the_same_as_that_of_the_parser(self):
         code = (
-            "import sys; from keras_seg.cli.first_help import first_help\n"
-            "quick = first_help()\n"
+            "import sys; from keras_seg.cli.quick_help import quick_help\n"
+            "quick = quick_help()\n"
             "slow = {'jsonargparse', 'rich', 'numpy', 'yaml'} & set(sys.modules)\n"
             "from keras_seg.cli.parser import make_parser\n"
             "same = quick == make_parser().format_help()\n"

@@ -78,7 +78,7 @@ def test_multi_label_needs_its_metric_and_no_softmax():
 def test_soft_labels_of_a_loss_that_takes_hard_ones_are_refused():
     soft = np.stack([1 - 0.8 * MASKS, 0.8 * MASKS], -1)
     assert np.isnan(float(losses.get("lovasz_softmax")(soft, np.zeros((4, 16, 16, 2)))))
-    with pytest.raises(ValueError, match="takes hard labels alone, and .*% of the pixels"):
+    with pytest.raises(ValueError, match="takes only hard labels, and .*% of the pixels"):
         check(soft, losses.get("lovasz_softmax"))
     check(soft, losses.get("cross_entropy"))
 

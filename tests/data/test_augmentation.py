@@ -280,5 +280,5 @@ def test_other_switches_leave_a_draw_alone():
     ],
 )
 def test_ranges_that_make_no_sense_are_refused(options):
-    with pytest.raises(ValueError, match=f"augmentation.{next(iter(options))} must lie in"):
+    with pytest.raises(ValueError, match=f"augmentation.{next(iter(options))} must be in"):
         Augmentation(**options)

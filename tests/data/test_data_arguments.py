@@ -12,7 +12,7 @@ from PIL import Image
 from keras_seg import export, inference
 from keras_seg.cli import main
 from keras_seg.data import ArrayDataset, BuiltinDataset, CachedDataset, ClassTable, open_dataset
-from keras_seg.data.given import as_dataset, has_masks
+from keras_seg.data.as_dataset import as_dataset, has_masks
 from keras_seg.names import IGNORE_CLASS
 from tests.helpers.folders import write_folder
 
@@ -199,7 +199,7 @@ class TestArrayDataset:
             (IMAGES[0], None, r"Received: one image of shape \(32, 32, 3\).*image\[None\]"),
             ([], None, "needs images"),
             (IMAGES, MASKS[:3], "4 images and 3 masks"),
-            (IMAGES, MASKS * 255, r"0 and 255 alone.*searchsorted"),
+            (IMAGES, MASKS * 255, r"only 0 and 255.*searchsorted"),
             (IMAGES, MASKS / 2, "no whole numbers, from 0 to 0.5"),
             (IMAGES, np.stack([MASKS, 1 - MASKS], -1), r"masks\.argmax\(-1\)"),
         ],

@@ -13,7 +13,7 @@ from PIL import Image
 
 from keras_seg import cli, layers, losses, metrics, models
 from keras_seg.data import BuiltinDataset, check_batches, training_pipeline
-from keras_seg.data.first_batch import findings, look
+from keras_seg.data.first_batch import findings, take_batches
 from keras_seg.data.first_batch.network import heads, pixel_range, single_value_norms
 from keras_seg.training import FirstBatchCheck, Recipe, output_losses, output_masks, train
 
@@ -238,12 +238,12 @@ class TestLabels:
     @pytest.mark.parametrize(
         ("masks", "message"),
         [
-            (MASKS * 255, r"0 and 255 alone.*%.*searchsorted\(\[0, 255\]"),
+            (MASKS * 255, r"only 0 and 255.*%.*searchsorted\(\[0, 255\]"),
             (MASKS * 7, r"outside the (2 )?classes.* \d\d\.\d% .*searchsorted"),
             (MASKS * 0.5, r"fractions in \d\d\.\d%"),
             (MASKS / 255, "divided by 255, as images are"),
             (MASKS - 1, r"negative values in \d\d\.\d% .*ignore_class=-1"),
-            (MASKS * 0 + 255, "255 alone, which means unknown"),
+            (MASKS * 0 + 255, "only 255, which means unknown"),
             (np.where(MASKS, np.nan, 0.0), r"NaN in \d\d\.\d%"),
             (np.eye(3)[MASKS], "one-hot labels of 3 classes, .* 2 channels.*num_classes=3"),
             (ONE_HOT * 255, r"from 0 to 255 .*100\.0% .*Divide them by 255"),
@@ -259,7 +259,7 @@ class TestLabels:
     @pytest.mark.parametrize(
         ("masks", "message"),
         [
-            (MASKS * 0, "one class alone: 0"),
+            (MASKS * 0, "only one class: 0"),
             (np.where(np.arange(32) < 31, 255, MASKS), "96.9% of the pixels are 255"),
         ],
     )
@@ -270,7 +270,7 @@ class TestLabels:
     def test_a_network_of_far_too_many_classes_is_doubted(self):
         refused, doubted = told((IMAGES, MASKS), unet(21))
         assert not refused
-        assert re.search("classes 0 to 1 alone, .*has 21.*num_classes=2", doubted)
+        assert re.search("only the classes 0 to 1, .*has 21.*num_classes=2", doubted)
 
     def test_absent_classes_are_told_when_all_masks_were_seen(self):
         network = unet(3)
@@ -293,7 +293,7 @@ class TestLabels:
         assert told((IMAGES, several), network, multi_label=True) == ("", "")
         unknown = np.where(several[..., :1] > 0, 255, several)
         assert told((IMAGES, unknown), network, multi_label=True) == ("", "")
-        assert "hold 0 and 255" in told((IMAGES, several * 255), network, multi_label=True)[0]
+        assert "hold only 0 and 255" in told((IMAGES, several * 255), network, multi_label=True)[0]
         assert "hold 2 in" in told((IMAGES, several * 2), network, multi_label=True)[0]
         assert "(B, H, W, 3)" in told((IMAGES, MASKS), network, multi_label=True)[0]
 
@@ -360,14 +360,14 @@ class TestSingleValues:
         assert "stage4.0.branches.3.0.bn1" in coping and not spoilt
 
     def test_devices_share_a_batch(self, deeplab):
-        looked = look((IMAGES, MASKS), 1, batch_size=4)
-        (found,) = findings(looked, deeplab, replicas=4)
+        first = take_batches((IMAGES, MASKS), 1, batch_size=4)
+        (found,) = findings(first, deeplab, replicas=4)
         assert "one image on each device" in found.message and "batch_size of 8" in found.message
-        assert findings(looked, deeplab, replicas=2) == []
+        assert findings(first, deeplab, replicas=2) == []
         norm = deeplab.get_layer("aspp.pool_bn")
         norm.synchronized = True
         try:  # takes the images of all devices together
-            assert findings(looked, deeplab, replicas=4) == []
+            assert findings(first, deeplab, replicas=4) == []
         finally:
             norm.synchronized = False
 
@@ -490,7 +490,7 @@ class TestCompiled:
         [
             ([1, 5, 1], "", ""),
             ([1, 5], "has 2 numbers, and there are 3 classes", ""),
-            ([0, 0, 3], "leaves class 2 alone", ""),
+            ([0, 0, 3], "leaves only class 2", ""),
             ([1, 1, 3], "", "class 2 (3), which has none of the 2,048 pixels"),
         ],
     )
@@ -603,7 +603,7 @@ class TestTrain:
 
     def test_refuses_before_the_first_step_and_trains_once_it_is_mended(self, recipe, capsys):
         wrong = replace(recipe, loss={"name": "cross_entropy", "class_weights": [0, 1, 0]})
-        with pytest.raises(ValueError, match="^class_weights leaves class 1 alone"):
+        with pytest.raises(ValueError, match="^class_weights leaves only class 1"):
             train(wrong)
         assert not (Path(recipe.output) / "checkpoints").exists()
         assert train(recipe).finished
@@ -615,7 +615,7 @@ class TestTrain:
         path.write_text(replace(recipe, loss=wrong).to_yaml())
         assert cli.main(["train", "--config", str(path)]) == cli.WRONG_INPUT
         (line,) = [line for line in capsys.readouterr().err.splitlines() if "class_weights" in line]
-        assert line.startswith("keras-seg train: class_weights leaves class 1 alone")
+        assert line.startswith("keras-seg train: class_weights leaves only class 1")
 
     def test_crops_that_show_one_class_and_borders_by_chance_are_no_doubt(self, recipe, capsys):
         masks = sorted(Path(recipe.data, "masks").glob("train*.png"))

@@ -170,7 +170,7 @@ def test_empty_folders_and_splits_are_told_apart(tmp_path):
     (root / "images").mkdir()
     assert f"{root / 'images'} is empty" in only_error(root)
     root = make(tmp_path / "one", "images/{i}.png", "masks/{i}.png", 1)
-    assert "one image alone" in only_error(root)
+    assert "only one image" in only_error(root)
     root = make(tmp_path / "listed", "images/{i}.png", "masks/{i}.png")
     (root / "splits.json").write_text('{"train": [], "val": ["0"]}')
     assert "lists no stem" in only_error(root)

@@ -10,9 +10,11 @@ from PIL import Image
 from keras_seg import data
 from keras_seg.data import Augmentation, ClassTable, FolderDataset, ResizedDataset
 from keras_seg.data.augmentation.draw import augment
-from keras_seg.data.images import colorize, overlay, palette_picture, read_image, read_mask
-from tests.helpers.folders import write_folder
-from tests.helpers.shapes import TINY_CLASSES, TINY_SIZE, Shapes
+from keras_seg.data.mask_colors import colorize, overlay
+from keras_seg.data.reading.images import read_image
+from keras_seg.data.reading.masks import read_mask
+from tests.conftest import TINY_CLASSES, TINY_SIZE, Shapes, write_folder
+from tests.helpers.palette import palette_picture
 
 STILL = Augmentation(flip_horizontal=False, scale=(1, 1), brightness=0, contrast=0, saturation=0)
 
@@ -100,13 +102,13 @@ class TestFolder:
         with pytest.raises(ValueError, match="transparency .*4 channels.*takes 3"):
             FolderDataset(shapes_folder)[0]
         Image.fromarray(np.zeros(TINY_SIZE, np.uint16)).save(path)
-        with pytest.raises(ValueError, match="8 bits a channel"):
+        with pytest.raises(ValueError, match="8 bits per channel"):
             FolderDataset(shapes_folder)[0]
 
     def test_colour_masks_are_refused(self, shapes_folder):
         path = shapes_folder / "masks" / "train0.png"
         Image.open(path).convert("RGB").save(path)
-        with pytest.raises(ValueError, match="colour picture .*one class index a pixel"):
+        with pytest.raises(ValueError, match="colour picture .*one class index per pixel"):
             FolderDataset(shapes_folder)[0]
 
     def test_damaged_images_are_named(self, shapes_folder):

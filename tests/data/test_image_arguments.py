@@ -12,8 +12,9 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_seg import inference
-from keras_seg.data import Sample, pixels
-from keras_seg.data.images import read_image
+from keras_seg.data import Sample
+from keras_seg.data.reading import in_memory
+from keras_seg.data.reading.images import read_image
 from keras_seg.models import ModelCard
 
 RNG = np.random.default_rng(5)
@@ -217,7 +218,7 @@ class TestPictures:
         path = tmp_path / ("a.tif" if mode in ("CMYK", "YCbCr") else "a.png")
         picture.save(path)
         with Image.open(path) as again:
-            found = pixels.as_pixels(again, 3)
+            found = in_memory.as_pixels(again, 3)
         np.testing.assert_array_equal(found, read_image(path))
 
     def test_stand_upright(self, tmp_path):
@@ -226,7 +227,7 @@ class TestPictures:
         exif[0x0112] = 6
         picture.save(tmp_path / "a.png", exif=exif)
         with Image.open(tmp_path / "a.png") as turned:
-            found = pixels.as_pixels(turned, 3)
+            found = in_memory.as_pixels(turned, 3)
         np.testing.assert_array_equal(found, np.rot90(IMAGE, -1))
 
     def test_transparency_has_its_share_named(self, tmp_path):
@@ -234,7 +235,7 @@ class TestPictures:
         for x in range(6):
             picture.putpixel((x, 0), (1, 2, 3, 100))
         with pytest.raises(ValueError, match=r"transparency \(RGBA, 4 channels, 1\.0 % of the"):
-            pixels.as_pixels(picture, 3)
+            in_memory.as_pixels(picture, 3)
         picture.save(tmp_path / "a.png")
         with pytest.raises(ValueError, match=r"a\.png has transparency"):
             read_image(tmp_path / "a.png")
@@ -251,8 +252,8 @@ class TestPictures:
             grey = Image.fromarray(IMAGE[..., 0]).convert("F").point(lambda v, w=white: v * w / 255)
             picture = grey.convert("I").convert(mode) if mode != "F" else grey
             with pytest.raises(ValueError, match="8 bits"):
-                pixels.as_pixels(picture, 1)
-            found = pixels.as_pixels(picture, 1, (0, white))[..., 0]
+                in_memory.as_pixels(picture, 1)
+            found = in_memory.as_pixels(picture, 1, (0, white))[..., 0]
             assert np.abs(found.astype(int) - IMAGE[..., 0]).max() <= 1
 
 
@@ -284,7 +285,7 @@ class TestBands:
 
     @pytest.mark.parametrize("whole_pixels", [10, 10**6])
     def test_alpha_of_tiffs_read_whole_and_in_rows(self, whole_pixels, tmp_path):
-        from keras_seg.data.rows import open_rows
+        from keras_seg.data.reading.rows import open_rows
 
         opaque = np.concatenate([IMAGE, np.full((20, 30, 1), 255, np.uint8)], -1)
         words = {"photometric": "rgb", "extrasamples": ["unassalpha"]}
@@ -300,7 +301,7 @@ class TestBands:
     @pytest.mark.parametrize("mode", ["P", "CMYK", "L;I"])
     def test_other_colours_are_alike_whole_and_in_rows(self, mode, tmp_path):
         """Palettes, ink and grey from white are no RGB: their numbers are no pixels."""
-        from keras_seg.data.rows import open_rows
+        from keras_seg.data.reading.rows import open_rows
 
         if mode == "L;I":
             words = {"photometric": "miniswhite"}
@@ -326,7 +327,7 @@ class TestCompressedTiffs:
     @pytest.mark.parametrize("compression", ["tiff_lzw", "packbits", "tiff_adobe_deflate", "raw"])
     @pytest.mark.parametrize("whole_pixels", [10, 10**6])
     def test_large_and_small(self, compression, whole_pixels, tmp_path, without_imagecodecs):
-        from keras_seg.data.rows import open_rows
+        from keras_seg.data.reading.rows import open_rows
 
         path = tmp_path / "a.tif"
         Image.fromarray(IMAGE).save(path, compression=compression)
@@ -336,7 +337,7 @@ class TestCompressedTiffs:
 
     @pytest.mark.parametrize("compression", ["jpeg", "zstd"])
     def test_photographs(self, compression, tmp_path, without_imagecodecs):
-        from keras_seg.data.rows import open_rows
+        from keras_seg.data.reading.rows import open_rows
 
         path = tmp_path / "a.tif"
         smooth = np.broadcast_to(np.arange(0, 240, 8, dtype=np.uint8)[None, :, None], (20, 30, 3))
@@ -357,7 +358,7 @@ class TestCompressedTiffs:
         assert "damaged" not in str(raised.value)
 
     def test_beyond_the_limit_of_pillow(self, tmp_path, without_imagecodecs, monkeypatch):
-        from keras_seg.data.rows import open_rows
+        from keras_seg.data.reading.rows import open_rows
 
         path = tmp_path / "a.tif"
         Image.fromarray(IMAGE).save(path, compression="tiff_lzw")

@@ -7,13 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_seg.data.mask_values.findings import (
-    ARRAYS,
-    CLASS_FILE,
-    NO_CLASS_FILE,
-    count_labels,
-    label_findings,
-)
+from keras_seg.data.mask_values.counts import count_labels
+from keras_seg.data.mask_values.findings import label_findings
+from keras_seg.data.mask_values.remedies import ARRAYS, CLASS_FILE, NO_CLASS_FILE
 
 DISC = np.zeros((96, 96), np.uint8)
 ROWS, COLUMNS = np.mgrid[:96, :96]
@@ -62,7 +58,7 @@ class TestZeroAnd255:
     def test_is_an_error_with_the_line_to_write(self, num_classes):
         finding = only({0: 900, 255: 100}, num_classes=num_classes, remedies=CLASS_FILE)
         assert finding.kind == "0 and 255" and finding.error
-        assert "hold 0 and 255 alone; 255 means unknown: 10.0% of the pixels" in finding.message
+        assert "hold only 0 and 255; 255 means unknown: 10.0% of the pixels" in finding.message
         assert '"values": [0, 255]' in finding.message
 
     def test_each_caller_gets_its_own_line(self):

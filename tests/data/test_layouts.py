@@ -10,6 +10,7 @@ from scipy.io import savemat
 
 from keras_seg import data
 from keras_seg.data.layouts import LAYOUTS, ade20k, camvid, cityscapes, cocostuff, voc
+from tests.helpers.palette import palette_picture
 
 SIZE = (10, 14)
 RNG = np.random.default_rng(0)
@@ -65,7 +66,7 @@ def make_voc(root, splits=("train", "val")):
     for split in splits:
         name = f"2007_{split}"
         image(folder / "JPEGImages" / f"{name}.jpg")
-        picture = data.images.palette_picture(rows(0, 15, 20, 255), voc.CLASSES)
+        picture = palette_picture(rows(0, 15, 20, 255), voc.CLASSES)
         picture.save(folder / "SegmentationClass" / f"{name}.png")
         (lists / f"{split}.txt").write_text(f"{name}\n")
     return [0, 15, 20, *[255] * 7]

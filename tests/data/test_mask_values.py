@@ -11,8 +11,8 @@ from PIL import Image
 from keras_seg import data
 from keras_seg.cli import main
 from keras_seg.data import ClassTable, FolderDataset
-from keras_seg.data.resized import ResizedDataset
 from keras_seg.data.verify import verify_dataset
+from keras_seg.data.wrappers.resized import ResizedDataset
 
 SIZE = (32, 32)
 TWO = {"names": ["background", "object"]}
@@ -201,7 +201,7 @@ REFUSED = {
     "0 and 255 with names": (picture(lambda i: 255 * two(i)), TWO, VALUES),
     "0 and 255, ignored by name": (picture(lambda i: 255 * two(i)), TWO | {"ignore": 255}, VALUES),
     "0 and 255 in some masks": (picture(lambda i: 255 * two(i) * (i % 3 == 0)), TWO, VALUES),
-    "0 and 255 of three classes": (picture(lambda i: 255 * two(i)), THREE, "0 and 255 alone"),
+    "0 and 255 of three classes": (picture(lambda i: 255 * two(i)), THREE, "only 0 and 255"),
     "0 and 255 in float": (tiff(lambda i: two(i) * np.float32(255)), TWO, VALUES),
     "0 and 255 in colour": (picture(same_channels(lambda i: 255 * two(i))), TWO, VALUES),
     "0 and 255 turned over": (picture(lambda i: 255 - 255 * two(i)), TWO, VALUES),
@@ -214,7 +214,7 @@ REFUSED = {
     "some of 0 and 255, some of 0 and 1": (
         picture(lambda i: two(i) * (255 if i % 2 else 1)),
         TWO,
-        "written in two ways: .* hold 0 and 255 alone",
+        "written in two ways: .* hold only 0 and 255",
     ),
     "the same without names": (
         picture(lambda i: two(i) * (255 if i % 2 else 1)),
@@ -285,7 +285,7 @@ REFUSED = {
         TWO,
         "look like pictures",
     ),
-    "nothing known": (picture(lambda i: 255 + 0 * two(i)), TWO, "255 alone"),
+    "nothing known": (picture(lambda i: 255 + 0 * two(i)), TWO, "hold only 255"),
     "palette of colours": (
         picture(lambda i: np.uint8(RED_BLUE["colors"])[three(i)], "P"),
         RED_BLUE,
@@ -324,7 +324,7 @@ def test_a_validation_split_is_looked_at_for_itself(tmp_path):
     root = make(tmp_path / "data", write, TWO)
     (root / "splits.json").write_text(json.dumps({"train": list("0123"), "val": list("45")}))
     assert FolderDataset(root)[0].mask.max() == 1
-    with pytest.raises(ValueError, match="0 and 255 alone"):
+    with pytest.raises(ValueError, match="only 0 and 255"):
         FolderDataset(root, "val")
 
 
@@ -363,7 +363,7 @@ def test_empty_masks_are_looked_through_until_an_object_is_found(tmp_path, monke
     monkeypatch.setattr("keras_seg.data.mask_values.survey.SAMPLED", 2)
     root = make(tmp_path / "data", picture(lambda i: 255 * two(i) * (i == 5)), TWO)
     (root / "splits.json").write_text(json.dumps({"train": list("012345"), "val": ["0"]}))
-    with pytest.raises(ValueError, match="0 and 255 alone"):
+    with pytest.raises(ValueError, match="only 0 and 255"):
         FolderDataset(root)
 
 
@@ -371,7 +371,7 @@ def test_one_class_alone_is_an_error_of_verification(tmp_path):
     root = make(tmp_path / "data", picture(lambda i: 0 * two(i)), TWO)
     errors = verify_dataset(str(root)).errors
     assert [problem.kind for problem in errors] == ["values"]
-    assert "one class alone: 0 (background)" in errors[0].message
+    assert "only one class: 0 (background)" in errors[0].message
 
 
 def test_skip_leaves_out_a_mask_of_other_values(tmp_path):
@@ -396,7 +396,7 @@ def test_sixteen_bit_colour_with_equal_channels_is_an_index_mask(tmp_path):
 
 def test_gaps_in_numbered_classes_are_told(tmp_path):
     root = make(tmp_path / "data", picture(lambda i: np.uint8([0, 1, 3])[three(i)]))
-    with pytest.warns(UserWarning, match="none is 2.*taken for 4 classes"):
+    with pytest.warns(UserWarning, match="none is 2.*read as 4 classes"):
         assert len(FolderDataset(root).classes) == 4
 
 

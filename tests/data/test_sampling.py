@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_seg.data import ClassTable, Sample, SegmentationDataset
-from keras_seg.data.histogram import class_histogram, median_frequency_weights
+from keras_seg.data.balance.histogram import class_histogram, median_frequency_weights
 from keras_seg.data.sampling import balanced_probabilities, epoch_order
 
 

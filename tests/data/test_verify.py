@@ -8,11 +8,11 @@ from PIL import Image
 
 from keras_seg.cli import main
 from keras_seg.data import ClassTable
-from keras_seg.data.fingerprint import SampleFacts, suggest
-from keras_seg.data.images import palette_picture
 from keras_seg.data.verify import verify_dataset
-from keras_seg.data.verify_report import NAMED, to_dict
-from tests.helpers.shapes import TINY_CLASSES, TINY_SIZE
+from keras_seg.data.verify.suggestion import SampleFacts, suggest
+from keras_seg.data.verify.text import NAMED, to_dict
+from tests.conftest import TINY_CLASSES, TINY_SIZE
+from tests.helpers.palette import palette_picture
 
 
 def cut_short(folder):

@@ -7,13 +7,13 @@ import pytest
 from scipy import ndimage
 
 from keras_seg.data import BuiltinDataset, CachedDataset, ResizedDataset, WeightedDataset
-from keras_seg.data.weight_maps import (
+from keras_seg.data.balance.weight_maps import (
     border_weights,
     touching_pixels,
     two_nearest_distances,
     weight_map,
 )
-from keras_seg.data.weighted import connected_instances
+from keras_seg.data.wrappers.weighted import connected_instances
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "arrays" / "unet_weight_map.npz")
 CELLS = BuiltinDataset("cells", size=(64, 80), length=3)
@@ -66,7 +66,7 @@ def test_class_weights_are_added_and_unknown_pixels_weigh_nothing():
     expected = border_weights(sample.instances) + np.where(mask == 1, 2.0, 0.5)
     np.testing.assert_allclose(weights[5:], expected[5:], atol=1e-6)
     assert not weights[:5].any() and weights.dtype == np.float32
-    with pytest.raises(ValueError, match="one weight a class. Received: 1"):
+    with pytest.raises(ValueError, match="one weight per class. Received: 1"):
         weight_map(mask, sample.instances, class_weights=(1.0,))
     with pytest.raises(ValueError, match="sigma must be positive"):
         border_weights(sample.instances, sigma=0)
@@ -104,7 +104,7 @@ class TestWeightedDataset:
                 assert sample.weights[contact].max() > 5  # what divides two cells counts most
 
     def test_maps_are_kept_on_disk_until_something_changes(self, tmp_path, monkeypatch):
-        from keras_seg.data import weighted
+        from keras_seg.data.wrappers import weighted
 
         made = []
         monkeypatch.setattr(

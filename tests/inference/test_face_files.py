@@ -8,8 +8,8 @@ from PIL import Image
 from keras_seg import cli, inference, models
 from keras_seg.card import ModelCard
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.images import read_mask
-from keras_seg.data.resized import resize_image
+from keras_seg.data.reading.masks import read_mask
+from keras_seg.data.reading.resize import resize_image
 from keras_seg.inference import bands
 from keras_seg.inference.files.predict import predict_files
 from keras_seg.inference.prediction import resize_scores

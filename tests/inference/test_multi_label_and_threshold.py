@@ -13,7 +13,7 @@ from keras_seg import cli, export, inference, models
 from keras_seg.card import ModelCard
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
-from keras_seg.data.rows import ArrayRows
+from keras_seg.data.reading.rows import ArrayRows
 from keras_seg.export.aware.soft_labels import soft_labels
 from keras_seg.inference.bands import predict_bands
 from keras_seg.inference.files.label_masks import mask_endings, overlay_of
@@ -286,7 +286,7 @@ class TestMultiLabelExport:
         np.testing.assert_allclose(np.stack(masks, -1), sigmoid(image), atol=1e-4)
 
     def test_page_and_report_refuse_by_name(self, files, tmp_path):
-        with pytest.raises(ValueError, match="The page shows one class a pixel"):
+        with pytest.raises(ValueError, match="The page shows one class per pixel"):
             describe(files(".tflite"))
         with pytest.raises(ValueError, match="The report shows one class a pixel"):
             write_report(tmp_path, tmp_path / "r.html", inference.load(files(".keras")), Truth())

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.images import read_image, read_mask
-from keras_seg.data.rows import TiffRows, open_rows
+from keras_seg.data.reading.images import read_image
+from keras_seg.data.reading.masks import read_mask
+from keras_seg.data.reading.rows import TiffRows, open_rows
 from keras_seg.inference import TestTimeAugmentation, bands
 from keras_seg.inference.files.outputs import Wanted
 from keras_seg.inference.files.png_rows import PngRows

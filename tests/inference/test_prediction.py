@@ -7,7 +7,7 @@ import pytest
 from keras_seg import export, inference, models
 from keras_seg.card import ModelCard
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.rows import ArrayRows
+from keras_seg.data.reading.rows import ArrayRows
 from keras_seg.inference import TestTimeAugmentation, bands
 from keras_seg.inference.keras_runner import KerasRunner
 from keras_seg.inference.tiles import meeting_positions, overlap_tiled

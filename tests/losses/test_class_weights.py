@@ -9,6 +9,7 @@ import pytest
 from keras_seg import data, losses
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.verify import verify_dataset
+from keras_seg.loss_spec import parse_loss
 from keras_seg.training import Recipe, train
 from keras_seg.training.contradictions import check_loss, check_recipe
 from tests.helpers.loss_cases import batch
@@ -212,7 +213,7 @@ class TestRecipes:
 
         dataset = Masks([np.array([[0, 1]])], ("background", "cell"))
         spec = ["dice", {"name": "focal", "class_weights": {"cell": 9}, "weight": 2}]
-        loss = losses.get(resolved_loss(spec, dataset)[0])
+        loss = losses.get(resolved_loss(parse_loss(spec), dataset)[0])
         assert loss.weights == [1, 2] and loss.losses[1].class_weights == (1, 9)
 
     @pytest.mark.parametrize(

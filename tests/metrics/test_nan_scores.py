@@ -37,7 +37,7 @@ def test_sums_of_a_checkpoint_from_before_invalid_pixels_were_counted_are_added(
     (invalid,) = [v for v in model.metrics_variables if v.path.endswith("/invalid")]
     if older:
         del state.metrics[[v is invalid for v in model.metrics_variables].index(True)]
-    state.add_metrics_of_broken_epoch()
+    state.add_metrics_of_interrupted_epoch()
     for variable, value in zip(model.metrics_variables, before, strict=True):
         added = 0 if older and variable is invalid else value + 1
         np.testing.assert_array_equal(variable, value + added)

@@ -113,7 +113,7 @@ def test_rooms_import_only_from_floors_below(monkeypatch):
     floors = [
         {
             *("version", "tested_versions", "names", "lazy", "drafts"),
-            *("option_values", "endings", "model_paths", "shapes"),
+            *("option_values", "endings", "model_paths", "shapes", "safety"),
         },
         {"labels", "distances", "loss_spec", "class_weights"},
         {"layers"},

@@ -10,8 +10,7 @@ from keras_seg.data import Augmentation
 from keras_seg.training import OptimizerOptions, Recipe, ScheduleOptions
 from keras_seg.training.contradictions import check_loss, check_recipe
 from keras_seg.training.presets import list_presets, preset_path
-from keras_seg.training.records import from_record
-from keras_seg.training.yaml_files import read_yaml
+from keras_seg.training.recipe_io import from_record, read_yaml
 
 RECIPE = Recipe("no such data", "run")
 WEIGHTS = {"name": "cross_entropy", "class_weights": [1, 2, 3]}

@@ -28,20 +28,22 @@ tf.config.set_logical_device_configuration(
 import keras, numpy as np
 from keras_seg import training
 from keras_seg.training import Recipe
-from keras_seg.training.callbacks import Steps
-from keras_seg.training.fit import _Run
+from keras_seg.training.callbacks import StepCounter
+from keras_seg.training import fit
 
 path, strategies, kill_at = sys.argv[1], sys.argv[2].split(","), int(sys.argv[3])
-runs = []
-built = _Run._build
-_Run._build = lambda self: (built(self), runs.append(self))[0]
+runs, start_run = [], fit.start_run
+def recorded(*arguments):
+    runs.append(start_run(*arguments))
+    return runs[-1]
+fit.start_run = recorded
 if kill_at:
-    after = Steps.on_train_batch_end
+    after = StepCounter.on_train_batch_end
     def kill(self, batch, logs=None):
         if self.step == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
         after(self, batch, logs)
-    Steps.on_train_batch_end = kill
+    StepCounter.on_train_batch_end = kill
 recipe = Recipe.from_yaml(path)
 for strategy in strategies:
     output = f"{recipe.output}_{strategy}"

@@ -12,9 +12,8 @@ from keras_seg.data import BuiltinDataset, ClassTable
 from keras_seg.models.hrnet import HRNetVariant
 from keras_seg.training import Recipe
 from keras_seg.training.presets import list_presets, preset_path, summary
-from keras_seg.training.records import from_record
-from keras_seg.training.yaml_files import read_yaml
-from tests.helpers.shapes import Shapes
+from keras_seg.training.recipe_io import from_record, read_yaml
+from tests.conftest import Shapes
 
 
 @pytest.fixture
@@ -90,7 +89,7 @@ class TestPresets:
         def open_dataset(source, split, *, channels, **options):
             return GreyCells(split) if channels == 1 else ManyShapes(split, classes)
 
-        monkeypatch.setattr("keras_seg.training.network.open_dataset", open_dataset)
+        monkeypatch.setattr("keras_seg.training.data_sets.open_dataset", open_dataset)
         result = training.train(recipe)
         assert result.new_steps == 2 and result.epochs == 1 and result.finished
         assert math.isfinite(result.best_miou)
@@ -98,9 +97,8 @@ class TestPresets:
 
     def test_flags_win_over_the_preset(self, monkeypatch, tmp_path):
         seen = []
-        monkeypatch.setattr(
-            "keras_seg.cli.line.train_verb", lambda recipe: seen.append(recipe) or 0
-        )
+        monkeypatch.setattr("keras_seg.training.train", seen.append)
+        monkeypatch.setattr("keras_seg.cli.verbs.train.report_training", lambda *result: 0)
         arguments = ["--preset", "danet-cityscapes", "--data", "d", "--output", "o"]
         flags = ["--epochs", "3", "--optimizer_options.head_rate", "5", "--crop", "[96,128]"]
         assert cli.main(["train", *arguments, *flags]) == 0

@@ -15,7 +15,7 @@ import pytest
 from keras_seg import training
 from keras_seg.data import Augmentation, training_pipeline
 from keras_seg.training import OptimizerOptions, Recipe, ScheduleOptions
-from keras_seg.training.callbacks import Steps
+from keras_seg.training.callbacks import StepCounter
 from keras_seg.training.saved_state import SavedState, saved_steps
 
 TRAINING = """
@@ -24,14 +24,16 @@ from dataclasses import replace
 import keras
 from keras_seg import training
 from keras_seg.training import Recipe
-from keras_seg.training.callbacks import Steps
-from keras_seg.training.fit import _Run
+from keras_seg.training.callbacks import StepCounter
+from keras_seg.training import fit
 
 folder, kill_at = sys.argv[1], int(sys.argv[2])
 recipe = Recipe.from_yaml(f"{folder}/given.yaml")
-runs = []
-built = _Run._build
-_Run._build = lambda self: (built(self), runs.append(self))[0]
+runs, start_run = [], fit.start_run
+def recorded(*arguments):
+    runs.append(start_run(*arguments))
+    return runs[-1]
+fit.start_run = recorded
 
 def digest():
     model = runs[-1].model
@@ -45,12 +47,12 @@ def rows(output):
     return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
 
 if kill_at:
-    after = Steps.on_train_batch_end
+    after = StepCounter.on_train_batch_end
     def kill(self, batch, logs=None):
         if self.step == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
         after(self, batch, logs)
-    Steps.on_train_batch_end = kill
+    StepCounter.on_train_batch_end = kill
 results = []
 for output in (recipe.output, recipe.output + "_whole"):
     result = training.train(replace(recipe, output=output))
@@ -100,7 +102,7 @@ class TestKilled:
         ]
         again = run(kill_at=0)
         assert again.returncode == 0, again.stderr
-        assert "Going on after step 6 of 12" in again.stderr
+        assert "Resuming after step 6 of 12" in again.stderr
         line = next(li for li in again.stdout.splitlines() if li.startswith("RESULTS"))
         resumed, whole = json.loads(line.removeprefix("RESULTS"))
         assert (resumed[2], whole[2]) == (6, 12) and resumed[3] and whole[3]
@@ -117,7 +119,7 @@ class TestGoingOn:
         return replace(recipe, deterministic=False, epochs=2, optimizer_options=OptimizerOptions())
 
     def interrupted(self, recipe, monkeypatch, step):
-        after = Steps.on_train_batch_end
+        after = StepCounter.on_train_batch_end
 
         def press_ctrl_c(self, batch, logs=None):
             if self.step + 1 == step:
@@ -125,7 +127,7 @@ class TestGoingOn:
             after(self, batch, logs)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Steps, "on_train_batch_end", press_ctrl_c)
+            patch.setattr(StepCounter, "on_train_batch_end", press_ctrl_c)
             return training.train(recipe)
 
     def test_ctrl_c_saves_a_checkpoint_and_the_same_recipe_goes_on(self, recipe, monkeypatch):

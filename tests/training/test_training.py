@@ -17,7 +17,7 @@ from PIL import Image
 from keras_seg import models, training
 from keras_seg.data import Augmentation
 from keras_seg.training import Recipe, history, run_folder
-from keras_seg.training.callbacks import Steps
+from keras_seg.training.callbacks import StepCounter
 from keras_seg.training.optimizers import make_optimizer
 from keras_seg.training.run_folder import recipe_beside
 from tests.helpers.shapes import TINY_SIZE
@@ -157,12 +157,12 @@ class TestFailures:
         return sorted(path.name for path in Path(recipe.output, "checkpoints").iterdir())
 
     def test_loss_that_is_no_number_stops_at_its_step(self, recipe, monkeypatch):
-        after = Steps.on_train_batch_end
+        after = StepCounter.on_train_batch_end
 
         def spoil(self, batch, logs=None):
             after(self, batch, {"loss": np.float32("nan")} if self.step == 2 else logs)
 
-        monkeypatch.setattr(Steps, "on_train_batch_end", spoil)
+        monkeypatch.setattr(StepCounter, "on_train_batch_end", spoil)
         message = "loss is nan at step 3. The checkpoint of step 2 is kept.*lower learning_rate"
         with pytest.raises(training.Diverged, match=message):
             training.train(recipe)
@@ -236,7 +236,7 @@ class TestErrors:
     def test_damaged_files_are_named_whether_they_fit_in_memory_or_not(
         self, recipe, memory, monkeypatch
     ):
-        from keras_seg.data import cached
+        from keras_seg.data.wrappers import cached
 
         monkeypatch.setattr(cached.CachedDataset.__init__, "__kwdefaults__", {"max_bytes": memory})
         (Path(recipe.data) / "images" / "train5.png").write_text("no image")

@@ -149,9 +149,9 @@ class TestSchedules:
     @pytest.mark.parametrize(
         ("cls", "entry", "message"),
         [
-            (ScheduleOptions, {"factor": 1.5}, "factor must lie between"),
+            (ScheduleOptions, {"factor": 1.5}, "factor must be between"),
             (ScheduleOptions, {"warmup_epochs": -1}, "warmup_epochs must be 0 or more"),
-            (OptimizerOptions, {"ema": 1.0}, "optimizer_options.ema must lie in"),
+            (OptimizerOptions, {"ema": 1.0}, "optimizer_options.ema must be at least 0"),
             (OptimizerOptions, {"head_rate": 0}, "optimizer_options.head_rate must be positive"),
         ],
     )

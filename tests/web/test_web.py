@@ -15,8 +15,8 @@ from keras_seg import export, inference
 from keras_seg.card import ModelCard
 from keras_seg.cli import main
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.images import read_mask
-from keras_seg.data.resized import resize_image
+from keras_seg.data.reading.masks import read_mask
+from keras_seg.data.reading.resize import resize_image
 from keras_seg.inference.prediction import resize_scores
 from keras_seg.models import files
 from keras_seg.web import describe, runtimes, site, write_site

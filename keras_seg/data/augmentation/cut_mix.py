@@ -1,38 +1,49 @@
-"""CutMix for segmentation: a rectangle of another image of the batch, with its mask."""
+"""CutMix for segmentation: pastes a rectangle of another image of the batch, with its mask."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import tensorflow as tf
 
 
-def cut_mix(images, masks, seed, probability: float, weights=None) -> tuple:
-    """Pastes into each image, with `probability`, a rectangle of its successor in the batch.
+def cut_mix(images: Any, masks: Any, seed: Any, probability: float, weights: Any = None) -> tuple:
+    """Pastes a rectangle of the next image of the batch into each image, with its mask.
 
-    The share of the rectangle is uniform in 0..1, its sides have the image's proportions and its
-    centre is uniform, so it may be cut by the edge (Yun et al., arXiv:1905.04899, with labels that
-    stay hard: every pixel brings its own class). The last image takes from the first.
+    The area of the rectangle is uniform in 0..1 of the image, its sides have the proportions of the
+    image, and its centre is uniform, so the edge may cut it (Yun et al., arXiv:1905.04899). Labels
+    stay hard, because every pixel keeps its class. The last image takes from the first.
 
-    Shapes: images (B, H, W, C), masks (B, H, W), weights (B, H, W) or None → the same; weights are
-    returned as a third value if given.
+    Shapes: images (B, H, W, C), masks (B, H, W), weights (B, H, W) or None → the same.
 
     Args:
-        seed: (2,) int32; equal seeds give equal draws.
+        images: the images.
+        masks: class of each pixel.
+        seed: (2,) int32. Equal seeds give equal results.
+        probability: probability that an image gets a rectangle.
+        weights: a weight for each pixel, or None.
+
+    Returns: images and masks, and weights if they were given.
+
+    Example:
+
+        mixed = batches.map(lambda x, y: keras_seg.data.cut_mix(x, y, (0, 1), 0.5))
     """
     batch, height, width = (tf.shape(masks)[axis] for axis in range(3))
-    wanted_seed, share_seed, place_seed = tf.unstack(tf.random.split(seed, 3))
-    wanted = tf.random.stateless_uniform((batch,), wanted_seed) < probability
+    choice_seed, share_seed, place_seed = tf.unstack(tf.random.split(seed, 3))
+    chosen = tf.random.stateless_uniform((batch,), choice_seed) < probability
     side = tf.sqrt(tf.random.stateless_uniform((batch,), share_seed))
     centre = tf.random.stateless_uniform((2, batch), place_seed)
 
-    def inside(length, middle):
-        """(B, length): whether a row or column lies in the rectangle of each image."""
+    def inside(length: tf.Tensor, middle: tf.Tensor) -> tf.Tensor:
+        """(B, length): whether a row or column is inside the rectangle of each image."""
         place = (tf.range(length, dtype=tf.float32) + 0.5) / tf.cast(length, tf.float32)
         return tf.abs(place[None] - middle[:, None]) < side[:, None] / 2
 
     pasted = inside(height, centre[0])[:, :, None] & inside(width, centre[1])[:, None, :]
-    pasted &= wanted[:, None, None]
+    pasted &= chosen[:, None, None]
 
-    def mixed(values, where):
+    def mixed(values: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
         return tf.where(where, tf.roll(values, -1, axis=0), values)
 
     result = (mixed(images, pasted[..., None]), mixed(masks, pasted))

@@ -1,12 +1,13 @@
 """Paired augmentation of one image and its mask in TensorFlow operations.
 
-Every draw comes from a stateless seed, so a sample's augmentation is a function of (seed, epoch,
-index) and of nothing that ran before.
+All random numbers come from stateless seeds, so the augmentation of a sample depends only on (seed,
+epoch, index).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -18,29 +19,43 @@ from keras_seg.names import IGNORE_CLASS
 
 
 def augment(
-    image,
-    mask,
-    seed,
+    image: Any,
+    mask: Any,
+    seed: Any,
     crop: tuple[int, int],
     augmentation: Augmentation,
-    weights=None,
+    weights: Any = None,
     *,
     mirrored: Sequence[int] = (),
 ) -> tuple:
-    """Scales, turns, bends, crops, flips and recolours one sample.
+    """Scales, rotates, warps, crops, flips and recolours one sample.
+
+    Where the crop extends beyond the image, the image is black and the mask is 255. Images are
+    interpolated bilinearly, masks by the nearest pixel. `augmentation.cut_mix` needs a batch, see
+    `keras_seg.data.cut_mix`.
 
     Shapes: image (H, W, C) in 0..255, mask (H, W) integer → (crop height, crop width, C) float32
-    and (crop height, crop width) of the mask's type. Where the crop reaches beyond the image, the
-    image is black and the mask is 255. Images are read bilinearly, masks by the nearest pixel.
-
-    `augmentation.cut_mix` needs a batch and is not drawn here, see `keras_seg.data.cut_mix`.
+    and (crop height, crop width) of the mask's type.
 
     Args:
-        seed: (2,) int32; equal seeds give equal draws.
-        weights: (H, W) of any type, a weight or an instance of each pixel. Moves with the mask, 0
-            in new area, and is returned as a third value.
-        mirrored: the class that each class becomes where the image is mirrored left to right
-            (`ClassTable.mirrored`); left out, classes stay what they are.
+        image: the image.
+        mask: class of each pixel.
+        seed: (2,) int32. Equal seeds give equal results.
+        crop: (height, width) in pixels.
+        augmentation: the options.
+        weights: (H, W) of any type, such as a weight or an instance number for each pixel. It is
+            transformed like the mask; new area gets 0.
+        mirrored: the new number of each class if the image is mirrored left to right
+            (`ClassTable.mirrored`); by default all classes keep their number.
+
+    Returns: image and mask, and weights if they were given.
+
+    Example:
+
+        sample = keras_seg.data.open_dataset("builtin:cells")[0]
+        image, mask = keras_seg.data.augment(
+            sample.image, sample.mask, (0, 1), (64, 64), keras_seg.data.Augmentation()
+        )
     """
     scale_seed, offset_seed, *flip_seeds, colour_seed, warp_seed, mask_seed = tf.unstack(
         tf.random.split(seed, 7)
@@ -58,8 +73,8 @@ def augment(
     else:
         image, maps = _scaled_crop(image, maps, fills, offset_seed, crop, factor)
     moved = [image, *maps]
-    for axis, wanted in ((1, augmentation.flip_horizontal), (0, augmentation.flip_vertical)):
-        if wanted:
+    for axis, flips in ((1, augmentation.flip_horizontal), (0, augmentation.flip_vertical)):
+        if flips:
             swap = mirrored if axis == 1 and tuple(mirrored) != tuple(range(len(mirrored))) else ()
             moved = _flipped(moved, axis, flip_seeds[1 - axis], swap)
     image, mask, *rest = moved
@@ -68,18 +83,25 @@ def augment(
     return recolor(image, colour_seed, augmentation), mask, *rest
 
 
-def _factor(seed, scale: tuple[float, float]):
-    """Log-uniform: halving is drawn as often as doubling."""
+def _factor(seed: tf.Tensor, scale: tuple[float, float]) -> tf.Tensor:
+    """A log-uniform factor: halving is as likely as doubling."""
     low, high = map(float, scale)
     return tf.exp(tf.random.stateless_uniform((), seed, tf.math.log(low), tf.math.log(high) + 1e-6))
 
 
-def _scaled_crop(image, maps, fills, offset_seed, crop, factor):
-    """Takes the window that fills the crop after magnification, and resizes it.
+def _scaled_crop(
+    image: Any,
+    maps: list,
+    fills: list[int],
+    offset_seed: tf.Tensor,
+    crop: tuple[int, int],
+    factor: tf.Tensor,
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Cuts out the window that fills the crop after magnification, and resizes it.
 
-    Equal to scaling the whole image and cropping, at the cost of the crop alone.
+    The result equals scaling the whole image and cropping, but only the crop is computed.
     """
-    channels = image.shape[-1]  # padding by amounts of the graph would forget it
+    channels = image.shape[-1]  # padding by dynamic amounts loses the static shape
     size = tf.shape(maps[0])[:2]
     window = tf.cast(tf.round(tf.cast(crop, tf.float32) / factor), tf.int32)
     window = tf.maximum(window, 1)
@@ -100,8 +122,15 @@ def _scaled_crop(image, maps, fills, offset_seed, crop, factor):
     return tf.ensure_shape(image, (*crop, channels)), moved
 
 
-def _warped_positions(mask, offset_seed, warp_seed, crop, factor, augmentation: Augmentation):
-    """Scale, turn and bend as one map of positions, so that pixels are interpolated once."""
+def _warped_positions(
+    mask: Any,
+    offset_seed: tf.Tensor,
+    warp_seed: tf.Tensor,
+    crop: tuple[int, int],
+    factor: tf.Tensor,
+    augmentation: Augmentation,
+) -> tf.Tensor:
+    """Scale, rotation and warp as one map of positions, so that pixels are interpolated once."""
     turn_seed, bend_seed = tf.unstack(tf.random.split(warp_seed, 2))
     turn = float(augmentation.rotation)
     displacement = None
@@ -119,10 +148,10 @@ def _warped_positions(mask, offset_seed, warp_seed, crop, factor, augmentation: 
     )
 
 
-def _flipped(moved: list, axis: int, seed, mirrored: Sequence[int]) -> list:
-    """Image and maps, both or neither reversed; the mask's classes then change their side."""
+def _flipped(moved: list, axis: int, seed: tf.Tensor, mirrored: Sequence[int]) -> list:
+    """Mirrors image and maps, or none of them. Left and right classes of the mask are swapped."""
 
-    def reverse():
+    def reverse() -> list:
         image, mask, *rest = (tf.reverse(m, [axis]) for m in moved)
         if mirrored:
             classes = [*mirrored, *range(len(mirrored), IGNORE_CLASS + 1)]

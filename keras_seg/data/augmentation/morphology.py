@@ -1,4 +1,4 @@
-"""Borders of a mask moved by a few pixels, as another hand would have drawn them."""
+"""Moves the borders in a mask by a few pixels, as another person might have drawn them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,29 @@ import tensorflow as tf
 from keras_seg.names import IGNORE_CLASS
 
 
-def grow_or_shrink(mask, seed, largest: int):
-    """Moves the border between class 0 and the others by a drawn -largest .. largest pixels.
+def grow_or_shrink(mask: tf.Tensor, seed: tf.Tensor, largest: int) -> tf.Tensor:
+    """Moves the border between class 0 and the others by a random number of pixels.
 
-    Growing objects take the pixels of class 0 beside them (where two meet, the higher class does),
-    shrinking ones leave theirs to class 0. Borders between other classes and pixels of 255 stay.
+    Growing objects take the neighbouring pixels of class 0; where two meet, the higher class wins.
+    Shrinking objects leave pixels to class 0. Borders between other classes, and pixels of 255,
+    do not move.
 
     Shapes: (H, W) integer → the same.
+
+    Args:
+        mask: class of each pixel.
+        seed: (2,) int32.
+        largest: largest number of pixels in either direction.
     """
     steps = tf.random.stateless_uniform((), seed, -largest, largest + 1, tf.int32)
     return change_by(mask, steps)
 
 
-def change_by(mask, steps):
-    """`grow_or_shrink` by a given number of pixels, growing where it is positive."""
+def change_by(mask: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+    """Grows objects by a number of pixels, or shrinks them if it is negative."""
     shape = mask.shape
 
-    def one_step(moved):
+    def one_step(moved: tf.Tensor) -> tf.Tensor:
         known = tf.where(moved == IGNORE_CLASS, tf.zeros_like(moved), moved)
         grown = tf.where(moved == 0, _largest_of_neighbours(known), moved)
         near_background = _largest_of_neighbours(tf.cast(moved == 0, mask.dtype)) > 0
@@ -35,10 +41,10 @@ def change_by(mask, steps):
     )[1]
 
 
-def _largest_of_neighbours(values):
-    """The largest of the 3x3 pixels around each, of values of at least 0.
+def _largest_of_neighbours(values: tf.Tensor) -> tf.Tensor:
+    """The largest of the 3x3 values around each pixel. Values must not be negative.
 
-    By shifts: the CPU's pooling takes ten times as long on a single channel.
+    Uses shifts, because pooling on CPUs takes ten times as long for a single channel.
     """
     for axis in (0, 1):
         padded = tf.pad(values, [[int(axis == 0)] * 2, [int(axis == 1)] * 2])

@@ -1,4 +1,4 @@
-"""What augmentation draws; the drawing itself is `keras_seg.data.augment`."""
+"""The options of augmentation, which `keras_seg.data.augment` applies."""
 
 from __future__ import annotations
 
@@ -7,22 +7,31 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is drawn for each training image.
+    """Random changes of each training crop. The same change is applied to image and mask.
 
-    flip_horizontal, flip_vertical: mirrored with probability 0.5 each.
-    scale: smallest and largest magnification; 1.0 keeps the size.
-    brightness: largest shift, as a share of 255.
-    contrast, saturation: largest relative change.
-    rotation: largest turn to either side, in degrees.
-    elastic: standard deviation in pixels of the displacement vectors of a coarse grid, which are
-        interpolated to every pixel (U-Net, arXiv:1505.04597: 10 pixels on a 3x3 grid).
-    elastic_grid: vectors a side of that grid.
-    hue: largest turn of the hue of RGB images, as a share of the colour circle.
-    gamma: the exponent of pixels / 255 lies between 1 / (1 + gamma) and 1 + gamma.
-    mask_morphology: most pixels by which the classes above 0 grow or shrink over class 0 in the
-        mask, for masks whose class 0 is background and whose borders are drawn by hand.
-    cut_mix: probability that an image of a batch gets a rectangle of another, with its mask
-        (`keras_seg.data.cut_mix`).
+    Args:
+        flip_horizontal: mirror left to right with probability 0.5.
+        flip_vertical: mirror top to bottom with probability 0.5.
+        scale: smallest and largest magnification; 1 keeps the size.
+        brightness: largest shift of brightness, as a share of 255.
+        contrast: largest relative change of contrast.
+        saturation: largest relative change of saturation.
+        rotation: largest rotation to either side, in degrees.
+        elastic: standard deviation in pixels of random displacements on a coarse grid, interpolated
+            to every pixel (U-Net, arXiv:1505.04597: 10 pixels on a 3x3 grid).
+        elastic_grid: points per side of that grid.
+        hue: largest rotation of the hue of RGB images, as a share of the colour circle.
+        gamma: the exponent of pixels / 255 is between 1 / (1 + gamma) and 1 + gamma.
+        mask_morphology: largest number of pixels by which objects grow or shrink in the mask, for
+            hand-drawn borders. Class 0 must be the background.
+        cut_mix: probability that an image gets a rectangle of another image of the batch, with its
+            mask.
+
+    Raises: ValueError for a value out of range.
+
+    Example:
+
+        augmentation = keras_seg.data.Augmentation(scale=(0.8, 1.25), rotation=10)
     """
 
     flip_horizontal: bool = True
@@ -39,7 +48,7 @@ class Augmentation:
     mask_morphology: int = 0
     cut_mix: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         low, high = self.scale
         if not 0 < low <= high:
             raise ValueError(
@@ -49,13 +58,13 @@ class Augmentation:
         for name in ("brightness", "contrast", "saturation"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(
-                    f"augmentation.{name} must lie in 0..1 (1 excluded). "
+                    f"augmentation.{name} must be at least 0 and below 1. "
                     f"Received: {getattr(self, name)}"
                 )
         for name, (smallest, largest) in _RANGES.items():
             if not smallest <= getattr(self, name) <= largest:
                 raise ValueError(
-                    f"augmentation.{name} must lie in {smallest}..{largest}. "
+                    f"augmentation.{name} must be in {smallest}..{largest}. "
                     f"Received: {getattr(self, name)}"
                 )
 

@@ -7,14 +7,16 @@ import tensorflow as tf
 from keras_seg.data.augmentation.options import Augmentation
 
 
-def recolor(image, seed, augmentation: Augmentation):
-    """Brightness, contrast, saturation, hue and gamma, in this order; pixels stay in 0..255.
+def recolor(image: tf.Tensor, seed: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
+    """Changes brightness, contrast, saturation, hue and gamma, in this order.
 
-    Shapes: (H, W, C) float32 → the same. Saturation and hue are changed in RGB images alone.
+    Saturation and hue only change in RGB images. Pixels stay in 0..255.
+
+    Shapes: (H, W, C) float32 → the same.
     """
     image = _shifted(image, seed, augmentation)
     image = tf.clip_by_value(image, 0.0, 255.0)
-    # Further draws have seeds of their own, so that a switch changes nothing but its own effect.
+    # Hue and gamma have their own seeds, so that switching one on does not change the others.
     hue_seed, gamma_seed = tf.unstack(tf.random.split(seed, 2))
     if augmentation.hue and image.shape[-1] == 3:
         turn = float(augmentation.hue)
@@ -27,7 +29,8 @@ def recolor(image, seed, augmentation: Augmentation):
     return image
 
 
-def _shifted(image, seed, augmentation: Augmentation):
+def _shifted(image: tf.Tensor, seed: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
+    """Brightness, contrast and saturation."""
     draw = tf.random.stateless_uniform((3,), seed, -1.0, 1.0)
     image = image + draw[0] * augmentation.brightness * 255
     mean = tf.reduce_mean(image)

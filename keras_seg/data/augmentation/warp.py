@@ -1,4 +1,4 @@
-"""Pixels of an image and of its maps at positions between the pixels, in TensorFlow operations."""
+"""Interpolates images and masks at positions between pixels, in TensorFlow operations."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import math
 import tensorflow as tf
 
 
-def sample_image(image, positions):
-    """Bilinear values of an image; black beyond its edge.
+def sample_image(image: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    """Interpolates an image bilinearly; beyond its edge it is black.
 
     Shapes: image (H, W, C), positions (h, w, 2) as (row, column) where (0, 0) is the centre of the
     first pixel → (h, w, C) float32.
     """
     size = tf.shape(image)[:2]
-    # A border of one black pixel stands for everything beyond the edge.
+    # A border of one black pixel represents everything beyond the edge.
     padded = tf.pad(image, ((1, 1), (1, 1), (0, 0)))
     pixels = tf.reshape(padded, (-1, image.shape[-1]))
     positions = tf.clip_by_value(positions, -1.0, tf.cast(size, tf.float32)) + 1.0
@@ -25,7 +25,7 @@ def sample_image(image, positions):
     width = size[1] + 2
     first = corner[..., 0] * width + corner[..., 1]
 
-    def at(offset):
+    def at(offset: int) -> tf.Tensor:
         return tf.cast(tf.gather(pixels, first + offset), tf.float32)
 
     above, below = at(0), at(width)
@@ -34,8 +34,8 @@ def sample_image(image, positions):
     return above + (below - above) * row
 
 
-def sample_map(values, positions, fill):
-    """Values of the nearest pixel, `fill` beyond the edge; the type is kept.
+def sample_map(values: tf.Tensor, positions: tf.Tensor, fill: int) -> tf.Tensor:
+    """Takes the value of the nearest pixel, or `fill` beyond the edge. Keeps the type.
 
     Shapes: values (H, W), positions (h, w, 2) → (h, w).
     """
@@ -46,11 +46,12 @@ def sample_map(values, positions, fill):
     return tf.gather(tf.reshape(padded, (-1,)), nearest[..., 0] * (size[1] + 2) + nearest[..., 1])
 
 
-def needed_part(arrays: list, positions):
-    """Cuts arrays of one height and width to the rows and columns that positions lie between.
+def needed_part(arrays: list[tf.Tensor], positions: tf.Tensor) -> tuple[list, tf.Tensor]:
+    """Cuts arrays of equal size to the rows and columns that the positions need.
 
-    Returns: the parts, and the positions in them. A large image of which a small crop is taken is
-    then not copied as a whole.
+    A small crop of a large image then does not copy the whole image.
+
+    Returns: the parts, and the positions in them.
     """
     size = tf.shape(arrays[0])[:2]
     first = tf.cast(tf.floor(tf.reduce_min(positions, axis=(0, 1))), tf.int32)
@@ -61,16 +62,25 @@ def needed_part(arrays: list, positions):
     return parts, positions - tf.cast(first, tf.float32)
 
 
-def crop_positions(size, crop: tuple[int, int], *, centre, factor, degrees, displacement=None):
-    """Where in an image of `size` the pixels of a crop lie.
+def crop_positions(
+    size: tf.Tensor,
+    crop: tuple[int, int],
+    *,
+    centre: tf.Tensor,
+    factor: tf.Tensor,
+    degrees: tf.Tensor,
+    displacement: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """The positions in an image of the pixels of a crop.
 
     Args:
         size: (2,) height and width of the image, in pixels.
-        centre: (2,) in 0..1, where among the places at which the crop lies inside the image; where
-            the crop is larger than the image, the image lies in its middle.
+        crop: (height, width) in pixels.
+        centre: (2,) in 0..1, the place of the crop inside the image: 0 is top left, 1 is bottom
+            right. A crop larger than the image has the image in its centre.
         factor: magnification.
-        degrees: turn of the content, clockwise.
-        displacement: (crop height, crop width, 2), pixels of the crop, added to each pixel.
+        degrees: clockwise rotation of the content.
+        displacement: (crop height, crop width, 2), in pixels of the crop, added to each position.
 
     Returns: (crop height, crop width, 2) float32.
     """
@@ -90,7 +100,9 @@ def crop_positions(size, crop: tuple[int, int], *, centre, factor, degrees, disp
     return tf.stack([row, column], axis=-1) / factor + middle
 
 
-def elastic_displacement(seed, crop: tuple[int, int], *, deviation: float, grid: int):
-    """(crop height, crop width, 2) pixels: normal vectors on a grid, bicubic in between."""
+def elastic_displacement(
+    seed: tf.Tensor, crop: tuple[int, int], *, deviation: float, grid: int
+) -> tf.Tensor:
+    """Normally distributed vectors on a coarse grid, interpolated to (crop height, width, 2)."""
     vectors = tf.random.stateless_normal((grid, grid, 2), seed, stddev=deviation)
     return tf.image.resize(vectors, crop, method="bicubic")

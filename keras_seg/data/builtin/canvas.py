@@ -1,4 +1,4 @@
-"""A sheet on which each stroke goes into the image and, with its class, into the mask."""
+"""A canvas that draws each stroke into the image and its class into the mask."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ Color = tuple[int, ...]
 
 
 class Canvas:
-    """Draws at three times the size; the image is averaged, the mask is sampled.
+    """Draws at three times the size. The image is averaged, the mask is sampled.
 
-    Points are (N, 2): x and y in pixels. A colour is (red, green, blue) or, to tint what lies
-    below, (red, green, blue, opacity), all 0..255. A stroke without a class leaves the mask alone.
+    Points are (N, 2): x and y in pixels. A colour is (red, green, blue), or (red, green, blue,
+    opacity) to tint what is below, all in 0..255. A stroke without a class leaves the mask
+    unchanged.
     """
 
     def __init__(self, height: int, width: int, color: Color, label: int):
@@ -37,7 +38,7 @@ class Canvas:
             self._classes.polygon(corners, fill=label)
 
     def line(self, points: ArrayLike, color: Color, width: float, label: int | None = None) -> None:
-        """A line of `width` pixels, at least one if it has a class: thinner ones have holes."""
+        """A line of `width` pixels. With a class at least one, as thinner lines have gaps."""
         corners = (_FINE * np.asarray(points, np.float64)).ravel().tolist()
         fine_width = max(1 if label is None else _FINE, round(_FINE * width))
         pen = self._opaque if len(color) == 3 else self._tinting
@@ -46,21 +47,21 @@ class Canvas:
             self._classes.line(corners, fill=label, width=fine_width, joint="curve")
 
     def pixels(self) -> tuple[np.ndarray, np.ndarray]:
-        """Image (H, W, 3) float32 in 0..255 and mask (H, W) int32."""
+        """The image (H, W, 3) float32 in 0..255 and the mask (H, W) int32."""
         image = np.asarray(self._image.reduce(_FINE), np.float32)
         centre = _FINE // 2
         return image, np.asarray(self._mask)[centre::_FINE, centre::_FINE].astype(np.int32)
 
 
 def ellipse(x: float, y: float, radius_x: float, radius_y: float, corners: int = 28) -> np.ndarray:
-    """(corners, 2) points of an ellipse."""
+    """Points of an ellipse, (corners, 2)."""
     return _circle(corners) * (radius_x, radius_y) + (x, y)
 
 
 def ragged(
     rng: np.random.Generator, x: float, y: float, radius_x: float, radius_y: float, rough: float
 ) -> np.ndarray:
-    """(40, 2) points of an ellipse whose radius varies by a share of about `rough`."""
+    """Points of an ellipse whose radius varies by a share of about `rough`, (40, 2)."""
     points = _circle(40) * (1 + rough * rng.standard_normal((40, 1)))
     return points * (radius_x, radius_y) + (x, y)
 

@@ -1,4 +1,4 @@
-"""Cells under a microscope: textured, touching, overlapping, in light that no threshold takes."""
+"""Cells under a microscope: textured, overlapping, and too unevenly lit for a threshold."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TURNS = np.outer((2, 3, 4), np.linspace(-np.pi, np.pi, 129))
 
 
 class _Layout(NamedTuple):
-    """Where the cells are: maps (H, W) of the uppermost cell of each pixel.
+    """The cells, as maps (H, W) of the uppermost cell at each pixel.
 
     labels: int32, 0 for background. rim: distance from the centre, 1 at the outline.
     y, x: position in the cell in units of its radius. depth: number of cells on the pixel. The
@@ -50,7 +50,7 @@ class _Layout(NamedTuple):
 def draw(
     rng: np.random.Generator, height: int, width: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Image (H, W, 3) uint8, mask (H, W) int32 and instances (H, W) int32 of one field of view."""
+    """Draws one field of view: image (H, W, 3) uint8, mask and instances (H, W) int32."""
     # Between larger cells and more of them: so a small image, too, shows what is inside a cell.
     scale = math.sqrt(min(height, width) / 128)
     layout = _place_cells(rng, height, width, scale)
@@ -67,7 +67,7 @@ def draw(
 
 
 def _place_cells(rng: np.random.Generator, height: int, width: int, scale: float) -> _Layout:
-    """Drops cells, many of them against one that lies there, until enough of the image is full."""
+    """Places cells, many of them touching another, until enough of the image is covered."""
     layout = _Layout(np.zeros((height, width), np.int32), *np.zeros((4, height, width), np.float32))
     typical = rng.uniform(8, 13) * scale
     clustered = rng.uniform(0.4, 0.85)
@@ -91,7 +91,7 @@ def _place_cells(rng: np.random.Generator, height: int, width: int, scale: float
 def _place_cell(
     rng: np.random.Generator, layout: _Layout, y: float, x: float, radius: float, label: int
 ) -> bool:
-    """Lays one cell on top; leaves all as it is and returns False where it would hide too much."""
+    """Places one cell on top. Returns False, and changes nothing, if it would hide too much."""
     waves, phases = rng.uniform(0, (0.2, 0.08, 0.05)), rng.uniform(0, 2 * np.pi, 3)
     reach = radius * (1 + float(waves.sum()))
     top, bottom = (max(0, int(y + side)) for side in (-reach, reach + 2))
@@ -116,7 +116,7 @@ def _place_cell(
 
 
 def _debris(rng: np.random.Generator, height: int, width: int, scale: float) -> np.ndarray:
-    """(H, W) opacity of what has the brightness of cells and is none: clots, fibres, specks."""
+    """Opacity (H, W) of things as bright as cells: clots, fibres, specks."""
     sheet = Image.new("L", (width, height))
     pen = ImageDraw.Draw(sheet)
     many = height * width / (128 * scale) ** 2
@@ -147,7 +147,7 @@ def _paint_cells(
     cytoplasm: np.ndarray,
     nucleus: np.ndarray,
 ) -> np.ndarray:
-    """Cytoplasm with granules, a membrane and a nucleus; every cell takes the stain differently."""
+    """Cytoplasm with granules, a membrane and a nucleus. Each cell is stained differently."""
     height, width = layout.labels.shape
     labels = layout.labels
     cells = labels.max() + 1
@@ -166,7 +166,7 @@ def _paint_cells(
 
 
 def _illuminate(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Uneven lamp (factor) and stray light (sum), together stronger than the stain."""
+    """Uneven illumination (factor) and stray light (sum), together stronger than the stain."""
     height, width = image.shape[:2]
     lamp = 1 + uneven_light(rng, height, width, rng.uniform(0.2, 0.45))
     stray = uneven_light(rng, height, width, rng.uniform(25, 60))

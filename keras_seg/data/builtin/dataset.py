@@ -1,4 +1,4 @@
-"""The built-in data sets behind the interface that every data set has."""
+"""The built-in data sets."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_seg.data.builtin import cells, faces, streets
+from keras_seg.data.builtin.cells import CLASSES as CELL_CLASSES
+from keras_seg.data.builtin.cells import draw as draw_cells
+from keras_seg.data.builtin.faces import CLASSES as FACE_CLASSES
+from keras_seg.data.builtin.faces import draw as draw_faces
+from keras_seg.data.builtin.streets import CLASSES as STREET_CLASSES
+from keras_seg.data.builtin.streets import draw as draw_streets
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 
 MIN_SIDE = 32
-"""Smallest height and width, in pixels, at which the drawn objects are still recognisable."""
+"""Smallest height and width in pixels at which objects are recognisable."""
 
 
 class _Kind(NamedTuple):
@@ -25,9 +30,9 @@ class _Kind(NamedTuple):
 
 
 _KINDS = {
-    "cells": _Kind(cells.CLASSES, (128, 128), cells.draw),
-    "streets": _Kind(streets.CLASSES, (128, 192), streets.draw),
-    "faces": _Kind(faces.CLASSES, (128, 128), faces.draw),
+    "cells": _Kind(CELL_CLASSES, (128, 128), draw_cells),
+    "streets": _Kind(STREET_CLASSES, (128, 192), draw_streets),
+    "faces": _Kind(FACE_CLASSES, (128, 128), draw_faces),
 }
 _LENGTHS = {"train": 400, "val": 60}
 
@@ -36,24 +41,28 @@ SPLITS = tuple(_LENGTHS)
 
 
 class BuiltinDataset(SegmentationDataset):
-    """Drawn images with exact masks; `dataset[i]` depends on (kind, split, seed, size, i) alone.
+    """Drawn images with exact masks.
 
     A sample has an image (H, W, 3) uint8, a mask (H, W) int32 and, for cells, instances (H, W)
-    int32. Nothing is stored: a sample is drawn when it is read, the same one each time, in any
-    process. Streets and faces keep their field of view at any size, larger images show larger
-    objects; larger images of cells show both larger cells and more of them.
+    int32. It is drawn when it is read, and depends only on (kind, split, seed, size, index).
+    Streets and faces keep their field of view, so larger images show larger objects. Larger images
+    of cells show larger cells and more of them.
 
     Args:
-        kind: "cells" (2 classes, instances), "streets" (7 unbalanced classes and unknown pixels)
-            or "faces" (7 classes).
-        split: "train" or "val"; they share no sample.
-        length: number of samples; any, 400 for train and 60 for val if left out.
-        size: (height, width) in pixels, each at least 32; (128, 128), for streets (128, 192), if
-            left out.
+        kind: "cells" (2 classes, instances), "streets" (7 unbalanced classes, unknown pixels) or
+            "faces" (7 classes).
+        split: "train" or "val". They have no sample in common.
+        length: number of samples; by default 400 for train and 60 for val.
+        size: (height, width) in pixels, at least 32; by default (128, 128), for streets (128, 192).
         seed: another seed gives another data set of the same kind.
 
     Raises: ValueError for an unknown kind or split, a length below 1, a size below 32 or a
-    negative seed; IndexError for an index past the end.
+        negative seed; IndexError for an index past the end.
+
+    Example:
+
+        cells = keras_seg.data.BuiltinDataset("cells", size=(64, 64))
+        cells[0].image.shape  # (64, 64, 3)
     """
 
     channels = 3

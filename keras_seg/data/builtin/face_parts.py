@@ -1,4 +1,4 @@
-"""The parts of a drawn face, each a polygon in the frame of the head."""
+"""The parts of a drawn face, as polygons in the coordinates of the head."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LIPS = ((175, 85, 85), (190, 60, 75), (150, 90, 80))
 
 @dataclass(frozen=True)
 class Head:
-    """A head in its own frame: crown at y = -1, chin at y = 1, `wide` to each side.
+    """The coordinates of a head: crown at y = -1, chin at y = 1, `wide` to each side.
 
     centre: (x, y) in pixels. size: pixels of one unit. roll: radians in the image plane.
     turn: sine of the angle to the side.
@@ -42,7 +42,7 @@ class Head:
         self.canvas.line(self._place(points), color, width * self.size, label)
 
     def front(self, points: np.ndarray) -> np.ndarray:
-        """Moves what lies on the front of the head along with its turn."""
+        """Shifts points on the front of the head when it turns."""
         x, y = np.asarray(points, np.float64).T
         depth = 0.45 * np.sqrt(np.maximum(0, 1 - (x / (1.1 * self.wide)) ** 2))
         return np.stack([x * np.sqrt(1 - self.turn**2) + depth * self.turn, y], axis=-1)
@@ -90,7 +90,7 @@ def draw_head(head: Head) -> None:
 
 
 def _shade_skin(head: Head) -> None:
-    """Cheeks, wrinkles, freckles and a beard's shadow: all of them skin."""
+    """Cheeks, wrinkles, freckles and the shadow of a beard, which all are skin."""
     rng = head.rng
     for side in (-1, 1):
         blush = ellipse(side * 0.4, 0.25, 0.18, 0.14)
@@ -134,7 +134,7 @@ def draw_eyes(head: Head) -> None:
 
 
 def draw_nose(head: Head) -> None:
-    """Nearly the colour of the skin: one flank lies in shade, the ridge and the tip shine."""
+    """A nose in nearly the colour of the skin: one side is in shade, ridge and tip shine."""
     rng = head.rng
     root, tip, broad = rng.uniform(-0.12, -0.04), rng.uniform(0.26, 0.36), rng.uniform(0.13, 0.19)
     lean = 0.16 * head.turn
@@ -155,7 +155,7 @@ def draw_nose(head: Head) -> None:
 
 
 def draw_mouth(head: Head) -> None:
-    """Lips, and teeth where the mouth is open."""
+    """Lips, and teeth if the mouth is open."""
     rng = head.rng
     level, wide = rng.uniform(0.52, 0.62), rng.uniform(0.2, 0.32)
     smile, gap = rng.uniform(-0.05, 0.09), max(0.0, rng.uniform(-0.08, 0.12))
@@ -179,7 +179,7 @@ def draw_mouth(head: Head) -> None:
 
 
 def draw_fringe(head: Head) -> None:
-    """Hair over the forehead, from bald to deep, parted anywhere."""
+    """Hair over the forehead, from none to much, with a random parting."""
     rng = head.rng
     if rng.random() < 0.12:
         return

@@ -1,4 +1,4 @@
-"""Drawn faces: small parts on a large skin, in any pose and light, with glasses and hands."""
+"""Drawn faces: small parts on large skin, in any pose and light, with glasses and hands."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _HAIRS = (
 
 
 def draw(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray, None]:
-    """Image (H, W, 3) uint8 and mask (H, W) int32 of one face."""
+    """Draws one face: image (H, W, 3) uint8 and mask (H, W) int32."""
     wall = jittered(rng, (130, 130, 130), 90)
     head = Head(
         rng=rng,
@@ -89,7 +89,7 @@ def _draw_backdrop(head: Head) -> None:
 
 
 def _draw_glasses(head: Head) -> None:
-    """Frames are too thin for a class of their own: the mask keeps what they stand before."""
+    """Glasses. Frames are too thin for a class, so the mask keeps what is behind them."""
     rng = head.rng
     if rng.random() > 0.3:
         return
@@ -106,7 +106,7 @@ def _draw_glasses(head: Head) -> None:
 
 
 def _draw_occluder(head: Head) -> None:
-    """A cup, a scarf or a hat hides a part of the face and is background."""
+    """A cup, a scarf or a hat, which hides a part of the face and is background."""
     rng = head.rng
     kind = rng.random()
     color = jittered(rng, (130, 120, 120), 100)

@@ -1,4 +1,4 @@
-"""What stands in a street, in metres, drawn in perspective."""
+"""Objects in a street, in metres, drawn in perspective."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class Scene:
 
     @property
     def nearest(self) -> float:
-        """Metres to the lower edge of the image on the road."""
+        """Distance in metres to the road at the lower edge of the image."""
         return self.focal * _EYE / (self.canvas.height - self.horizon)
 
     def project(self, points: Iterable[tuple[float, float, float]]) -> list[tuple[float, float]]:
-        """Metres to the right, up from the road and ahead -> pixels (x, y) of each point."""
+        """Projects points (right, up, ahead) in metres to pixels (x, y)."""
         nearest = 0.8 * self.nearest
         pixels = []
         for x, y, z in points:  # four points a shape: NumPy would take three times as long
@@ -59,7 +59,7 @@ class Scene:
         return pixels
 
     def hazy(self, color: Color, z: float) -> Color:
-        """The colour as it arrives from z metres; an opacity is kept."""
+        """The colour seen from z metres, dimmed by haze. Keeps an opacity."""
         clear = math.exp(-z / self.visibility)
         pairs = zip(color[:3], self.haze, strict=True)
         return (*(int(clear * own + (1 - clear) * haze) for own, haze in pairs), *color[3:])
@@ -84,7 +84,7 @@ class Scene:
 
 
 def draw_building(scene: Scene, side: int, wall: float, near: float, far: float) -> None:
-    """A house from near to far whose front stands at x = wall, with windows and a shop sign."""
+    """A house from near to far with its front at x = wall, with windows and a shop sign."""
     rng = scene.rng
     tall = rng.uniform(4, 16)
     color = np.array(jittered(rng, _WALLS[rng.integers(len(_WALLS))], 25))
@@ -105,7 +105,7 @@ def draw_building(scene: Scene, side: int, wall: float, near: float, far: float)
 
 
 def draw_tree(scene: Scene, x: float, z: float, tall: float, *, trunk: bool) -> None:
-    """A crown, on a trunk or down to the ground as a bush."""
+    """A tree with a trunk, or a bush."""
     rng, canvas = scene.rng, scene.canvas
     green = jittered(rng, (70, 105, 50), 25)
     middle = 0.65 * tall if trunk else 0.4 * tall
@@ -126,7 +126,7 @@ def draw_tree(scene: Scene, x: float, z: float, tall: float, *, trunk: bool) -> 
 
 
 def draw_pole(scene: Scene, x: float, z: float) -> None:
-    """A lamp post or a traffic sign, one to three pixels thin."""
+    """A lamp post or a traffic sign, one to three pixels wide."""
     rng, canvas = scene.rng, scene.canvas
     color = scene.hazy(jittered(rng, (110, 112, 115), 45), z)
     thin = float(np.clip(scene.pixels_at(0.16, z), 1, max(1, canvas.height / 42)))
@@ -144,7 +144,7 @@ def draw_pole(scene: Scene, x: float, z: float) -> None:
 
 
 def draw_vehicle(scene: Scene, x: float, z: float) -> None:
-    """A car or a van around x whose rear is z metres ahead; its shadow belongs to the road."""
+    """A car or a van at x whose rear is z metres ahead. Its shadow is road."""
     rng = scene.rng
     van = rng.random() < 0.25
     half, long = (1.0, 5.5) if van else (0.88, 4.2)

@@ -43,7 +43,7 @@ _FARTHEST = 70.0
 
 
 def draw(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray, None]:
-    """Image (H, W, 3) uint8 and mask (H, W) int32, 255 where unknown, of one street."""
+    """Draws one street: image (H, W, 3) uint8 and mask (H, W) int32, 255 for unknown."""
     sky = jittered(rng, _SKIES[rng.integers(len(_SKIES))], 15)
     scene = Scene(
         rng=rng,
@@ -122,7 +122,7 @@ def _draw_ground(scene: Scene, centre: float, road: float, kerb: float) -> None:
 
 
 def _draw_blocks(scene: Scene, side: int, wall: float) -> None:
-    """Houses, gardens and gaps along one side, the farthest first."""
+    """Houses, gardens and gaps along one side, from far to near."""
     rng = scene.rng
     lots = []
     z = scene.nearest
@@ -141,7 +141,7 @@ def _draw_blocks(scene: Scene, side: int, wall: float) -> None:
 
 
 def _draw_objects(scene: Scene, centre: float, road: float, kerb: float) -> None:
-    """All that stands between the walls, the farthest first, so that nearer ones hide it."""
+    """All objects between the walls, from far to near, so that nearer ones hide others."""
     rng = scene.rng
     objects = []
     for side in (-1, 1):
@@ -164,7 +164,7 @@ def _draw_objects(scene: Scene, centre: float, road: float, kerb: float) -> None
 
 
 def _draw_unknown(scene: Scene) -> None:
-    """The bonnet of the car that films, and the blur at the end of the street."""
+    """The bonnet of the camera's car, and the blur at the end of the street."""
     rng, canvas = scene.rng, scene.canvas
     if rng.random() < 0.5:
         size = canvas.height * rng.uniform(0.01, 0.02)

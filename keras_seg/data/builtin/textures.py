@@ -1,4 +1,4 @@
-"""Noise, blur and light that the drawn data sets share. Images are float32, 0..255."""
+"""Noise, blur and light for the drawn data sets. Images are float32 in 0..255."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from PIL import Image
 
 
 def smooth_noise(rng: np.random.Generator, height: int, width: int, grain: float) -> np.ndarray:
-    """(H, W) float32 noise around 0 with a deviation near 1 and features of `grain` pixels."""
+    """Noise with mean 0, deviation about 1 and features of `grain` pixels, (H, W) float32."""
     rows, columns = (max(2, math.ceil(side / grain) + 1) for side in (height, width))
     grid = rng.standard_normal((rows, columns), dtype=np.float32)
     return np.asarray(Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur of (H, W) or (H, W, C) by `sigma` pixels; the border pixels are repeated."""
+    """Gaussian blur of (H, W) or (H, W, C) by `sigma` pixels, with repeated border pixels."""
     radius = math.ceil(2.5 * sigma)
     if radius == 0:
         return image
@@ -31,7 +31,7 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def uneven_light(rng: np.random.Generator, height: int, width: int, strength: float) -> np.ndarray:
-    """(H, W) float32 field in -strength..strength: a slope, a bright or dark spot and clouds."""
+    """Uneven light in -strength..strength: a slope, a spot and clouds, (H, W) float32."""
     y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     angle = rng.uniform(0, 2 * np.pi)
     spot_y, spot_x = rng.uniform(-0.8, 0.8, 2)
@@ -45,7 +45,7 @@ def uneven_light(rng: np.random.Generator, height: int, width: int, strength: fl
 def jittered(
     rng: np.random.Generator, color: tuple[float, ...], amount: float
 ) -> tuple[int, int, int]:
-    """A colour near `color`: brighter or darker as a whole, and a little in each channel."""
+    """A random colour near `color`."""
     whole, *each = rng.uniform(-amount, amount, 4).tolist()
     red, green, blue = (
         min(255, max(0, int(value + whole + own / 3)))
@@ -57,7 +57,7 @@ def jittered(
 def camera(
     rng: np.random.Generator, image: np.ndarray, *, sharpness: float, noise: float
 ) -> np.ndarray:
-    """What a sensor makes of the light: optical blur of `sharpness` pixels, noise, 8 bits.
+    """A camera sensor: optical blur of `sharpness` pixels, noise, 8 bits.
 
     The deviation of the noise is `noise` grey values in full light and half of it in the dark.
     """

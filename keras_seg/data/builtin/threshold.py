@@ -1,4 +1,4 @@
-"""What a grey threshold gets: the baseline that a network has to beat."""
+"""Otsu's threshold, the baseline that a network has to beat."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def otsu_threshold_mask(image: np.ndarray) -> np.ndarray:
-    """The pixels that are brighter than Otsu's threshold of the grey image.
+    """Marks the pixels that are brighter than Otsu's threshold of the grey image.
 
     The threshold t maximises the variance between the classes {grey <= t} and {grey > t} (Otsu,
     IEEE Trans. SMC 9(1), 1979). Whether the object is the bright or the dark class is not known to

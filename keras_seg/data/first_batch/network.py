@@ -1,8 +1,9 @@
-"""What a network takes and puts out, read from its layers."""
+"""The pixel range that a network takes and the kind of its output, read from its layers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,7 +13,7 @@ from keras_seg.layers import BatchNormalization, LocalResponseNormalization, Pre
 from keras_seg.layers.size_guard import size_taken
 
 SMALL = (0.5, 20.0)
-"""Between these, the span of pixels from black to white that a first convolution is made for."""
+"""Range of the span from black to white that suits the first convolution."""
 LOOKED_THROUGH = (
     layers.UpSampling2D,
     layers.ZeroPadding2D,
@@ -22,19 +23,19 @@ LOOKED_THROUGH = (
     layers.Dropout,
     layers.Identity,
 )
-"""Layers after which probabilities are probabilities still, besides those that only resize."""
+"""Layers that keep probabilities, besides those that only resize."""
 RESIZING = ("Resize", "Resizing", "CropOrPad", "EdgePadding2D", "PasteWindow", "Cast")
 
 
 class _Met(Exception):
-    """The first layer with weights, and what comes in."""
+    """Carries the first layer with weights and its input."""
 
 
 def pixel_range(model: keras.Model | None) -> str | None:
-    """What range of pixels the first layers of a model map to small numbers.
+    """The pixel range that the first layers of a model map to small numbers.
 
-    "0..255", "0..1" or "0..65535"; "raw" if the pixels reach the first weights as they are; None if
-    that cannot be known, or does not matter since a norm comes first.
+    Returns: "0..255", "0..1" or "0..65535"; "raw" if the first weights get the pixels unchanged;
+        None if it is unknown, or irrelevant because a normalization comes first.
     """
     if model is None:
         return None
@@ -56,8 +57,9 @@ def pixel_range(model: keras.Model | None) -> str | None:
     if value.shape[0] != 2 or not np.isfinite(value).all():
         return None
     middle = value[(slice(None), *(size // 2 for size in value.shape[1:-1]))]
-    found = _range_of_span(float(np.abs(middle[1] - middle[0]).mean()), float(middle[0].mean()))
-    return None if normed and found in ("raw", "0..1") else found
+    span, black = float(np.abs(middle[1] - middle[0]).mean()), float(middle[0].mean())
+    pixels = _range_of_span(span, black)
+    return None if normed and pixels in ("raw", "0..1") else pixels
 
 
 def _range_of_span(span: float, black: float) -> str | None:
@@ -70,24 +72,24 @@ def _range_of_span(span: float, black: float) -> str | None:
     return "0..1" if low <= span / 255 <= high or span > 300 else None
 
 
-def _first_weights(graph, image):
-    """(layer, its input, names of the layers before it) where weights first meet the image."""
+def _first_weights(graph: Any, image: Any) -> tuple[Any, Any, set[str]] | None:
+    """(layer, its input, names of the layers before it) for the first layer with weights."""
     passed: set[str] = set()
 
-    def followed(operation):
+    def followed(operation: Any) -> Callable:
         if isinstance(operation, keras.Model) and graph_of(operation) is not None:
             return lambda inputs, **options: graph_of(operation)._run_through_graph(
                 inputs, operation_fn=followed
             )
 
-        def applied(*arguments, **options):
+        def applied(*arguments: Any, **options: Any) -> Any:
             if getattr(operation, "weights", None) and not isinstance(
                 operation, layers.Normalization
             ):
                 raise _Met(operation, keras.tree.flatten(arguments)[0])
             passed.add(type(operation).__name__)
             if len(getattr(operation, "variables", ())) > len(getattr(operation, "weights", ())):
-                return arguments[0]  # draws at random; a draw here would be missing in training
+                return arguments[0]  # random; running it would change the draws of the training
             return operation(*arguments, **options)
 
         return applied
@@ -96,13 +98,13 @@ def _first_weights(graph, image):
         graph._run_through_graph(image, operation_fn=followed)
     except _Met as met:
         return (*met.args, passed)
-    except Exception:  # a layer of the user's own may not take the probe; then nothing is said
+    except Exception:  # a layer of the user may refuse this input; then the range is unknown
         return None
     return None
 
 
 def _range_of_layers(model: keras.Model) -> str | None:
-    """For a model without a graph: whether it has a layer that normalises pixels."""
+    """The pixel range of a model without a graph, from its layers that normalise pixels."""
     for layer in model._flatten_layers():
         if isinstance(layer, Preprocessing):
             return "0..255"
@@ -111,16 +113,18 @@ def _range_of_layers(model: keras.Model) -> str | None:
     return None
 
 
-def graph_of(model):
-    """The functional model in which the operations of a model are linked; None for others."""
-    graph = getattr(model, "_functional", None) or model  # a Sequential keeps one inside
+def graph_of(model: Any) -> Any:
+    """The functional graph of a model; None for a subclassed model."""
+    graph = getattr(model, "_functional", None) or model  # a Sequential contains one
     return graph if hasattr(graph, "_run_through_graph") else None
 
 
 def heads(model: keras.Model, image: np.ndarray | None = None) -> dict[str, str | None]:
-    """Output → "logits", "softmax", "sigmoid", or None if not known.
+    """The kind of each output: "logits", "softmax", "sigmoid", or None if unknown.
 
-    image: (1, H, W, C) to try a model on whose layers do not say it.
+    Args:
+        model: the network.
+        image: (1, H, W, C) to run the model on, if its layers do not tell.
     """
     graph = graph_of(model)
     outputs = None if graph is None else graph.output
@@ -128,24 +132,24 @@ def heads(model: keras.Model, image: np.ndarray | None = None) -> dict[str, str 
         return {"": _head_of_values(model, image)}
     if not isinstance(outputs, dict):
         outputs = dict(enumerate(outputs)) if isinstance(outputs, list | tuple) else {"": outputs}
-    found = {str(name): _head(output) for name, output in outputs.items()}
-    if len(found) == 1 and None in found.values():
-        return dict.fromkeys(found, _head_of_values(model, image))
-    return found
+    kinds = {str(name): _head(output) for name, output in outputs.items()}
+    if len(kinds) == 1 and None in kinds.values():
+        return dict.fromkeys(kinds, _head_of_values(model, image))
+    return kinds
 
 
-def _head(tensor) -> str | None:
-    """Walks back from an output to what decides its values."""
+def _head(tensor: Any) -> str | None:
+    """The kind of an output, from the last operation that decides its values."""
     for operation in _back(tensor):
         name = type(operation).__name__
         if name in ("Softmax", "Sigmoid"):
             return name.lower()
         if name == "Activation" or hasattr(operation, "kernel_size") or name == "Dense":
             function = getattr(operation, "activation", None)
-            said = "linear" if function is None else getattr(function, "__name__", "")
-            if said in ("softmax", "sigmoid"):
-                return said
-            if said != "linear":
+            activation = "linear" if function is None else getattr(function, "__name__", "")
+            if activation in ("softmax", "sigmoid"):
+                return activation
+            if activation != "linear":
                 return None
             if name != "Activation":
                 return "logits"
@@ -154,8 +158,8 @@ def _head(tensor) -> str | None:
     return None
 
 
-def _back(tensor) -> Iterator:
-    """The operations that lead to a tensor, the last first, along their first inputs."""
+def _back(tensor: Any) -> Iterator[Any]:
+    """The operations that lead to a tensor, from the last to the first, along first inputs."""
     while True:
         history = getattr(tensor, "_keras_history", None)
         if history is None or not history.operation._inbound_nodes:
@@ -172,12 +176,12 @@ def _back(tensor) -> Iterator:
         tensor = node.arguments.keras_tensors[0]
 
 
-def _head_of_values(model, image) -> str | None:
+def _head_of_values(model: keras.Model, image: np.ndarray | None) -> str | None:
     if image is None or not getattr(model, "built", False):
         return None
     try:
         scores = model(image, training=False)
-    except Exception:  # a model of the user's own may take something else; then nothing is said
+    except Exception:  # a model of the user may take other inputs; then the kind is unknown
         return None
     if not hasattr(scores, "shape"):
         return None
@@ -194,19 +198,23 @@ def _head_of_values(model, image) -> str | None:
 def single_value_norms(
     model: keras.Model, shape: tuple[int, int, int, int], *, replicas: int = 1
 ) -> tuple[list[str], list[str]]:
-    """Trainable batch norms that get a single value per channel from images of this shape.
+    """Trainable batch normalizations that get a single value per channel.
 
-    shape: (images of one device, H, W, C).
-    replicas: devices, whose values a synchronised norm takes together.
-    Returns: (those that cope with it, those that do not), by name. Layers within layers that are no
-        model are not seen.
+    Layers inside other layers than models are not seen.
+
+    Args:
+        model: the network.
+        shape: (images of one device, H, W, C).
+        replicas: number of devices, over which a synchronized normalization computes statistics.
+
+    Returns: names of those that can handle it, and of those that cannot.
     """
     graph = graph_of(model)
     if graph is None or not hasattr(graph.input, "shape"):
         return [], []
     coping, spoilt = [], []
 
-    def look(layer, tensor):
+    def check(layer: Any, tensor: Any) -> None:
         axis = layer.axis % len(tensor.shape)
         sizes = [size for i, size in enumerate(tensor.shape) if i != axis]
         together = replicas if getattr(layer, "synchronized", False) else 1
@@ -214,13 +222,13 @@ def single_value_norms(
             copes = isinstance(layer, BatchNormalization) and not layer.renormalizes
             (coping if copes else spoilt).append(layer.name)
 
-    def followed(operation):
-        def spec(*arguments, **options):
+    def followed(operation: Any) -> Callable:
+        def spec(*arguments: Any, **options: Any) -> Any:
             if isinstance(operation, layers.BatchNormalization):
-                look(operation, arguments[0])
+                check(operation, arguments[0])
             return operation.compute_output_spec(*arguments, **options)
 
-        def nested(inputs, **options):
+        def nested(inputs: Any, **options: Any) -> Any:
             return graph_of(operation)._run_through_graph(inputs, operation_fn=followed)
 
         is_graph = isinstance(operation, keras.Model) and graph_of(operation) is not None

@@ -1,4 +1,4 @@
-"""What the values of images show: their range beside the one that a network takes."""
+"""Checks the values of images against the range that a network takes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_seg.data.mask_values.findings import Finding
+from keras_seg.data.mask_values.finding import Finding
 
 OVERSHOOT = 0.01
-"""Share of pixels that smooth resizing leaves outside of 0..255."""
+"""Share of pixels that smooth resizing may push outside 0..255."""
 FLOAT_ERROR = 1e-3
 
 
 @dataclass(frozen=True)
-class Facts:
-    """Of each image: (images,) arrays. Pixels that are not finite are left out.
+class ImageFacts:
+    """ImageFacts about each image, as (images,) arrays. Pixels that are not finite are left out.
 
-    low, high: smallest and largest value. negative, beyond_one, above: share of pixels below 0,
-    above 1 and above 255. whole: whether all values are whole numbers.
+    Attributes:
+        low, high: smallest and largest value.
+        negative, beyond_one, above: share of pixels below 0, above 1 and above 255.
+        whole: whether all values are whole numbers.
     """
 
     low: np.ndarray
@@ -31,47 +33,48 @@ class Facts:
 
     @property
     def constant(self) -> np.ndarray:
+        """Whether all pixels of an image are equal."""
         return self.low == self.high
 
-    def __getitem__(self, chosen: np.ndarray) -> Facts:
-        return Facts(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+    def __getitem__(self, chosen: np.ndarray) -> ImageFacts:
+        return ImageFacts(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
 
 def pixel_findings(batches: Sequence[np.ndarray], takes: str | None) -> list[Finding]:
-    """Says what is wrong with images (B, H, W, C) for a network.
+    """Lists what is wrong with the pixels of images (B, H, W, C).
 
-    takes: "0..255", "0..1" or "0..65535" for a network whose first layers map that range to small
-        numbers; "raw" for one whose first convolution gets the pixels as they are; None if that is
-        not known or does not matter.
+    Args:
+        batches: the images.
+        takes: the range that the network takes, from `pixel_range`.
     """
-    found = _not_finite(batches)
+    findings = _not_finite(batches)
     facts = _facts(batches)
     constant = facts.constant
     if constant.all():
         value = f"{facts.low[0]:.6g}"
         same = len(set(facts.low.tolist())) == 1
-        told = f"hold {value} in every pixel" if same else "have one value for all pixels"
+        hold = f"hold {value} in every pixel" if same else "have one value for all pixels"
         number = len(constant)
-        what = f"All {number} images {told}" if number > 1 else f"The image {told}"
-        return [*found, Finding("constant", f"{what}. Look at how they are read.")]
+        what = f"All {number} images {hold}" if number > 1 else f"The image {hold}"
+        return [*findings, Finding("constant", f"{what}. Check how they are read.")]
     if constant.mean() >= 0.5:
-        found.append(
+        findings.append(
             Finding(
                 "constant",
-                f"{constant.sum()} of {len(constant)} images have one value for all pixels. Look "
-                "at how they are read.",
+                f"{constant.sum()} of {len(constant)} images have one value for all pixels. "
+                "Check how they are read.",
                 error=False,
             )
         )
     facts = facts[~constant]
     mixed = _mixed(facts)
     if mixed:
-        return [*found, mixed]
+        return [*findings, mixed]
     wrong = _range(facts, takes)
-    return [*found, wrong] if wrong else found
+    return [*findings, wrong] if wrong else findings
 
 
-def _not_finite(batches) -> list[Finding]:
+def _not_finite(batches: Sequence[np.ndarray]) -> list[Finding]:
     wrong = sum(int((~np.isfinite(batch)).sum()) for batch in batches if batch.dtype.kind == "f")
     if not wrong:
         return []
@@ -85,7 +88,7 @@ def _not_finite(batches) -> list[Finding]:
     ]
 
 
-def _facts(batches) -> Facts:
+def _facts(batches: Sequence[np.ndarray]) -> ImageFacts:
     rows = []
     for image in (image for batch in batches for image in batch):
         values = image if image.dtype.kind != "f" else image[np.isfinite(image)]
@@ -102,11 +105,11 @@ def _facts(batches) -> Facts:
                 image.dtype.kind != "f" or bool((values == np.round(values)).all()),
             )
         )
-    return Facts(*map(np.array, zip(*rows, strict=True)))
+    return ImageFacts(*map(np.array, zip(*rows, strict=True)))
 
 
-def _mixed(facts: Facts) -> Finding | None:
-    """Some images were divided by 255, others not: PNG and JPEG are read differently by some."""
+def _mixed(facts: ImageFacts) -> Finding | None:
+    """Some images were divided by 255, others not: some libraries read PNG and JPEG differently."""
     small = (facts.high <= 1 + FLOAT_ERROR) & (facts.low >= -FLOAT_ERROR) & ~facts.whole
     large = (facts.high > 2) & facts.whole
     if not small.any() or not large.any():
@@ -118,29 +121,29 @@ def _mixed(facts: Facts) -> Finding | None:
     )
 
 
-def _range(facts: Facts, takes: str | None) -> Finding | None:
+def _range(facts: ImageFacts, takes: str | None) -> Finding | None:
     kind = range_of(facts)
     low, high = facts.low.min(), facts.high.max()
-    lies = f"The images lie in {_number(low)}..{_number(high)}"
+    held = f"The images lie in {_number(low)}..{_number(high)}"
     if takes == "0..255":
-        return _for_bytes(kind, lies, facts)
+        return _for_bytes(kind, held, facts)
     if takes == "0..1" and kind in ("0..255", "deep"):
         top = 255 if kind == "0..255" else 65535
         return Finding(
             "range",
-            f"{lies} ({_share(facts.beyond_one.mean())} of the pixels are above 1), and the first "
+            f"{held} ({_share(facts.beyond_one.mean())} of the pixels are above 1), and the first "
             f"layers of the network take 0..1. Divide them: images / {top}.",
         )
     if takes == "0..65535" and kind in ("0..1", "-1..1", "standardised", "0..255"):
         return Finding(
             "range",
-            f"{lies}, and the first layers of the network divide by 65535: nothing of the image "
+            f"{held}, and the first layers of the network divide by 65535: nothing of the image "
             "would be left. Give 16-bit values.",
         )
     if takes == "raw" and kind in ("0..255", "deep", "mean subtracted"):
         return Finding(
             "range",
-            f"{lies} ({_share(facts.beyond_one.mean())} of the pixels are above 1), and the "
+            f"{held} ({_share(facts.beyond_one.mean())} of the pixels are above 1), and the "
             "network has no layer that normalises them: its first weights get these numbers as "
             "they are. Build a network of this package with "
             'preprocessing="unit", put keras.layers.Rescaling(1 / 255) first in one of your own, '
@@ -150,10 +153,10 @@ def _range(facts: Facts, takes: str | None) -> Finding | None:
     return None
 
 
-def _for_bytes(kind: str, lies: str, facts: Facts) -> Finding | None:
-    """For a network that normalises pixels in 0..255 itself."""
+def _for_bytes(kind: str, held: str, facts: ImageFacts) -> Finding | None:
+    """The finding for a network that takes 0..255 and normalises itself."""
     why = "the network takes pixels in 0..255 and normalises them itself"
-    twice = f"{lies} (100.0% of the pixels), and {why}"
+    twice = f"{held} (100.0% of the pixels), and {why}"
     back = {
         "0..1": "do not divide by 255 (or multiply: images * 255)",
         "-1..1": "do not scale to -1..1 (or go back: (images + 1) * 127.5)",
@@ -171,7 +174,7 @@ def _for_bytes(kind: str, lies: str, facts: Facts) -> Finding | None:
         share = _share(facts.negative.mean())
         return Finding(
             "range",
-            f"{lies} ({share} of the pixels are negative), and {why}. Leave out what subtracts a "
+            f"{held} ({share} of the pixels are negative), and {why}. Leave out what subtracts a "
             "mean, such as preprocess_input of Keras Applications.",
         )
     if kind == "deep":
@@ -181,23 +184,23 @@ def _for_bytes(kind: str, lies: str, facts: Facts) -> Finding | None:
         divisor = f"{(2**bits - 1) / 255:.6g}" if bits and facts.low.min() >= 0 else "..."
         return Finding(
             "range",
-            f"{lies} ({share} of the pixels are above 255), and {why}. Map the darkest and the "
+            f"{held} ({share} of the pixels are above 255), and {why}. Map the darkest and the "
             f'brightest value to 0 and 255: images / {divisor}; for a folder, "range": [black, '
             "white] in classes.json.",
-            # an augmentation of brightness that does not clip reaches twice of white at most
+            # brightness augmentation without clipping reaches at most twice white
             error=bool(high > 512),
         )
     if facts.negative.mean() > OVERSHOOT:
         return Finding(
             "range",
-            f"{lies} ({_share(facts.negative.mean())} of the pixels are negative), and {why}. Clip "
+            f"{held} ({_share(facts.negative.mean())} of the pixels are negative), and {why}. Clip "
             "them after the augmentation: tf.clip_by_value(images, 0, 255).",
             error=False,
         )
     return None
 
 
-def range_of(facts: Facts) -> str:
+def range_of(facts: ImageFacts) -> str:
     """ "0..1", "-1..1", "standardised", "mean subtracted", "deep" or "0..255"."""
     low, high = float(facts.low.min()), float(facts.high.max())
     if high <= 1 + FLOAT_ERROR and low >= -FLOAT_ERROR:

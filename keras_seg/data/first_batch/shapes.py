@@ -1,21 +1,26 @@
-"""Whether the shapes of a batch belong together, and to a network."""
+"""Checks that the shapes of images, masks and network fit."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
+import numpy as np
 
 from keras_seg.data.first_batch.network import graph_of
 from keras_seg.data.first_batch.reading import MAIN, Batch
-from keras_seg.data.mask_values.findings import Finding
+from keras_seg.data.mask_values.finding import Finding
 from keras_seg.layers.size_guard import nearest_sizes, size_rule
 
+Shape = Sequence[int]
 PICTURE_CHANNELS = (1, 3, 4)
 MANY_CHANNELS = 16
-"""More than this on the last axis, and few on the first: the axes are in another order."""
+"""A last axis longer than this, after a short first one, means that channels come first."""
 
 
 def shape_findings(batch: Batch, model: keras.Model | None) -> list[Finding]:
-    """The first thing that is wrong with the shapes, since the others follow from it."""
+    """The first problem of the shapes, because other problems follow from it."""
     image, mask = batch.images.shape, batch.masks.shape
     wrong = _images(image, mask, _input_shape(model)) or (model and _sizes(model, image))
     if not wrong:
@@ -24,26 +29,26 @@ def shape_findings(batch: Batch, model: keras.Model | None) -> list[Finding]:
 
 
 def channels_of(model: keras.Model | None) -> int | None:
-    """Of the scores; None if not known."""
+    """Number of output channels of a model; None if unknown."""
     graph = graph_of(model)
     return None if graph is None else _main_output(graph.output).shape[-1]
 
 
-def _main_output(outputs):
-    """Of several outputs the one that is "logits", or the first; of their shapes likewise."""
+def _main_output(outputs: Any) -> Any:
+    """The output "logits" of several, or the first; works for shapes, too."""
     if isinstance(outputs, dict):
         return outputs.get(MAIN, next(iter(outputs.values())))
     return outputs[0] if isinstance(outputs, list) else outputs
 
 
-def _input_shape(model) -> tuple | None:
-    """(None, H, W, C) of a network of one image; None if not known."""
+def _input_shape(model: keras.Model | None) -> tuple | None:
+    """(None, H, W, C) of a network that takes one image; None if unknown."""
     graph = graph_of(model)
     shape = getattr(graph.input, "shape", None) if graph is not None else None
     return shape if shape is not None and len(shape) == 4 else None
 
 
-def _output_shape(model, image) -> tuple | None:
+def _output_shape(model: keras.Model | None, image: Shape) -> tuple | None:
     if _input_shape(model) is None:
         return None
     if len(image) == 3:
@@ -51,7 +56,7 @@ def _output_shape(model, image) -> tuple | None:
     return _main_output(graph_of(model).compute_output_shape(image))
 
 
-def _images(image, mask, takes) -> Finding | None:
+def _images(image: Shape, mask: Shape, takes: Shape | None) -> Finding | None:
     shape, channels = _shown(image), takes[-1] if takes else None
     if len(image) == 3 and len(mask) == 4 and channels == mask[-1] in (3, 4):
         return Finding(
@@ -79,8 +84,8 @@ def _images(image, mask, takes) -> Finding | None:
             f"Images have the shape (batch, height, width, channels). Received: {shape}.",
         )
     first, last = image[1], image[-1]
-    wanted = first == channels if channels else first in PICTURE_CHANNELS and last > MANY_CHANNELS
-    if wanted and last != channels and last > 4:
+    fits = first == channels if channels else first in PICTURE_CHANNELS and last > MANY_CHANNELS
+    if fits and last != channels and last > 4:
         return Finding(
             "channels first",
             f"The images have the shape {shape}, with the channels first; networks here take "
@@ -92,7 +97,7 @@ def _images(image, mask, takes) -> Finding | None:
     return None
 
 
-def _other_channels(shape, last: int, channels: int) -> str:
+def _other_channels(shape: str, last: int, channels: int) -> str:
     advice = f"build the network for {last}: input_shape=(None, None, {last})"
     if (last, channels) == (4, 3):
         advice = f"leave the fourth out (images[..., :3]) if it is transparency, or {advice}"
@@ -105,7 +110,7 @@ def _other_channels(shape, last: int, channels: int) -> str:
     return f"The images have {number} (shape {shape}), and the network takes {channels}. {advice}."
 
 
-def _sizes(model: keras.Model, image) -> Finding | None:
+def _sizes(model: keras.Model, image: Shape) -> Finding | None:
     takes = _input_shape(model)
     if takes is None:
         return None
@@ -179,7 +184,7 @@ def _masks(batch: Batch, scores: tuple | None) -> Finding | None:
 
 
 def _swapped(batch: Batch) -> Finding | None:
-    """Masks in the place of images: few values there, a picture's many in the mask."""
+    """Images and masks that are swapped: images with few values, masks with many."""
     image, mask = batch.images, batch.masks
     if (mask.ndim == 4 and mask.shape[-1] not in (1, 3)) or mask.shape[1:3] != image.shape[1:3]:
         return None
@@ -193,11 +198,11 @@ def _swapped(batch: Batch) -> Finding | None:
     return None
 
 
-def _values(pixels):
-    """The different values of a few rows."""
+def _values(pixels: np.ndarray) -> set[float]:
+    """The different values in a few rows."""
     rows = pixels[:2, :: max(1, pixels.shape[1] // 64)]
     return set(rows.reshape(-1)[:200_000].tolist())
 
 
-def _shown(shape) -> str:
+def _shown(shape: Shape) -> str:
     return f"({', '.join(map(str, shape))})"

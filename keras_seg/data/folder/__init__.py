@@ -1,1 +1,1 @@
-"""Folders of images and masks as data sets."""
+"""Folders of images and masks."""

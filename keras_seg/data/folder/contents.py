@@ -1,4 +1,4 @@
-"""What lies in a folder that is no data set yet, in words: for messages of the folder reader."""
+"""Describes the content of a folder that is not yet a data set, for messages."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ JPEG_MASKS = (
 OTHER_PICTURES = (".gif", ".webp", ".jp2", ".ppm", ".pgm", ".heic", ".svg", ".psd", ".exr")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 LOOKED_AT = 40
-"""Folders below a data folder that are looked at."""
+"""Largest number of sub-folders that are searched."""
 HEAD = 4096
-"""Bytes of an annotation file by which it is recognised."""
+"""Number of bytes at the start of an annotation file by which it is recognised."""
 NAMED = 3
+"""Number of names that a message lists."""
 
 FORMATS = {
     "LabelMe": "LabelMe's labelme2voc.py turns them into masks.",
@@ -29,15 +30,16 @@ FORMATS = {
     "Pascal VOC boxes": "Boxes show no outlines; masks need to be drawn.",
     "CVAT": 'Export from CVAT as "Segmentation mask 1.1", whose colours classes.json can list.',
 }
-"""Annotations that are not read, and how to come to masks from them."""
+"""Annotation formats that are not read, and how to convert them to masks."""
 
 
 def describe_folder(folder: Path, *, kind: str, endings: Sequence[str]) -> str:
-    """What a folder holds in place of images or masks ("" for a file it does hold).
+    """Describes what a folder holds in place of images or masks; empty if nothing is unusual.
 
     Args:
+        folder: the folder.
         kind: "images" or "masks".
-        endings: that are read.
+        endings: file suffixes that are read.
     """
     files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     folders = [path.name for path in files if path.is_dir()]
@@ -46,29 +48,29 @@ def describe_folder(folder: Path, *, kind: str, endings: Sequence[str]) -> str:
         for path in files
         if path.is_file() and path.suffix.lower() not in endings
     )
-    told = []
+    sentences = []
     if not files:
-        told.append(f"{folder} is empty.")
+        sentences.append(f"{folder} is empty.")
     if kind == "masks" and any(others[ending] for ending in JPEG):
-        told.append(JPEG_MASKS)
+        sentences.append(JPEG_MASKS)
     pictures = [ending for ending in OTHER_PICTURES if others[ending]]
     if pictures:
-        told.append(
+        sentences.append(
             f"{folder} holds {sum(others[ending] for ending in pictures)} files that end in "
             f"{', '.join(pictures)}, which are not read as {kind}. Save them as PNG."
         )
     if folders:
-        told.append(
+        sentences.append(
             f"{folder} has the sub-folders {_some(folders)}, in which no {kind} are looked for."
         )
-    return " ".join([*told, *annotations_in([folder])])
+    return " ".join([*sentences, *annotations_in([folder])])
 
 
 def describe_place(root: Path) -> str:
-    """What lies in and below a folder that has no images/ or masks/."""
+    """Describes the content of a folder without images/ or masks/, and of its sub-folders."""
     if not root.is_dir():
         return ""
-    told = []
+    sentences = []
     below = _folders_below(root)
     for folder in below:
         if (folder / "images").is_dir() and (folder / "masks").is_dir():
@@ -77,42 +79,44 @@ def describe_place(root: Path) -> str:
     for name in ("images", "masks"):
         for other in names:
             if name not in names and other.lower() == name:
-                told.append(f"{root / other} differs in upper and lower case: rename it to {name}.")
+                sentences.append(
+                    f"{root / other} differs in upper and lower case: rename it to {name}."
+                )
     for other in ("labels", "annotations", "mask", "labels_png", "SegmentationClass", "gt"):
         pictures = (
             len(_files(names[other], (".png", ".tif", ".tiff", ".bmp"))) if other in names else 0
         )
         if "masks" not in names and pictures:
-            told.append(
+            sentences.append(
                 f"{root / other} holds {pictures} pictures: if these are the masks, rename it to "
                 "masks."
             )
     for other in ("image", "imgs", "img", "JPEGImages"):
         if "images" not in names and other in names:
-            told.append(f"{root / other} may hold the images: rename it to images.")
+            sentences.append(f"{root / other} may hold the images: rename it to images.")
     archives = _files(root, ARCHIVES)
     if archives:
-        told.append(f"{archives[0]} is an archive: unpack it.")
-    told += _masks_beside_images([root, *below])
-    return " ".join([*told, *annotations_in([root, *below])])
+        sentences.append(f"{archives[0]} is an archive: unpack it.")
+    sentences += _masks_beside_images([root, *below])
+    return " ".join([*sentences, *annotations_in([root, *below])])
 
 
 def annotations_in(folders: Iterable[Path]) -> list[str]:
-    """A sentence for each kind of annotation files that is no mask."""
-    found: dict[str, Path] = {}
+    """One sentence for each annotation format in these folders."""
+    formats: dict[str, Path] = {}
     for folder in folders:
         for path in _first_files(folder):
             kind = annotation_kind(path)
             if kind:
-                found.setdefault(kind, path)
+                formats.setdefault(kind, path)
     return [
         f"{path} holds annotations of {kind}, which are not read. {FORMATS[kind]}"
-        for kind, path in found.items()
+        for kind, path in formats.items()
     ]
 
 
 def annotation_kind(path: Path) -> str | None:
-    """The entry of `FORMATS` that a file looks like; None for any other file."""
+    """The entry of `FORMATS` that a file belongs to; None for other files."""
     ending = path.suffix.lower()
     if ending not in (".json", ".txt", ".xml") or path.name == "classes.json":
         return None
@@ -149,32 +153,32 @@ def _json_kind(head: str) -> str | None:
 
 
 def unpaired_names(images: Iterable[str], masks: Iterable[str]) -> str:
-    """How the stems of images and masks differ, where none is equal."""
+    """Describes how the names of images and masks differ, if none is equal."""
     images, masks = sorted(images), sorted(masks)
     if not images or not masks:
         return ""
-    told = f"Images are named like {_some(images)}, masks like {_some(masks)}."
+    named = f"Images are named like {_some(images)}, masks like {_some(masks)}."
     (image_head, image_tail), (mask_head, mask_tail) = _affixes(images), _affixes(masks)
     image_middles = {_middle(stem, image_head, image_tail) for stem in images}
     mask_middles = {_middle(stem, mask_head, mask_tail) for stem in masks}
     if len(images) > 1 and len(image_middles & mask_middles) > len(masks) // 2:
         parts = [
-            f"{what} {word} {affix!r}"
+            f"{what} {verb} {affix!r}"
             for what, head, tail in (
                 ("images", image_head, image_tail),
                 ("masks", mask_head, mask_tail),
             )
-            for word, affix in (("begin with", head), ("end in", tail))
+            for verb, affix in (("begin with", head), ("end in", tail))
             if affix
         ]
-        return f"{told} {' and '.join(parts).capitalize()}: rename either to the other's stems."
+        return f"{named} {' and '.join(parts).capitalize()}: rename either to the other's stems."
     first = [mask for mask in masks if mask.startswith(images[0])]
     if len(first) > 1:
         return (
-            f"{told} {len(first)} masks begin with {images[0]!r}: an image needs one mask, in "
+            f"{named} {len(first)} masks begin with {images[0]!r}: an image needs one mask, in "
             "which each class has its number. Merge them."
         )
-    return told
+    return named
 
 
 def _masks_beside_images(folders: Sequence[Path]) -> list[str]:
@@ -190,7 +194,7 @@ def _masks_beside_images(folders: Sequence[Path]) -> list[str]:
 
 
 def _affixes(stems: Sequence[str]) -> tuple[str, str]:
-    """What all stems begin with and end in, without digits, which number the files."""
+    """The common start and end of all names, without digits, which number the files."""
     head = _common(stems)
     tail = _common([stem[len(head) :][::-1] for stem in stems])[::-1]
     return head.rstrip("0123456789"), tail.lstrip("0123456789")
@@ -207,7 +211,7 @@ def _middle(stem: str, head: str, tail: str) -> str:
 
 
 def _folders_below(root: Path) -> list[Path]:
-    """Sub-folders and theirs, the nearest first."""
+    """Sub-folders and their sub-folders, the nearest first."""
     near = sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] != ".")
     far = [
         path
@@ -223,11 +227,11 @@ def _files(folder: Path, endings: Sequence[str]) -> list[Path]:
 
 
 def _first_files(folder: Path) -> list[Path]:
-    """The first files of each kind of annotation; a list of classes often comes before them."""
-    found = []
+    """The first files of each suffix; a list of classes often comes before the annotations."""
+    files = []
     for ending in (".json", ".txt", ".xml"):
-        found += _files(folder, (ending,))[:NAMED]
-    return [path for path in found if path.is_file()]
+        files += _files(folder, (ending,))[:NAMED]
+    return [path for path in files if path.is_file()]
 
 
 def _some(names: Sequence[str]) -> str:

@@ -6,59 +6,66 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from keras_seg.data.classes import ClassFile, ClassTable, checked_range, read_class_file
+import numpy as np
+
+from keras_seg.data.class_file import ClassFile, checked_range, read_class_file
+from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.masks import CLASS_FILE_NAME, FolderMasks, numbered_classes
 from keras_seg.data.folder.pairs import PairedDataset
 from keras_seg.data.folder.scan import instances_beside, scan_folder
-from keras_seg.data.images import read_mask
 from keras_seg.data.mask_values.survey import MaskSurvey
+from keras_seg.data.reading.masks import read_mask
 
 SPLITS = ("train", "val")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
 class FolderDataset(PairedDataset):
-    """`images/X.jpg` with `masks/X.png`, whose pixel values are class indices.
+    """A folder of images and masks, such as `images/X.jpg` and `masks/X.png`.
 
-    Masks are grey or palette files of class indices (or of the "values" that `classes.json` lists
-    for the classes), RGB files of the table's colours, or .npy and TIFF files of numbers or of one
-    channel for each class. They have the stem of their image, or that with something constant
-    before or behind it (`X_mask.png`), or in other letters' case. A folder `instances/` beside them
-    may hold X.png or X.tif with a number for each object, 0 for none.
+    **Masks** are grey or palette files of class indices (or of the "values" in `classes.json`), RGB
+    files in the colours of the classes, or .npy and TIFF files of class indices or with one channel
+    per class. A mask has the name of its image, possibly in other upper and lower case, or with the
+    same prefix or suffix for all masks (`X_mask.png`). An optional folder `instances/` holds X.png
+    or X.tif with the number of the object at each pixel, 0 for none.
 
-    The split comes from the first of these that exists: the sub-folders `train/` and `val/` (each
-    with `images/` and `masks/`; also `valid/` or `validation/`); the same sub-folders in `images/`
-    and `masks/`; `splits.json` ({"train": [stems], "val": [stems]}); `train.txt` and `val.txt` (one
-    stem a line); otherwise a fixed fifth of the stems validates.
+    **The split** comes from the first of these that exists: sub-folders `train/` and `val/` (or
+    `valid/`, `validation/`), each with `images/` and `masks/`; the same sub-folders inside
+    `images/` and `masks/`; `splits.json` ({"train": [names], "val": [names]}); `train.txt` and
+    `val.txt` with one name per line. Otherwise a fixed 20 % of the images is used for validation.
 
-    Classes come from `classes` or from `classes.json` (see `keras_seg.data.classes`); without
-    either they are numbered up to the largest value in the training masks. With "multi_label": true
-    in `classes.json` masks are (H, W, classes) of 0, 1 and 255, and several classes may hold at a
-    pixel.
+    **Classes** come from `classes` or from `classes.json` (see `keras_seg.data.class_file`).
+    Without either they are numbered up to the largest value in the training masks. With
+    "multi_label": true in `classes.json`, masks are (H, W, classes) of 0, 1 and 255.
 
-    What masks hold is looked at when the folder is opened: 32 of them, and more only where these
-    show no class but the first; all of them where classes are to be numbered. Masks of 0 and 255
-    alone are refused, since 255 means unknown, unless "values" or black and white as the colours of
-    `classes.json` say what 255 is.
+    Some masks are checked when the folder is opened: 32, and more only if these show no other class
+    than the first, or all if the classes are numbered. Masks that hold only 0 and 255 are refused,
+    because 255 means unknown, unless `classes.json` defines 255 by "values" or by the colours black
+    and white.
 
     Args:
         root: the folder.
         split: "train" or "val".
-        classes: their table or names, for a folder without `classes.json`.
+        classes: class table or names, for a folder without `classes.json`.
         channels: 3 (grey images are repeated), 1 (colour images become grey), or the number of
             channels of .npy and TIFF files.
         value_range: (black, white) of images with more than 8 bits, in place of "range" in
             `classes.json`.
-        strict: whether an image without a mask, or a mask without an image, is an error; if not,
-            it is left out. `keras_seg.data.verify` looks at such folders.
+        strict: whether a file without its partner is an error; if not, it is left out.
 
     Raises: FileNotFoundError for missing folders or masks; ValueError for a wrong split file or
-        class table and for masks whose values are no class numbers, such as grey levels; and, when
-        a sample is read, for unreadable files, sizes that differ, mask values outside the class
-        table, masks whose transparency shows another shape than their colours, and images with
-        transparency.
+        class table, and for masks whose values are not class numbers, such as grey levels. When a
+        sample is read, ValueError for damaged files, different sizes, mask values outside the class
+        table, images with transparency, and masks whose transparency shows another shape than their
+        colours.
+
     Warns: UserWarning for numbered classes with gaps, for masks of 0 and 255 among others of 0 and
         1, and for palettes whose colours belong to other classes.
+
+    Example:
+
+        dataset = keras_seg.data.FolderDataset("my_folder", "train", classes=["background", "cell"])
+        dataset[0].mask.shape
     """
 
     def __init__(
@@ -96,15 +103,15 @@ class FolderDataset(PairedDataset):
             multi_label=file.multi_label,
         )
 
-    def _read(self, path: Path):
+    def _read(self, path: Path) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         mask = self.masks(path)
         return (mask, read_mask(self._instances[path])) if self._instances else mask
 
 
 def _no_folder(root: Path) -> str:
     if root.is_file():
-        cure = "Unpack it" if root.suffix.lower() in ARCHIVES else "Pass the folder that holds it"
-        return f"There is no data folder {root}: it is a file. {cure}."
+        remedy = "Unpack it" if root.suffix.lower() in ARCHIVES else "Pass the folder that holds it"
+        return f"There is no data folder {root}: it is a file. {remedy}."
     return (
         f"There is no data folder {root}. Pass a folder with images/ and masks/, or a built-in "
         "data set such as builtin:cells."
@@ -114,7 +121,7 @@ def _no_folder(root: Path) -> str:
 def _class_file(
     root: Path, classes: ClassTable | None, *, strict: bool
 ) -> tuple[ClassFile, MaskSurvey | None]:
-    """What `classes.json` says or would say, and the masks in which classes were counted."""
+    """The content of `classes.json`, and the survey of all masks if the classes were numbered."""
     path = root / CLASS_FILE_NAME
     if path.exists():
         stated = read_class_file(path)

@@ -1,4 +1,4 @@
-"""The masks of one data folder: what their values mean, and whether they mean it throughout."""
+"""Reads the masks of a data folder, and checks that all of them use the same values."""
 
 from __future__ import annotations
 
@@ -8,45 +8,48 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_seg.data.arrays import ARRAY_SUFFIX
-from keras_seg.data.classes import ClassFile, ClassTable, distinct_colors
+from keras_seg.data.class_file import ClassFile
+from keras_seg.data.classes import ClassTable, distinct_colors
 from keras_seg.data.folder.pairs import ValueMap
-from keras_seg.data.images import (
-    read_label_channels,
-    read_mask,
-    read_mask_pixels,
-    used_palette,
-)
-from keras_seg.data.mask_values.findings import CLASS_FILE, NO_CLASS_FILE, SEEN_IN_A_FILE, Finding
+from keras_seg.data.mask_values.finding import Finding
+from keras_seg.data.mask_values.findings import SEEN_IN_A_FILE
 from keras_seg.data.mask_values.pixels import (
     class_numbers,
     classes_of_colors,
     without_equal_channels,
 )
+from keras_seg.data.mask_values.remedies import CLASS_FILE, NO_CLASS_FILE
 from keras_seg.data.mask_values.survey import MaskSurvey, survey_masks
+from keras_seg.data.reading.arrays import ARRAY_SUFFIX
+from keras_seg.data.reading.masks import (
+    read_label_channels,
+    read_mask,
+    read_mask_pixels,
+    used_palette,
+)
 from keras_seg.names import IGNORE_CLASS
 
 CLASS_FILE_NAME = "classes.json"
 PALETTES = 20
-"""So many masks of a split have their palettes compared with the class table."""
+"""Number of masks whose palettes are compared with the class table."""
 
 
 class FolderMasks:
-    """Reads masks of a folder as `classes.json` says.
+    """Reads the masks of a folder by the rules of its `classes.json`.
 
-    Where masks hold class indices, some are looked at first (`survey`). Grey levels of a table of
-    grey colours (black and white, say) are known by that, and masks in which no object is known by
-    its number are found before anything is trained or measured on them.
+    Some masks are surveyed first. The survey recognises masks in the grey colours of the class
+    table (such as black and white), and finds masks without any class index before they are used
+    for training or measuring.
 
     Args:
         root: the data folder.
         paths: the mask files of the split.
-        file: what `classes.json` says.
+        file: the content of `classes.json`.
         split: "train" or "val".
-        numbering: the survey of all training masks by which classes were numbered; None where the
-            classes have names.
+        numbering: the survey of all training masks, if it numbered the classes.
 
-    Attributes: `survey` of the values; None where "values" or "multi_label" say what they are.
+    Attributes:
+        survey: the survey; None if "values" or "multi_label" define the values.
     """
 
     def __init__(
@@ -70,9 +73,9 @@ class FolderMasks:
             self._map = self._levels(self.survey)
 
     def __call__(self, path: Path) -> np.ndarray:
-        """A mask file → (H, W) int32 classes, or (H, W, labels) uint8 of a multi-label folder.
+        """Reads a mask file as (H, W) int32 classes; in a multi-label folder (H, W, labels) uint8.
 
-        Warns: UserWarning once all masks were read, if they are written in two ways.
+        Warns: UserWarning after the last mask, if they are written in two ways.
         """
         file = self._file
         if file.multi_label:
@@ -90,7 +93,7 @@ class FolderMasks:
         return mask
 
     def values(self, path: Path) -> np.ndarray | None:
-        """(H, W) int32 as the file holds them; None for a picture in the table's colours."""
+        """The values in a file, (H, W) int32; None for a picture in the colours of the classes."""
         pixels, colored = self._pixels(path)
         return None if colored else class_numbers(pixels, path)
 
@@ -101,7 +104,7 @@ class FolderMasks:
         return pixels, colored
 
     def _remember(self, mask: np.ndarray, path: Path) -> None:
-        """What each mask holds, once a file; a look at all of them when the last one is known."""
+        """Remembers which values a mask holds, and checks all masks after the last one."""
         seen = self._seen
         if seen is None or path in seen:
             return
@@ -119,9 +122,9 @@ class FolderMasks:
                 warnings.warn(finding.message, stacklevel=2)
 
     def survey_of(self, *, whole: bool) -> MaskSurvey:
-        """Values of the masks; see `survey_masks`. Those that "ignore" lists are left out."""
+        """Counts the values in the masks, without those listed in "ignore"."""
         if self._numbering is not None and self._split == "train":
-            return self._numbering  # which is of all of them
+            return self._numbering  # it covers all masks
         return survey_masks(
             self._paths,
             self.values,
@@ -131,7 +134,7 @@ class FolderMasks:
         )
 
     def findings(self, survey: MaskSurvey | None) -> list[Finding]:
-        """What is wrong with the values of a survey."""
+        """Lists what is wrong with the values of a survey."""
         if survey is None or self._map is not None:
             return []
         numbered = survey is self._numbering
@@ -142,25 +145,29 @@ class FolderMasks:
             subject=f"The masks of {self._root}",
             remedies=CLASS_FILE if has_file else NO_CLASS_FILE,
             unknown_stated=IGNORE_CLASS in self._file.ignored,
-            # A validation split of many classes may well show none of them but the first.
+            # With many classes a validation split may show only the first.
             sampled=self._split != "train",
         )
 
     def check(self, *, skips_files: bool = False) -> None:
-        """Raises ValueError for what is wrong with the masks that were looked at; warns of doubts.
+        """Checks the surveyed masks.
 
-        Masks written in two ways are looked for again when all have been read. One class alone and
-        mostly unknown masks are for `verify-dataset` and `check_batches`.
+        Masks written in two ways are searched again when all masks have been read. A single class
+        and mostly unknown masks are reported by `verify-dataset` and `check_batches`.
 
         Args:
-            skips_files: whether masks with values outside the classes are left out when read, so
-                that these are no reason to refuse the others.
+            skips_files: whether masks with values outside the classes will be skipped, so that they
+                are no reason to refuse the others.
+
+        Raises: ValueError for wrong masks.
+
+        Warns: UserWarning for doubtful masks.
         """
         if self.survey is not None and self._map is None:
             self._seen = {}
         surveys = {id(survey): survey for survey in (self._numbering, self.survey)}.values()
-        found = [(survey, each) for survey in surveys for each in self.findings(survey)]
-        for survey, finding in found:
+        results = [(survey, each) for survey in surveys for each in self.findings(survey)]
+        for survey, finding in results:
             if skips_files and survey is not self._numbering and finding.kind in SEEN_IN_A_FILE:
                 continue
             if finding.error:
@@ -174,7 +181,7 @@ class FolderMasks:
             warnings.warn(conflict, stacklevel=4)
 
     def palette_conflict(self) -> str | None:
-        """Words on palette masks whose colours belong to other classes than their indices."""
+        """Describes palette masks whose colours belong to other classes than their indices."""
         if not self._colors_stated or self._map is not None or self._file.multi_label:
             return None
         number_of = {color: number for number, color in enumerate(self._file.classes.colors)}
@@ -190,7 +197,7 @@ class FolderMasks:
         return None
 
     def _palette_hint(self, finding: Finding) -> str:
-        """For values outside the classes that the palette shows in the colours of the classes."""
+        """A hint for values outside the classes whose palette colours are those of the classes."""
         if finding.kind not in ("outside", "off by one", "smooth") or not self._colors_stated:
             return ""
         used = {color for path in self._paths[:PALETTES] for color in used_palette(path).values()}
@@ -209,7 +216,7 @@ class FolderMasks:
         return self._value_map(numbers, f'"values" in {CLASS_FILE_NAME}')
 
     def _levels(self, survey: MaskSurvey) -> ValueMap | None:
-        """Values by the grey colours of the table, where masks hold those and no indices."""
+        """The map from grey levels to classes, if the masks hold the grey colours of the table."""
         colors = self._file.classes.colors
         grey = all(len(set(color)) == 1 for color in colors) and len(set(colors)) == len(colors)
         if not (self._colors_stated and grey) or IGNORE_CLASS in self._file.ignored:
@@ -227,13 +234,15 @@ class FolderMasks:
 
 
 def numbered_classes(paths: Sequence[Path], *, strict: bool) -> tuple[ClassTable, MaskSurvey]:
-    """A table for masks without `classes.json`, up to their largest value, and their survey.
+    """Numbers the classes of masks without `classes.json` up to their largest value.
 
-    `FolderMasks.check` says whether the values look like class numbers.
+    `FolderMasks.check` checks whether the values look like class numbers.
 
     Args:
-        paths: of all training masks.
+        paths: all training masks.
         strict: whether an unreadable mask is an error.
+
+    Returns: the class table, and the survey of the masks.
     """
     survey = survey_masks(paths, read_mask, title="Counting classes", whole=True)
     if strict and survey.errors:
@@ -244,11 +253,11 @@ def numbered_classes(paths: Sequence[Path], *, strict: bool) -> tuple[ClassTable
 
 
 def _one_hot_channels(path: Path) -> int:
-    """The channels of a .npy mask with one for each class; 0 for other masks."""
+    """The number of channels of a one-hot .npy mask; 0 for other masks."""
     if path.suffix.lower() != ARRAY_SUFFIX:
         return 0
     try:
         shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
-    except Exception:  # a damaged file is named by who reads it
+    except Exception:  # reading the mask reports the damage
         return 0
     return min(shape[0], shape[-1]) if len(shape) == 3 else 0

@@ -1,4 +1,4 @@
-"""Image files with the files of their truth: what all readers of files have in common."""
+"""Data sets of image files with label files, which all readers of files share."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import numpy as np
 
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
-from keras_seg.data.images import orientation, read_image
-from keras_seg.data.mask_values.findings import CLASS_FILE, Remedies, count_labels, label_findings
+from keras_seg.data.mask_values.counts import count_labels
+from keras_seg.data.mask_values.findings import label_findings
 from keras_seg.data.mask_values.pixels import ValuesOutside
-from keras_seg.data.resized import resize_image
+from keras_seg.data.mask_values.remedies import CLASS_FILE, Remedies
+from keras_seg.data.reading.images import orientation, read_image
+from keras_seg.data.reading.resize import resize_image
 from keras_seg.names import IGNORE_CLASS
 
 
 class Pair(NamedTuple):
-    """An image and its truth: one mask file, or whatever the layout's reader takes."""
+    """An image file and its mask file (or another label file of a layout)."""
 
     image: Path
     mask: Path
@@ -29,16 +31,22 @@ class SizesDiffer(ValueError):
 
 
 class PairedDataset(SegmentationDataset):
-    """Images read from files, masks by a function of the layout.
+    """Image files, and masks that a function reads from label files.
 
     Args:
-        pairs: (image file, truth) of each sample.
-        read_truth: truth → mask (H, W) of class values, or (mask, instances).
+        pairs: image file and label file of each sample.
+        read_truth: function of a label file that returns the mask (H, W), or (mask, instances).
+        name: name of the data set.
+        split: "train" or "val".
+        classes: the class table.
+        channels: number of channels of the images.
+        names: names of the samples; by default those of the image files.
+        resize_images: whether images are resized to their masks, for data sets with smaller masks.
+        value_range: (black, white) of images with more than 8 bits.
         multi_label: whether masks are (H, W, classes) of 0, 1 and 255.
-        names: of the samples; the stems of the image files by default.
-        resize_images: whether an image takes the size of its mask, for data sets whose official
-            masks are smaller.
-        value_range: as `read_image`.
+
+    Raises: ValueError for a wrong number of channels; when a sample is read, SizesDiffer and
+        ValuesOutside, which are ValueErrors too.
     """
 
     def __init__(
@@ -88,7 +96,7 @@ class PairedDataset(SegmentationDataset):
 
 
 def check_sizes(pair: Pair, image: np.ndarray, mask: np.ndarray) -> None:
-    """Raises SizesDiffer if an image and its mask differ in size."""
+    """Raises SizesDiffer if an image and its mask differ in size, with the likely reason."""
     size = mask.shape[:2]
     if image.shape[:2] == size:
         return
@@ -115,8 +123,8 @@ def check_values(
         return
     if len(classes) == 1 and counted.max() == 1:
         raise ValuesOutside(
-            f"{source} holds values outside the class table: [1]. The table has the class 0 "
-            f"({classes.names[0]}) alone. Name the background, too: "
+            f"{source} holds values outside the class table: [1]. The table has only the class 0 "
+            f"({classes.names[0]}). Name the background, too: "
             f'"names": ["background", "{classes.names[0]}"].'
         )
     (finding, *_) = label_findings(
@@ -131,24 +139,29 @@ def check_values(
 
 
 def size_text(pixels: np.ndarray) -> str:
+    """Width x height, such as "640x480"."""
     return f"{pixels.shape[1]}x{pixels.shape[0]}"
 
 
 class ValueMap:
-    """Values of mask files → classes, by a table of all values that a file may hold."""
+    """Maps values in mask files to classes. Values that are not listed are refused.
+
+    Args:
+        classes: file value → class, or 255.
+        listed_in: where the user lists the values; empty for an official layout.
+    """
 
     def __init__(self, classes: dict[int, int], *, listed_in: str = ""):
-        """`classes`: file value → class or 255; values that are not listed are refused.
-
-        listed_in: where the user lists them; empty for the values of an official layout.
-        """
         self._listed_in = listed_in
         self._table = np.full(max(classes) + 1, -1, np.int32)
         for value, number in classes.items():
             self._table[value] = number
 
     def __call__(self, mask: np.ndarray, source: object) -> np.ndarray:
-        """(H, W) file values → (H, W) int32 classes; ValuesOutside that names unknown values."""
+        """Converts (H, W) file values to (H, W) int32 classes.
+
+        Raises: ValuesOutside that names unknown values.
+        """
         inside = (mask >= 0) & (mask < len(self._table))
         mapped = np.where(inside, self._table[np.where(inside, mask, 0)], -1)
         if (mapped < 0).any():
@@ -161,12 +174,14 @@ class ValueMap:
             )
         return mapped.astype(np.int32)
 
-    def _not_listed(self, wrong: list[int], share: float, mask: np.ndarray, source) -> str:
-        told = (
+    def _not_listed(self, wrong: list[int], share: float, mask: np.ndarray, source: object) -> str:
+        message = (
             f"{source} holds values that {self._listed_in} does not have: {wrong[:8]}, in "
             f"{share:.1%} of the pixels."
         )
         findings = label_findings(count_labels(mask), subject="They", remedies=CLASS_FILE)
         shapes = [each.message for each in findings if each.kind in ("smooth", "picture")]
-        cure = 'List them under "values" with the classes, or under "ignore" if they mean unknown.'
-        return f"{told} {shapes[0] if shapes else cure}"
+        remedy = (
+            'List them under "values" with the classes, or under "ignore" if they mean unknown.'
+        )
+        return f"{message} {shapes[0] if shapes else remedy}"

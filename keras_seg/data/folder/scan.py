@@ -1,4 +1,4 @@
-"""The files of one split of a data folder: which mask belongs to which image, and what is wrong."""
+"""Lists the files of one split of a data folder, and pairs images with masks."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_seg.data.arrays import ARRAY_SUFFIX
 from keras_seg.data.folder.contents import describe_folder, describe_place, unpaired_names
 from keras_seg.data.folder.pairs import Pair
+from keras_seg.data.reading.arrays import ARRAY_SUFFIX
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ARRAY_SUFFIX)
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".webp", *MASK_SUFFIXES)
 VALIDATION_SHARE = 0.2
-"""Share of the images that validates when the folder names no split."""
+"""Share of the images for validation, if the folder defines no split."""
 SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
-"""Names of the sub-folder of a split, the first that exists."""
+"""Names of the sub-folder of each split. The first that exists is used."""
 
 
 class NoPairs(FileNotFoundError):
@@ -25,13 +25,15 @@ class NoPairs(FileNotFoundError):
 
 @dataclass(frozen=True)
 class FolderScan:
-    """The files of one split of a folder, paired or not.
+    """The files of one split of a folder, whether they are paired or not.
 
-    folders: those of the split's images, masks and instances.
-    images, masks: all their files, by the stem of the image. A mask has the stem of its image, or
-        that with something constant before or behind it in all masks (`X_mask.png`), or in other
-        letters' case.
-    stems: of the samples of the split, sorted.
+    Attributes:
+        root: the data folder.
+        split: "train" or "val".
+        folders: the folders of the split's images, masks and instances.
+        images: image files by their stem (the name without suffix).
+        masks: mask files by the stem of their image.
+        stems: stems of the samples of the split, sorted.
     """
 
     root: Path
@@ -42,17 +44,17 @@ class FolderScan:
     stems: list[str]
 
     def problems(self) -> list[str]:
-        """What keeps files from being paired, each with its cure; empty where nothing does."""
+        """Lists files without a partner, with what to do; empty if all are paired."""
         if self.images and not self.images.keys() & self.masks.keys():
             return [self._no_pairs()]
-        found = []
+        problems = []
         for kind, files in (("image", self.images), ("mask", self.masks)):
             missing = [stem for stem in self.stems if stem not in files]
             if missing:
                 there = describe_folder(
                     self.folders[f"{kind}s"], kind=f"{kind}s", endings=_endings(kind)
                 )
-                found.append(
+                problems.append(
                     f"{len(missing)} of {len(self.stems)} samples in {self._place()} have no "
                     f"{kind}, for example {missing[:3]}. Every image needs a mask of the same "
                     f"stem: images/X.jpg and masks/X.png. {there}".rstrip()
@@ -60,14 +62,14 @@ class FolderScan:
         unused = sorted(set(self.masks) - set(self.images))
         if unused:
             there = self._images_folder() if not self.images else ""
-            found.append(
+            problems.append(
                 f"{len(unused)} masks in {self._place()} have no image, for example {unused[:3]}. "
                 f"Add the images or remove the masks. {there}".rstrip()
             )
-        return found
+        return problems
 
     def _no_pairs(self) -> str:
-        """No image of the folder has a mask: about all of them, whatever the split."""
+        """The message if no image of the folder has a mask."""
         images, masks = self.folders["images"], self.folders["masks"]
         there = describe_folder(masks, kind="masks", endings=MASK_SUFFIXES)
         names = unpaired_names(self.images, self.masks)
@@ -94,9 +96,13 @@ class FolderScan:
         return self.folders["images"].parent
 
     def pairs(self, *, strict: bool = True) -> list[Pair]:
-        """The samples; FileNotFoundError for the first problem, ValueError if there are none.
+        """The samples of the split.
 
-        Without `strict` files that have no partner are left out; NoPairs if nothing remains.
+        Args:
+            strict: whether a file without a partner is an error; if not, it is left out.
+
+        Raises: FileNotFoundError for a file without a partner; NoPairs if no file has one;
+            ValueError if the split is empty.
         """
         problems = self.problems()
         stems = [stem for stem in self.stems if stem in self.images and stem in self.masks]
@@ -109,19 +115,22 @@ class FolderScan:
         return [Pair(self.images[stem], self.masks[stem]) for stem in stems]
 
     def _empty(self) -> str:
-        told = f"The split {self.split!r} of {self.root} is empty."
+        message = f"The split {self.split!r} of {self.root} is empty."
         if not self.images:
-            return f"{told} {self._images_folder()}"
+            return f"{message} {self._images_folder()}"
         if len(self.images) == 1:
             return (
-                f"{told} There is one image alone, which validates. Add images, or name the splits "
-                'in splits.json: {"train": ["a"], "val": ["b"]}.'
+                f"{message} There is only one image, which validates. Add images, or name the "
+                'splits in splits.json: {"train": ["a"], "val": ["b"]}.'
             )
-        return f"{told} splits.json or {self.split}.txt lists no stem. Name some."
+        return f"{message} splits.json or {self.split}.txt lists no stem. Name some."
 
 
 def scan_folder(root: Path, split: str) -> FolderScan:
-    """Lists a split. Errors as FolderDataset's, but for files without a partner."""
+    """Lists the files of a split.
+
+    Raises: FileNotFoundError for a missing folder; ValueError for a wrong split file.
+    """
     folders, separate = _split_folders(root, split)
     if separate and not folders["images"].is_dir():
         raise FileNotFoundError(_no_split_folder(root, split, folders["images"]))
@@ -132,7 +141,10 @@ def scan_folder(root: Path, split: str) -> FolderScan:
 
 
 def instances_beside(scan: FolderScan) -> dict[Path, Path]:
-    """Mask file → its file in instances/; empty if there is no such folder."""
+    """Mask file → file in instances/; empty if there is no such folder.
+
+    Raises: FileNotFoundError if some samples have no file there.
+    """
     folder = scan.folders["instances"]
     if not folder.is_dir():
         return {}
@@ -147,7 +159,7 @@ def instances_beside(scan: FolderScan) -> dict[Path, Path]:
 
 
 def _split_folders(root: Path, split: str) -> tuple[dict[str, Path], bool]:
-    """Folders of images, masks and instances, and whether they are the split's own."""
+    """The folders of images, masks and instances, and whether they hold only this split."""
     kinds = ("images", "masks", "instances")
     parts = any((root / name / "images").is_dir() for name in SPLIT_FOLDERS["train"])
     if parts or ((root / "train").is_dir() and not (root / "images").is_dir()):
@@ -192,10 +204,10 @@ def _by_stem(root: Path, folder: Path, suffixes: tuple[str, ...]) -> dict[str, P
 
 
 def _named_as_images(masks: dict[str, Path], images: dict[str, Path]) -> dict[str, Path]:
-    """Masks by the stems of their images, where one rule finds the image of every mask.
+    """Renames masks to the stems of their images, if one rule fits every mask.
 
-    Rules: the stem in other letters' case; something constant before or behind it. They are tried
-    where no stem is equal, and leave the masks as they are if a single one has no image by them.
+    The rules are tried if no stem is equal: other upper and lower case, and a common prefix or
+    suffix.
     """
     if not masks or masks.keys() & images.keys():
         return masks
@@ -217,17 +229,17 @@ def _named_as_images(masks: dict[str, Path], images: dict[str, Path]) -> dict[st
 
 
 def _affixes(mask: str, images: dict[str, str]) -> list[tuple[str, str]]:
-    """(head, tail) that make the stem of a mask of that of an image; no part of a number."""
+    """The prefixes and suffixes that may turn the stem of an image into that of a mask."""
     if mask in images:
         return [("", "")]
-    found = []
+    affixes = []
     for length in range(len(mask) - 1, 0, -1):
         start, end = mask[:length], mask[-length:]
         if start in images and not mask[length].isdigit():
-            found.append(("", mask[length:]))
+            affixes.append(("", mask[length:]))
         if end in images and not mask[-length - 1].isdigit():
-            found.append((mask[:-length], ""))
-    return found
+            affixes.append((mask[:-length], ""))
+    return affixes
 
 
 def _endings(kind: str) -> tuple[str, ...]:
@@ -235,7 +247,7 @@ def _endings(kind: str) -> tuple[str, ...]:
 
 
 def _stem(name: str, stems: list[str]) -> str:
-    """The stem of a name, which may have an ending or a folder."""
+    """The stem of a name in a split file, which may have a suffix or a folder."""
     return name if name in stems else Path(name).stem
 
 
@@ -245,8 +257,8 @@ def _stems_of_split(root: Path, split: str, stems: list[str]) -> list[str]:
         try:
             content = json.loads(split_file.read_text("utf-8-sig"))
             if not isinstance(content, dict) or split not in content:
-                found = sorted(content) if isinstance(content, dict) else content
-                raise ValueError(f"it has {found!r}")
+                entries = sorted(content) if isinstance(content, dict) else content
+                raise ValueError(f"it has {entries!r}")
             named = content[split]
             if not isinstance(named, list):
                 raise TypeError(f"{split!r} is no list")

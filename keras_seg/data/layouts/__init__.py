@@ -1,18 +1,20 @@
-"""Data sets in the folders that their official archives unpack to, by a scheme before the path.
+"""Public data sets in the folders of their official archives.
 
-"cityscapes:/data/cityscapes" reads `leftImg8bit/` and `gtFine/` in /data/cityscapes, with the
-19 classes that are judged under their official names and colours.
+"cityscapes:/data/cityscapes" reads `leftImg8bit/` and `gtFine/` in /data/cityscapes, with the 19
+evaluated classes, their official names and colours.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.pairs import PairedDataset
 from keras_seg.data.layouts import ade20k, camvid, cityscapes, cocostuff, faces, lip, nuclei, voc
+from keras_seg.data.layouts.split import LayoutSplit
 
-LAYOUTS = {
+LAYOUTS: dict[str, Callable[[Path, str], LayoutSplit]] = {
     "ade20k": ade20k.open_split,
     "camvid": camvid.open_split,
     "celebamask": faces.open_celebamask,
@@ -25,6 +27,7 @@ LAYOUTS = {
     "voc": voc.open_voc,
     "voc+sbd": voc.open_voc_with_sbd,
 }
+"""Word before the colon → function of the folder and the split."""
 
 
 def open_layout(
@@ -35,13 +38,17 @@ def open_layout(
     classes: ClassTable | None = None,
     channels: int = 3,
 ) -> PairedDataset:
-    """Opens a split of an official folder layout, see `LAYOUTS`.
+    """Opens a split of a data set in an official layout.
 
     Args:
-        classes: other names and colours, of as many classes.
+        scheme: a key of `LAYOUTS`.
+        root: folder that the official archive was unpacked to.
+        split: "train" or "val"; some layouts have more.
+        classes: other names and colours for the same number of classes.
+        channels: number of channels of the images.
 
-    Raises: FileNotFoundError if the folder has not that layout; ValueError for an unknown split or
-        a table of another length.
+    Raises: FileNotFoundError if the folder does not have this layout; ValueError for an unknown
+        split or a table of another length.
     """
     root = Path(root).expanduser()
     if not root.is_dir():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.layouts.layout import (
-    Layout,
+from keras_seg.data.layouts.split import (
+    LayoutSplit,
     choose_split,
     files_of,
     first_folder,
@@ -52,10 +52,10 @@ CLASSES = ClassTable(
 FOLDERS = {"train": "training", "val": "validation"}
 
 
-def open_split(root: Path, split: str) -> Layout:
-    """`ADEChallengeData2016/` with images/training and annotations/training, and validation.
+def open_split(root: Path, split: str) -> LayoutSplit:
+    """`ADEChallengeData2016/` with images/ and annotations/, each with training/ and validation/.
 
-    The files number the classes from 1 and use 0 for everything else, which is not judged.
+    The files number the classes from 1. 0 is everything else, which is not evaluated.
     """
     folder = FOLDERS[choose_split(split, FOLDERS, "ADE20K")]
     if (root / "ADEChallengeData2016").is_dir():
@@ -64,4 +64,4 @@ def open_split(root: Path, split: str) -> Layout:
     masks = first_folder(root, f"annotations/{folder}", layout="ADE20K")
     pairs = pair_up(files_of(images), lambda stem: masks / f"{stem}.png", "ADE20K")
     values = {0: IGNORE_CLASS} | {number + 1: number for number in range(len(CLASSES))}
-    return Layout(pairs, CLASSES, mapped_reader(values))
+    return LayoutSplit(pairs, CLASSES, mapped_reader(values))

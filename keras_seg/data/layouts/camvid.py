@@ -9,11 +9,12 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.pairs import ValueMap
-from keras_seg.data.images import read_mask
-from keras_seg.data.layouts.layout import (
-    Layout,
+from keras_seg.data.layouts.split import (
+    LayoutSplit,
     choose_split,
     files_of,
     first_folder,
@@ -21,9 +22,10 @@ from keras_seg.data.layouts.layout import (
     pair_up,
     stems_in,
 )
+from keras_seg.data.reading.masks import read_mask
 from keras_seg.names import IGNORE_CLASS
 
-# SegNet's class (None for void) of each original class, with the original's colour.
+# Original class: (class in SegNet, None for void; colour of the original)
 ORIGINAL = {
     "Animal": ("pedestrian", (64, 128, 64)),
     "Archway": ("building", (192, 0, 128)),
@@ -90,10 +92,10 @@ VOID = 11
 SPLITS = ("train", "val", "test")
 
 
-def open_split(root: Path, split: str) -> Layout:
-    """`train/` with `trainannot/` and so on, or `701_StillsRaw_full/` with `LabeledApproved_full/`.
+def open_split(root: Path, split: str) -> LayoutSplit:
+    """`train/` and `trainannot/` etc., or `701_StillsRaw_full/` and `LabeledApproved_full/`.
 
-    The original archives have no split: `train.txt`, `val.txt` and `test.txt` beside them name it.
+    The original archives have no split. Put `train.txt`, `val.txt` and `test.txt` beside them.
     """
     choose_split(split, SPLITS, "CamVid")
     if (root / "701_StillsRaw_full").is_dir():
@@ -102,16 +104,16 @@ def open_split(root: Path, split: str) -> Layout:
     masks = first_folder(root, f"{split}annot", layout="CamVid")
     pairs = pair_up(files_of(images, "*.png"), lambda stem: masks / f"{stem}.png", "CamVid")
     values = {value: value for value in range(VOID)} | {VOID: IGNORE_CLASS}
-    return Layout(pairs, CLASSES, mapped_reader(values))
+    return LayoutSplit(pairs, CLASSES, mapped_reader(values))
 
 
-def _original(root: Path, split: str) -> Layout:
+def _original(root: Path, split: str) -> LayoutSplit:
     images = root / "701_StillsRaw_full"
     masks = first_folder(root, "LabeledApproved_full", "LabeledApproved", layout="CamVid")
     stems = stems_in(root / f"{split}.txt", "CamVid's split")
     listed = [(stem, images / f"{stem}.png") for stem in stems]
     pairs = pair_up(listed, lambda stem: masks / f"{stem}_L.png", "CamVid")
-    return Layout(pairs, CLASSES, partial(_read_original, *_original_tables()))
+    return LayoutSplit(pairs, CLASSES, partial(_read_original, *_original_tables()))
 
 
 def _original_tables() -> tuple[ClassTable, ValueMap]:
@@ -121,5 +123,5 @@ def _original_tables() -> tuple[ClassTable, ValueMap]:
     return table, ValueMap({i: number[group] for i, group in enumerate(groups)})
 
 
-def _read_original(table: ClassTable, value_map: ValueMap, path: Path):
+def _read_original(table: ClassTable, value_map: ValueMap, path: Path) -> np.ndarray:
     return value_map(read_mask(path, table), path)

@@ -1,12 +1,12 @@
-"""Cityscapes (Cordts et al., arXiv:1604.01685): 34 label ids, of which 19 train and are judged."""
+"""Cityscapes (Cordts et al., arXiv:1604.01685): 34 label ids, 19 of them trained and evaluated."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.layouts.layout import (
-    Layout,
+from keras_seg.data.layouts.split import (
+    LayoutSplit,
     choose_split,
     first_folder,
     mapped_reader,
@@ -43,27 +43,27 @@ IMAGE_ENDING = "_leftImg8bit"
 
 
 def train_ids() -> dict[int, int]:
-    """Label id → train id, 255 for the ids that are not judged (255 itself too)."""
+    """Label id → train id; 255 for ids that are not evaluated, and for 255."""
     numbers = dict.fromkeys([*range(LABEL_IDS), IGNORE_CLASS], IGNORE_CLASS)
     return numbers | {label: number for number, label in enumerate(TRAINED)}
 
 
-def open_split(root: Path, split: str) -> Layout:
+def open_split(root: Path, split: str) -> LayoutSplit:
     """`leftImg8bit/SPLIT/CITY/` with `gtFine/SPLIT/CITY/` (`gtCoarse` for train_extra)."""
     choose_split(split, SPLITS, "Cityscapes")
     images = first_folder(root, f"leftImg8bit/{split}", layout="Cityscapes")
     kind = "gtCoarse" if split == "train_extra" else "gtFine"
     masks = first_folder(root, f"{kind}/{split}", layout="Cityscapes")
 
-    found = [
+    files = [
         (path.stem.removesuffix(IMAGE_ENDING), path)
         for path in images.glob(f"*/*{IMAGE_ENDING}.png")
     ]
     pairs = pair_up(
-        found,
+        files,
         lambda key: masks / key.split("_")[0] / f"{key}_{kind}_labelIds.png",
         "Cityscapes",
     )
-    return Layout(
-        pairs, CLASSES, mapped_reader(train_ids()), names=[key for key, _ in sorted(found)]
+    return LayoutSplit(
+        pairs, CLASSES, mapped_reader(train_ids()), names=[key for key, _ in sorted(files)]
     )

@@ -1,12 +1,12 @@
-"""COCO-Stuff 164K (Caesar et al., arXiv:1612.03716): 80 things and 91 stuffs on COCO 2017."""
+"""COCO-Stuff 164K (Caesar et al., arXiv:1612.03716): 80 thing and 91 stuff classes on COCO 2017."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.layouts.layout import (
-    Layout,
+from keras_seg.data.layouts.split import (
+    LayoutSplit,
     choose_split,
     files_of,
     first_folder,
@@ -35,7 +35,7 @@ shelf, sky-other, skyscraper, snow, solid-other, stairs, stone, straw, structura
 tent, textile-other, towel, tree, vegetable, wall-brick, wall-concrete, wall-other, wall-panel,
 wall-stone, wall-tile, wall-wood, water-other, waterdrops, window-blind, window-other, wood
 """
-# Things of COCO's first list that nobody ever outlined.
+# Thing classes of COCO that were never annotated.
 NEVER_DRAWN = [
     "street sign",
     "hat",
@@ -59,13 +59,13 @@ CLASSES = ClassTable(tuple(name for name in _listed() if name not in NEVER_DRAWN
 
 
 def class_numbers() -> dict[int, int]:
-    """Value of the pixel maps → class 0..170; 255 and labels that are never drawn → 255."""
+    """Value of the pixel maps → class 0..170; 255 and classes that were never annotated → 255."""
     number = {name: i for i, name in enumerate(CLASSES.names)}
     values = {value: number.get(name, IGNORE_CLASS) for value, name in enumerate(_listed())}
     return values | {IGNORE_CLASS: IGNORE_CLASS}
 
 
-def open_split(root: Path, split: str) -> Layout:
+def open_split(root: Path, split: str) -> LayoutSplit:
     """`images/train2017/` with `annotations/train2017/` (or `stuffthingmaps/`), and val2017."""
     folder = f"{choose_split(split, ('train', 'val'), 'COCO-Stuff')}2017"
     images = first_folder(root, f"images/{folder}", folder, layout="COCO-Stuff")
@@ -77,4 +77,4 @@ def open_split(root: Path, split: str) -> Layout:
         layout="COCO-Stuff",
     )
     pairs = pair_up(files_of(images), lambda stem: masks / f"{stem}.png", "COCO-Stuff")
-    return Layout(pairs, CLASSES, mapped_reader(class_numbers()))
+    return LayoutSplit(pairs, CLASSES, mapped_reader(class_numbers()))

@@ -1,4 +1,4 @@
-"""Parts of faces: CelebAMask-HQ, one mask file a part, and Helen, one grey channel a part.
+"""Parts of faces: CelebAMask-HQ with one mask file per part, Helen with one grey channel per part.
 
 Lee et al., "MaskGAN", arXiv:1907.11922; Smith et al., "Exemplar-Based Face Parsing", CVPR 2013.
 """
@@ -11,10 +11,10 @@ import numpy as np
 
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.pairs import Pair
-from keras_seg.data.images import read_image
-from keras_seg.data.layouts.layout import Layout, choose_split, first_folder, pair_up
+from keras_seg.data.layouts.split import LayoutSplit, choose_split, first_folder, pair_up
+from keras_seg.data.reading.images import read_image
 
-# In the order of the classes 1..18, which is also the order of drawing: later parts lie on top.
+# The classes 1..18. They are drawn in this order, so later parts cover earlier ones.
 CELEB_PARTS = [
     "skin",
     "nose",
@@ -59,7 +59,7 @@ CELEB_CLASSES = ClassTable(
         (0, 204, 0),
     ),
 )
-# CelebA's own split, by the number that an image has there.
+# CelebA's own split, by the number of the image there
 CELEB_FIRST_VAL, CELEB_FIRST_TEST = 162771, 182638
 MASKS_PER_FOLDER = 2000
 HELEN_CLASSES = ClassTable(
@@ -80,10 +80,10 @@ HELEN_CLASSES = ClassTable(
 HELEN_LISTS = {"train": "exemplars.txt", "val": "tuning.txt", "test": "testing.txt"}
 
 
-def open_celebamask(root: Path, split: str) -> Layout:
+def open_celebamask(root: Path, split: str) -> LayoutSplit:
     """`CelebA-HQ-img/`, `CelebAMask-HQ-mask-anno/0..14/` and `CelebA-HQ-to-CelebA-mapping.txt`.
 
-    Images of 1024x1024 are read at the 512x512 of their masks. The split is CelebA's.
+    Images of 1024x1024 are resized to the 512x512 of their masks. The split is CelebA's.
     """
     choose_split(split, ("train", "val", "test"), "CelebAMask-HQ")
     if (root / "CelebAMask-HQ").is_dir():
@@ -91,7 +91,7 @@ def open_celebamask(root: Path, split: str) -> Layout:
     images = first_folder(root, "CelebA-HQ-img", layout="CelebAMask-HQ")
     masks = first_folder(root, "CelebAMask-HQ-mask-anno", layout="CelebAMask-HQ")
     numbers = _celeb_numbers(root / "CelebA-HQ-to-CelebA-mapping.txt", split)
-    # Archives of a part of the images are read as far as they go.
+    # An archive may hold only some of the images.
     pairs = [
         Pair(image, masks / str(number // MASKS_PER_FOLDER) / f"{number:05d}")
         for number in numbers
@@ -99,11 +99,11 @@ def open_celebamask(root: Path, split: str) -> Layout:
     ]
     if not pairs:
         raise FileNotFoundError(f"{images} holds no image of the split {split!r}.")
-    return Layout(pairs, CELEB_CLASSES, read_celeb_parts, resize_images=True)
+    return LayoutSplit(pairs, CELEB_CLASSES, read_celeb_parts, resize_images=True)
 
 
 def read_celeb_parts(prefix: Path) -> np.ndarray:
-    """Merges `00012_skin.png`, `00012_nose.png`, ... into one mask; absent parts have no file."""
+    """Merges `00012_skin.png`, `00012_nose.png`, ... into one mask. Missing parts have no file."""
     mask = None
     for number, part in enumerate(CELEB_PARTS, start=1):
         path = prefix.with_name(f"{prefix.name}_{part}.png")
@@ -137,7 +137,7 @@ def _celeb_numbers(mapping: Path, split: str) -> list[int]:
     return sorted(chosen)
 
 
-def open_helen(root: Path, split: str) -> Layout:
+def open_helen(root: Path, split: str) -> LayoutSplit:
     """`SmithCVPR2013_dataset_*`: images/, labels/NAME/NAME_lbl00..10.png and the three lists."""
     file = root / HELEN_LISTS[choose_split(split, HELEN_LISTS, "Helen")]
     if not file.is_file():
@@ -148,11 +148,11 @@ def open_helen(root: Path, split: str) -> Layout:
     names = [line.split(",")[-1].strip() for line in file.read_text().splitlines() if line.strip()]
     images = [(name, root / "images" / f"{name}.jpg") for name in names]
     pairs = pair_up(images, lambda name: root / "labels" / name, "Helen")
-    return Layout(pairs, HELEN_CLASSES, read_helen_channels)
+    return LayoutSplit(pairs, HELEN_CLASSES, read_helen_channels)
 
 
 def read_helen_channels(folder: Path) -> np.ndarray:
-    """The class whose channel is brightest at each pixel, the first one where two are alike."""
+    """The class with the brightest channel at each pixel; the first of equal ones."""
     paths = [folder / f"{folder.name}_lbl{i:02d}.png" for i in range(len(HELEN_CLASSES))]
     channels = [read_image(path, channels=1)[..., 0] for path in paths]
     if len({channel.shape for channel in channels}) > 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.layouts.layout import Layout, choose_split, files_of, first_folder, pair_up
+from keras_seg.data.layouts.split import LayoutSplit, choose_split, files_of, first_folder, pair_up
 
 CLASSES = ClassTable(
     [
@@ -55,8 +55,8 @@ CLASSES = ClassTable(
 )
 
 
-def open_split(root: Path, split: str) -> Layout:
-    """`TrainVal_images/` with `TrainVal_parsing_annotations/`, once or twice nested as unpacked."""
+def open_split(root: Path, split: str) -> LayoutSplit:
+    """`TrainVal_images/` and `TrainVal_parsing_annotations/`, which may be nested twice."""
     choose_split(split, ("train", "val"), "LIP")
     outer = "TrainVal_images"
     images = first_folder(
@@ -75,4 +75,4 @@ def open_split(root: Path, split: str) -> Layout:
         layout="LIP",
     )
     pairs = pair_up(files_of(images), lambda stem: masks / f"{stem}.png", "LIP")
-    return Layout(pairs, CLASSES)
+    return LayoutSplit(pairs, CLASSES)

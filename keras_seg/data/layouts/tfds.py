@@ -1,20 +1,25 @@
-"""Any segmentation set of TensorFlow Datasets, by its name."""
+"""Segmentation sets of TensorFlow Datasets."""
 
 from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from keras_seg.data.arrays import to_bytes, with_channels
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.folder.pairs import check_values
-from keras_seg.data.mask_values.findings import NO_CLASS_FILE, count_labels, label_findings
+from keras_seg.data.mask_values.counts import count_labels
+from keras_seg.data.mask_values.findings import label_findings
 from keras_seg.data.mask_values.pixels import class_numbers, without_equal_channels
+from keras_seg.data.mask_values.remedies import NO_CLASS_FILE
+from keras_seg.data.reading.arrays import to_bytes, with_channels
 from keras_seg.names import IGNORE_CLASS, unknown_name
 
 MASK_FEATURES = ("segmentation_mask", "segmentation_label", "mask", "label", "annotation")
@@ -29,18 +34,19 @@ SPLITS = {"train": ("train",), "val": ("validation", "val", "test")}
 
 
 class TfdsDataset(SegmentationDataset):
-    """A data set that `tensorflow_datasets` downloads and prepares; its files stay encoded in RAM.
+    """A data set that `tensorflow_datasets` downloads. Encoded images are kept in memory.
 
-    Validation is its split "validation", or "test" if it has no other. Class names are taken from
-    `classes`, or else the values of the masks are numbered.
+    Its split "validation", or else "test", is used for validation. Without `classes` the values of
+    the masks are numbered.
 
     Args:
-        name: as `tfds.load` takes it, for example "oxford_iiit_pet:4.*.*".
+        name: name for `tfds.load`, such as "oxford_iiit_pet:4.*.*".
+        split: "train" or "val".
         classes: names and colours of the mask values.
         channels: 3 or 1.
 
     Raises: ImportError if tensorflow-datasets is not installed; ValueError if the set has no
-        split, image or mask that can be found.
+        matching split, image or mask.
     """
 
     def __init__(
@@ -67,7 +73,7 @@ class TfdsDataset(SegmentationDataset):
         self._mask = _feature(features, MASK_FEATURES, name)
         self._image = _feature(features, IMAGE_FEATURES, name)
         kept = {key: features[key] for key in (self._image, self._mask)}
-        # Encoded pictures are a tenth of the pixels; anything else has nothing to skip.
+        # Encoded pictures take a tenth of the memory. Other features have no decoding to skip.
         skip = {
             key: tfds.decode.SkipDecoding()
             for key, feature in kept.items()
@@ -111,7 +117,7 @@ class TfdsDataset(SegmentationDataset):
         return ClassTable.numbered(max(2, int(max(values, default=0)) + 1))
 
 
-def _library():
+def _library() -> ModuleType:
     try:
         import tensorflow_datasets
     except ImportError as error:
@@ -122,18 +128,18 @@ def _library():
     return tensorflow_datasets
 
 
-def _feature(features, wanted: tuple[str, ...], name: str) -> str:
+def _feature(features: Mapping[str, Any], candidates: tuple[str, ...], name: str) -> str:
     """The name of the feature that holds the image or the mask."""
-    for key in wanted:
+    for key in candidates:
         if key in features and len(features[key].shape or ()) in (2, 3):
             return key
     raise ValueError(
-        f"{name} is no segmentation set that is understood: none of {', '.join(wanted)} is an "
+        f"{name} is not a known form of segmentation set: none of {', '.join(candidates)} is an "
         f"image among its features {', '.join(features)}."
     )
 
 
-def _decoded(value, name: str) -> np.ndarray:
+def _decoded(value: bytes | np.ndarray, name: str) -> np.ndarray:
     if not isinstance(value, bytes):
         return np.asarray(value)
     try:

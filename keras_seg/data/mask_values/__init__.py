@@ -1,1 +1,1 @@
-"""What the values of mask files mean, and what is wrong with them."""
+"""The values in mask files: what they mean, and what is wrong with them."""

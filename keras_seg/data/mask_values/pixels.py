@@ -1,6 +1,6 @@
-"""From the pixels of a mask file to class indices, where they are not simply that.
+"""Converts the pixels of mask files to class indices.
 
-Transparency, three equal channels, numbers with a point, one channel for each class.
+Handles transparency, three equal channels, floating-point numbers and one channel per class.
 """
 
 from __future__ import annotations
@@ -11,23 +11,25 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg.data.classes import ClassTable, distinct_colors
-from keras_seg.data.mask_values.findings import CLASS_FILE, count_labels, label_findings
+from keras_seg.data.mask_values.counts import count_labels
+from keras_seg.data.mask_values.findings import label_findings
+from keras_seg.data.mask_values.remedies import CLASS_FILE
 from keras_seg.names import IGNORE_CLASS
 
 OPAQUE = 255
-MULTI_LABEL = 'If several labels may hold for one pixel, write "multi_label": true to classes.json.'
+MULTI_LABEL = 'If a pixel may have several labels, write "multi_label": true to classes.json.'
 EXAMPLES = 8
-"""Colours that a message offers for a class table."""
+"""Number of colours or values that a message lists."""
 
 
 class ValuesOutside(ValueError):
-    """A mask holds values or colours that stand for no class."""
+    """A mask holds values or colours that are not classes."""
 
 
 def whole_numbers(pixels: np.ndarray, path: Path) -> np.ndarray:
-    """Numbers of any type → int32 of the same shape.
+    """Converts numbers of any type to int32.
 
-    Raises: ValuesOutside for fractions, NaN, and values that 32 bits do not hold.
+    Raises: ValuesOutside for fractions and NaN; ValueError for values beyond 32 bits.
     """
     if pixels.dtype.kind == "f":
         findings = label_findings(
@@ -42,19 +44,19 @@ def whole_numbers(pixels: np.ndarray, path: Path) -> np.ndarray:
                 soft = pixels.ndim == 3 and finding.kind == "fractional"
                 cure = " Of probabilities, save the argmax over the classes." if soft else ""
                 raise ValuesOutside(finding.message + cure)
-    with np.errstate(invalid="ignore"):  # beyond 32 bits; compared below
+    with np.errstate(invalid="ignore"):  # for values beyond 32 bits, which are found below
         numbers = pixels.astype(np.int32)
     if pixels.dtype.itemsize > 2 and not np.array_equal(numbers, pixels):
-        raise ValueError(f"{path} holds values that 32 bits are too few for, which no class has.")
+        raise ValueError(f"{path} holds values beyond 32 bits, which are no classes.")
     return numbers
 
 
 def class_numbers(pixels: np.ndarray, path: Path) -> np.ndarray:
-    """An array of a mask file → (H, W) int32 values.
+    """Converts the array of a mask file to (H, W) int32 values.
 
-    (H, W), (H, W, 1) and (1, H, W) hold the values themselves. (H, W, C) and (C, H, W) hold 1 (or
-    True, or 255) in the channel of a pixel's class and 0 in the others; 255 in all channels of a
-    mask of 0 and 1 means unknown.
+    (H, W), (H, W, 1) and (1, H, W) hold the values. (H, W, C) and (C, H, W) are one-hot: 1 (or
+    True, or 255) in the channel of the pixel's class and 0 in the others. In a mask of 0 and 1, 255
+    in all channels means unknown.
 
     Raises: ValueError for another shape, for pixels with several classes or none, and as
         `whole_numbers`.
@@ -71,13 +73,13 @@ def class_numbers(pixels: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _one_hot(numbers: np.ndarray, path: Path) -> np.ndarray:
-    """(H, W, C) or (C, H, W) with one channel set at each pixel → (H, W) its number."""
+    """The number of the channel that is set: (H, W, C) or (C, H, W) → (H, W)."""
     values = set(count_labels(numbers))
     what = f"{path} holds an array of shape {numbers.shape}"
     if not values <= {0, 1, IGNORE_CLASS}:
         others = sorted(values - {0, 1, IGNORE_CLASS})
         raise ValuesOutside(
-            f"{what} with values such as {others[:EXAMPLES]}; a mask of several channels holds 1 "
+            f"{what} with values such as {others[:EXAMPLES]}; a mask with several channels holds 1 "
             "in the channel of a pixel's class and 0 in the others. Save class indices as (height, "
             "width), and colours as an RGB PNG."
         )
@@ -92,7 +94,7 @@ def _one_hot(numbers: np.ndarray, path: Path) -> np.ndarray:
     several, none = (number_set > 1).mean(), (number_set == 0).mean()
     raise ValuesOutside(
         f"{what} in which {several:.1%} of the pixels have several channels set and {none:.1%} "
-        "have none; exactly one channel says the class of a pixel. "
+        "have none; exactly one channel must be set. "
         + (
             MULTI_LABEL
             if several
@@ -102,7 +104,7 @@ def _one_hot(numbers: np.ndarray, path: Path) -> np.ndarray:
 
 
 def label_channels(pixels: np.ndarray, num_labels: int, path: Path) -> np.ndarray:
-    """An array (H, W, C) of one channel for each label → the same as uint8 of 0, 1 and 255.
+    """Converts an array (H, W, C) with one channel per label to uint8 of 0, 1 and 255.
 
     Raises: ValueError for another number of channels and other values.
     """
@@ -117,22 +119,23 @@ def label_channels(pixels: np.ndarray, num_labels: int, path: Path) -> np.ndarra
     numbers = whole_numbers(pixels, path)
     values = set(count_labels(numbers))
     if not values <= {0, 1, IGNORE_CLASS} or values == {0, IGNORE_CLASS}:
-        found = sorted(values)[: 2 * EXAMPLES]
+        received = sorted(values)[: 2 * EXAMPLES]
         raise ValuesOutside(
-            f"{path} holds the values {found}, and the channels of a multi-label mask hold 0 and "
-            f"1, and {IGNORE_CLASS} where a label is unknown. "
+            f"{path} holds the values {received}, and the channels of a multi-label mask hold 0 "
+            f"and 1, and {IGNORE_CLASS} where a label is unknown. "
             + ("Divide them by 255." if values == {0, IGNORE_CLASS} else "Convert them.")
         )
     return numbers.astype(np.uint8)
 
 
 def without_alpha(pixels: np.ndarray, path: Path) -> np.ndarray:
-    """(H, W, n + 1) with alpha last → (H, W, n), where colours alone tell all that alpha does.
+    """Drops the alpha channel if it shows the same shape as the colours.
 
-    That is so where everything is opaque, and where what is transparent is black and nothing else
-    is.
+    This is the case if everything is opaque, or if exactly the transparent pixels are black.
 
-    Raises: ValueError otherwise: the shape may be in the colours or in alpha.
+    Shapes: (H, W, n + 1) with alpha last → (H, W, n).
+
+    Raises: ValuesOutside otherwise, because the shape may be in the colours or in alpha.
     """
     colors, alpha = pixels[..., :-1], pixels[..., -1]
     if alpha.min(initial=OPAQUE) == OPAQUE:
@@ -150,7 +153,7 @@ def without_alpha(pixels: np.ndarray, path: Path) -> np.ndarray:
 
 
 def without_equal_channels(colors: np.ndarray) -> tuple[np.ndarray, bool]:
-    """(H, W, 3) of equal channels → one of them and False; others → as they are and True."""
+    """Takes one of three equal channels. Also returns whether the channels differ."""
     if (colors == colors[..., :1]).all():
         return colors[..., 0], False
     return colors, True
@@ -162,9 +165,9 @@ def classes_of_colors(
     ignored: Sequence[tuple[int, int, int]],
     path: Path,
 ) -> np.ndarray:
-    """(H, W, 3) uint8 colours of the table → (H, W) int32 classes, `ignored` ones → 255.
+    """Converts colours to classes: (H, W, 3) uint8 → (H, W) int32. `ignored` colours become 255.
 
-    Raises: ValueError for a colour that the table does not have, or that several classes have.
+    Raises: ValueError for a colour that the table lacks, or that several classes share.
     """
     own = classes.colors if classes else ()
     known = {color: number for number, color in enumerate(own)}
@@ -187,27 +190,33 @@ def classes_of_colors(
     return numbers[positions].reshape(codes.shape)
 
 
-def _unknown_colors(unknown, share: float, colors, classes, path: Path) -> str:
-    told = (
+def _unknown_colors(
+    unknown: Sequence[tuple[int, int, int]],
+    share: float,
+    colors: Sequence[tuple[int, int, int]],
+    classes: ClassTable | None,
+    path: Path,
+) -> str:
+    message = (
         f"{path} is a colour picture with {len(unknown)} colours that the class table does not "
         f"have, for example {unknown[:3]}, in {share:.1%} of the pixels. A mask holds one class "
-        "index a pixel (8-bit grey or palette PNG), or exactly the colours of the classes"
+        "index per pixel (8-bit grey or palette PNG), or exactly the colours of the classes"
     )
     if all(red == green == blue for red, green, blue in colors):
         return (
-            f"{told}. The three channels of this one are equal: if they hold class indices, save "
-            "one of them, for example with Pillow: Image.open(path).getchannel(0).save(path)."
+            f"{message}. The three channels of this one are equal: if they hold class indices, "
+            "save one of them, for example with Pillow: Image.open(path).getchannel(0).save(path)."
         )
     listed = [list(color) for color in colors]
     if not classes and len(colors) <= EXAMPLES:
         names = ", ".join(f'"class {number}"' for number in range(len(colors)))
-        return f'{told}. Write {{"names": [{names}], "colors": {listed}}} to classes.json.'
+        return f'{message}. Write {{"names": [{names}], "colors": {listed}}} to classes.json.'
     if classes and classes.colors == distinct_colors(len(classes)) and len(colors) <= EXAMPLES:
         return (
-            f"{told}, which nothing lists yet. This one has the colours {listed}: write those of "
-            'all classes, in the order of the names, as "colors": [...] to classes.json.'
+            f"{message}, which nothing lists yet. This one has the colours {listed}: write those "
+            'of all classes, in the order of the names, as "colors": [...] to classes.json.'
         )
     return (
-        f'{told}; list colours that mean unknown under "ignore" in classes.json, and do not save '
-        "masks as JPEG or resize them smoothly."
+        f'{message}; list colours that mean unknown under "ignore" in classes.json, and do not '
+        "save masks as JPEG or resize them smoothly."
     )

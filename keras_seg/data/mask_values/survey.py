@@ -1,38 +1,41 @@
-"""The values of many masks of one data set, counted together with which of them occur together."""
+"""Counts the values in many mask files, and which values occur in the same file."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from keras_seg.data.mask_values.findings import Finding, Remedies, count_labels, label_findings
+from keras_seg.data.mask_values.counts import count_labels
+from keras_seg.data.mask_values.finding import Finding
+from keras_seg.data.mask_values.findings import label_findings
+from keras_seg.data.mask_values.remedies import Remedies
 from keras_seg.data.progress import tracked
-from keras_seg.data.readable import UNREADABLE
+from keras_seg.data.reading.images import UNREADABLE
 from keras_seg.names import IGNORE_CLASS
 
 SAMPLED = 32
-"""So many masks are looked at before a training, and more only where these show no object."""
+"""Number of masks that are read before a training; more only if these show no object."""
 FEW = 2
-"""So many masks of either kind make two ways of writing; a single one may be as it is."""
+"""Number of masks of either kind from which they count as written in two ways."""
 
 
 class MaskSurvey:
-    """What the values of masks are, as the files hold them.
+    """The values in mask files, before they are converted to classes.
 
     Attributes:
-        counts: value → pixels.
-        kinds: how many masks hold 0 and 255 alone ("unknown"), a class above 0 and no 255
+        counts: value → number of pixels.
+        kinds: number of masks that hold only 0 and 255 ("unknown"), a class above 0 and no 255
             ("classes"), both ("both"), or neither ("background").
-        errors: of masks that could not be read.
+        errors: the errors of masks that could not be read.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.counts: Counter = Counter()
         self.kinds: Counter = Counter()
         self.errors: list[Exception] = []
@@ -40,7 +43,7 @@ class MaskSurvey:
         self._first_of_kind: dict[str, Path] = {}
 
     def add(self, counts: dict[float, int], path: Path) -> None:
-        """Counts one mask; `counts` as `count_labels` gives them."""
+        """Adds the counts of one mask, from `count_labels`."""
         self.counts.update(counts)
         for value in counts:
             self._first.setdefault(value, path)
@@ -63,13 +66,13 @@ class MaskSurvey:
         unknown_stated: bool = False,
         sampled: bool = False,
     ) -> list[Finding]:
-        """`label_findings` of all masks, each with a file, and masks written in two ways.
+        """`label_findings` of all masks, with an example file, and masks written in two ways.
 
         Args:
-            unknown_stated: whether the user has said that 255 means unknown.
-            sampled: as `label_findings`.
+            num_classes, subject, remedies, names, sampled: as for `label_findings`.
+            unknown_stated: whether the user has stated that 255 means unknown.
         """
-        found = label_findings(
+        findings = label_findings(
             self.counts,
             num_classes=num_classes,
             subject=subject,
@@ -77,14 +80,14 @@ class MaskSurvey:
             names=names,
             sampled=sampled,
         )
-        if unknown_stated and sampled:  # a split of background and stated unknown alone
-            found = [replace(f, error=f.error and f.kind != "0 and 255") for f in found]
-        if not any(finding.error for finding in found) and not unknown_stated:
-            found += self._two_ways(num_classes, subject)
-        return [self._with_file(finding, num_classes) for finding in found]
+        if unknown_stated and sampled:  # the split may hold only background and unknown pixels
+            findings = [replace(f, error=f.error and f.kind != "0 and 255") for f in findings]
+        if not any(finding.error for finding in findings) and not unknown_stated:
+            findings += self._two_ways(num_classes, subject)
+        return [self._with_file(finding, num_classes) for finding in findings]
 
     def _two_ways(self, num_classes: int | None, subject: str) -> list[Finding]:
-        """Masks of 0 and 255 among others of 0 and 1: two people or programs wrote them."""
+        """Some masks hold 0 and 255, others 0 and 1: they come from two people or programs."""
         kinds = self.kinds
         if not kinds["unknown"] or not kinds["classes"] or kinds["both"]:
             return []
@@ -92,13 +95,13 @@ class MaskSurvey:
         return [
             Finding(
                 "two ways",
-                f"{subject} are written in two ways: {kinds['unknown']} of {kinds.total()} hold 0 "
-                f"and 255 alone, for example {self._first_of_kind['unknown']}, and "
+                f"{subject} are written in two ways: {kinds['unknown']} of {kinds.total()} hold "
+                f"only 0 and 255, for example {self._first_of_kind['unknown']}, and "
                 f"{kinds['classes']} hold classes without any 255, for example "
                 f"{self._first_of_kind['classes']}. 255 means unknown, so that the first would "
                 "show no object. Renumber them; or, if 255 does mean unknown there, write "
                 '"ignore": 255 to classes.json.',
-                # Of many classes some images show background and unknown parts alone.
+                # With many classes some images show only background and unknown pixels.
                 error=not few and (num_classes or 1 + self._largest()) <= 2,
             )
         ]
@@ -107,7 +110,7 @@ class MaskSurvey:
         return int(max((value for value in self.counts if value != IGNORE_CLASS), default=0))
 
     def _with_file(self, finding: Finding, num_classes: int | None) -> Finding:
-        """Names a file where a value outside the classes was seen first."""
+        """Adds the name of the first file with a value outside the classes."""
         if finding.kind not in ("outside", "negative", "fractional", "not finite"):
             return finding
         unfit = [
@@ -123,7 +126,7 @@ class MaskSurvey:
 
 
 def kind_of(counts: dict[float, int]) -> str:
-    """Of a mask, see `MaskSurvey.kinds`."""
+    """The kind of one mask, see `MaskSurvey.kinds`."""
     has_unknown = IGNORE_CLASS in counts
     if any(value > 0 and value != IGNORE_CLASS for value in counts):
         return "both" if has_unknown else "classes"
@@ -136,20 +139,21 @@ def survey_masks(
     *,
     title: str,
     whole: bool,
-    left_out: set[int] = frozenset(),
+    left_out: Collection[int] = (),
 ) -> MaskSurvey:
-    """Reads masks as their files hold them; `errors` has why some cannot be read.
+    """Reads masks and counts their values. Errors are collected, not raised.
 
     Args:
-        read: file → values, or None for a file whose values are no class numbers.
-        title: of the progress bar of a survey of all masks.
-        whole: whether all masks are read; otherwise `SAMPLED` of them, spread evenly, and the
-            others only until one shows an object.
+        paths: the mask files.
+        read: file → values, or None for a file whose values are not class numbers.
+        title: title of the progress bar, if all masks are read.
+        whole: whether all masks are read. Otherwise `SAMPLED` of them, spread evenly, and more only
+            until one shows an object.
         left_out: values that are not counted.
     """
     survey = MaskSurvey()
 
-    def look(path: Path):
+    def count(path: Path) -> dict[float, int] | Exception:
         try:
             values = read(path)
         except UNREADABLE as error:
@@ -159,9 +163,9 @@ def survey_masks(
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for chunk in [paths] if whole else _spread(paths):
-            found = pool.map(look, chunk)
-            found = tracked(found, title, total=len(chunk)) if whole else found
-            for path, counts in zip(chunk, found, strict=True):
+            outcomes = pool.map(count, chunk)
+            outcomes = tracked(outcomes, title, total=len(chunk)) if whole else outcomes
+            for path, counts in zip(chunk, outcomes, strict=True):
                 if isinstance(counts, Exception):
                     survey.errors.append(counts)
                 elif counts:
@@ -172,7 +176,7 @@ def survey_masks(
 
 
 def _spread(paths: Sequence[Path]) -> list[list[Path]]:
-    """Chunks of `SAMPLED`; the first is spread evenly over all."""
+    """Chunks of `SAMPLED` files; the first chunk is spread evenly over all files."""
     every = max(1, len(paths) // SAMPLED)
     first = list(paths[::every])[:SAMPLED]
     chosen = set(first)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from keras_seg.data.arrays import ARRAY_SUFFIX, TIFF_SUFFIXES
+from keras_seg.data.reading.arrays import ARRAY_SUFFIX, TIFF_SUFFIXES
 
 IMAGE_SUFFIXES = {
     *(".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".jp2"),

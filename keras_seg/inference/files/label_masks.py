@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.images import overlay
+from keras_seg.data.mask_colors import overlay
 
 MASK_ENDING = "_mask.png"
 LONGEST_NAME = 60

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.images import palette_of
+from keras_seg.data.mask_colors import palette_of
 from keras_seg.inference.bands import Band
 from keras_seg.inference.files.label_masks import label_palette, mask_endings, overlay_of
 from keras_seg.inference.files.png_rows import PngRows

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from keras_seg.atomic_files import write_text
-from keras_seg.data.images import read_mask
-from keras_seg.data.rows import ArrayRows, ImageRows, open_rows
+from keras_seg.data.reading.masks import read_mask
+from keras_seg.data.reading.rows import ArrayRows, ImageRows, open_rows
 from keras_seg.inference import bands
 from keras_seg.inference.files.inputs import Source, expand
 from keras_seg.inference.files.label_masks import mask_endings, overlay_of

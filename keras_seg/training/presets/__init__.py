@@ -1,4 +1,4 @@
-"""Recipes of the papers, as YAML files. Imports no TensorFlow."""
+"""Recipes of the papers as YAML files. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ FOLDER = Path(__file__).parent
 
 
 def list_presets() -> list[str]:
-    """Names that `keras-seg train --preset` takes, sorted."""
+    """The names of all presets, sorted, for `keras-seg train --preset`."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 def preset_path(name: str) -> Path:
-    """The file of a preset, or a ValueError that names the nearest one."""
+    """The file of a preset.
+
+    Raises: ValueError that suggests the nearest name.
+    """
     if name not in list_presets():
         raise ValueError(unknown_name("preset", name, list_presets()))
     return FOLDER / f"{name}.yaml"
 
 
 def summary(name: str) -> str:
-    """The first line of a preset's file: what it trains, and the paper."""
+    """What a preset trains and its paper: the first line of its file."""
     return preset_path(name).read_text().splitlines()[0].removeprefix("# ")

@@ -1,4 +1,4 @@
-// The page: where pictures come from, and how their masks are shown.
+// The page: takes pictures from files, the camera or the sample, and shows their masks.
 
 import { predictMask, withoutAlpha } from "./mask.js";
 import { loadNetwork } from "./network.js";
@@ -41,7 +41,7 @@ function showLegend({ names, colors }) {
     share.className = "share";
     const label = document.createElement("span");
     label.className = "name";
-    label.textContent = name; // as text: a class may be called like a tag
+    label.textContent = name; // as text, because a class name may look like a tag
     item.append(patch, label, share);
     element("legend").append(item);
   });
@@ -55,7 +55,7 @@ function showShares() {
   });
 }
 
-// Reads a picture's pixels without its colour profile, upright, on white where it is transparent.
+// Reads the pixels of a picture: upright, without colour profile, transparent parts on white.
 async function pixelsOf(source) {
   const bitmap = source instanceof Blob ? await createImageBitmap(source, { colorSpaceConversion: "none" }) : source;
   const width = bitmap.videoWidth ?? bitmap.width;
@@ -75,7 +75,7 @@ async function segment(source) {
     const picture = await pixelsOf(source);
     if (!camera) {
       say("Working …");
-      await new Promise((resolve) => setTimeout(resolve)); // lets the page paint first
+      await new Promise((resolve) => setTimeout(resolve)); // lets the page repaint first
     }
     const size = [picture.height, picture.width];
     const pixels = withoutAlpha(picture.data, state.card.channels);
@@ -125,7 +125,7 @@ function show() {
   element("hint").hidden = true;
 }
 
-// The mask as a grey PNG whose pixels are class numbers.
+// Saves the mask as a PNG whose pixels are class numbers.
 async function save() {
   const [height, width] = state.size;
   const blob = await palettePng(state.mask, width, height, state.card.classes.colors);
@@ -171,7 +171,7 @@ function take(file) {
 
 element("file").addEventListener("change", (event) => {
   take(event.target.files[0]);
-  event.target.value = ""; // so that the same file can be chosen again
+  event.target.value = ""; // allows choosing the same file again
 });
 element("choose").addEventListener("click", () => element("file").click());
 element("sample").addEventListener("click", async () => take(await (await fetch("sample.png")).blob()));
@@ -188,6 +188,6 @@ document.addEventListener("drop", (event) => {
   document.body.classList.remove("dragging");
   take(event.dataTransfer.files[0]);
 });
-navigator.serviceWorker?.register("worker.js").catch(() => {}); // the page works without it, online
+navigator.serviceWorker?.register("worker.js").catch(() => {}); // without it the page only works online
 
 start();

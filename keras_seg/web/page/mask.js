@@ -1,10 +1,10 @@
-// From pixels to the class of every pixel, by the rules of keras_seg.inference.predict.
+// Computes the class of every pixel, by the rules of keras_seg.inference.predict.
 
 import { resizeBilinear, resizeNearest } from "./resize.js";
 
-const SIGMA = 1 / 8; // of a window's weights, as a part of the window
+const SIGMA = 1 / 8; // deviation of the weights of a window, as a share of its side
 
-// RGBA bytes -> RGB or grey bytes, by the luma weights of ITU-R 601 in Pillow's whole numbers.
+// RGBA bytes -> RGB or grey bytes, with the luma weights of ITU-R 601 as integers, as in Pillow.
 export function withoutAlpha(rgba, channels) {
   const pixels = rgba.length / 4;
   const result = new Uint8Array(pixels * channels);
@@ -16,7 +16,7 @@ export function withoutAlpha(rgba, channels) {
   return result;
 }
 
-// The class of every pixel of a picture; `run` is one pass of the network over one window.
+// Returns the class of every pixel of a picture. `run` runs the network on one window.
 export async function predictMask(run, card, pixels, size) {
   const own = [card.height, card.width];
   if (card.sizing === "tile") return classMap(await tiled(run, card, pixels, size), "probabilities");
@@ -24,7 +24,7 @@ export async function predictMask(run, card, pixels, size) {
   return classMap(resizeScores(scores, size), card.head);
 }
 
-// Classes are resized by the nearest, scores bilinearly.
+// Classes are resized by the nearest pixel, scores bilinearly.
 function resizeScores({ values, size, channels }, target) {
   if (channels === 0) return { values: resizeNearest(values, size, target), size: target, channels };
   return { values: resizeBilinear(values, size, channels, target), size: target, channels };
@@ -45,7 +45,7 @@ function classMap({ values, channels }, head) {
   return result;
 }
 
-// Overlapping windows, their probabilities averaged with weights that favour the middle.
+// Averages the probabilities of overlapping windows, with larger weights in the middle.
 async function tiled(run, card, pixels, [height, width]) {
   const window = [card.height, card.width];
   const rows = Math.max(height, window[0]);
@@ -86,7 +86,7 @@ async function tiled(run, card, pixels, [height, width]) {
   return { values, size: [height, width], channels: depth };
 }
 
-// A window of the picture, whose last row and column are repeated beyond its edge.
+// A window of the picture. Beyond the edge the last row and column are repeated.
 function cut(pixels, [height, width], channels, top, left, window) {
   const result = new Uint8Array(window[0] * window[1] * channels);
   for (let y = 0; y < window[0]; y++) {

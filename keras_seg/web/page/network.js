@@ -1,8 +1,9 @@
-// The network of the page's file: bytes of one picture of its size in, scores or classes out.
+// Runs the network: bytes of one picture of its size in, scores or classes out.
 
 const TYPES = { float32: Float32Array, uint8: Uint8Array, int32: Int32Array };
 
-// A function of (height, width, channels) bytes -> { values, size, channels }; channels 0: classes.
+// Returns a function: (height, width, channels) bytes -> { values, size, channels }. Classes have
+// 0 channels.
 export async function loadNetwork(card) {
   const forward = await (card.format === "tflite" ? liteRt(card) : onnxRuntime(card));
   return async (pixels) => {
@@ -56,7 +57,7 @@ async function onnxRuntime(card) {
   const folder = new URL("runtime/onnxruntime-web/dist/", document.baseURI).href;
   const ort = await import(`${folder}ort.wasm.min.mjs`);
   ort.env.wasm.wasmPaths = folder;
-  ort.env.wasm.numThreads = 1; // more need headers that simple servers do not send
+  ort.env.wasm.numThreads = 1; // more threads need headers that simple servers do not send
   const session = await ort.InferenceSession.create(card.file, { executionProviders: ["wasm"] });
   const sizes = [card.height, card.width];
   const shape = card.layout === "nchw" ? [1, card.channels, ...sizes] : [1, ...sizes, card.channels];

@@ -1,4 +1,4 @@
-// Writes a map of classes as a palette PNG: class numbers as values, their colours to the eye.
+// Writes a mask as a palette PNG: values are class numbers, shown in the colours of the classes.
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, value) => {
   for (let bit = 0; bit < 8; bit++) value = value & 1 ? 0xedb88320 ^ (value >>> 1) : value >>> 1;
@@ -9,9 +9,9 @@ export async function palettePng(mask, width, height, colors) {
   const header = new DataView(new ArrayBuffer(13));
   header.setUint32(0, width);
   header.setUint32(4, height);
-  header.setUint8(8, 8); // bits of a value
-  header.setUint8(9, 3); // values are places in the palette
-  const rows = new Uint8Array(height * (width + 1)); // each row begins with its filter: none
+  header.setUint8(8, 8); // bits per value
+  header.setUint8(9, 3); // colour type: palette
+  const rows = new Uint8Array(height * (width + 1)); // each row starts with its filter type, 0 for none
   for (let y = 0; y < height; y++) {
     rows.set(mask.subarray(y * width, (y + 1) * width), y * (width + 1) + 1);
   }

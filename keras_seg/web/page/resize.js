@@ -1,8 +1,8 @@
-// Pillow's resampling, step by step, so that the page sees the pixels that the Python runner sees.
+// Pillow's resampling, reproduced exactly, so that page and Python runner get the same pixels.
 
-const PRECISION = 22; // bits behind the point of Pillow's weights for 8-bit pictures
+const PRECISION = 22; // fractional bits of Pillow's weights for 8-bit pictures
 
-// For every output position: the first input position and the weights of those that follow it.
+// For every output position: the first input position, and the weights from there on.
 function triangleWeights(inputs, outputs) {
   const scale = inputs / outputs;
   const spread = Math.max(scale, 1); // shrinking averages all covered pixels
@@ -46,7 +46,7 @@ function alongAxis(values, outer, length, inner, outputs) {
 }
 
 // (height, width, channels) bytes or floats -> (rows, columns, channels), bilinear. The order of
-// the two passes was observed of Pillow 13: it decides the last bit, and differs between versions.
+// the two passes is that of Pillow 13. It affects the last bit, and differs between versions.
 export function resizeBilinear(values, [height, width], channels, [rows, columns]) {
   const rowsFirst = rows < height && height - rows > 2 * (width - columns);
   if (rowsFirst && height !== rows) values = alongAxis(values, 1, height, width * channels, rows);
@@ -56,7 +56,7 @@ export function resizeBilinear(values, [height, width], channels, [rows, columns
   return values;
 }
 
-// Positions of the nearest pixels, added up as Pillow adds them.
+// Positions of the nearest pixels, summed up as in Pillow.
 function nearestPositions(inputs, outputs) {
   const scale = inputs / outputs;
   const positions = [];

@@ -1,4 +1,4 @@
-// Keeps the site's files, so that the page opens again without a network.
+// Caches the files of the site, so that the page opens without a network.
 
 const CACHE = "keras-seg-@VERSION@";
 const FILES = @FILES@;
@@ -19,7 +19,7 @@ self.addEventListener("activate", (event) => {
   );
 });
 
-// The network first, so that a new model is seen at once; what is kept serves without one.
+// Tries the network first, so that a new model is used at once, and then the cache.
 self.addEventListener("fetch", (event) => {
   event.respondWith(fetch(event.request).catch(() => caches.match(event.request)));
 });

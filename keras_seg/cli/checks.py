@@ -1,0 +1,26 @@
+"""Checks of arguments that several verbs have, before a model is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def check_apart(**paths: Path | None) -> None:
+    """Raises ValueError if two arguments name the same file, which would be overwritten."""
+    seen: dict[Path, str] = {}
+    for name, path in paths.items():
+        if path is None:
+            continue
+        other = seen.setdefault(Path(path).resolve(), name)
+        if other != name:
+            raise ValueError(
+                f"{name} contradicts {other}: both are {path}, which would be written over. Give "
+                f"{name} another name."
+            )
+
+
+def check_counts(**counts: int | None) -> None:
+    """Raises ValueError for a count below 1."""
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ValueError(f"{name} must be at least 1. Received: {count}. Leave it out for all.")

@@ -1,0 +1,35 @@
+"""The verbs of `keras-seg`, one file each, in the order of `keras-seg --help`."""
+
+from __future__ import annotations
+
+from keras_seg.cli.verbs import (
+    convert,
+    demo,
+    evaluate,
+    export,
+    models,
+    predict,
+    presets,
+    quantize_aware,
+    report,
+    train,
+    verify_dataset,
+    web,
+)
+from keras_seg.cli.verbs.verb import Verb
+
+ABOUT = "Train segmentation networks, export them, and prove the files equal."
+VERBS: dict[str, Verb] = {
+    "train": train.VERB,
+    "convert": convert.VERB,
+    "presets": presets.VERB,
+    "export": export.VERB,
+    "quantize-aware": quantize_aware.VERB,
+    "evaluate": evaluate.VERB,
+    "predict": predict.VERB,
+    "report": report.VERB,
+    "web": web.VERB,
+    "verify-dataset": verify_dataset.VERB,
+    "demo": demo.VERB,
+    "models": models.VERB,
+}

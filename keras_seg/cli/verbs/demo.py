@@ -1,0 +1,23 @@
+"""`keras-seg demo`: the whole way on built-in data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from keras_seg.cli.output import DONE, REFUSED
+from keras_seg.cli.verbs.verb import Verb
+
+
+def demo_verb(output: Path = Path("keras-seg-demo"), epochs: int = 14) -> int:
+    """Train, evaluate, export and prove a small U-Net on the built-in cells.
+
+    Args:
+        output: folder for all files of the demo.
+        epochs: passes over the built-in training images.
+    """
+    from keras_seg.demo import run_demo
+
+    return DONE if run_demo(output, epochs=epochs) else REFUSED
+
+
+VERB = Verb(demo_verb)

@@ -1,0 +1,137 @@
+"""`keras-seg predict`: writes masks of images and videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from keras_seg.cli.checks import check_apart, check_counts
+from keras_seg.cli.output import DONE, REFUSED, complain, say
+from keras_seg.cli.verbs.verb import Verb
+
+if TYPE_CHECKING:  # imported when a prediction runs
+    from keras_seg.inference.runner import Runner
+
+
+def predict_verb(
+    file: Path,
+    inputs: list[str],
+    output: Path = Path("predictions"),
+    sizing: Literal["auto", "resize", "tile"] = "auto",
+    flips: Literal["none", "horizontal", "both"] = "none",
+    scales: tuple[float, ...] = (1.0,),
+    polygons: Literal["geojson", "coco"] | None = None,
+    overlay: bool = False,
+    probabilities: bool = False,
+    uncertainty: bool = False,
+    proposals: Literal["max", "mean"] | None = None,
+    parts: dict[str, Path] | None = None,
+    face_size: list[int] | None = None,
+    overwrite: bool = False,
+    frames: int | None = None,
+    threads: int | None = None,
+    value_range: tuple[float, float] | None = None,
+    threshold: float = 0.5,
+    scores: Literal["logits", "probabilities"] | None = None,
+    multi_label: bool | None = None,
+) -> int:
+    """Write palette masks of images, folders, patterns, videos or a camera.
+
+    Args:
+        file: the model: .keras, .tflite or .onnx.
+        inputs: image or video files, folders, patterns, camera:0.
+        output: folder for X_mask.png and the other files of each image X. A multi-label model
+            writes one X_LABEL_mask.png per label.
+        sizing: how a network of fixed size processes other images: resized, or in overlapping
+            tiles. auto resizes if the training did, and for models of other origin.
+        flips: average the predictions over mirrored images.
+        scales: average the predictions over these sizes of the image, such as [0.75,1,1.25].
+        polygons: outlines of the regions, as X.geojson or as one coco.json.
+        proposals: DeconvNet's ensemble, the largest or the mean score over parts of the image.
+        parts: .keras files of iCNN's second stage, as `--parts.eyes eyes.keras`. The first stage is
+            the model.
+        face_size: height and width of the faces that the parts were cropped from in training.
+        frames: number of frames of each video or camera; all by default.
+        threads: number of CPU threads; all by default.
+        value_range: values of black and white in images of more than 8 bits; by default those of
+            the training.
+        threshold: smallest probability of a label, or of the second of two classes.
+        scores: output of a model that keras-seg did not write; by default read from its graph.
+        multi_label: whether a pixel may have several labels, for a model that keras-seg did not
+            write.
+    """
+    check_apart(file=file, output=output)
+    check_counts(frames=frames, threads=threads)
+    from keras_seg import inference
+    from keras_seg.inference.files.outputs import Wanted
+    from keras_seg.inference.files.predict import predict_files
+    from keras_seg.inference.loading import with_range
+
+    runner = _load(file, parts, face_size, threads, scores, multi_label)
+    plain = flips == "none" and tuple(scales) == (1.0,)
+    result = predict_files(
+        with_range(runner, value_range),
+        inputs,
+        output,
+        sizing=sizing,
+        tta=None if plain else inference.TestTimeAugmentation(flips, tuple(scales)),
+        wanted=Wanted(overlay, probabilities, uncertainty, polygons),
+        overwrite=overwrite,
+        frames=frames,
+        proposals=proposals,
+        threshold=threshold,
+    )
+    total = result.done + result.skipped + len(result.failed)
+    before = f", {result.skipped} of them before" if result.skipped else ""
+    done = result.done + result.skipped
+    say(f"{done} of {total} predicted{before}: {output}", soft_wrap=True)
+    for message in result.failed:
+        complain(f"keras-seg predict: {message}")
+    return REFUSED if result.failed else DONE
+
+
+def _load(
+    file: Path,
+    parts: dict[str, Path] | None,
+    face_size: list[int] | None,
+    threads: int | None,
+    scores: str | None,
+    multi_label: bool | None,
+) -> Runner:
+    """The model, or the face parser of a first stage and its parts."""
+    from keras_seg import inference
+
+    if parts is None:
+        if face_size is not None:
+            raise ValueError("face_size belongs to face parsing. Give --parts, or leave it out.")
+        return inference.load(file, threads=threads, scores=scores, multi_label=multi_label)
+    if scores is not None or multi_label is not None:
+        raise ValueError("Face parsing puts out logits. Leave --scores and --multi_label out.")
+    size = None if face_size is None else tuple(face_size)
+    return inference.load_face_parser(file, parts, face_size=size, threads=threads)
+
+
+VERB = Verb(
+    predict_verb,
+    arguments={
+        "inputs": {
+            "nargs": "+",
+            "type": str,
+            "help": "image or video files, folders, patterns, camera:0",
+        },
+        "--value_range": {
+            "nargs": 2,
+            "type": float,
+            "metavar": ("BLACK", "WHITE"),
+            "help": "values of black and white in images of more than 8 bits, such as 0 4095; by "
+            "default those of the training",
+        },
+        "--overlay": {"action": "store_true", "help": "also write the mask over the image"},
+        "--probabilities": {"action": "store_true", "help": "also write probabilities, as .npz"},
+        "--uncertainty": {
+            "action": "store_true",
+            "help": "also write the uncertainty of a Bayesian network, as .png",
+        },
+        "--overwrite": {"action": "store_true", "help": "also predict finished images again"},
+    },
+)

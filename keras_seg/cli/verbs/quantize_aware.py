@@ -1,0 +1,31 @@
+"""`keras-seg quantize-aware`: fine-tunes a model for int8."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from keras_seg.cli.verbs.train import report_training
+from keras_seg.cli.verbs.verb import Verb
+
+
+def quantize_aware_verb(
+    file: Path,
+    output: Path | None = None,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+) -> int:
+    """Fine-tune a trained model with int8 rounding, so that its int8 file is more accurate.
+
+    Args:
+        file: the trained model.keras, in the folder of its run.
+        output: folder of the new run; by default beside the first, its name with _int8.
+        epochs: passes over the training images; by default a tenth of the run's.
+        learning_rate: learning rate at the first step; by default a tenth of the run's.
+    """
+    from keras_seg.export.run_folder import beside, train_quantized
+
+    output = output or beside(file)
+    return report_training(train_quantized(file, output, epochs, learning_rate), output)
+
+
+VERB = Verb(quantize_aware_verb)

@@ -1,0 +1,147 @@
+"""`classes.json`, which says what the values in the masks of a folder mean."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_seg.data.classes import ClassTable, checked_names
+
+LARGEST_VALUE = 2**16 - 1
+"""Largest mask value that is not a class index, because the lookup table has that length."""
+KEYS = {"names", "colors", "palette", "ignore", "void_index", "range", "values", "multi_label"}
+
+
+@dataclass(frozen=True)
+class ClassFile:
+    """The content of `classes.json`.
+
+    Attributes:
+        classes: the class table.
+        ignored: mask values that mean "unknown", besides 255.
+        ignored_colors: colours of RGB masks that mean "unknown".
+        value_range: (black, white) of images with more than 8 bits; None if all have 8 bits.
+        values: the mask value of each class, if they are not 0, 1, 2, ...
+        multi_label: whether masks have one channel per class and a pixel may have several classes.
+        colors_stated: whether the file lists colours.
+    """
+
+    classes: ClassTable
+    ignored: tuple[int, ...] = ()
+    ignored_colors: tuple[tuple[int, int, int], ...] = ()
+    value_range: tuple[float, float] | None = None
+    values: tuple[int, ...] = ()
+    multi_label: bool = False
+    colors_stated: bool = False
+
+
+def read_class_file(path: Path) -> ClassFile:
+    """Reads a `classes.json`. Only "names" is required:
+
+        {
+            "names": ["background", "cell"],
+            "colors": [[0, 0, 0], [255, 0, 0]],
+            "ignore": 254,
+            "values": [0, 128],
+            "range": [0, 4095],
+            "multi_label": false
+        }
+
+    "colors" (or "palette", which may be longer) are the colours of the classes. "ignore" (or
+    "void_index") is a mask value that means unknown, or a list of values and colours. "values" are
+    the mask values of the classes, if they are not 0, 1, 2, ... "range" is black and white of
+    images with more than 8 bits. With "multi_label" masks are (H, W, C) and a pixel may have
+    several classes. Other keys are ignored, unless they look like a misspelt one of these.
+
+    Raises: ValueError that names the file and the wrong entry.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8-sig"))
+        if not isinstance(content, dict) or "names" not in content:
+            raise ValueError(
+                f'it has no "names", the list with the name of each class. Received: {content!r}'[
+                    :300
+                ]
+            )
+        _check_keys(content)
+        names = checked_names(content["names"])
+        colors = content.get("colors", content.get("palette", ()))[: len(names)]
+        ignore = content.get("ignore", content.get("void_index", ()))
+        ignore = _checked_ignore([ignore] if type(ignore) is int else ignore)
+        return ClassFile(
+            ClassTable(tuple(names), tuple(map(tuple, colors))),
+            tuple(int(entry) for entry in ignore if not isinstance(entry, list)),
+            tuple(tuple(map(int, entry)) for entry in ignore if isinstance(entry, list)),
+            checked_range(content.get("range")),
+            _checked_values(content.get("values", ()), names),
+            _checked_multi_label(content),
+            bool(colors),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        reason = error if isinstance(error, ValueError) else repr(error)
+        raise ValueError(
+            f'{path} is no class table: {reason}. It must look like {{"names": ["road", "car"], '
+            '"colors": [[128, 64, 128], [0, 0, 142]], "ignore": 255}'
+        ) from error
+
+
+def checked_range(value_range: Sequence[float] | None) -> tuple[float, float] | None:
+    """Returns (black, white) as two numbers.
+
+    Raises: ValueError unless white is larger than black.
+    """
+    if value_range is None:
+        return None
+    low, high = map(float, value_range)
+    if not -math.inf < low < high < math.inf:
+        raise ValueError(
+            f"A range is [black, white], the smaller value first. Received: {list(value_range)}"
+        )
+    return low, high
+
+
+def _check_keys(content: dict) -> None:
+    """Refuses keys that are probably misspelt; other unknown keys are allowed."""
+    for key in content.keys() - KEYS:
+        nearest = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.8)
+        if nearest:
+            raise ValueError(f"Unknown entry {key!r}. Did you mean {nearest[0]!r}?")
+
+
+def _checked_ignore(entries: Any) -> list:
+    if not isinstance(entries, list | tuple) or not all(
+        isinstance(entry, list) or (type(entry) is int and entry <= LARGEST_VALUE)
+        for entry in entries
+    ):
+        raise ValueError(
+            f'"ignore" is a mask value up to {LARGEST_VALUE}, or a list of values and colours. '
+            f"Received: {entries!r}"
+        )
+    return list(entries)
+
+
+def _checked_values(values: Any, names: list) -> tuple[int, ...]:
+    values = tuple(values)
+    fitting = all(type(value) is int and 0 <= value <= LARGEST_VALUE for value in values)
+    if values and not (fitting and len(values) == len(names) == len(set(values))):
+        raise ValueError(
+            f'"values" needs a whole number of 0 to {LARGEST_VALUE} for each of the {len(names)} '
+            f"classes, all different. Received: {list(values)}"
+        )
+    return values
+
+
+def _checked_multi_label(content: dict) -> bool:
+    multi_label = content.get("multi_label", False)
+    if not isinstance(multi_label, bool):
+        raise ValueError(f'"multi_label" is true or false. Received: {multi_label!r}')
+    if multi_label and content.get("values"):
+        raise ValueError(
+            '"values" are for masks with one channel. Leave them out with "multi_label".'
+        )
+    return multi_label

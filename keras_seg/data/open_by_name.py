@@ -1,0 +1,92 @@
+"""Opens any data set by its name, as the command line does."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+from keras_seg.data.builtin import BuiltinDataset
+from keras_seg.data.class_file import checked_range
+from keras_seg.data.classes import ClassTable
+from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.data.folder.dataset import FolderDataset
+from keras_seg.data.folder.pairs import PairedDataset
+from keras_seg.data.folder.scan import scan_folder
+from keras_seg.data.layouts import LAYOUTS, open_layout
+from keras_seg.data.layouts.tfds import TfdsDataset
+from keras_seg.data.wrappers.readable import ON_ERROR, ReadableDataset
+from keras_seg.names import unknown_name
+
+SCHEMES = ("builtin", "tfds", *LAYOUTS)
+"""Words before the colon of a name."""
+
+
+def open_dataset(
+    source: str,
+    split: str = "train",
+    *,
+    classes: ClassTable | None = None,
+    channels: int = 3,
+    on_error: str = "stop",
+    value_range: tuple[float, float] | None = None,
+) -> SegmentationDataset:
+    """Opens a data set by its name.
+
+    "builtin:cells" is a built-in set, "tfds:NAME" a set of TensorFlow Datasets, and
+    "cityscapes:FOLDER" a folder in an official layout (listed in `keras_seg.data.layouts.LAYOUTS`).
+    Any other name is a folder with images/ and masks/ (`FolderDataset`).
+
+    Args:
+        source: the name.
+        split: "train" or "val".
+        classes: class table, for a folder without `classes.json`.
+        channels: number of channels of the images.
+        on_error: "stop" raises an error at a sample that cannot be read. "skip" reads all samples
+            once, leaves out unreadable samples and files without a partner, and warns with their
+            number and names.
+        value_range: (black, white) of images with more than 8 bits, for a folder whose
+            `classes.json` has no "range".
+
+    Returns: the data set.
+
+    Raises: ValueError for an unknown name; FileNotFoundError for missing files.
+
+    Example:
+
+        cells = keras_seg.data.open_dataset("builtin:cells", "val")
+        len(cells), cells.classes.names  # 60, ('background', 'cell')
+    """
+    if on_error not in ON_ERROR:
+        raise ValueError(unknown_name("on_error", on_error, ON_ERROR))
+    dataset = _open(str(source), split, classes, channels, strict=on_error == "stop")
+    if isinstance(dataset, PairedDataset) and dataset.value_range is None:
+        dataset.value_range = checked_range(value_range)
+    if on_error == "stop":
+        return dataset
+    if isinstance(dataset, FolderDataset):
+        dataset.masks.check(skips_files=True)
+        for problem in scan_folder(dataset.root, split).problems():
+            warnings.warn(f"Left out: {problem}", stacklevel=2)
+    return ReadableDataset(dataset)
+
+
+def _open(
+    source: str, split: str, classes: ClassTable | None, channels: int, *, strict: bool
+) -> SegmentationDataset:
+    scheme, colon, rest = source.partition(":")
+    # A single letter before the colon is a Windows drive.
+    if not colon or len(scheme) == 1 or Path(source).exists():
+        return FolderDataset(source, split, classes=classes, channels=channels, strict=strict)
+    if scheme == "builtin":
+        dataset = BuiltinDataset(rest, split)
+        if channels != dataset.channels:
+            raise ValueError(
+                f"{source} has images of {dataset.channels} channels. Received: channels="
+                f"{channels}. Set channels to {dataset.channels}."
+            )
+        return dataset
+    if scheme == "tfds":
+        return TfdsDataset(rest, split, classes=classes, channels=channels)
+    if scheme not in LAYOUTS:
+        raise ValueError(f"{source}: {unknown_name('kind of data', scheme, SCHEMES)}")
+    return open_layout(scheme, rest, split, classes=classes, channels=channels)

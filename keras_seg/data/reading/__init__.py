@@ -1,0 +1,1 @@
+"""Image and mask files, and images in memory, as arrays of pixels."""

@@ -1,0 +1,7 @@
+"""Checks every file of a data set, and suggests crop, batch size and class weights."""
+
+from keras_seg.data.verify.checks import verify_dataset
+from keras_seg.data.verify.report import DatasetReport, Problem
+from keras_seg.data.verify.text import to_dict, to_text
+
+__all__ = ["DatasetReport", "Problem", "to_dict", "to_text", "verify_dataset"]

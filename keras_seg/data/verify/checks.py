@@ -1,0 +1,118 @@
+"""Opens and reads both splits of a data set, and collects what is wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from keras_seg.data.classes import ClassTable
+from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.data.folder.dataset import FolderDataset
+from keras_seg.data.folder.pairs import SizesDiffer, ValuesOutside
+from keras_seg.data.folder.scan import NoPairs
+from keras_seg.data.open_by_name import open_dataset
+from keras_seg.data.progress import tracked
+from keras_seg.data.reading.images import UNREADABLE
+from keras_seg.data.verify.class_checks import class_warnings, label_problems
+from keras_seg.data.verify.duplicates import find_duplicates
+from keras_seg.data.verify.file_checks import (
+    mask_problems,
+    no_data_warnings,
+    orientation_warnings,
+    pairing_errors,
+    range_errors,
+)
+from keras_seg.data.verify.report import DatasetReport, Problem
+from keras_seg.data.verify.suggestion import SampleFacts, sample_facts, suggest
+
+SPLITS = ("train", "val")
+MEASURED = 200
+"""Objects are measured in about this many training images, spread evenly."""
+
+
+def verify_dataset(
+    source: str, *, classes: ClassTable | Sequence[str] | None = None, channels: int = 3
+) -> DatasetReport:
+    """Reads every sample of both splits and reports all problems. Bad data never raise.
+
+    Args:
+        source: folder, built-in data set, or kind:FOLDER, as for `open_dataset`.
+        classes: class table or names, for a folder without `classes.json`.
+        channels: number of channels of the images.
+
+    Returns: errors, warnings, facts of each sample, and a suggestion for a first training.
+
+    Example:
+
+        report = verify_dataset("builtin:cells")
+        report.errors, report.suggestion.crop  # [], (128, 128)
+    """
+    report, classes = DatasetReport(str(source)), ClassTable.of(classes)
+    for split in SPLITS:
+        try:
+            dataset = _open(source, split, classes, channels)
+        except UNREADABLE as error:
+            if str(error) not in {problem.message for problem in report.errors}:
+                kind = "pairs" if isinstance(error, NoPairs) else "layout"
+                report.errors.append(Problem(kind, split, str(error)))
+            continue
+        report.classes = report.classes or dataset.classes
+        report.multi_label = dataset.multi_label
+        report.samples[split] = len(dataset)
+        _check_split(report, dataset, split)
+    find_duplicates(report)
+    for split in report.facts:
+        label_problems(report, split)
+        report.warnings += class_warnings(report, split)
+    if report.facts.get("train"):
+        report.suggestion = suggest(report.facts["train"])
+    return report
+
+
+def _open(
+    source: str, split: str, classes: ClassTable | None, channels: int
+) -> SegmentationDataset:
+    """As `open_dataset`, but opens a folder even if some of its files have no partner."""
+    if Path(source).is_dir():
+        return FolderDataset(source, split, classes=classes, channels=channels, strict=False)
+    return open_dataset(source, split, classes=classes, channels=channels)
+
+
+def _check_split(report: DatasetReport, dataset: SegmentationDataset, split: str) -> None:
+    outcomes = list(_read_all(dataset, split))
+    errors, warnings = mask_problems(dataset, split)
+    report.facts[split] = [each for each in outcomes if isinstance(each, SampleFacts)]
+    report.errors += pairing_errors(dataset, split)
+    report.errors += range_errors(dataset, split)
+    report.errors += errors  # what all masks have in common comes before single files
+    report.errors += [each for each in outcomes if isinstance(each, Problem)]
+    report.warnings += orientation_warnings(dataset, split)
+    report.warnings += no_data_warnings(dataset, split)
+    report.warnings += warnings
+
+
+def _read_all(dataset: SegmentationDataset, split: str) -> Iterator[SampleFacts | Problem]:
+    measured_every = max(1, len(dataset) // MEASURED)
+
+    def read(index: int) -> SampleFacts | Problem:
+        try:
+            sample = dataset[index]
+        except SizesDiffer as error:
+            return Problem("sizes", split, str(error))
+        except ValuesOutside as error:
+            return Problem("values", split, str(error))
+        except UNREADABLE as error:
+            return Problem("unreadable", split, str(error))
+        digest = hashlib.blake2b(repr(sample.image.shape).encode())
+        digest.update(np.ascontiguousarray(sample.image).tobytes())
+        measure = split == "train" and index % measured_every == 0
+        return sample_facts(sample, len(dataset.classes), digest.digest(), measure=measure)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        outcomes = pool.map(read, range(len(dataset)))
+        yield from tracked(outcomes, f"Reading {split}", total=len(dataset))

@@ -1,0 +1,1 @@
+"""Defences against hostile input: recipe files, and names of classes and files."""

@@ -1,0 +1,59 @@
+"""The checks of a training in their order. Each raises ValueError with the entry to correct.
+
+1. `Recipe` checks each entry by itself when it is made.
+2. `check_recipe` finds entries that contradict each other, before TensorFlow is used.
+3. `check_before_data` finds networks, losses and batches that cannot work, before data are read.
+4. `check_with_data` finds entries that contradict the classes of the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from keras_seg import losses, models
+from keras_seg.data.classes import ClassTable
+from keras_seg.training import strategies
+from keras_seg.training.contradictions import check_loss, check_recipe
+from keras_seg.training.network import backbone_name
+from keras_seg.training.recipe import Recipe
+
+__all__ = ["check_before_data", "check_recipe", "check_with_data"]
+
+
+def check_before_data(recipe: Recipe, strategy: tf.distribute.Strategy | None) -> None:
+    """Checks everything that needs neither data nor a built network."""
+    strategies.check_batch(recipe.batch_size, strategy)
+    _check_network(recipe)
+    _check_loss_options(recipe)
+
+
+def check_with_data(recipe: Recipe, classes: ClassTable) -> None:
+    """Checks the recipe against the class table of its data."""
+    _check_classes(recipe, classes)
+    check_loss(recipe, len(classes), classes.names)
+
+
+def _check_network(recipe: Recipe) -> None:
+    models.find(recipe.model)
+    if recipe.freeze != "none" or recipe.optimizer_options.head_rate != 1:
+        backbone_name(recipe)
+
+
+def _check_loss_options(recipe: Recipe) -> None:
+    """Builds each loss, without class weights that are counted from data or given by name."""
+    for term in recipe.loss_terms:
+        options = dict(term.options)
+        if isinstance(options.get("class_weights"), str | Mapping):
+            del options["class_weights"]
+        losses.get({"name": term.name, "weight": term.weight} | options)
+
+
+def _check_classes(recipe: Recipe, classes: ClassTable) -> None:
+    if recipe.num_classes not in (None, len(classes)):
+        raise ValueError(
+            f"num_classes={recipe.num_classes} contradicts the data: {recipe.data} has "
+            f"{len(classes)} classes ({', '.join(classes.names)}). Leave num_classes out, or "
+            "correct classes.json."
+        )

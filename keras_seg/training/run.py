@@ -1,0 +1,194 @@
+"""One training: its network, its folder, and the step at which it starts or resumes."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from keras_seg import losses
+from keras_seg.data.pipeline import steps_per_epoch
+from keras_seg.data.wrappers.cached import CachedDataset
+from keras_seg.metrics import MeanIoU
+from keras_seg.training import run_folder, strategies
+from keras_seg.training.class_weights import lines, resolved_loss, write_class_weights
+from keras_seg.training.history import History
+from keras_seg.training.multi_worker import trainable_by_workers
+from keras_seg.training.network import backbone_layers, build_model
+from keras_seg.training.optimizers import make_optimizer
+from keras_seg.training.outputs import at_image_size, output_losses
+from keras_seg.training.recipe import Recipe
+from keras_seg.training.saved_state import SavedState, remove_unfinished
+
+Rewrite = Callable[[keras.Model], keras.Model]
+"""Turns the recipe's network, with its initial weights, into the network to train."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that one call of `train` works with.
+
+    Attributes:
+        recipe: the recipe.
+        strategy: how TensorFlow distributes the training; None for one device.
+        train_set, val_set: the data.
+        epoch_steps: steps per epoch.
+        network: the network that is saved.
+        model: the compiled model that is trained: `network` with outputs at the size of the image.
+        metric: validation mIoU of the main output.
+        folder: output folder of the run.
+        writes: whether this process writes files; only one of several workers does.
+        state: the checkpoints.
+        history: the metrics of each completed epoch.
+        first_step: step of the restored checkpoint; 0 for a new training.
+    """
+
+    recipe: Recipe
+    strategy: tf.distribute.Strategy | None
+    train_set: CachedDataset
+    val_set: CachedDataset
+    epoch_steps: int
+    network: keras.Model
+    model: keras.Model
+    metric: MeanIoU
+    folder: Path
+    writes: bool
+    state: SavedState
+    history: History
+    first_step: int
+
+    @property
+    def model_path(self) -> Path:
+        """The file of the best model."""
+        return self.folder / run_folder.MODEL_NAME
+
+    @property
+    def total_steps(self) -> int:
+        return self.recipe.epochs * self.epoch_steps
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all steps are done, or `early_stop` has ended the training."""
+        patience = self.recipe.early_stop
+        waited = self.history.epochs_without_progress
+        stopped = patience is not None and bool(self.history.rows) and waited >= patience
+        return stopped or self.state.step >= self.total_steps
+
+
+def start_run(
+    recipe: Recipe,
+    strategy: tf.distribute.Strategy | None,
+    train_set: CachedDataset,
+    val_set: CachedDataset,
+    rewrite: Rewrite | None,
+    held: contextlib.ExitStack,
+) -> Run:
+    """Builds the network, prepares the folder, and restores the last checkpoint.
+
+    Args:
+        held: keeps the folder locked until it is closed.
+
+    Raises: as `run_folder.prepare`, `SavedState.restore` and `History`.
+    """
+    epoch_steps = recipe.steps_per_epoch or steps_per_epoch(train_set, recipe.batch_size)
+    loss, counted = resolved_loss(recipe.loss_terms, train_set)
+    with strategies.scope(strategy):
+        network = _network(recipe, strategy, len(train_set.classes), rewrite)
+        model, metric = _compiled(recipe, strategy, network, loss, train_set, epoch_steps)
+    writes = strategies.is_chief(strategy)
+    folder = run_folder.prepare(recipe, held, writes=writes)
+    if writes:
+        write_class_weights(folder, counted)
+        sys.stderr.write(lines(counted))
+    state = _saved_state(folder, model, (train_set, val_set), writes)
+    with strategies.scope(strategy):
+        first_step = state.restore()
+    epochs = first_step // epoch_steps
+    run = Run(
+        recipe=recipe,
+        strategy=strategy,
+        train_set=train_set,
+        val_set=val_set,
+        epoch_steps=epoch_steps,
+        network=network,
+        model=model,
+        metric=metric,
+        folder=folder,
+        writes=writes,
+        state=state,
+        history=History(folder, epochs=epochs, writes=writes),
+        first_step=first_step,
+    )
+    if writes and epochs and not run.model_path.exists():
+        raise ValueError(
+            f"{run.model_path}, the best model of {epochs} epochs, is gone. Put it back, or pass "
+            "--overwrite true to train anew."
+        )
+    return run
+
+
+def _saved_state(
+    folder: Path, model: keras.Model, data_sets: tuple[CachedDataset, CachedDataset], writes: bool
+) -> SavedState:
+    checkpoints = folder / run_folder.CHECKPOINTS
+    if writes:
+        remove_unfinished(checkpoints)
+    data = {
+        "images": {each.split: len(each) for each in data_sets},
+        "classes": list(data_sets[0].classes.names),
+    }
+    return SavedState(checkpoints, model, writes=writes, data=data)
+
+
+def _network(
+    recipe: Recipe,
+    strategy: tf.distribute.Strategy | None,
+    num_classes: int,
+    rewrite: Rewrite | None,
+) -> keras.Model:
+    tpu = isinstance(strategy, tf.distribute.TPUStrategy)
+    network = build_model(
+        recipe,
+        num_classes,
+        policy="mixed_bfloat16" if tpu and recipe.mixed_precision else None,
+        synchronized=recipe.sync_batch_norm and strategies.replicas(strategy) > 1,
+    )
+    return network if rewrite is None else rewrite(network)
+
+
+def _compiled(
+    recipe: Recipe,
+    strategy: tf.distribute.Strategy | None,
+    network: keras.Model,
+    loss: str | dict | list,
+    train_set: CachedDataset,
+    epoch_steps: int,
+) -> tuple[keras.Model, MeanIoU]:
+    """The model to train, with an optimizer that has its variables, and its metric."""
+    model = at_image_size(network)
+    if strategies.is_multi_worker(strategy):
+        model = trainable_by_workers(model)
+    plain = set()
+    if recipe.optimizer_options.head_rate != 1:
+        layers = backbone_layers(network, recipe)
+        plain = {variable.path for layer in layers for variable in layer.weights}
+    arguments = output_losses(
+        model,
+        losses.get(loss),
+        auxiliary_weight=recipe.auxiliary_weight,
+        num_classes=len(train_set.classes),
+    )
+    metrics = arguments["metrics"]
+    (metric,) = metrics["logits"] if isinstance(metrics, dict) else metrics
+    model.compile(
+        make_optimizer(recipe, epoch_steps, backbone=plain),
+        jit_compile=strategies.jit_of(recipe.jit, strategy),
+        **arguments,
+    )
+    model.optimizer.build(model.trainable_variables)
+    return model, metric
