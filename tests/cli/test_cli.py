@@ -11,7 +11,8 @@ from PIL import Image
 
 from keras_seg import cli
 from keras_seg.data.reading.masks import read_mask
-from tests.conftest import TINY_SIZE, Shapes, write_folder
+from tests.conftest import Shapes, write_folder
+from tests.helpers.shapes import TINY_SIZE
 
 pytestmark = pytest.mark.xdist_group("cli")  # one worker, so that fixtures are made once
 

@@ -11,7 +11,7 @@ import pytest
 from keras_seg import backbones, cli, models
 from keras_seg.cli import overview
 from keras_seg.models.drawing import blocks_of, draw
-from tests.conftest import TINY_SIZE
+from tests.helpers.shapes import TINY_SIZE
 from tools import sizes
 
 

@@ -16,7 +16,7 @@ from keras_seg.data.mask_colors import overlay
 from keras_seg.data.reading.images import orientation, read_image
 from keras_seg.data.reading.masks import read_mask
 from keras_seg.data.wrappers.readable import ReadableDataset
-from tests.conftest import TINY_CLASSES, TINY_SIZE
+from tests.helpers.shapes import TINY_CLASSES, TINY_SIZE
 
 RNG = np.random.default_rng(0)
 DEEP = RNG.integers(0, 4096, (6, 9)).astype(np.uint16)

@@ -11,8 +11,8 @@ from keras_seg.data import ClassTable
 from keras_seg.data.verify import verify_dataset
 from keras_seg.data.verify.suggestion import SampleFacts, suggest
 from keras_seg.data.verify.text import NAMED, to_dict
-from tests.conftest import TINY_CLASSES, TINY_SIZE
 from tests.helpers.palette import palette_picture
+from tests.helpers.shapes import TINY_CLASSES, TINY_SIZE
 
 
 def cut_short(folder):

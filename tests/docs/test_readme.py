@@ -12,6 +12,7 @@ import keras_seg
 from keras_seg import cli
 from keras_seg.data import BuiltinDataset
 from tests.helpers.folders import write_folder
+from tools import readme
 
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCKS = BLOCK.findall(readme.README.read_text())
