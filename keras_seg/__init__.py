@@ -7,11 +7,11 @@ for TensorFlow:
     model = keras_seg.models.unet((None, None, 3), num_classes=2)
 
 Beside Keras, imported before it or after, it registers every layer, loss and metric, so that
-`keras.saving.load_model` opens what was saved (`keras_seg.registration`).
+`keras.saving.load_model` opens what was saved (`keras_seg.keras_registration`).
 """
 
+from keras_seg.keras_registration import register_with_keras
 from keras_seg.lazy import lazy_names
-from keras_seg.registration import register_with_keras
 from keras_seg.version import __version__
 
 _ROOMS = (

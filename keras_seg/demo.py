@@ -22,7 +22,7 @@ from keras_seg.data.builtin import otsu_threshold_mask
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.images import colorize, overlay
 from keras_seg.export import GateError, export
-from keras_seg.inference.evaluation import confusion_of, iou_of
+from keras_seg.masks.confusion import confusion_matrix, mean_iou
 from keras_seg.training.fit import open_data, train
 from keras_seg.training.recipe import Recipe
 
@@ -109,9 +109,9 @@ def _threshold_miou(dataset: SegmentationDataset) -> float:
     confusion = np.zeros((2, 2), np.int64)
     for sample in dataset:
         mask = otsu_threshold_mask(sample.image).astype(np.uint8)
-        both = [confusion_of(sample, polarity, 2) for polarity in (mask, 1 - mask)]
-        confusion += max(both, key=lambda counts: np.nanmean(iou_of(counts)))
-    return float(np.nanmean(iou_of(confusion)))
+        both = [confusion_matrix(sample.mask, polarity, 2) for polarity in (mask, 1 - mask)]
+        confusion += max(both, key=mean_iou)
+    return mean_iou(confusion)
 
 
 def _table(evaluations: dict[str, inference.Evaluation], threshold: float) -> Table:
@@ -143,7 +143,7 @@ def _draw(path: Path, dataset: SegmentationDataset, folder: Path, files: list[st
         cells = [("image", sample.image), ("truth", colorize(sample.mask, dataset.classes))]
         for name, runner in runners.items():
             mask = inference.predict(runner, sample.image)
-            miou = np.nanmean(iou_of(confusion_of(sample, mask, len(dataset.classes))))
+            miou = mean_iou(confusion_matrix(sample.mask, mask, len(dataset.classes)))
             title = f"{name}, mIoU {miou:.2f}"
             cells.append((title, overlay(sample.image, mask, dataset.classes)))
         for axis, (title, picture) in zip(row, cells, strict=True):

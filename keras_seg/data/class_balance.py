@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from keras_seg.class_weights import word_of
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.histogram import class_histogram, count_classes, median_frequency_weights
+from keras_seg.losses.class_weights import word_of
 
 
 def class_weights(

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
-from keras_seg.loss_spec import LossTerm, name_here, parse_loss
 from keras_seg.losses.base import SegmentationLoss
 from keras_seg.losses.boundary import Boundary
 from keras_seg.losses.cross_entropy import CrossEntropy, OhemCrossEntropy
 from keras_seg.losses.focal import Focal
 from keras_seg.losses.lovasz import LovaszHinge, LovaszSoftmax
 from keras_seg.losses.overlap import Dice, FocalTversky, Jaccard, Tversky
+from keras_seg.losses.spec import LossTerm, name_here, parse_loss
 from keras_seg.losses.squared_error import SquaredError
 from keras_seg.losses.weighted_sum import WeightedSum
 
@@ -55,7 +55,7 @@ LOSSES: dict[str, type[SegmentationLoss]] = {
 
 
 def get(spec: str | Mapping | Sequence | keras.losses.Loss) -> keras.losses.Loss:
-    """A loss as recipes write it: `keras_seg.loss_spec` has the forms. A loss is given back.
+    """A loss as recipes write it: `keras_seg.losses.spec` has the forms. A loss is given back.
 
         losses.get("cross_entropy+0.5*dice")
         losses.get({"name": "focal", "class_weights": {1: 9.0}})

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_seg.class_weights import ClassWeights, class_weights_of
+from keras_seg.arguments import flag, whole_number
+from keras_seg.losses.class_weights import ClassWeights, class_weights_of
 from keras_seg.losses.replicas import share_of_replica, sum_over_replicas
 from keras_seg.losses.weighted_sum import LossArithmetic
 from keras_seg.masks.labels import (
@@ -18,7 +19,6 @@ from keras_seg.masks.labels import (
     share_tolerance,
 )
 from keras_seg.names import IGNORE_CLASS
-from keras_seg.option_values import flag, whole_number
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None)
 

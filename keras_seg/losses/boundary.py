@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
+from keras_seg.arguments import whole_number
 from keras_seg.losses.base import Pixels, SegmentationLoss
 from keras_seg.losses.classes import check_classes, chosen_classes
 from keras_seg.masks.distances import distance_to
 from keras_seg.names import IGNORE_CLASS
-from keras_seg.option_values import whole_number
 
 
 @keras.saving.register_keras_serializable("keras_seg")

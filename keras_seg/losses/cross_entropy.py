@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import keras
 from keras import ops
 
+from keras_seg.arguments import number
 from keras_seg.losses.base import Pixels, SegmentationLoss
 from keras_seg.names import IGNORE_CLASS
-from keras_seg.option_values import number
 
 
 @keras.saving.register_keras_serializable("keras_seg")

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
+from keras_seg.arguments import flag, number
 from keras_seg.losses.base import Pixels, SegmentationLoss
 from keras_seg.losses.classes import check_classes, chosen_classes
 from keras_seg.losses.replicas import sum_over_replicas
 from keras_seg.names import IGNORE_CLASS
-from keras_seg.option_values import flag, number
 
 
 class Overlap(SegmentationLoss):

@@ -19,11 +19,11 @@ import numpy as np
 from keras import ops
 from scipy.ndimage import distance_transform_edt
 
+from keras_seg.arguments import number
 from keras_seg.masks.distances import distance_to
 from keras_seg.metrics.confusion import read_pair, take_reading
 from keras_seg.metrics.direction import GrowingScores
 from keras_seg.names import IGNORE_CLASS
-from keras_seg.option_values import number
 
 TOLERANCE = 0.0075
 """Of the image's diagonal, as in the SegNet paper."""

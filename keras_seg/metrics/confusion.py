@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_seg.arguments import flag, number, whole_number
 from keras_seg.masks.labels import (
     NEGATIVE_NOISE,
     Labels,
@@ -17,7 +18,6 @@ from keras_seg.masks.labels import (
 )
 from keras_seg.metrics.direction import GrowingScores
 from keras_seg.names import IGNORE_CLASS
-from keras_seg.option_values import flag, number, whole_number
 
 
 class ConfusionMetric(GrowingScores, keras.metrics.Metric):

@@ -10,11 +10,11 @@ import numpy as np
 
 from keras_seg import losses
 from keras_seg.atomic_files import write_text
-from keras_seg.class_weights import by_class_number, word_of
 from keras_seg.data.class_balance import weights_by
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.histogram import class_histogram
-from keras_seg.loss_spec import parse_loss
+from keras_seg.losses.class_weights import by_class_number, word_of
+from keras_seg.losses.spec import parse_loss
 from keras_seg.training.run_folder import CLASS_WEIGHTS_NAME
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_seg.class_weights import by_class_number, class_weights_of, word_of
-from keras_seg.loss_spec import LossTerm, parse_loss
+from keras_seg.losses.class_weights import by_class_number, class_weights_of, word_of
+from keras_seg.losses.spec import LossTerm, parse_loss
 from keras_seg.names import IGNORE_CLASS
 from keras_seg.training.recipe import OptimizerOptions, Recipe, ScheduleOptions
 

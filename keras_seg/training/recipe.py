@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from keras_seg.data.augmentation.options import Augmentation
-from keras_seg.loss_spec import parse_loss
+from keras_seg.losses.spec import parse_loss
 from keras_seg.names import unknown_name
 from keras_seg.training.records import from_record, to_record
 from keras_seg.training.yaml_files import read_yaml
@@ -115,7 +115,7 @@ class Recipe:
         max_minutes: training pauses after this time, at the end of an epoch; None for no limit.
         early_stop: epochs without a better validation mIoU after which training ends; None never.
         loss: a name, a sum such as "cross_entropy+0.5*dice", a mapping with a name and options, or
-            a list of these, see `keras_seg.loss_spec`.
+            a list of these, see `keras_seg.losses.spec`.
         auxiliary_weight: of the losses of auxiliary heads.
         optimizer: "adam", "adamw", "sgd", "rmsprop", "nadam" or "adadelta".
         learning_rate: at the first step, or after warm-up.

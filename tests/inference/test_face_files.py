@@ -12,8 +12,8 @@ from keras_seg.data.images import read_mask
 from keras_seg.data.resized import resize_image
 from keras_seg.inference import bands
 from keras_seg.inference.files.predict import predict_files
-from keras_seg.inference.prediction import resize_scores
 from keras_seg.inference.proposals import predict_by_proposals
+from keras_seg.inference.scores import resize_scores
 from keras_seg.models import files
 from keras_seg.models.face_parser import HELEN_LABELS
 

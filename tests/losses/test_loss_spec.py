@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from keras_seg import losses
-from keras_seg.loss_spec import LOSS_OPTIONS, parse_loss
+from keras_seg.losses.spec import LOSS_OPTIONS, parse_loss
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_options_and_factors_arrive():
 
 def test_reading_a_spec_needs_no_tensorflow():
     program = (
-        "import sys; from keras_seg.loss_spec import parse_loss; parse_loss('dice+focal'); "
+        "import sys; from keras_seg.losses.spec import parse_loss; parse_loss('dice+focal'); "
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 
 from keras_seg.data.mask_values.findings import Finding
-from keras_seg.loss_spec import parse_loss
 from keras_seg.losses import SegmentationLoss, WeightedSum
+from keras_seg.losses.spec import parse_loss
 from keras_seg.metrics.confusion import ConfusionMetric
 from keras_seg.names import IGNORE_CLASS
 

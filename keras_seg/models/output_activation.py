@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import keras
 
-from keras_seg import endings
-from keras_seg.endings import Ending, Made, ending_of
+from keras_seg import output_activation as kinds
+from keras_seg.output_activation import OutputActivation, TensorSource, find_output_activation
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 FUNCTIONS = {
-    "linear": endings.LINEAR,
-    "relu": endings.BOUNDS,
-    "relu6": endings.BOUNDS,
-    "exp": endings.EXPONENT,
-    "exponential": endings.EXPONENT,
+    "linear": kinds.LINEAR,
+    "relu": kinds.BOUNDS,
+    "relu6": kinds.BOUNDS,
+    "exp": kinds.EXPONENT,
+    "exponential": kinds.EXPONENT,
     "logsigmoid": "log_sigmoid",
     "logsoftmax": "log_softmax",
     "log_softmax_v2": "log_softmax",
@@ -25,7 +25,7 @@ FUNCTIONS = {
     "softmax_v2": "softmax",
     "sparse_sigmoid": "hard_sigmoid",
     "sparsesigmoid": "hard_sigmoid",
-    **{name: name for name in endings.KNOWN},
+    **{name: name for name in kinds.KNOWN},
 }
 """Name of a function of Keras or TensorFlow, in lower case → its kind."""
 WITH_FUNCTION = (
@@ -35,7 +35,7 @@ WITH_FUNCTION = (
 )
 """Layers without bounds of their own that apply a function at their end."""
 KINDS = {
-    endings.HANDS_ON: (
+    kinds.PASSES: (
         *("AveragePooling2D", "Cropping2D", "Dropout", "Flatten", "GaussianDropout"),
         *("GaussianNoise", "Identity", "MaxPooling2D", "Reshape", "Resizing", "SpatialDropout2D"),
         *("UpSampling2D", "ZeroPadding2D", "ActivityRegularization"),
@@ -44,30 +44,30 @@ KINDS = {
         *("CropOrPad", "EdgePadding2D", "FakeQuantize", "MonteCarloDropout", "PaddedMaxPooling2D"),
         *("ScaleBreak", "SizeGuard", "TotalDropout"),
     ),
-    endings.SLICES: ("GetItem", "Max", "Mean", "Min", "Slice", "Split", "Squeeze", "Take"),
-    endings.MOVES: ("Moveaxis", "Permute", "Swapaxes", "Transpose"),
-    endings.JOINS: ("Concatenate", "Maximum", "Minimum"),
-    endings.AVERAGES: ("Average", "Stack"),
-    endings.BOUNDS: ("Clip", "ReLU", "Relu", "Relu6"),
-    endings.ADDS: ("Add", "Subtract"),
-    endings.LINEAR: ("BatchNorm", "BatchNormalization", "Conv", "ConvTranspose"),
+    kinds.SLICES: ("GetItem", "Max", "Mean", "Min", "Slice", "Split", "Squeeze", "Take"),
+    kinds.TRANSPOSES: ("Moveaxis", "Permute", "Swapaxes", "Transpose"),
+    kinds.JOINS: ("Concatenate", "Maximum", "Minimum"),
+    kinds.AVERAGES: ("Average", "Stack"),
+    kinds.BOUNDS: ("Clip", "ReLU", "Relu", "Relu6"),
+    kinds.ADDS: ("Add", "Subtract"),
+    kinds.LINEAR: ("BatchNorm", "BatchNormalization", "Conv", "ConvTranspose"),
 }
 KIND_OF = {name: kind for kind, names in KINDS.items() for name in names}
 """Name of a layer or operation of Keras or this package → its kind."""
 TF_KINDS = {
-    endings.HANDS_ON: (
+    kinds.PASSES: (
         *("AvgPool", "Cast", "DepthToSpace", "EnsureShape", "ExpandDims", "Identity", "IdentityN"),
         *("MaxPool", "MirrorPad", "Pad", "Reshape", "ResizeBicubic", "ResizeBilinear"),
         *("ResizeNearestNeighbor", "ReverseV2", "StopGradient", "Tile"),
     ),
-    endings.SLICES: ("GatherV2", "Max", "Mean", "Min", "Slice", "Split", "StridedSlice", "Squeeze"),
-    endings.MOVES: ("Transpose",),
-    endings.JOINS: ("Maximum", "Minimum"),
-    endings.AVERAGES: ("Pack",),
-    endings.BOUNDS: ("Relu", "Relu6"),
-    endings.ADDS: ("AddV2", "Sub"),
-    endings.EXPONENT: ("Exp",),
-    endings.LINEAR: ("BiasAdd", "Conv2D", "Conv2DBackpropInput", "FusedBatchNormV3", "MatMul"),
+    kinds.SLICES: ("GatherV2", "Max", "Mean", "Min", "Slice", "Split", "StridedSlice", "Squeeze"),
+    kinds.TRANSPOSES: ("Transpose",),
+    kinds.JOINS: ("Maximum", "Minimum"),
+    kinds.AVERAGES: ("Pack",),
+    kinds.BOUNDS: ("Relu", "Relu6"),
+    kinds.ADDS: ("AddV2", "Sub"),
+    kinds.EXPONENT: ("Exp",),
+    kinds.LINEAR: ("BiasAdd", "Conv2D", "Conv2DBackpropInput", "FusedBatchNormV3", "MatMul"),
     "log_softmax": ("LogSoftmax",),
     "sigmoid": ("Sigmoid",),
     "softmax": ("Softmax",),
@@ -94,20 +94,20 @@ class _Node(NamedTuple):
     sources: tuple[tuple[str, _Place], ...]
 
 
-def model_ending(output) -> Ending:
+def model_output_activation(output) -> OutputActivation:
     """What the output of a functional model ends in; of several "logits", or else the first."""
     if isinstance(output, dict):
         output = output.get("logits", next(iter(output.values())))
     elif isinstance(output, list | tuple):
         output = output[0]
-    return ending_of(_Place(output), _maker)
+    return find_output_activation(_Place(output), _source_of)
 
 
-def _maker(tensor: _Place | _Node) -> Made:
+def _source_of(tensor: _Place | _Node) -> TensorSource:
     return _made_by_layer(tensor) if isinstance(tensor, _Place) else _made_by_node(tensor)
 
 
-def _made_by_layer(place: _Place) -> Made:
+def _made_by_layer(place: _Place) -> TensorSource:
     operation, index, position = place.tensor._keras_history
     node = operation._inbound_nodes[index]
     if node.is_input:
@@ -115,21 +115,21 @@ def _made_by_layer(place: _Place) -> Made:
     inner = getattr(operation, "_functional", None) or operation  # of a Sequential
     if isinstance(inner, keras.Model) and hasattr(inner, "_nodes_by_depth"):
         inside = _Place(inner.outputs[position], (inner, node, place.scope))
-        return Made(endings.HANDS_ON, (inside,))
+        return TensorSource(kinds.PASSES, (inside,))
     sources = tuple(_Place(tensor, place.scope) for tensor in node.input_tensors)
     kind, axis = _kind_of(operation, place.tensor)
     if kind is None:
         return _looked_into(operation, node, position, sources)
-    return Made(kind, sources, operation.name, axis)
+    return TensorSource(kind, sources, operation.name, axis)
 
 
-def _outside(place: _Place) -> Made:
+def _outside(place: _Place) -> TensorSource:
     """What the input of a nested model stands for."""
     if place.scope is None:
-        return Made(endings.UNKNOWN)
+        return TensorSource(kinds.UNKNOWN)
     inner, node, scope = place.scope
     position = next(i for i, x in enumerate(inner.inputs) if x is place.tensor)
-    return Made(endings.HANDS_ON, (_Place(node.input_tensors[position], scope),))
+    return TensorSource(kinds.PASSES, (_Place(node.input_tensors[position], scope),))
 
 
 def _kind_of(operation, output: keras.KerasTensor) -> tuple[str | None, int | None]:
@@ -139,18 +139,18 @@ def _kind_of(operation, output: keras.KerasTensor) -> tuple[str | None, int | No
         return None, None
     if name in ("Activation", *WITH_FUNCTION):
         function = _function(operation.activation)
-        if function == endings.LINEAR and name == "Activation":
-            return endings.HANDS_ON, None
-        if function == endings.BOUNDS and name != "Activation":
-            return endings.UNKNOWN, None
+        if function == kinds.LINEAR and name == "Activation":
+            return kinds.PASSES, None
+        if function == kinds.BOUNDS and name != "Activation":
+            return kinds.UNKNOWN, None
         return function, _other_axis(operation.activation, output)
     if name == "Concatenate" and _other_axis(operation, output) is not None:
-        return endings.AVERAGES, None  # side by side, so that each pixel stays as it is
+        return kinds.AVERAGES, None  # side by side, so that each pixel stays as it is
     if name in KIND_OF:
         return KIND_OF[name], None
     if name.lower() in FUNCTIONS:
         return FUNCTIONS[name.lower()], _other_axis(operation, output)
-    return (endings.UNKNOWN if package == "keras_seg" else None), None
+    return (kinds.UNKNOWN if package == "keras_seg" else None), None
 
 
 def _function(activation) -> str | None:
@@ -158,7 +158,7 @@ def _function(activation) -> str | None:
     named = activation if hasattr(activation, "__name__") else type(activation)
     if _package(named) not in ("keras", "tensorflow"):
         return None
-    return FUNCTIONS.get(named.__name__.lower(), endings.UNKNOWN)
+    return FUNCTIONS.get(named.__name__.lower(), kinds.UNKNOWN)
 
 
 def _other_axis(function, output: keras.KerasTensor) -> int | None:
@@ -172,7 +172,7 @@ def _package(thing) -> str:
     return str(thing.__module__).split(".")[0]
 
 
-def _looked_into(operation, node, position: int, sources: tuple[_Place, ...]) -> Made:
+def _looked_into(operation, node, position: int, sources: tuple[_Place, ...]) -> TensorSource:
     """What a layer of others does to its inputs, by the graph that TensorFlow makes of it."""
     import tensorflow as tf  # which networks on other backends do without
 
@@ -188,23 +188,23 @@ def _looked_into(operation, node, position: int, sources: tuple[_Place, ...]) ->
     try:
         graph = tf.function(call).get_concrete_function(*specs)
     except Exception:  # whatever others' layers raise; what the model puts out tells instead
-        return Made(endings.UNKNOWN, (), operation.name)
+        return TensorSource(kinds.UNKNOWN, (), operation.name)
     names = [x.name for x in graph.inputs[: len(sources)]]
     output = _Node(graph.outputs[0], operation.name, tuple(zip(names, sources, strict=True)))
-    return Made(endings.HANDS_ON, (output,))
+    return TensorSource(kinds.PASSES, (output,))
 
 
-def _made_by_node(node: _Node) -> Made:
+def _made_by_node(node: _Node) -> TensorSource:
     tensor, layer, sources = node
     operator = tensor.op
     if operator.type == "Placeholder":
         place = dict(sources).get(tensor.name)
-        return Made(endings.UNKNOWN if place is None else endings.HANDS_ON, (place,), layer)
+        return TensorSource(kinds.UNKNOWN if place is None else kinds.PASSES, (place,), layer)
     inputs = tuple(_Node(x, layer, sources) for x in operator.inputs)
     if operator.type == "ConcatV2":
-        return Made(endings.JOINS, inputs[:-1], layer)  # the last is the axis
+        return TensorSource(kinds.JOINS, inputs[:-1], layer)  # the last is the axis
     if operator.type == "Split":
-        return Made(endings.SLICES, inputs[1:], layer)
+        return TensorSource(kinds.SLICES, inputs[1:], layer)
     if operator.type in ("IdentityN", "Unpack"):
-        return Made(endings.HANDS_ON, (inputs[tensor.value_index],), layer)
-    return Made(TF_KIND_OF.get(operator.type, endings.UNKNOWN), inputs, layer)
+        return TensorSource(kinds.PASSES, (inputs[tensor.value_index],), layer)
+    return TensorSource(TF_KIND_OF.get(operator.type, kinds.UNKNOWN), inputs, layer)
