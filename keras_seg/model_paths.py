@@ -65,8 +65,8 @@ def check_model_path(path: str | Path, *, exported: bool = True) -> Path:
         raise ValueError(f"{path} holds weights of an .onnx file. Give the .onnx file beside it.")
     if suffix in EXPORTED_SUFFIXES and not exported:
         raise ValueError(
-            f"{path} is an exported file, which cannot be exported again. Give the .keras file that "
-            "it was exported from."
+            f"{path} is an exported file, which cannot be exported again. Give the .keras file "
+            "that it was exported from."
         )
     known = KERAS_SUFFIXES + EXPORTED_SUFFIXES * exported
     if suffix not in known:

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.histogram import class_histogram, count_classes, median_frequency_weights
-from keras_seg.losses.class_weights import word_of
+from keras_seg.losses.class_weights import rule_named
 
 
 def class_weights(
@@ -38,7 +38,7 @@ def class_weights(
 
     Raises: ValueError for another rule, masks without num_classes, and values that are no class.
     """
-    word = word_of(rule)
+    word = rule_named(rule)
     if isinstance(data, SegmentationDataset):
         histogram = class_histogram(data)
     elif num_classes is None:

@@ -13,7 +13,7 @@ from keras_seg.atomic_files import write_text
 from keras_seg.data.class_balance import weights_by
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.histogram import class_histogram
-from keras_seg.losses.class_weights import by_class_number, word_of
+from keras_seg.losses.class_weights import by_class_number, rule_named
 from keras_seg.losses.spec import parse_loss
 from keras_seg.training.run_folder import CLASS_WEIGHTS_NAME
 
@@ -34,7 +34,7 @@ def resolved_loss(spec, dataset: SegmentationDataset) -> tuple[str | dict | list
         options = dict(term.options)
         weights = options.get("class_weights")
         if isinstance(weights, str):
-            rule = word_of(weights)
+            rule = rule_named(weights)
             numbers = weights_by(rule, class_histogram(dataset)).tolist()
             if not any(numbers):
                 raise ValueError(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_seg.losses.class_weights import by_class_number, class_weights_of, word_of
+from keras_seg.losses.class_weights import by_class_number, class_weights_of, rule_named
 from keras_seg.losses.spec import LossTerm, parse_loss
 from keras_seg.names import IGNORE_CLASS
 from keras_seg.training.recipe import OptimizerOptions, Recipe, ScheduleOptions
@@ -164,7 +164,7 @@ def _class_weights(term: LossTerm) -> Iterator[str]:
     weights = term.options.get("class_weights")
     try:
         if isinstance(weights, str):
-            word_of(weights)
+            rule_named(weights)
         elif not isinstance(weights, Mapping):
             class_weights_of(weights)
     except ValueError as error:
