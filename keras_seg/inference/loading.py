@@ -90,7 +90,7 @@ def load(
 
 def predict(
     runner: Runner | keras.Model | str | Path,
-    images: object,
+    image: object,
     *,
     probabilities: bool = False,
     sizing: str = "auto",
@@ -104,8 +104,8 @@ def predict(
     Args:
         runner: what `load` returns; or a Keras model, or the path of a file, which is loaded for
             this one call.
-        images, probabilities, sizing, tta, batch_size, threshold, value_range: as for
-            `Runner.predict`.
+        image: one image or several, as for `Runner.predict`.
+        probabilities, sizing, tta, batch_size, threshold, value_range: as for `Runner.predict`.
 
     Raises: as `load` and `Runner.predict`.
 
@@ -115,7 +115,7 @@ def predict(
         (32, 48)
     """
     return as_runner(runner).predict(
-        images,
+        image,
         probabilities=probabilities,
         sizing=sizing,
         tta=tta,

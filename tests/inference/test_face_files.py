@@ -140,4 +140,4 @@ def test_proposals_by_the_command_are_those_of_the_function(tmp_path, capsys):
     expected = predict_by_proposals(inference.load(path), face(), combination="mean")
     np.testing.assert_array_equal(read_mask(tmp_path / "out" / "a_mask.png"), expected)
     assert cli.main([*words, "--proposals", "max", "--flips", "both"]) == 2
-    assert "Proposals give a mask alone" in capsys.readouterr().err
+    assert "Proposals give only a mask" in capsys.readouterr().err

@@ -252,7 +252,7 @@ class TestRefusals:
 
     def test_weights_of_channels_are_refused(self):
         truth, z = batch()
-        with pytest.raises(ValueError, match="one number an image"):
+        with pytest.raises(ValueError, match="one number per image"):
             get("dice")(truth, z, np.ones(truth.shape))
 
 

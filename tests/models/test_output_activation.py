@@ -15,7 +15,7 @@ from keras_seg.inference.keras_runner import KerasRunner
 from keras_seg.inference.onnx_output_activation import onnx_output_activation
 from keras_seg.inference.tflite_output_activation import tflite_output_activation
 from keras_seg.models.output_activation import model_output_activation
-from keras_seg.output_activation import Ending
+from keras_seg.output_activation import OutputActivation
 
 SHAPE = (16, 24, 3)
 
@@ -324,7 +324,7 @@ class TestRunner:
             (UNTOLD["reversed"], r"values of .* on a test image, as probabilities are"),
             (UNTOLD["scaled"], "never below the 0 at which a logit separates two classes"),
             (lambda x: -kl.Lambda(tf.sigmoid)(conv(1)(x)) * 2, "never above the 0"),
-            (lambda x: conv(1, "tanh")(x), r"tanh \(.*\), whose values lie in -1..1"),
+            (lambda x: conv(1, "tanh")(x), r"tanh \(.*\), whose values are in -1..1"),
         ],
     )
     def test_otherwise_the_caller_is_asked(self, body, message):
@@ -350,11 +350,11 @@ class TestRunner:
             (lambda x: kl.Softmax(axis=2)(conv(3)(x)), {}, "over axis 2, which is not the chan"),
             (lambda x: conv(1, "log_sigmoid")(x), {}, "are logarithms of probabilities"),
             (lambda x: conv(1, "sigmoid")(x), {"scores": "logits"}, "its values are probabilities"),
-            (lambda x: conv(1, "sigmoid")(x), {"head": "logits"}, "no logits can be had"),
+            (lambda x: conv(1, "sigmoid")(x), {"head": "logits"}, "cannot be turned into logits"),
             (lambda x: 300 * x, {"scores": "probabilities"}, "which are no probabilities"),
             (lambda x: conv(3, "softmax")(x), {"multi_label": True}, "classes exclude each other"),
             (lambda x: conv(3)(x), {"scores": "logit"}, "scores must be one of"),
-            (lambda x: conv(3)(x), {"multi_label": True, "head": "argmax"}, "has no one class"),
+            (lambda x: conv(3)(x), {"multi_label": True, "head": "argmax"}, "has no single class"),
         ],
     )
     def test_what_cannot_be_is_refused(self, body, words, message):
@@ -384,4 +384,4 @@ class TestRunner:
 
 
 def test_ending_without_a_function_says_nothing():
-    assert not Ending().are_probabilities
+    assert not OutputActivation().are_probabilities
