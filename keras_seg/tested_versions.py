@@ -38,8 +38,8 @@ def tell_if_untested() -> None:
 
     Only modules that this process has imported count. The line is written once per process.
     """
-    found = {name: getattr(sys.modules.get(name), "__version__", None) for name in NAMES}
-    line = untested({name: version for name, version in found.items() if version})
+    imported = {name: getattr(sys.modules.get(name), "__version__", None) for name in NAMES}
+    line = untested({name: version for name, version in imported.items() if version})
     if line and line not in _told:
         _told.add(line)
         sys.stderr.write(f"{line}\n")
@@ -54,13 +54,13 @@ def untested(versions: dict[str, str]) -> str | None:
     outside = [name for name, version in versions.items() if not _is_between(name, version)]
     if not outside:
         return None
-    found = " and ".join(f"{NAMES[name]} {versions[name]}" for name in outside)
+    versions_text = " and ".join(f"{NAMES[name]} {versions[name]}" for name in outside)
     ranges = " and ".join(
         f"{NAMES[name]} {getattr(OLDEST, name)} to {getattr(NEWEST, name)}" for name in outside
     )
     pins = " ".join(f"'{name}=={getattr(NEWEST, name)}.*'" for name in outside)
     return (
-        f"keras_seg was not tested with {found}, only with {ranges}. "
+        f"keras_seg was not tested with {versions_text}, only with {ranges}. "
         f"If numbers look wrong: pip install {pins}"
     )
 

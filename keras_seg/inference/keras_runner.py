@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -148,7 +150,7 @@ class KerasRunner(Runner):
             return np.stack([class_map(each, self.own_head) for each in scores])
         return to_probabilities(scores, self.own_head, self.num_classes, self.card.multi_label)
 
-    def _graph(self, shape: tuple):
+    def _graph(self, shape: tuple[int, ...]) -> Callable[[tf.Tensor], tf.Tensor]:
         if shape[0] > 1:
             shape = (None, *shape[1:])  # one graph for batches of all lengths
         if shape in self._graphs:
@@ -182,7 +184,7 @@ def model_shapes(model: keras.Model) -> tuple[Shape, int]:
     return tuple(inputs[0].shape[1:]), output.shape[-1]
 
 
-def first_output(output):
+def first_output(output: Any) -> Any:
     """The logits of a model that may put out a dict with auxiliary training outputs."""
     if isinstance(output, dict):
         return output["logits"] if "logits" in output else next(iter(output.values()))

@@ -93,15 +93,15 @@ class ONNXRunner(Runner):
         multi_label: bool | None,
     ) -> None:
         """Reads a file that another exporter wrote."""
-        self._foreign = found = find_tensors(path, *_tensors(self._session), self._run_all)
-        name = self._session.get_outputs()[found.output].name
+        self._foreign = tensors = find_tensors(path, *_tensors(self._session), self._run_all)
+        name = self._session.get_outputs()[tensors.output].name
         trusted = is_trusted(card)
-        card = foreign_card(card, found.channels, path, multi_label)
-        card = replace(card, margin=found.margin)
-        super().__init__(path, card, found.shape, len(card.classes), threads)
+        card = foreign_card(card, tensors.channels, path, multi_label)
+        card = replace(card, margin=tensors.margin)
+        super().__init__(path, card, tensors.shape, len(card.classes), threads)
         find = partial(_activation, path, name)
         self._decide_head(
-            find, found.channels, scores=scores, multi_label=multi_label, trusted=trusted
+            find, tensors.channels, scores=scores, multi_label=multi_label, trusted=trusted
         )
 
     def _run_all(self, images: np.ndarray) -> list[np.ndarray]:
@@ -129,7 +129,7 @@ def _activation(path: Path, output: str) -> OutputActivation:
 def _tensors(session: onnxruntime.InferenceSession) -> tuple[list[Tensor], list[Tensor]]:
     """Inputs and outputs; a free length is a name or None."""
 
-    def tensor(node) -> Tensor:
+    def tensor(node: onnxruntime.NodeArg) -> Tensor:
         shape = tuple(size if isinstance(size, int) else None for size in node.shape)
         return Tensor(node.name, shape, "int" in node.type)
 

@@ -187,15 +187,18 @@ class NetworkRunner(abc.ABC):
                     f"{what} puts out classes. Received: scores={scores!r}. Leave scores out."
                 )
             return
-        found = find_activation()
+        activation = find_activation()
         card_head = self.card.head if trusted else None
         probe = self._scores_of_test_image
-        head = decide_head(found, channels, what, scores=scores, card_head=card_head, probe=probe)
-        if not trusted and (self.format != "keras" or found.transposed):
-            check_sums(found, channels, what, probe)
+        head = decide_head(
+            activation, channels, what, scores=scores, card_head=card_head, probe=probe
+        )
+        if not trusted and (self.format != "keras" or activation.transposed):
+            check_sums(activation, channels, what, probe)
         if self.card.multi_label:
-            check_multi_label(found, what)
-        elif multi_label is None and not trusted and channels > 1 and is_sigmoid_per_channel(found):
+            check_multi_label(activation, what)
+        untold = multi_label is None and not trusted and not self.card.multi_label
+        if untold and channels > 1 and is_sigmoid_per_channel(activation):
             # the line that called `load`
             level = 5 if self.format == "keras" else 6
             warnings.warn(several_sigmoids(what), stacklevel=level)

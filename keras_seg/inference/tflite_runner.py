@@ -86,8 +86,8 @@ class TFLiteRunner(Runner):
         """Reads a file that another exporter wrote."""
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
-        tensors = (list(map(_tensor, details)) for details in (inputs, outputs))
-        self._foreign = found = find_tensors(path, *tensors, self._run_all)
+        ends = (list(map(_tensor, details)) for details in (inputs, outputs))
+        self._foreign = tensors = find_tensors(path, *ends, self._run_all)
         if (own_range := _own_range(inputs[0])) is not None:
             warnings.warn(
                 f"{path} takes numbers from {own_range[0]:.3g} to {own_range[1]:.3g}, to which the "
@@ -95,12 +95,12 @@ class TFLiteRunner(Runner):
                 stacklevel=5,
             )
         trusted = is_trusted(card)
-        card = foreign_card(card, found.channels, path, multi_label)
-        card = replace(card, margin=found.margin)
-        super().__init__(path, card, found.shape, len(card.classes), threads)
-        find = partial(tflite_output_activation, content, int(outputs[found.output]["index"]))
+        card = foreign_card(card, tensors.channels, path, multi_label)
+        card = replace(card, margin=tensors.margin)
+        super().__init__(path, card, tensors.shape, len(card.classes), threads)
+        find = partial(tflite_output_activation, content, int(outputs[tensors.output]["index"]))
         self._decide_head(
-            find, found.channels, scores=scores, multi_label=multi_label, trusted=trusted
+            find, tensors.channels, scores=scores, multi_label=multi_label, trusted=trusted
         )
 
     def _run_all(self, images: np.ndarray) -> list[np.ndarray]:

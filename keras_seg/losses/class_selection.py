@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -26,7 +27,7 @@ def checked_selection(classes: str | Sequence[int]) -> Selection:
     return tuple(int(value) for value in classes)
 
 
-def selected_classes(classes: Selection, true):
+def selected_classes(classes: Selection, true: Any) -> Any:
     """(..., C) float32, 1 for the selected classes.
 
     Args:

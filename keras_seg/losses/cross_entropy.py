@@ -151,7 +151,7 @@ class OhemCrossEntropy(SegmentationLoss):
         hard = ops.stop_gradient(self._hard(values, weight, pixels.counted))
         return self.mean(values, weight * hard, pixels.counted * hard)
 
-    def _hard(self, values, weight, counted):
+    def _hard(self, values: Any, weight: Any, counted: Any) -> Any:
         """1 where a pixel is kept; `values` is -log p[y]."""
         last = ops.reshape(ops.where(counted > 0, values, -1.0), (-1,))
         total = ops.sum(ops.cast(counted, "int32"))

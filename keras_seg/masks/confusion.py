@@ -84,7 +84,6 @@ def _label_confusion(truth: np.ndarray, predicted: np.ndarray, name: str) -> np.
         )
     known = truth != IGNORE_CLASS
     counts = [
-        [(known & (truth == true) & (predicted == found)).sum((0, 1)) for found in (0, 1)]
-        for true in (0, 1)
+        [(known & (truth == t) & (predicted == p)).sum((0, 1)) for p in (0, 1)] for t in (0, 1)
     ]
     return np.array(counts, np.int64).transpose(2, 0, 1)
