@@ -1,4 +1,4 @@
-"""iCNN's two stages, and DeconvNet's proposals, as files and by the command line."""
+"""iCNN's two stages and DeconvNet's proposals, from files and the command line."""
 
 import keras
 import numpy as np

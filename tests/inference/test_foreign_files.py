@@ -1,4 +1,4 @@
-"""Files of other exporters: axes, batches, types and outputs are found or refused by name."""
+"""Files of other exporters: axes, batch sizes, types and outputs are found or refused by name."""
 
 import re
 import warnings

@@ -1,4 +1,4 @@
-"""Models of others that end in a sigmoid or softmax: the right classes and probabilities."""
+"""Foreign models that end in a sigmoid or softmax: correct classes and probabilities."""
 
 import json
 import warnings

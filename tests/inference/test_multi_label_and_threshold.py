@@ -1,4 +1,4 @@
-"""Labels of which a pixel may have several, and other thresholds than 0.5, from file to file."""
+"""Multi-label networks, and thresholds other than 0.5, from file to file."""
 
 import json
 from dataclasses import replace
@@ -354,7 +354,7 @@ class TestMultiLabelFiles:
         found = overlay_of(image, mask, LABELS)[0].tolist()
         assert found == [[100, 100, 100], [175, 50, 50], [112, 112, 50]]
 
-    def test_films(self, files, tmp_path):
+    def test_videos(self, files, tmp_path):
         cv2 = pytest.importorskip("cv2")
         code = cv2.VideoWriter.fourcc(*"mp4v")
         writer = cv2.VideoWriter(str(tmp_path / "film.mp4"), code, 5, SIZE[::-1])
@@ -451,10 +451,10 @@ class TestCommandLine:
 
     def test_masks_of_a_version_that_took_probabilities_for_logits_are_made_anew(self, place):
         expected = self.predicted(place)
-        ledger = place / "out" / "predictions.jsonl"
-        record = json.loads(ledger.read_text())
+        log = place / "out" / "predictions.jsonl"
+        record = json.loads(log.read_text())
         del record["settings"]["head"]
-        ledger.write_text(json.dumps(record) + "\n")
+        log.write_text(json.dumps(record) + "\n")
         Image.fromarray(np.ones(SIZE, np.uint8)).save(place / "out" / "photo_mask.png")
         np.testing.assert_array_equal(self.predicted(place), expected)
 

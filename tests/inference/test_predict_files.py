@@ -1,4 +1,4 @@
-"""`keras-seg predict`: files, folders, patterns and films become masks; it goes on where it was."""
+"""`keras-seg predict`: files, folders, patterns and videos become masks; a stopped run resumes."""
 
 import itertools
 import json
@@ -161,8 +161,8 @@ class TestResume:
         assert run() == (1, 2)
         Image.fromarray(noise(9, 9)).save(folder / "a.jpg")
         assert run() == (1, 2)
-        with (tmp_path / "out" / "predictions.jsonl").open("a") as ledger:
-            ledger.write('{"source": "torn')  # as a killed process may leave it
+        with (tmp_path / "out" / "predictions.jsonl").open("a") as log:
+            log.write('{"source": "torn')  # as a killed process may leave it
         assert run() == (0, 3)
         assert run(outputs=OutputOptions(overlay=True)) == (3, 0)
         assert run(outputs=OutputOptions(overlay=True)) == (0, 3)
@@ -428,7 +428,7 @@ def test_memory_of_a_large_image_is_that_of_a_band(tmp_path, monkeypatch, name, 
         assert mask.size == (side, side)
 
 
-class TestFilms:
+class TestVideos:
     def test_frames_get_masks_and_the_film_an_overlay(self, tmp_path):
         cv2 = pytest.importorskip("cv2")
         code = cv2.VideoWriter.fourcc(*"MJPG")

@@ -1,4 +1,4 @@
-"""Bayesian SegNet's uncertainty as a map of the image's size, from the command's code."""
+"""Bayesian SegNet's uncertainty as a map of the image's size."""
 
 import numpy as np
 import pytest

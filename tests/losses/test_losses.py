@@ -1,4 +1,4 @@
-"""Losses equal their formulas, and what does not count has no influence."""
+"""Losses equal their formulas, and ignored pixels have no influence."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Each channel a label of its own: losses and metrics equal their sigmoid formulas in NumPy."""
+"""Multi-label losses and metrics equal their sigmoid formulas in NumPy."""
 
 import keras
 import numpy as np

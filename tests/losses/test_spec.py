@@ -1,4 +1,4 @@
-"""A loss is written as a name, a sum with factors, a mapping with options, or a list of these."""
+"""A loss in a recipe: a name, a sum with factors, a mapping with options, or a list of these."""
 
 import inspect
 import subprocess

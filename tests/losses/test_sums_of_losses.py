@@ -1,4 +1,4 @@
-"""`loss + 0.5 * loss`, and what the names of other packages are here."""
+"""`loss + 0.5 * loss`, and the names of other packages."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What is installed is the package and nothing else."""
+"""A release contains the package and nothing else."""
 
 import configparser
 import re
