@@ -335,7 +335,7 @@ class TestLargeImages:
         np.testing.assert_array_equal(read_mask(tmp_path / "a_mask.png"), expected(noise(40, 50)))
         tta = TestTimeAugmentation("none", (0.5, 1))
         result = predict_files(Stub(darkness), [tmp_path / "a.npy"], tmp_path, tta=tta)
-        assert "no scales" in result.failed[0]
+        assert "flipped but not scaled" in result.failed[0]
 
     @pytest.mark.parametrize(
         "words",
