@@ -29,7 +29,7 @@ from keras_seg.export.tflite.convert import to_tflite
 from keras_seg.export.tflite.metadata import with_card
 from keras_seg.export.trained_ranges import has_trained_ranges
 from keras_seg.inference.evaluation import check_comparable
-from keras_seg.inference.prediction import resolve_sizing
+from keras_seg.inference.sizing import resolve_sizing
 from keras_seg.layers import DepthToSpace
 from keras_seg.model_paths import check_model_path
 from keras_seg.tested_versions import tell_if_untested

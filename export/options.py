@@ -8,16 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_seg.arguments import checked_shape, flag, number
 from keras_seg.card import ModelCard
 from keras_seg.data.as_dataset import Data
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.export.errors import ExportError
 from keras_seg.export.trained_ranges import check_quantization
-from keras_seg.inference.prediction import check_sizing
+from keras_seg.inference.sizing import check_sizing
 from keras_seg.layers.size_guard import nearest_sizes
 from keras_seg.names import unknown_name
-from keras_seg.option_values import flag, number
-from keras_seg.shapes import checked_shape
 
 QUANTIZATIONS = {
     "tflite": (None, "fp16", "dynamic", "int8", "int16x8", "mixed"),

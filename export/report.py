@@ -12,7 +12,7 @@ from keras_seg.export.int8.clipped_ranges import ClippedRanges
 from keras_seg.export.int8.mixed_report import MixedPrecision
 from keras_seg.export.proof.audit import Audit
 from keras_seg.export.proof.gate import GateResult
-from keras_seg.inference.tables import megabytes, percent
+from keras_seg.inference.results import megabytes, percent
 
 UNMEASURED = "accuracy unmeasured: no evaluation images were given"
 PRODUCT = "BATCH_MATMUL"

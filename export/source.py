@@ -8,16 +8,16 @@ from pathlib import Path
 
 import keras
 
-from keras_seg.card import NO_SEAL, ModelCard
+from keras_seg.arguments import checked_shape
+from keras_seg.card import EMPTY_CHECKSUM, ModelCard
 from keras_seg.export.network.deployed import float32_model
 from keras_seg.export.options import Request, check_class_map, check_head, resolve_shape
+from keras_seg.inference.cards import check_card_arguments, count_classes, numbered_card
 from keras_seg.inference.keras_runner import KerasRunner, model_shapes
-from keras_seg.inference.runner import check_said, count_classes, numbered_card
 from keras_seg.model_paths import check_model_path
 from keras_seg.models import files
 from keras_seg.models.functional import as_functional
 from keras_seg.models.sizes import output_margin
-from keras_seg.shapes import checked_shape
 from keras_seg.version import __version__
 
 
@@ -88,7 +88,7 @@ class Source:
                 quantize=request.quantize,
                 layout=request.layout,
                 source_sha256=sha256,
-                seal=NO_SEAL,
+                seal=EMPTY_CHECKSUM,
                 version=__version__,
             ),
             shape=shape,
@@ -107,7 +107,7 @@ def opened(
 
     Raises: ValueError for a file or model that cannot be opened or followed.
     """
-    check_said(card, multi_label)
+    check_card_arguments(card, multi_label)
     sha256 = None
     if not isinstance(model, keras.Model):
         path = check_model_path(model, exported=False)

@@ -1,20 +1,20 @@
 """Segmentation networks from their papers, trained with `model.fit`, proven equal on the device.
 
-Rooms load when they are first used, so that `import keras_seg` and `keras-seg --help` do not wait
-for TensorFlow:
+Subpackages load when they are first used, so that `import keras_seg` and `keras-seg --help` do not
+wait for TensorFlow:
 
     import keras_seg
     model = keras_seg.models.unet((None, None, 3), num_classes=2)
 
-Beside Keras, imported before it or after, it registers every layer, loss and metric, so that
-`keras.saving.load_model` opens what was saved (`keras_seg.registration`).
+Imported before or after Keras, it registers every layer, loss and metric, so that
+`keras.saving.load_model` opens saved models (`keras_seg.keras_registration`).
 """
 
+from keras_seg.keras_registration import register_with_keras
 from keras_seg.lazy import lazy_names
-from keras_seg.registration import register_with_keras
 from keras_seg.version import __version__
 
-_ROOMS = (
+_SUBPACKAGES = (
     "backbones",
     "blocks",
     "checkpoints",
@@ -28,8 +28,8 @@ _ROOMS = (
     "training",
 )
 
-__all__ = ["__version__", *_ROOMS]
+__all__ = ["__version__", *_SUBPACKAGES]
 
-__getattr__, __dir__ = lazy_names(__name__, {room: f"keras_seg.{room}" for room in _ROOMS})
+__getattr__, __dir__ = lazy_names(__name__, {name: f"keras_seg.{name}" for name in _SUBPACKAGES})
 
 register_with_keras()

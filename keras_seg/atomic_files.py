@@ -1,4 +1,4 @@
-"""Files that get their name when they are whole, and folders for those that are not yet."""
+"""Atomic writes: a file gets its name when it is complete; and locks on folders."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ except ImportError:  # Windows
 
 @contextlib.contextmanager
 def draft_of(path: Path) -> Iterator[Path]:
-    """A path to write a file to before it gets its name: same name, in a hidden folder beside it.
+    """A temporary path for a file: the same name, in a hidden folder beside it.
 
-    The folder `.<stem>-draft-*` is removed afterwards. A process that is killed leaves it behind;
-    whoever drafts a file of that name next removes it. A lock on the folder, which the system lets
-    go of when a process ends, tells it from those of living processes. Windows and some network
-    file systems have no such locks; there it stays.
+    The folder `.<stem>-draft-*` is removed at the end of the block. A killed process leaves it
+    behind, and the next draft of that file removes it. A lock on the folder distinguishes it from
+    drafts of living processes; the system releases the lock when a process ends. Windows and some
+    network file systems have no such locks, and abandoned folders stay there.
 
     Raises: OSError if nothing can be written there.
     """
     clear_abandoned(path)
-    # a folder, since a temporary file could be read by nobody else once it has its name
+    # a folder, since a temporary file would keep its permissions, which exclude other users
     folder, lock = _locked_folder(path)
     try:
         yield folder / path.name
@@ -38,7 +38,7 @@ def draft_of(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all: an older one stays until the new one is complete."""
+    """Writes a text file atomically: an older one stays until the new one is complete."""
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_text(text)
@@ -48,7 +48,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def clear_abandoned(path: Path) -> None:
-    """Removes the drafts of a file whose processes are dead."""
+    """Removes the drafts of a file whose processes have ended."""
     prefix = _prefix(path)
     for folder in path.parent.iterdir() if fcntl is not None else ():
         if folder.name.startswith(prefix) and not folder.is_symlink():
@@ -60,11 +60,14 @@ def clear_abandoned(path: Path) -> None:
 
 @contextlib.contextmanager
 def only_user(folder: Path, *, remedy: str) -> Iterator[None]:
-    """Keeps a folder for this process while in the block; nothing is left when the process dies.
+    """Locks a folder for this process during the block; the lock ends with the process.
 
     Windows and some network file systems have no such locks; there it does nothing.
 
-    Raises: BlockingIOError if another process has the folder.
+    Args:
+        remedy: what to do if another process uses the folder, for the message.
+
+    Raises: BlockingIOError if another process uses the folder.
     """
     try:
         lock = _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB) if fcntl is not None else None
@@ -84,12 +87,12 @@ def _prefix(path: Path) -> str:
 
 
 def _locked_folder(path: Path) -> tuple[Path, int | None]:
-    """A new folder and the descriptor that keeps it locked, None where there are no locks."""
+    """A new folder and the descriptor of its lock, None where there are no locks."""
     while True:
         folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path)))
         try:
             lock = _lock(folder, fcntl.LOCK_EX) if fcntl is not None else None
-        except FileNotFoundError:  # another process met it before it was locked, and cleared it
+        except FileNotFoundError:  # another process removed it before it was locked
             continue
         except OSError:  # the file system has no locks
             return folder, None
@@ -99,7 +102,7 @@ def _locked_folder(path: Path) -> tuple[Path, int | None]:
 
 
 def _lock(folder: Path, how: int) -> int:
-    """Descriptor of a folder that is locked until it is closed."""
+    """Locks a folder until the returned descriptor is closed."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, how)

@@ -1,44 +1,53 @@
-"""What a model file says of itself, whatever its format."""
+"""The model card: what a model file says about itself, whatever its format."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 from keras_seg.data.class_file import checked_range
 from keras_seg.data.classes import ClassTable
 from keras_seg.version import __version__
 
 CARD_NAME = "keras_seg.json"
-"""Name of the record in a .keras archive; its stem names the entry in .tflite and .onnx files."""
+"""Name of the card in a .keras archive."""
+CARD_ENTRY = Path(CARD_NAME).stem
+"""Name of the metadata entry with the card in .tflite and .onnx files."""
 CARD_HEADS = ("logits", "probabilities", "argmax")
 CARD_LAYOUTS = ("nhwc", "nchw")
-NO_SEAL = "0" * 64
-"""Stands where an exported file's checksum will."""
+EMPTY_CHECKSUM = "0" * 64
+"""Placeholder for the checksum of an exported file."""
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """The record that travels inside .keras, .tflite and .onnx files as JSON.
+    """The record inside .keras, .tflite and .onnx files, stored as JSON.
 
     Attributes:
         classes: names and colours of the mask values.
         network: registered name of the network, None for a foreign model.
         size_multiple: image height and width must be a multiple of this, in pixels.
-        image_size: (height, width) that images were resized to in training, so that others are to
-            be resized too; None for a network that was trained on images at their own scale.
+        image_size: (height, width) to which images were resized in training, so that prediction
+            resizes them too; None for a network that was trained on images at their own scale.
         margin: (rows, columns) of the image that the output lacks on each side, for networks
             without padding.
         head: what the file puts out: "logits", "probabilities" or "argmax" (class of each pixel).
         quantize: how an exported file was quantized, None for float.
         layout: order of the axes of an exported file's image and scores: "nhwc" or "nchw".
-        value_range: (black, white) of training images with more than 8 bits, which were mapped to
-            0..255, so that others are to be, too; None where all had 8 bits.
+        value_range: (black, white) of training images of more than 8 bits, which were mapped to
+            0..255, so that prediction maps them too; None if all had 8 bits.
         source_sha256: SHA-256 of the .keras file that an exported file was made from.
         seal: checksum of an exported file, see `keras_seg.inference.checksum`.
-        version: of this package, when the file was written.
-        multi_label: each channel is a label of its own, of which a pixel may have several or none
-            (sigmoid); False where a pixel has one class.
+        version: version of this package that wrote the file.
+        multi_label: whether each channel is a label of its own (sigmoid), so that a pixel may have
+            several labels or none; False if a pixel has one class.
+
+    Example:
+        >>> card = keras_seg.models.ModelCard(keras_seg.data.ClassTable(("cell", "gap")))
+        >>> card.head, keras_seg.models.ModelCard.from_json(card.to_json()) == card
+        ('logits', True)
     """
 
     classes: ClassTable
@@ -56,36 +65,38 @@ class ModelCard:
     multi_label: bool = False
 
     def to_json(self) -> str:
+        """The card as text."""
         record = asdict(self) | {"classes": self.classes.to_dict()}
-        if self.value_range is None:  # so that files of 8-bit images are as they were
+        if self.value_range is None:  # so that files for 8-bit images equal those of before
             del record["value_range"]
         return json.dumps(record, indent=1)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> ModelCard:
-        """Reads what `to_json` wrote; ValueError for anything else."""
+        """Reads what `to_json` wrote.
+
+        Raises: ValueError for anything else.
+        """
         try:
             record = json.loads(text)
             known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
             size = record.get("image_size")
-            return cls(
-                **known
-                | {
-                    "classes": ClassTable.from_dict(record["classes"]),
-                    "image_size": tuple(size) if size else None,
-                    "margin": tuple(record.get("margin", (0, 0))),
-                    "value_range": checked_range(record.get("value_range")),
-                }
-            )._check()
+            converted = {
+                "classes": ClassTable.from_dict(record["classes"]),
+                "image_size": tuple(size) if size else None,
+                "margin": tuple(record.get("margin", (0, 0))),
+                "value_range": checked_range(record.get("value_range")),
+            }
+            return cls(**known | converted)._checked()
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"its card is damaged: {error!r}") from error
 
-    def _check(self) -> ModelCard:
-        """Itself; ValueError for entries that are not what is said above."""
+    def _checked(self) -> ModelCard:
+        """The card itself; ValueError for entries of the wrong type."""
         wrong = {
-            "size_multiple": not _whole(self.size_multiple, 1),
-            "image_size": self.image_size is not None and not _pair(self.image_size, 1),
-            "margin": not _pair(self.margin, 0),
+            "size_multiple": not _is_whole(self.size_multiple, 1),
+            "image_size": self.image_size is not None and not _is_pair(self.image_size, 1),
+            "margin": not _is_pair(self.margin, 0),
             "head": self.head not in CARD_HEADS,
             "layout": self.layout not in CARD_LAYOUTS,
             "version": not isinstance(self.version, str),
@@ -102,9 +113,9 @@ class ModelCard:
         return self
 
 
-def _whole(value, least: int) -> bool:
+def _is_whole(value: Any, least: int) -> bool:
     return type(value) is int and value >= least
 
 
-def _pair(value, least: int) -> bool:
-    return isinstance(value, tuple) and len(value) == 2 and all(_whole(n, least) for n in value)
+def _is_pair(value: Any, least: int) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(_is_whole(n, least) for n in value)

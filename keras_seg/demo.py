@@ -1,4 +1,4 @@
-"""The whole line on the built-in cells: train, evaluate, export, prove, draw."""
+"""The whole pipeline on the built-in cells: train, evaluate, export, compare, draw."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import matplotlib
 
-matplotlib.use("Agg")  # draws into files, also where there is no display
+matplotlib.use("Agg")  # draws into files, without a display
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,21 +22,25 @@ from keras_seg.data.builtin import otsu_threshold_mask
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.mask_colors import colorize, overlay
 from keras_seg.export import GateError, export
-from keras_seg.inference.evaluation import confusion_of, iou_of
+from keras_seg.masks.confusion import confusion_matrix, mean_iou
 from keras_seg.training.fit import open_data, train
 from keras_seg.training.recipe import Recipe
 
 EXPORTS = {"model.tflite": None, "model_int8.tflite": "int8", "model.onnx": None}
-"""Files that the demo exports, and how each is quantized."""
+"""File name of an export → its quantization."""
 SHOWN = 4
-"""Validation images in the picture."""
+"""Number of validation images in the picture."""
 
 
 def run_demo(output: Path, *, epochs: int = 14) -> bool:
-    """Trains a small U-Net on the built-in cells and takes it through the whole line.
+    """Trains a small U-Net on the built-in cells, exports it and compares the files.
 
-    Writes the trained run, the exported files and their reports, `table.txt`, `results.json` and
+    Writes the run, the exported files and their reports, `table.txt`, `results.json` and
     `demo.png` into `output`, and prints where they are.
+
+    Args:
+        output: the folder.
+        epochs: epochs of training.
 
     Returns: whether every export passed its gate.
     """
@@ -71,14 +75,20 @@ def run_demo(output: Path, *, epochs: int = 14) -> bool:
     record = {name: evaluation.to_dict() for name, evaluation in evaluations.items()}
     (output / "results.json").write_text(json.dumps(record, indent=1) + "\n")
     _draw(output / "demo.png", val_set, output, files)
-    console.print(f"Everything lies in {output.resolve()}:", soft_wrap=True)
+    console.print(f"All files are in {output.resolve()}:", soft_wrap=True)
     for name in (*files, "table.txt", "results.json", "demo.png", "log.csv", "overlays"):
         console.print(f"  {name}")
     console.print(f"The demo took {time.monotonic() - start:.0f} s.")
     return not refused
 
 
-def _export_all(console, output, recipe, train_set, val_set) -> list[str]:
+def _export_all(
+    console: Console,
+    output: Path,
+    recipe: Recipe,
+    train_set: SegmentationDataset,
+    val_set: SegmentationDataset,
+) -> list[str]:
     """Exports every file of EXPORTS; returns the names of those that the gate refused."""
     refused = []
     for name, quantize in EXPORTS.items():
@@ -105,13 +115,13 @@ def _evaluated(path: Path, dataset: SegmentationDataset) -> inference.Evaluation
 
 
 def _threshold_miou(dataset: SegmentationDataset) -> float:
-    """mIoU of Otsu's threshold, given for each image the polarity that suits it better."""
+    """mIoU of Otsu's threshold, with the better polarity for each image."""
     confusion = np.zeros((2, 2), np.int64)
     for sample in dataset:
         mask = otsu_threshold_mask(sample.image).astype(np.uint8)
-        both = [confusion_of(sample, polarity, 2) for polarity in (mask, 1 - mask)]
-        confusion += max(both, key=lambda counts: np.nanmean(iou_of(counts)))
-    return float(np.nanmean(iou_of(confusion)))
+        both = [confusion_matrix(sample.mask, polarity, 2) for polarity in (mask, 1 - mask)]
+        confusion += max(both, key=mean_iou)
+    return mean_iou(confusion)
 
 
 def _table(evaluations: dict[str, inference.Evaluation], threshold: float) -> Table:
@@ -143,7 +153,7 @@ def _draw(path: Path, dataset: SegmentationDataset, folder: Path, files: list[st
         cells = [("image", sample.image), ("truth", colorize(sample.mask, dataset.classes))]
         for name, runner in runners.items():
             mask = inference.predict(runner, sample.image)
-            miou = np.nanmean(iou_of(confusion_of(sample, mask, len(dataset.classes))))
+            miou = mean_iou(confusion_matrix(sample.mask, mask, len(dataset.classes)))
             title = f"{name}, mIoU {miou:.2f}"
             cells.append((title, overlay(sample.image, mask, dataset.classes)))
         for axis, (title, picture) in zip(row, cells, strict=True):

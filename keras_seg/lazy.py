@@ -1,26 +1,35 @@
-"""Names that load the module that holds them when they are first used.
+"""Names of a package whose modules load when the names are first used.
 
-Used where a package would otherwise import TensorFlow for users of its other names.
+For packages that would otherwise import TensorFlow for users who do not need it.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from typing import Any
 
 
-def lazy_names(package: str, home: dict[str, str]) -> tuple[Callable, Callable]:
-    """`__getattr__` and `__dir__` of a package whose names live in the modules of `home`.
+def lazy_names(
+    package: str,
+    module_of: dict[str, str],
+    *,
+    name_here: Callable[[str], str | None] | None = None,
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """`__getattr__` and `__dir__` of a package.
 
     Args:
-        package: the package's `__name__`.
-        home: name → the module that defines it. A submodule of the package is its own value.
+        package: `__name__` of the package.
+        module_of: name → the module that defines it. A submodule of the package is its own value.
+        name_here: unknown name → what it is called here, or None; for the error message.
     """
 
-    def __getattr__(name: str):
-        if name not in home:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = importlib.import_module(home[name])
-        return module if home[name] == f"{package}.{name}" else getattr(module, name)
+    def __getattr__(name: str) -> Any:
+        if name not in module_of:
+            here = None if name_here is None else name_here(name)
+            hint = "" if here is None else f". Its name here is {here}"
+            raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
+        module = importlib.import_module(module_of[name])
+        return module if module_of[name] == f"{package}.{name}" else getattr(module, name)
 
-    return __getattr__, lambda: sorted(home)
+    return __getattr__, lambda: sorted(module_of)

@@ -1,6 +1,6 @@
-"""What a path is, where a model file is expected: taken, or refused with the line to write.
+"""Paths of model files: accepted, or refused with a message that says what to do.
 
-Needs no TensorFlow, so that a wrong path is refused at once.
+Imports no TensorFlow, so that a wrong path is refused at once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 """Whole Keras models; those of HDF5 as `model.save("m.h5")` writes them."""
 EXPORTED_SUFFIXES = (".tflite", ".onnx")
 RUN_MODEL = "model.keras"
-"""Name of the model in the folder of a training."""
+"""Name of the model in the folder of a training run."""
 RESAVE = (
     'Save the model as a .keras file: keras.models.load_model("m.h5").save("m.keras"), or '
     'model.save("m.keras") where it was trained'
@@ -39,10 +39,10 @@ DEVICES = {
 
 
 def check_model_path(path: str | Path, *, exported: bool = True) -> Path:
-    """A path whose name is that of a model file which can be opened.
+    """The path of an existing file with the suffix of a model file.
 
     Args:
-        exported: whether .tflite and .onnx files are taken; if not, .keras and .h5 files alone.
+        exported: whether .tflite and .onnx files are accepted besides .keras and .h5 files.
 
     Raises: FileNotFoundError; TypeError for what is no path; ValueError that says what the file or
         folder is, and what to do.
@@ -55,7 +55,7 @@ def check_model_path(path: str | Path, *, exported: bool = True) -> Path:
     path = Path(path)
     name, suffix = path.name.lower(), path.suffix.lower()
     if path.is_dir():
-        raise ValueError(_of_folder(path))
+        raise ValueError(_why_no_folder(path))
     if name.endswith(".weights.h5"):
         raise ValueError(
             f"{path} holds weights alone, not a model. Build the network, and then: "
@@ -65,12 +65,12 @@ def check_model_path(path: str | Path, *, exported: bool = True) -> Path:
         raise ValueError(f"{path} holds weights of an .onnx file. Give the .onnx file beside it.")
     if suffix in EXPORTED_SUFFIXES and not exported:
         raise ValueError(
-            f"{path} is an exported file, of which no other can be made. Give the .keras file that "
-            "it was exported from."
+            f"{path} is an exported file, which cannot be exported again. Give the .keras file "
+            "that it was exported from."
         )
     known = KERAS_SUFFIXES + EXPORTED_SUFFIXES * exported
     if suffix not in known:
-        raise ValueError(_of_suffix(path, suffix, known))
+        raise ValueError(_why_no_suffix(path, suffix, known))
     if not path.exists():
         raise FileNotFoundError(
             f"There is no model file {str(path)!r}. Check the path; `keras-seg train` writes "
@@ -81,7 +81,16 @@ def check_model_path(path: str | Path, *, exported: bool = True) -> Path:
     return path
 
 
-def _of_folder(path: Path) -> str:
+def unreadable_file(path: Path, kind: str, reason: object) -> ValueError:
+    """The error for a file whose content is not what its suffix says."""
+    size = path.stat().st_size
+    return ValueError(
+        f"{path} is no {kind} file, or it is damaged. Received: {size} bytes; {reason}. "
+        "Give an undamaged file, whose suffix says what it is, or export it again."
+    )
+
+
+def _why_no_folder(path: Path) -> str:
     if (path / "saved_model.pb").exists() or (path / "saved_model.pbtxt").exists():
         return (
             f"{path} is a SavedModel folder, which holds a graph and no Keras layers. {RESAVE}. A "
@@ -101,11 +110,11 @@ def _of_folder(path: Path) -> str:
     if path.suffix.lower() in DEVICES:
         return f"{path} {COMPILED.format(DEVICES[path.suffix.lower()])}."
     files = [each.name for each in sorted(path.iterdir()) if each.suffix in KERAS_SUFFIXES]
-    inside = f" In it lie: {', '.join(files[:4])}." if files else ""
+    inside = f" It holds: {', '.join(files[:4])}." if files else ""
     return f"{path} is a folder, not a model file.{inside} Give a .keras, .tflite or .onnx file."
 
 
-def _of_suffix(path: Path, suffix: str, known: tuple[str, ...]) -> str:
+def _why_no_suffix(path: Path, suffix: str, known: tuple[str, ...]) -> str:
     shown = [each for each in known if each != ".hdf5"]
     if suffix in FOREIGN:
         return f"{path} {CHECKPOINT.format(FOREIGN[suffix], path)}."

@@ -1,4 +1,4 @@
-"""Words that every room shares: the ignore class, and what is said of a name that is unknown."""
+"""What every subpackage shares: the ignore class, and the message for an unknown name."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import difflib
 from collections.abc import Iterable
 
 IGNORE_CLASS = 255
-"""Mask value that no loss and no metric counts."""
+"""Mask value that losses and metrics ignore."""
 
 
 def unknown_name(what: str, received: str, known: Iterable[str]) -> str:
-    """ "Unknown model 'unett'. Did you mean 'unet'? Known: deeplabv3plus, unet." """
+    """The message for an unknown name, with the nearest known one.
+
+    Example:
+        >>> unknown_name("model", "unett", ["unet", "danet"])
+        "Unknown model 'unett'. Did you mean 'unet'? Known: danet, unet."
+    """
     known = sorted(known)
-    wanted = str(received).lower().replace("+", "plus")
-    nearest = difflib.get_close_matches(wanted, known, n=1)
+    plain = str(received).lower().replace("+", "plus")
+    nearest = difflib.get_close_matches(plain, known, n=1)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     return f"Unknown {what} {received!r}.{hint} Known: {', '.join(known)}."

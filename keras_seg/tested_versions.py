@@ -1,7 +1,7 @@
-"""The versions of TensorFlow and Keras that this package was tested with, and a word on others.
+"""The tested versions of TensorFlow and Keras, and a warning for others.
 
-`python -m tests.versions` tries these pairs and writes docs/versions.md. Older versions are refused
-by pip, newer ones are taken: with a line of warning, because nobody has seen their numbers.
+`python -m tests.versions` tests these pairs and writes docs/versions.md. pip refuses older
+versions. Newer ones work with a warning, because nobody has compared their results.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OLDEST = Pair("2.19", "3.10")
 COLAB = Pair("2.20", "3.13")
 NEWEST = Pair("2.21", "3.15")
 KERAS_OF_WORKERS = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
-"""Versions with which two worker processes gave the numbers of one device."""
+"""Versions with which two worker processes gave the results of one device."""
 NAMES = {"tensorflow": "TensorFlow", "keras": "Keras"}
 
 _told = set()
@@ -36,10 +36,10 @@ def minor_version(version: str) -> str:
 def tell_if_untested() -> None:
     """Writes one line to stderr if TensorFlow or Keras is outside the tested versions.
 
-    Only modules that this process has imported count. The line comes once a process.
+    Only modules that this process has imported count. The line is written once per process.
     """
-    found = {name: getattr(sys.modules.get(name), "__version__", None) for name in NAMES}
-    line = untested({name: version for name, version in found.items() if version})
+    imported = {name: getattr(sys.modules.get(name), "__version__", None) for name in NAMES}
+    line = untested({name: version for name, version in imported.items() if version})
     if line and line not in _told:
         _told.add(line)
         sys.stderr.write(f"{line}\n")
@@ -54,13 +54,13 @@ def untested(versions: dict[str, str]) -> str | None:
     outside = [name for name, version in versions.items() if not _is_between(name, version)]
     if not outside:
         return None
-    found = " and ".join(f"{NAMES[name]} {versions[name]}" for name in outside)
+    versions_text = " and ".join(f"{NAMES[name]} {versions[name]}" for name in outside)
     ranges = " and ".join(
         f"{NAMES[name]} {getattr(OLDEST, name)} to {getattr(NEWEST, name)}" for name in outside
     )
     pins = " ".join(f"'{name}=={getattr(NEWEST, name)}.*'" for name in outside)
     return (
-        f"keras_seg was not tested with {found}, only with {ranges}. "
+        f"keras_seg was not tested with {versions_text}, only with {ranges}. "
         f"If numbers look wrong: pip install {pins}"
     )
 

@@ -10,8 +10,8 @@ from keras_seg.data.dataset import Sample
 from keras_seg.data.reading.in_memory import as_pixels
 from keras_seg.data.reading.resize import resize_image
 from keras_seg.export import ExportReport
-from keras_seg.inference.prediction import class_map
-from keras_seg.inference.runner import Runner
+from keras_seg.inference.prediction import Runner
+from keras_seg.inference.scores import class_map
 
 IMAGES = 2
 MICRO_ARENA = 128 << 20

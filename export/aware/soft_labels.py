@@ -7,8 +7,8 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from keras_seg.models.endings import model_ending
 from keras_seg.models.functional import as_functional
+from keras_seg.models.output_activation import model_output_activation
 
 
 def soft_labels(
@@ -39,7 +39,7 @@ def soft_labels(
     Source: Hinton et al., arXiv:1503.02531, at temperature 1.
     """
 
-    ending = model_ending(as_functional(model, only_to_run=True).output)
+    ending = model_output_activation(as_functional(model, only_to_run=True).output)
     if ending.are_probabilities and from_logits:
         raise ValueError(
             f"The model ends in {ending}, so that its values are probabilities. Received: "

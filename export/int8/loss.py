@@ -17,10 +17,11 @@ from keras_seg.export.proof.audit import broken_comparisons
 from keras_seg.export.proof.gate import unlabelled
 from keras_seg.export.tflite.graph import read_graphs
 from keras_seg.export.tflite.metadata import with_card
-from keras_seg.inference.evaluation import confusion_of, evenly_spread, iou_of, no_counts
+from keras_seg.inference.evaluation import evenly_spread
 from keras_seg.inference.loading import predict
-from keras_seg.inference.prediction import mask_of
-from keras_seg.inference.runner import Runner
+from keras_seg.inference.prediction import Runner
+from keras_seg.inference.scores import mask_of
+from keras_seg.masks.confusion import confusion_matrix, empty_confusion, mean_iou
 
 
 class Loss(abc.ABC):
@@ -48,14 +49,15 @@ class LostMIoU(Loss):
         return 100 * (self._before - self._miou(runner))
 
     def _miou(self, runner: Runner) -> float:
-        counts = no_counts(runner)
+        counts = empty_confusion(runner.num_classes, multi_label=runner.card.multi_label)
         for index in self._indices:
             sample = self._dataset[index]
             mask = predict(runner, sample.image, sizing=self._sizing)
-            counts += confusion_of(sample, mask, runner.num_classes)
+            classes = runner.num_classes
+            counts += confusion_matrix(sample.mask, mask, classes, name=sample.name)
         if not counts.any():
             raise unlabelled(self._dataset)
-        return float(np.nanmean(iou_of(counts)))
+        return mean_iou(counts)
 
 
 class OtherClasses(Loss):

@@ -12,13 +12,12 @@ import numpy as np
 import onnx
 import tf2onnx
 
-from keras_seg.card import ModelCard
+from keras_seg.card import CARD_ENTRY, ModelCard
 from keras_seg.export.errors import ExportError
 from keras_seg.export.network.deployed import deployed_function
 from keras_seg.export.onnx.precision import simplified, to_fp16, to_int8
 from keras_seg.export.options import Request
 from keras_seg.export.proof.audit import foreign_nodes
-from keras_seg.inference.runner import CARD_ENTRY
 
 OPSET = 18
 OUTPUT = "Identity:0"

@@ -13,9 +13,9 @@ from rich.text import Text
 from keras_seg.export.onnx import cost as onnx_cost
 from keras_seg.export.tflite.cost import arena_bytes, delegation, multiply_adds
 from keras_seg.export.tflite.graph import Graph, read_graphs
-from keras_seg.inference.runner import unreadable
-from keras_seg.inference.tables import megabytes
-from keras_seg.inference.tflite_runner import IDENTIFIER
+from keras_seg.inference.results import megabytes
+from keras_seg.inference.tflite_file import IDENTIFIER
+from keras_seg.model_paths import unreadable_file
 
 BATCH_OPERATORS = ("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND")
 """What a dilated convolution falls apart into when the batch is free: twice as slow."""
@@ -111,7 +111,7 @@ def foreign_nodes(proto: onnx.ModelProto) -> list[str]:
 def _audit_tflite(path: Path) -> Audit:
     content = path.read_bytes()
     if content[4:8] != IDENTIFIER:
-        raise unreadable(path, ".tflite", "it does not begin as such files do")
+        raise unreadable_file(path, ".tflite", "it does not begin as such files do")
     graphs = read_graphs(content)
     operators, tensors, islands, problems = Counter(), Counter(), [], []
     for graph in graphs:
@@ -188,7 +188,7 @@ def _audit_onnx(path: Path) -> Audit:
     try:
         proto = onnx.load(path)
     except Exception as error:  # protobuf's errors share no base class below Exception
-        raise unreadable(path, ".onnx", f"onnx says: {error}") from error
+        raise unreadable_file(path, ".onnx", f"onnx says: {error}") from error
     operators = Counter(node.op_type for node in proto.graph.node)
     tensors = Counter(
         onnx.TensorProto.DataType.Name(tensor.data_type) for tensor in proto.graph.initializer

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.export.errors import ExportError, GateError
 from keras_seg.inference.evaluation import compare
+from keras_seg.inference.prediction import Runner
 from keras_seg.inference.results import Comparison
-from keras_seg.inference.runner import Runner
 
 MIN_AGREEMENT = 0.999
 """Part of the pixels on which a float file must name the same class as the Keras model."""

@@ -16,7 +16,7 @@ from keras_seg.export.options import Request
 from keras_seg.export.proof.audit import Audit, audit
 from keras_seg.export.proof.gate import GateResult, judge
 from keras_seg.export.source import Source
-from keras_seg.inference.checksum import sealed
+from keras_seg.inference.checksum import with_checksum
 
 INSTEAD = {"int8": "quantize='mixed' or 'dynamic'", "int16x8": "quantize='int8' or 'dynamic'"}
 """What to ask for where an integer file cannot be had."""
@@ -32,7 +32,7 @@ def publish(
     """Writes the file beside its place, proves it there, and only then gives it its name."""
     path, result = request.path, None
     with draft_of(path) as draft:
-        draft.write_bytes(sealed(content))
+        draft.write_bytes(with_checksum(content))
         # first, as some files end a process that runs them
         found = _audited(draft, source, request)
         exported = inference.load(draft, threads=threads)

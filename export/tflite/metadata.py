@@ -9,15 +9,14 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_seg.card import ModelCard
+from keras_seg.card import CARD_ENTRY, ModelCard
 from keras_seg.export.tflite.model_metadata import (
     LABELS,
     label_lines,
     model_metadata,
     with_files,
 )
-from keras_seg.inference.runner import CARD_ENTRY
-from keras_seg.inference.tflite_runner import IDENTIFIER, METADATA_ENTRY
+from keras_seg.inference.tflite_file import IDENTIFIER, METADATA_ENTRY
 
 SIGNATURE = "serving_default"
 

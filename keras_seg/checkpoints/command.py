@@ -11,7 +11,7 @@ from keras_seg.card import ModelCard
 from keras_seg.checkpoints.convert import convert
 from keras_seg.data.classes import ClassTable
 from keras_seg.models import files
-from keras_seg.models.endings import model_ending
+from keras_seg.models.output_activation import model_output_activation
 from keras_seg.models.registry import list_models
 
 
@@ -82,7 +82,7 @@ def summary(model: keras.Model) -> str:
 
 
 def _scores(output) -> str:
-    return "probabilities" if model_ending(output).are_probabilities else "logits"
+    return "probabilities" if model_output_activation(output).are_probabilities else "logits"
 
 
 def _size(shape) -> str:

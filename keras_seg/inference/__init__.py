@@ -1,7 +1,7 @@
-"""One interface over .keras, .tflite and .onnx files: run, predict at any size, evaluate, compare.
+"""Prediction and evaluation with .keras, .tflite and .onnx files, behind one interface.
 
     runner = keras_seg.inference.load("model.tflite")
-    mask = keras_seg.inference.predict(runner, image)       # (H, W, C) uint8 → (H, W) uint8
+    mask = runner.predict("photo.jpg")                      # (H, W) uint8
     print(keras_seg.inference.evaluate(runner, dataset).to_dict())
 
 TensorFlow is imported only when a .keras file is loaded.
@@ -10,10 +10,10 @@ TensorFlow is imported only when a .keras file is loaded.
 from keras_seg.inference.evaluation import compare, evaluate
 from keras_seg.inference.faces import load_face_parser
 from keras_seg.inference.loading import load, predict
-from keras_seg.inference.prediction import SIZINGS
+from keras_seg.inference.prediction import Runner
 from keras_seg.inference.proposals import predict_by_proposals
 from keras_seg.inference.results import Comparison, Evaluation
-from keras_seg.inference.runner import Runner
+from keras_seg.inference.sizing import SIZINGS
 from keras_seg.inference.uncertainty import predict_uncertainty
 from keras_seg.inference.views import TestTimeAugmentation
 

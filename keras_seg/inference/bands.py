@@ -1,4 +1,4 @@
-"""Predictions as bands of rows, from the top: of large images in memory that does not grow."""
+"""Prediction in bands of rows, from top to bottom: large images in a limited amount of memory."""
 
 from __future__ import annotations
 
@@ -8,45 +8,38 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_seg.data.reading.resize import resize_image
-from keras_seg.data.reading.rows import ImageRows
-from keras_seg.inference.prediction import (
+from keras_seg.data.resized import resize_image
+from keras_seg.data.rows import ImageRows
+from keras_seg.inference.runner import NetworkRunner
+from keras_seg.inference.scores import (
+    both_classes,
     check_threshold,
+    class_probabilities,
     mask_of,
-    network_size,
+    resize_score_batch,
     resize_scores,
-    resized_scores,
-    resolve_sizing,
-)
-from keras_seg.inference.runner import Runner
-from keras_seg.inference.tiles import (
-    gaussian,
-    groups,
-    meeting_positions,
-    positions,
     to_probabilities,
 )
-from keras_seg.inference.views import (
-    TestTimeAugmentation,
-    averaged_probabilities,
-    every_class,
-    probabilities_of,
-)
+from keras_seg.inference.sizing import is_resized
+from keras_seg.inference.tiles import even_groups, gaussian, meeting_positions, positions
+from keras_seg.inference.views import TestTimeAugmentation, averaged_probabilities
 
 WHOLE_PIXELS = 2**23
-"""Images of more pixels, about 2900x2900, are predicted by windows and in bands."""
+"""Images of more pixels, about 2900x2900, are predicted in windows and bands."""
 WINDOW = 1024
-"""Height and width of the windows of a large image that a network of free size sees."""
+"""Height and width of the windows of a large image for a network of free size."""
 
 ROWS = 64
-"""Height of the bands that windows leave, at most."""
+"""Maximum height of the bands that come from overlapping windows."""
 
 
 class Band(NamedTuple):
-    """Rows of an image and what was predicted there.
+    """Rows of an image and their prediction.
 
-    image (n, W, C) uint8; mask (n, W) uint8, or (n, W, labels) by a multi-label network;
-    probabilities (n, W, num_classes) float32, or None from a network that puts out classes alone.
+    Attributes:
+        image: (n, W, C) uint8.
+        mask: (n, W) uint8, or (n, W, labels) from a multi-label network.
+        probabilities: (n, W, num_classes) float32; None from a network that puts out classes.
     """
 
     image: np.ndarray
@@ -54,100 +47,122 @@ class Band(NamedTuple):
     probabilities: np.ndarray | None
 
 
-def predict_bands(
-    runner: Runner,
+def predict_in_bands(
+    runner: NetworkRunner,
     rows: ImageRows,
     *,
     sizing: str = "auto",
     tta: TestTimeAugmentation | None = None,
     threshold: float = 0.5,
 ) -> Iterator[Band]:
-    """The prediction of a large image from its top to its bottom.
+    """The prediction of a large image, in bands from top to bottom.
 
-    A network that sees images at their own scale gets windows, of its own size or of 1024 pixels,
-    with Gaussian weights as `tiled_probabilities`; one without padding overlap-tiles. Memory grows
-    with the width of the image and the number of classes, not with its height. A network that sees
-    images resized needs the whole image in memory, but only bands of its scores.
+    A network that sees images at their own scale sees windows of its own size, or of 1024 pixels,
+    which are blended as by `tiled_probabilities`. A network without padding uses overlap-tiles.
+    Memory grows with the width of the image and the number of classes, not with its height. A
+    network that sees images resized needs the whole image in memory, but only bands of its scores.
 
     Args:
-        tta: flips, of every window; scales are for images that are predicted as wholes.
-        threshold: as of `Runner.predict`.
+        rows: the image.
+        sizing: see `Runner.predict`.
+        tta: flips of every window; scales are for images that are predicted whole.
+        threshold: see `Runner.predict`.
 
     Raises: ValueError for test-time augmentation that a large image cannot have.
     """
     check_threshold(runner, threshold)
-    free = runner.input_shape[:2] == (None, None)
-    trained = runner.card.image_size
-    rescaled = resolve_sizing(sizing, runner.card) == "resize" and not (free and trained is None)
-    if tta is not None and (tta.scales != (1.0,) or rescaled or any(runner.margin)):
+    resized = is_resized(runner, sizing)
+    if tta is not None and (tta.scales != (1.0,) or resized or any(runner.margin)):
         raise ValueError(
-            f"An image of {rows.shape[0]}x{rows.shape[1]} pixels is predicted by windows, which "
-            "have flips, but no scales, and nothing where images are resized or the network has "
-            "no padding. Leave them out, or cut the image into smaller ones."
+            f"An image of {rows.shape[0]}x{rows.shape[1]} pixels is predicted in windows. Windows "
+            "can be flipped but not scaled, and not even flipped if images are resized or the "
+            "network has no padding. Leave test-time augmentation out, or cut the image into "
+            "smaller ones."
         )
-    if rescaled:
-        return _resized_bands(runner, rows, trained, threshold)
+    if resized:
+        return _resized_bands(runner, rows, threshold)
     if any(runner.margin):
         return _meeting_bands(runner, rows, threshold)
     return _blended_bands(runner, rows, tta, threshold)
 
 
-def _window(runner: Runner, size: tuple[int, int]) -> tuple[int, int]:
+def _window(runner: NetworkRunner, size: tuple[int, int]) -> tuple[int, int]:
     limited = tuple(min(length, WINDOW) for length in size)
-    return network_size(runner, limited)
+    return runner.network_size(limited)
 
 
-def _blended_bands(runner: Runner, rows: ImageRows, tta, threshold: float) -> Iterator[Band]:
+def _blended_bands(
+    runner: NetworkRunner, rows: ImageRows, tta: TestTimeAugmentation | None, threshold: float
+) -> Iterator[Band]:
+    """Bands of overlapping windows; weighted sums of the rows that later windows still add to."""
     height, width, _ = rows.shape
     window = _window(runner, (height, width))
-    down, across = (gaussian(length) for length in window)
-    weight = np.outer(down, across)[..., None]
+    weights_down, weights_across = (gaussian(length) for length in window)
     tops, lefts = (positions(max(n, w), w) for n, w in zip((height, width), window, strict=True))
-    shape = (window[0], max(width, window[1]))
-    total, down_sum, across_sum = None, np.zeros(shape[0]), np.zeros(shape[1])
+    across_sum = np.zeros(max(width, window[1]))
     for left in lefts:
-        across_sum[left : left + window[1]] += across
-    for top, following in zip(tops, (*tops[1:], tops[-1] + window[0]), strict=True):
+        across_sum[left : left + window[1]] += weights_across
+    total, down_sum = None, np.zeros(window[0])
+    for top, next_top in zip(tops, (*tops[1:], tops[-1] + window[0]), strict=True):
         image = rows.read(top, min(top + window[0], height))
-        for some in groups(lefts, runner.at_once(window)):
-            parts = np.stack([_filled(image, left, window) for left in some])
-            for left, found in zip(some, _probabilities(runner, parts, tta), strict=True):
-                if total is None:
-                    total = np.zeros((*shape, found.shape[-1]), np.float32)
-                total[:, left : left + window[1]] += weight * found
-        down_sum += down
-        done = following - top
+        total = _add_windows(total, runner, image, lefts, window, tta)
+        down_sum += weights_down
+        done = next_top - top
         for row in range(0, min(done, height - top), ROWS):
             part = slice(row, min(row + ROWS, done, height - top))
             weights = np.outer(down_sum[part], across_sum[:width]).astype(np.float32)
             probabilities = total[part, :width] / weights[..., None]
             if not runner.card.multi_label:
-                probabilities = every_class(probabilities)
+                probabilities = both_classes(probabilities)
             mask = mask_of(runner, probabilities, "probabilities", threshold)
             yield Band(image[part], mask, None if runner.card.head == "argmax" else probabilities)
-        for array in (total, down_sum):  # what later windows add to moves up
+        for array in (total, down_sum):  # rows that later windows add to move to the top
             array[:-done] = array[done:]
             array[-done:] = 0
 
 
-def _filled(image: np.ndarray, left: int, window: tuple[int, int]) -> np.ndarray:
-    """A window of rows; where the image is smaller its border is repeated."""
+def _add_windows(
+    total: np.ndarray | None,
+    runner: NetworkRunner,
+    image: np.ndarray,
+    lefts: Sequence[int],
+    window: tuple[int, int],
+    tta: TestTimeAugmentation | None,
+) -> np.ndarray:
+    """`total` plus the weighted probabilities of a row of windows; None for a new total."""
+    weight = np.outer(*(gaussian(length) for length in window))[..., None]
+    for group in even_groups(lefts, runner.at_once(window)):
+        parts = np.stack([_padded_window(image, left, window) for left in group])
+        probabilities = _window_probabilities(runner, parts, tta)
+        for left, each in zip(group, probabilities, strict=True):
+            if total is None:
+                width = max(image.shape[1], window[1])
+                total = np.zeros((window[0], width, each.shape[-1]), np.float32)
+            total[:, left : left + window[1]] += weight * each
+    return total
+
+
+def _padded_window(image: np.ndarray, left: int, window: tuple[int, int]) -> np.ndarray:
+    """A window of the rows; where the image is smaller, its border is repeated."""
     part = image[:, left : left + window[1]]
     gaps = [(0, full - n) for full, n in zip(window, part.shape, strict=False)]
     return np.pad(part, [*gaps, (0, 0)], mode="edge") if np.any(gaps) else part
 
 
-def _probabilities(runner: Runner, parts: np.ndarray, tta) -> Sequence[np.ndarray]:
+def _window_probabilities(
+    runner: NetworkRunner, parts: np.ndarray, tta: TestTimeAugmentation | None
+) -> Sequence[np.ndarray]:
     if tta is not None:
         return averaged_probabilities(runner, parts, "tile", tta)
-    scores = resized_scores(runner.run_batch(parts), parts.shape[1:3])
-    multi_label = runner.card.multi_label
+    scores = resize_score_batch(runner.run_batch(parts), parts.shape[1:3])
+    card = runner.card
     return [
-        to_probabilities(each, runner.card.head, runner.num_classes, multi_label) for each in scores
+        to_probabilities(each, card.head, runner.num_classes, card.multi_label) for each in scores
     ]
 
 
-def _meeting_bands(runner: Runner, rows: ImageRows, threshold: float) -> Iterator[Band]:
+def _meeting_bands(runner: NetworkRunner, rows: ImageRows, threshold: float) -> Iterator[Band]:
+    """Bands of overlap-tiles, one per row of tiles."""
     (height, width, _), margin, head = rows.shape, runner.margin, runner.card.head
     window = _window(runner, (height, width))
     tops, lefts = (
@@ -155,32 +170,33 @@ def _meeting_bands(runner: Runner, rows: ImageRows, threshold: float) -> Iterato
         for n, full, lost in zip((height, width), window, margin, strict=True)
     )
     columns = _mirrored(np.arange(-margin[1], lefts[-1] + window[1] - margin[1]), width)
-    for top in tops:
+    steps = [after - before for before, after in pairwise(lefts)]
+    for top, next_top in zip(tops, (*tops[1:], height), strict=True):
         lines = _mirrored(np.arange(top - margin[0], top + window[0] - margin[0]), height)
         first = lines.min()
         image = rows.read(first, lines.max() + 1)
         padded = image[lines - first][:, columns]
-        parts = []
-        for some in groups(lefts, runner.at_once(window)):
-            parts += [*runner.run_batch(np.stack([padded[:, n : n + window[1]] for n in some]))]
-        steps = [after - before for before, after in pairwise(lefts)]
+        parts: list[np.ndarray] = []
+        for group in even_groups(lefts, runner.at_once(window)):
+            windows = np.stack([padded[:, left : left + window[1]] for left in group])
+            parts.extend(runner.run_batch(windows))
         inner = [part[:, :n] for part, n in zip(parts, (*steps, width - lefts[-1]), strict=True)]
-        below = tops[tops.index(top) + 1] if top != tops[-1] else height
-        scores = np.concatenate(inner, 1)[: below - top]
-        yield _band(runner, image[top - first : below - first], scores, head, threshold)
+        scores = np.concatenate(inner, 1)[: next_top - top]
+        yield _band(runner, image[top - first : next_top - first], scores, head, threshold)
 
 
 def _mirrored(indices: np.ndarray, length: int) -> np.ndarray:
-    """Where `np.pad(..., mode="reflect")` takes the pixels of these places from."""
+    """The indices from which `np.pad(..., mode="reflect")` takes the pixels at `indices`."""
     period = max(1, 2 * (length - 1))
     folded = np.abs(indices) % period
     return np.minimum(folded, period - folded) if length > 1 else np.zeros_like(indices)
 
 
-def _resized_bands(runner: Runner, rows: ImageRows, trained, threshold: float) -> Iterator[Band]:
+def _resized_bands(runner: NetworkRunner, rows: ImageRows, threshold: float) -> Iterator[Band]:
+    """Bands of the scores of the whole image, resized band by band."""
     height, width, _ = rows.shape
     image = rows.read(0, height)
-    full = network_size(runner, trained or (height, width))
+    full = runner.network_size(runner.card.image_size or (height, width))
     inner = tuple(n - 2 * lost for n, lost in zip(full, runner.margin, strict=True))
     small = np.pad(
         resize_image(image, inner), [*((m, m) for m in runner.margin), (0, 0)], mode="reflect"
@@ -190,12 +206,12 @@ def _resized_bands(runner: Runner, rows: ImageRows, trained, threshold: float) -
     step = max(1, WHOLE_PIXELS // (4 * width))
     for top in range(0, height, step):
         bottom = min(top + step, height)
-        part = _stretched(wide, top, bottom, height)
+        part = _stretched_rows(wide, top, bottom, height)
         yield _band(runner, image[top:bottom], part, runner.card.head, threshold)
 
 
-def _stretched(scores: np.ndarray, top: int, bottom: int, height: int) -> np.ndarray:
-    """Rows top .. bottom - 1 of scores stretched to that height, half-pixel grid, linearly."""
+def _stretched_rows(scores: np.ndarray, top: int, bottom: int, height: int) -> np.ndarray:
+    """Rows top .. bottom - 1 of scores resized to `height` rows: linear, half-pixel grid."""
     last = len(scores) - 1
     places = (np.arange(top, bottom) + 0.5) * (last + 1) / height - 0.5
     if scores.ndim == 2:
@@ -207,7 +223,7 @@ def _stretched(scores: np.ndarray, top: int, bottom: int, height: int) -> np.nda
 
 
 def _band(
-    runner: Runner, image: np.ndarray, scores: np.ndarray, head: str, threshold: float
+    runner: NetworkRunner, image: np.ndarray, scores: np.ndarray, head: str, threshold: float
 ) -> Band:
-    probabilities = None if head == "argmax" else probabilities_of(runner, scores, head)
+    probabilities = None if head == "argmax" else class_probabilities(runner, scores, head)
     return Band(image, mask_of(runner, scores, head, threshold), probabilities)

@@ -1,9 +1,9 @@
-"""The checksum that an exported file carries in its card.
+"""The checksum that an exported file carries in its card, in the field "seal".
 
-The runtimes do not look whether a file is as it was written: one with changed weights gives wrong
-masks without a word, one with changed sizes may keep them busy for ever. The checksum is that of
-the file's bytes with zeros in its own place, whatever the format, and is found without reading the
-format, which may be what is damaged.
+The runtimes do not notice a damaged file: changed weights give wrong masks without an error, and
+changed sizes may keep a runtime busy for ever. The checksum is the SHA-256 of the file's bytes with
+zeros in its own place, whatever the format. It is found in the bytes without parsing the format,
+since the format may be what is damaged.
 """
 
 from __future__ import annotations
@@ -13,46 +13,47 @@ import mmap
 import re
 from pathlib import Path
 
-from keras_seg.card import NO_SEAL
-from keras_seg.inference.runner import unreadable
+from keras_seg.card import EMPTY_CHECKSUM
+from keras_seg.model_paths import unreadable_file
 
-PLACE = re.compile(rb'"seal": "(.{64})"', re.DOTALL)
-"""Of any bytes, since the checksum itself may be what is damaged."""
-OPEN = NO_SEAL.encode()
+CHECKSUM_FIELD = re.compile(rb'"seal": "(.{64})"', re.DOTALL)
+"""Matches any 64 bytes, since the checksum itself may be damaged."""
+PLACEHOLDER = EMPTY_CHECKSUM.encode()
 
 
-def sealed(content: bytes) -> bytes:
-    """A file's bytes with their checksum in the card; the same bytes if there is no card."""
-    place = PLACE.search(content)
-    if place is None:
+def with_checksum(content: bytes) -> bytes:
+    """The bytes of a file with their checksum in the card; unchanged if there is no card."""
+    field = CHECKSUM_FIELD.search(content)
+    if field is None:
         return content
-    start, end = place.span(1)
+    start, end = field.span(1)
     return content[:start] + _digest(content, start, end).encode() + content[end:]
 
 
-def check_seal(path: Path) -> None:
-    """Raises ValueError for a file that is not as it was sealed; others carry no seal, and pass."""
-    if not path.stat().st_size:  # nothing to map into memory
+def check_checksum(path: Path) -> None:
+    """Raises ValueError for a file that changed since its export; files without checksum pass."""
+    if not path.stat().st_size:  # an empty file cannot be mapped into memory
         return
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        place = PLACE.search(content)
-        if place is None or place[1] == OPEN:
+        field = CHECKSUM_FIELD.search(content)
+        if field is None or field[1] == PLACEHOLDER:
             return
-        start, end, said = *place.span(1), place[1].decode(errors="replace")
-        del place  # holds the mapped memory
-        found = _digest(content, start, end)
-    if found != said:
-        raise unreadable(
+        start, end = field.span(1)
+        expected = field[1].decode(errors="replace")
+        del field  # it holds the mapped memory
+        actual = _digest(content, start, end)
+    if actual != expected:
+        raise unreadable_file(
             path,
             path.suffix.lower(),
-            f"its checksum is {found[:12]}… and was {said[:12]}… when it was exported",
+            f"its checksum is {actual[:12]}… and was {expected[:12]}… when it was exported",
         )
 
 
-def _digest(content, start: int, end: int) -> str:
+def _digest(content: bytes | mmap.mmap, start: int, end: int) -> str:
     digest = hashlib.sha256()
     with memoryview(content) as view:
-        for part in (view[:start], OPEN, view[end:]):
+        for part in (view[:start], PLACEHOLDER, view[end:]):
             digest.update(part)
             if isinstance(part, memoryview):
                 part.release()

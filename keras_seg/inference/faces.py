@@ -1,4 +1,4 @@
-"""iCNN's face parsing from the files of its two stages.
+"""iCNN's face parser from the files of its two stages.
 
 Zhou, Hu, Zhang: Interlinked Convolutional Neural Networks for Face Parsing, ISNN 2015,
 arXiv:1806.02479.
@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_seg.inference.loading import load
-from keras_seg.inference.runner import Runner
+from keras_seg.inference.prediction import Runner
 from keras_seg.names import unknown_name
 
 if TYPE_CHECKING:
     from keras_seg.models import FacePart
 
 SIDE = 64
-"""Height and width of what each stage sees, where its file does not say."""
+"""Height and width of the input of a stage whose file does not tell."""
 
 
 def load_face_parser(
@@ -30,20 +30,28 @@ def load_face_parser(
     face_size: tuple[int, int] | None = None,
     threads: int | None = None,
 ) -> Runner:
-    """Both stages as one runner, from a photograph of a face to one mask.
+    """Both stages as one runner: from a photograph of a face to one mask.
 
-    The model in it, `runner.model`, is that of `models.face_parser`; saved with `runner.card` it is
-    one .keras file, which predicts and exports as any other.
+    `runner.model` is a model of `models.face_parser`. Saved with `runner.card` it is one .keras
+    file, which predicts and exports like any other.
 
     Args:
-        stage1: .keras file of the network that labels the whole face, whose class names count.
-        nets: .keras file of each network of the second stage by its name in `parts`.
+        stage1: .keras file of the network that labels the whole face. Its class names are used.
+        nets: name of a network in `parts` → .keras file of that network of the second stage.
         parts: the patches; None for brows, eyes, nose and mouth as in Helen (8 labels).
-        face_size: (height, width) of the faces from which the second stage's patches were cut in
-            training, to which others are resized; None for faces at their own scale.
+        face_size: (height, width) of the faces from which the patches of the second stage were cut
+            in training. Other faces are resized to it; None for faces at their own scale.
+        threads: number of CPU threads; None for all that this process may use.
 
     Raises: FileNotFoundError; ValueError for names that no part has, parts without a network,
         files of another kind, or networks that do not fit together.
+
+    Example:
+        runner = keras_seg.inference.load_face_parser(
+            "stage1.keras",
+            {name: f"{name}.keras" for name in ("brow", "eye", "nose", "mouth")},
+        )
+        mask = runner.predict("face.jpg")
     """
     # imports TensorFlow
     from keras_seg.inference.keras_runner import KerasRunner
@@ -52,9 +60,9 @@ def load_face_parser(
     if face_size is not None and (len(face_size) != 2 or min(face_size) < 1):
         raise ValueError(f"face_size is (height, width) in pixels. Received: {face_size}")
     parts = HELEN_PARTS if parts is None else tuple(parts)
-    _check_names(nets, {part.net: None for part in parts})
-    first = _stage(stage1, threads)
-    others = {name: _stage(path, threads) for name, path in nets.items()}
+    _check_names(nets, [part.net for part in parts])
+    first = _load_stage(stage1, threads)
+    others = {name: _load_stage(path, threads) for name, path in nets.items()}
     sides = {name: _side(runner) for name, runner in others.items()}
     if len(set(sides.values())) > 1:
         raise ValueError(f"All patches must have one size. Received: {sides}.")
@@ -68,23 +76,23 @@ def load_face_parser(
     )
     card = replace(first.card, network="face_parser", size_multiple=1, image_size=face_size)
     runner = KerasRunner(model, card, path=first.path, threads=threads)
-    runner.files = (first.path, *(runner.path for runner in others.values()))
+    runner.files = (first.path, *(other.path for other in others.values()))
     runner.needs_whole = face_size is None
     return runner
 
 
-def _check_names(given: Mapping[str, object], known: Mapping[str, None]) -> None:
+def _check_names(given: Mapping[str, object], known: Sequence[str]) -> None:
     for name in given:
         if name not in known:
-            raise ValueError(unknown_name("network of a part", name, known))
-    missing = [name for name in known if name not in given]
+            raise ValueError(unknown_name("network of a part", name, set(known)))
+    missing = [name for name in dict.fromkeys(known) if name not in given]
     if missing:
         raise ValueError(
             f"Each part of the face needs its network. Received: none for {', '.join(missing)}."
         )
 
 
-def _stage(path: str | Path, threads: int | None) -> Runner:
+def _load_stage(path: str | Path, threads: int | None) -> Runner:
     runner = load(path, threads=threads)
     if runner.format != "keras" or runner.card.head != "logits" or runner.card.multi_label:
         raise ValueError(
@@ -96,7 +104,7 @@ def _stage(path: str | Path, threads: int | None) -> Runner:
 
 
 def _side(runner: Runner) -> int:
-    """Height and width at which a stage sees the face or its patch."""
+    """Height and width of the input of a stage."""
     fixed = runner.input_shape[:2]
     height, width = fixed if None not in fixed else runner.card.image_size or (SIDE, SIDE)
     if height != width:

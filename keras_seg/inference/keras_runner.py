@@ -3,55 +3,56 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_seg.card import ModelCard
-from keras_seg.inference.prediction import class_map
-from keras_seg.inference.runner import (
-    Runner,
-    Shape,
-    available_threads,
-    check_classes,
+from keras_seg.inference.cards import (
+    check_card_channels,
     count_classes,
     is_trusted,
-    labelled,
     numbered_card,
+    with_multi_label,
 )
-from keras_seg.inference.tiles import to_probabilities
+from keras_seg.inference.prediction import Runner
+from keras_seg.inference.runner import Shape, available_threads
+from keras_seg.inference.scores import class_map, to_probabilities
 from keras_seg.models import files
-from keras_seg.models.endings import model_ending
 from keras_seg.models.functional import as_functional
+from keras_seg.models.output_activation import model_output_activation
 from keras_seg.models.sizes import output_margin, size_rule
 
 MAX_GRAPHS = 8
-"""Sizes for which a graph is built; a folder of ever new sizes then runs without building more."""
+"""Number of image sizes with a graph; further sizes run without one, so that memory is limited."""
 
 
 class KerasRunner(Runner):
-    """Runs a Keras model as a graph, built once for each image size, alone and in batches.
+    """Runs a Keras model as a graph, built once per image size, for single images and batches.
 
     Args:
         model: image (B, H, W, C) in 0..255 → logits or probabilities (B, H, W, num_classes), or a
             dict whose first entry they are; functional, Sequential or subclassed.
-        card: what the model says of itself; left out, the classes are numbered. A sigmoid or
-            softmax at the model's end counts more than its `head`.
-        input_shape: (height, width, channels) to hold a free-size model to.
-        threads: CPU threads, if TensorFlow has not run anything in this process yet.
-        head: puts out this instead of what the model does, as an exported file may: with logits or
-            probabilities from the model, "probabilities" or "argmax".
+        card: what the model says about itself; None for numbered classes. A sigmoid or softmax at
+            the model's end overrides its `head`.
+        path: the file, None for a model in memory.
+        input_shape: (height, width, channels) at which a model of free size runs.
+        threads: number of CPU threads, if TensorFlow has not run anything in this process yet.
+        head: what to put out instead of the model's own output, as an exported file may:
+            "probabilities" or "argmax" from logits or probabilities.
         scores, multi_label: what a foreign model puts out, see `keras_seg.inference.load`.
 
     Attributes:
         own_head: what the model itself puts out, "logits" or "probabilities".
 
-    Raises: ValueError if the model, the card and what is said contradict each other, or if scores
-        must be said.
+    Raises: ValueError if the model, the card and the arguments contradict each other, or if
+        `scores` must be given.
     """
 
     format = "keras"
@@ -67,46 +68,39 @@ class KerasRunner(Runner):
         head: str | None = None,
         scores: str | None = None,
         multi_label: bool | None = None,
-    ):
+    ) -> None:
         model = as_functional(model, input_shape, only_to_run=True)
         own_shape, channels = model_shapes(model)
-        shape = tuple(input_shape) if input_shape is not None else own_shape
-        if len(shape) != 3 or any(
-            own not in (None, given) for own, given in zip(own_shape, shape, strict=True)
-        ):
-            raise ValueError(
-                f"The model takes images of shape {own_shape}. Received: input_shape={shape}"
-            )
+        shape = _fitting_shape(own_shape, input_shape)
         trusted = is_trusted(card)
         card = card or numbered_card(channels, bool(multi_label))
-        card = labelled(card, multi_label, trusted, path)
-        check_classes(card, channels, path)
+        card = with_multi_label(card, multi_label, trusted, path)
+        check_card_channels(card, channels, path)
         self.model, self.own_head = model, card.head
         margin = card.margin if any(card.margin) else output_margin(model)
         card = replace(card, margin=margin)
         num_classes = count_classes(channels, card.multi_label)
         super().__init__(path, card, shape, num_classes, _use_threads(threads))
         self._graphs = {}
-        said = {"scores": scores, "multi_label": multi_label}
-        find = partial(model_ending, first_output(model.output))
-        self._settle_head(find, channels, said, trusted)
+        find = partial(model_output_activation, first_output(model.output))
+        self._decide_head(find, channels, scores=scores, multi_label=multi_label, trusted=trusted)
         self.own_head = self.card.head
         if head is not None:
             self.put_out(head)
 
     def put_out(self, head: str) -> None:
-        """Makes "logits", "probabilities" or "argmax" of what the model puts out.
+        """Puts out "logits", "probabilities" or "argmax" from now on.
 
-        Raises: ValueError for a head that cannot be had from it.
+        Raises: ValueError for a head that cannot be computed from the model's output.
         """
         if head == "logits" != self.own_head:
             raise ValueError(
-                f"The model puts out {self.own_head}, of which no logits can be had. Received: "
-                "head='logits'. Take head='probabilities'."
+                f"The model puts out {self.own_head}, which cannot be turned into logits. "
+                "Received: head='logits'. Take head='probabilities'."
             )
         if head == "argmax" and self.card.multi_label:
             raise ValueError(
-                "A pixel of a multi-label model has no one class. Received: head='argmax'. Take "
+                "A pixel of a multi-label model has no single class. Received: head='argmax'. Take "
                 "head='logits' or 'probabilities'."
             )
         self.card = replace(self.card, head=head)
@@ -122,6 +116,7 @@ class KerasRunner(Runner):
         scores: str | None = None,
         multi_label: bool | None = None,
     ) -> KerasRunner:
+        """The runner of a .keras or .h5 file; `card` is for files without one."""
         return cls(
             files.load(path),
             files.read_card(path) or card,
@@ -135,14 +130,16 @@ class KerasRunner(Runner):
     @property
     def size_rule(self) -> tuple[int, int, int]:
         own = size_rule(self.model)
-        return own if own != (1, 0, 1) else super().size_rule  # a foreign model says nothing
+        return own if own != (1, 0, 1) else super().size_rule  # a foreign model does not tell
 
     def at_once(self, window: tuple[int, int]) -> int:
+        """Number of windows of this size in one run, from `pixels_at_once`."""
         return max(1, self.pixels_at_once // (window[0] * window[1]))
 
     def run_batch(self, images: np.ndarray) -> np.ndarray:
+        """`run` for images of one size, in one run of the model."""
         self._check(images[0])
-        return self._tidy(self._forward(images))
+        return self._as_scores(self._forward(images))
 
     def _forward(self, images: np.ndarray) -> np.ndarray:
         pixels = tf.constant(images, tf.float32)
@@ -153,7 +150,7 @@ class KerasRunner(Runner):
             return np.stack([class_map(each, self.own_head) for each in scores])
         return to_probabilities(scores, self.own_head, self.num_classes, self.card.multi_label)
 
-    def _graph(self, shape: tuple):
+    def _graph(self, shape: tuple[int, ...]) -> Callable[[tf.Tensor], tf.Tensor]:
         if shape[0] > 1:
             shape = (None, *shape[1:])  # one graph for batches of all lengths
         if shape in self._graphs:
@@ -169,9 +166,9 @@ class KerasRunner(Runner):
 
 
 def model_shapes(model: keras.Model) -> tuple[Shape, int]:
-    """(height, width, channels) of a model's image and the number of its output channels.
+    """(height, width, channels) of a model's image, and the number of its output channels.
 
-    Raises: ValueError if the model is not one image in, one map of scores out.
+    Raises: ValueError if the model does not take one image and put out one map of scores.
     """
     inputs, output = model.inputs, first_output(model.output)
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[-1] is None:
@@ -187,16 +184,24 @@ def model_shapes(model: keras.Model) -> tuple[Shape, int]:
     return tuple(inputs[0].shape[1:]), output.shape[-1]
 
 
-def first_output(output):
-    """The logits of a model that may put out a dict with further training outputs."""
+def first_output(output: Any) -> Any:
+    """The logits of a model that may put out a dict with auxiliary training outputs."""
     if isinstance(output, dict):
         return output["logits"] if "logits" in output else next(iter(output.values()))
     return output
 
 
+def _fitting_shape(own: Shape, given: Shape | None) -> Shape:
+    """The shape at which a model runs; ValueError if the given one does not fit."""
+    shape = own if given is None else tuple(given)
+    if len(shape) != 3 or any(n not in (None, m) for n, m in zip(own, shape, strict=True)):
+        raise ValueError(f"The model takes images of shape {own}. Received: input_shape={shape}")
+    return shape
+
+
 def _use_threads(threads: int | None) -> int:
     if threads is not None:
-        # once TensorFlow has started, its number stays, and is what we report
+        # once TensorFlow has started, its number is fixed, and is what we report
         with contextlib.suppress(RuntimeError):
             tf.config.threading.set_intra_op_parallelism_threads(threads)
     return tf.config.threading.get_intra_op_parallelism_threads() or available_threads()

@@ -1,27 +1,25 @@
-"""Runs .onnx files by ONNX Runtime, without TensorFlow."""
+"""Runs .onnx files with ONNX Runtime, without TensorFlow."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_seg.card import ModelCard
-from keras_seg.endings import Ending
-from keras_seg.inference.checksum import check_seal
-from keras_seg.inference.foreign import End, find_ends
-from keras_seg.inference.runner import (
-    CARD_ENTRY,
-    Runner,
-    available_threads,
-    card_or_default,
-    count_classes,
-    foreign_card,
-    is_trusted,
-    unreadable,
-)
+from keras_seg.card import CARD_ENTRY, ModelCard
+from keras_seg.inference.cards import card_from_text, count_classes, foreign_card, is_trusted
+from keras_seg.inference.checksum import check_checksum
+from keras_seg.inference.foreign import Tensor, find_tensors
+from keras_seg.inference.prediction import Runner
+from keras_seg.inference.runner import available_threads
+from keras_seg.model_paths import unreadable_file
+from keras_seg.output_activation import OutputActivation
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 DTYPES = {
     "tensor(float)": np.float32,
@@ -36,14 +34,17 @@ DTYPES = {
 class ONNXRunner(Runner):
     """Runs an .onnx file on the CPU.
 
-    Its image and scores are (1, H, W, C), or (1, C, H, W) if its card says layout "nchw". Of files
-    of other exporters axes, batch and output are found, see `keras_seg.inference.foreign`.
+    Its image and scores are (1, H, W, C), or (1, C, H, W) if its card says layout "nchw". The
+    axes, the batch size and the score output of a foreign file are found from its shapes, see
+    `keras_seg.inference.foreign`.
 
     Args:
-        card: what a file of another exporter is; None for numbered classes.
+        path: the file.
+        threads: number of CPU threads; None for all that this process may use.
+        card: the card of a foreign file; None for numbered classes.
         scores, multi_label: what a foreign file puts out, see `keras_seg.inference.load`.
 
-    Raises: ValueError if the file is damaged, is no .onnx file, or is not a network for images; and
+    Raises: ValueError if the file is damaged, is no .onnx file, or is no network for images; and
         as `load` for `scores` and `multi_label`.
     """
 
@@ -57,45 +58,60 @@ class ONNXRunner(Runner):
         card: ModelCard | None = None,
         scores: str | None = None,
         multi_label: bool | None = None,
-    ):
-        check_seal(path)
+    ) -> None:
+        check_checksum(path)
         threads = threads or available_threads()
-        self._session = _session(path, threads)
-        image, output, text = _described(self._session, path)
+        self._session = _open_session(path, threads)
+        image, output, text = _description(self._session, path)
         if image.type not in DTYPES or (text is not None and len(image.shape) != 4):
-            found = f"its input is {image.type} of shape {image.shape}"
-            raise unreadable(path, "image network's .onnx", found)
+            reason = f"its input is {image.type} of shape {image.shape}"
+            raise unreadable_file(path, "image network's .onnx", reason)
         self._image_name, self._dtype = image.name, DTYPES[image.type]
-        self._ends = None
-        said = {"scores": scores, "multi_label": multi_label}
+        self._foreign = None
         if text is None:
-            self._ends = ends = find_ends(path, *_named_ends(self._session), self._outputs)
-            name = self._session.get_outputs()[ends.output].name
-            trusted = is_trusted(card)
-            card = foreign_card(card, ends.channels, path, multi_label)
-            card = replace(card, margin=ends.margin)
-            super().__init__(path, card, ends.shape, len(card.classes), threads)
-            self._settle_head(partial(_ending, path, name), ends.channels, said, trusted)
+            self._init_foreign(path, threads, card, scores, multi_label)
             return
-        channels_first = text is not None and card_or_default(text, None, path).layout == "nchw"
+        channels_first = card_from_text(text, None, path).layout == "nchw"
         channels = output.shape[1 if channels_first else -1] if len(output.shape) == 4 else None
-        card = card_or_default(text, channels, path, multi_label)
-        # a free size is a name or None
+        card = card_from_text(text, channels, path, multi_label)
+        # a free length is a name or None
         shape = tuple(size if isinstance(size, int) else None for size in image.shape[1:])
         shape = (*shape[1:], shape[0]) if channels_first else shape
         num_classes = count_classes(channels or len(card.classes), card.multi_label)
         super().__init__(path, card, shape, num_classes, threads)
-        # of probabilities the card says all, and to read a large graph takes time
-        find = partial(_ending, path, output.name) if card.head == "logits" else Ending
-        self._settle_head(find, channels, said, trusted=True)
+        # for probabilities the card is enough, and reading a large graph takes time
+        is_logits = card.head == "logits"
+        find = partial(_activation, path, output.name) if is_logits else OutputActivation
+        self._decide_head(find, channels, scores=scores, multi_label=multi_label, trusted=True)
 
-    def _outputs(self, images: np.ndarray) -> list[np.ndarray]:
+    def _init_foreign(
+        self,
+        path: Path,
+        threads: int,
+        card: ModelCard | None,
+        scores: str | None,
+        multi_label: bool | None,
+    ) -> None:
+        """Reads a file that another exporter wrote."""
+        self._foreign = tensors = find_tensors(path, *_tensors(self._session), self._run_all)
+        name = self._session.get_outputs()[tensors.output].name
+        trusted = is_trusted(card)
+        card = foreign_card(card, tensors.channels, path, multi_label)
+        card = replace(card, margin=tensors.margin)
+        super().__init__(path, card, tensors.shape, len(card.classes), threads)
+        find = partial(_activation, path, name)
+        self._decide_head(
+            find, tensors.channels, scores=scores, multi_label=multi_label, trusted=trusted
+        )
+
+    def _run_all(self, images: np.ndarray) -> list[np.ndarray]:
+        """All outputs, for images as the file takes them."""
         return self._session.run(None, {self._image_name: images.astype(self._dtype)})
 
     def _forward(self, images: np.ndarray) -> np.ndarray:
-        if self._ends is not None:
-            outputs = self._outputs(self._ends.given(images))
-            return self._ends.taken(outputs[self._ends.output], len(images))
+        if self._foreign is not None:
+            outputs = self._run_all(self._foreign.to_input(images))
+            return self._foreign.from_output(outputs[self._foreign.output], len(images))
         channels_first = self.card.layout == "nchw"
         images = images.astype(self._dtype)
         images = images.transpose(0, 3, 1, 2) if channels_first else images
@@ -103,32 +119,33 @@ class ONNXRunner(Runner):
         return output.transpose(0, 2, 3, 1) if channels_first and output.ndim == 4 else output
 
 
-def _ending(path: Path, output: str) -> Ending:
-    from keras_seg.inference.onnx_ending import onnx_ending  # imports onnx
+def _activation(path: Path, output: str) -> OutputActivation:
+    # imports onnx
+    from keras_seg.inference.onnx_output_activation import onnx_output_activation
 
-    return onnx_ending(path, output)
+    return onnx_output_activation(path, output)
 
 
-def _named_ends(session) -> tuple[list[End], list[End]]:
+def _tensors(session: onnxruntime.InferenceSession) -> tuple[list[Tensor], list[Tensor]]:
     """Inputs and outputs; a free length is a name or None."""
 
-    def end(node) -> End:
+    def tensor(node: onnxruntime.NodeArg) -> Tensor:
         shape = tuple(size if isinstance(size, int) else None for size in node.shape)
-        return End(node.name, shape, "int" in node.type)
+        return Tensor(node.name, shape, "int" in node.type)
 
-    return list(map(end, session.get_inputs())), list(map(end, session.get_outputs()))
+    return list(map(tensor, session.get_inputs())), list(map(tensor, session.get_outputs()))
 
 
-def _described(session, path: Path) -> tuple:
-    """Image, output and card, as a file describes them."""
+def _description(session: onnxruntime.InferenceSession, path: Path) -> tuple:
+    """The image, the first output and the card of a file."""
     try:
         text = session.get_modelmeta().custom_metadata_map.get(CARD_ENTRY)
         return session.get_inputs()[0], session.get_outputs()[0], text
     except (UnicodeDecodeError, IndexError) as error:
-        raise unreadable(path, ".onnx", f"its description is damaged: {error}") from error
+        raise unreadable_file(path, ".onnx", f"its description is damaged: {error}") from error
 
 
-def _session(path: Path, threads: int):
+def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -138,4 +155,4 @@ def _session(path: Path, threads: int):
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors share no base class below Exception
-        raise unreadable(path, ".onnx", f"ONNX Runtime says: {error}") from error
+        raise unreadable_file(path, ".onnx", f"ONNX Runtime says: {error}") from error

@@ -1,31 +1,35 @@
-"""What an evaluation and a comparison found."""
+"""The results of an evaluation and of a comparison, and their tables for the terminal."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from rich.table import Table
-
-from keras_seg.inference.tables import comparison_table
+from rich.text import Text
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A network measured on images with masks; pixels of mask value 255 do not count.
+    """The accuracy and speed of a network on images with masks.
 
-    Of a multi-label network each label has an IoU of its own, of the pixels that have it.
+    Pixels of mask value 255 are not counted. For a multi-label network the classes are the labels.
 
     Attributes:
-        miou: mean intersection over union of the classes, 0..1; None without a labelled pixel.
-        per_class_iou: class name → 0..1, None for a class neither in the masks nor predicted,
-            which the mean leaves out.
+        format: format of the file, "keras", "tflite" or "onnx".
+        size_bytes: size of the file, None for a model in memory.
+        threads: number of CPU threads.
         sizing: how images met the network, "resize" or "tile".
-        pixel_accuracy: part of the labelled pixels with the right class, or of the known labels
+        images: number of images.
+        miou: mean intersection over union of the classes, 0..1; None without a labelled pixel.
+        per_class_iou: class name → 0..1. None for a class that is neither in the masks nor
+            predicted; the mean leaves it out.
+        pixel_accuracy: share of the labelled pixels with the right class, or of the known labels
             of all pixels that are right, 0..1.
-        latency_ms_median, latency_ms_p90: of one run of the network, without reading or resizing
-            the image; the first run at each size is not counted.
-        confusion: (num_classes, num_classes) int64 pixel counts, truth by prediction; of labels
+        latency_ms_median, latency_ms_p90: of one run of the network in milliseconds, without
+            reading or resizing the image. The first run at each size is not counted.
+        confusion: (num_classes, num_classes) int64 pixel counts, truth by prediction; for labels
             (num_classes, 2, 2), absent and present.
     """
 
@@ -42,7 +46,7 @@ class Evaluation:
     confusion: np.ndarray = field(repr=False)
 
     def to_dict(self) -> dict:
-        """Everything as plain values for JSON."""
+        """All values as plain types for JSON."""
         return vars(self) | {"confusion": self.confusion.tolist()}
 
     def table(self) -> Table:
@@ -52,14 +56,14 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Several networks beside each other on the same images.
+    """Several networks on the same images.
 
     Attributes:
-        evaluations: name → its Evaluation; the first is what the others are compared with.
-        agreement: name → part of all pixels, or of all pixels of every label, where its answer is
-            that of the first, 0..1.
-        largest_difference: name → largest difference of a score from that of the first; None
-            where not both put out logits, or both probabilities, of the same shape.
+        evaluations: name → its Evaluation. The others are compared with the first.
+        agreement: name → share of all pixels (or of all labels of all pixels) with the same
+            answer as the first, 0..1.
+        largest_difference: name → largest difference of a score from that of the first; None if
+            not both put out logits, or both probabilities, of the same shape.
     """
 
     evaluations: dict[str, Evaluation]
@@ -67,10 +71,57 @@ class Comparison:
     largest_difference: dict[str, float | None]
 
     def to_dict(self) -> dict:
-        """Everything as plain values for JSON."""
-        evaluations = {name: side.to_dict() for name, side in self.evaluations.items()}
+        """All values as plain types for JSON."""
+        evaluations = {name: each.to_dict() for name, each in self.evaluations.items()}
         return vars(self) | {"evaluations": evaluations}
 
     def table(self) -> Table:
-        """The numbers as a table for the terminal, one column a network."""
+        """The numbers as a table for the terminal, one column per network."""
         return comparison_table(self.evaluations, self.agreement, self.largest_difference)
+
+
+def comparison_table(
+    evaluations: Mapping[str, Evaluation],
+    agreement: Mapping[str, float] | None = None,
+    largest_difference: Mapping[str, float | None] | None = None,
+) -> Table:
+    """A table with one column per evaluation; optionally with the differences from the first."""
+    columns = list(evaluations.values())
+    table = Table("")
+    for name in evaluations:
+        table.add_column(Text(name), justify="right")
+    table.add_row("mIoU", *(percent(each.miou) for each in columns))
+    for name in columns[0].per_class_iou:
+        cells = (percent(each.per_class_iou[name]) for each in columns)
+        table.add_row(Text(f"  IoU {name}"), *cells)
+    table.add_row("pixel accuracy", *(percent(each.pixel_accuracy) for each in columns))
+    if agreement:
+        first = next(iter(evaluations))
+        table.add_row(
+            Text(f"same class as {first}"),
+            *(percent(agreement.get(name), "") for name in evaluations),
+        )
+        table.add_row(
+            Text(f"largest score difference from {first}"),
+            *(_difference((largest_difference or {}).get(name)) for name in evaluations),
+        )
+    table.add_row("latency, median", *(f"{each.latency_ms_median:.2f} ms" for each in columns))
+    table.add_row("latency, 90 %", *(f"{each.latency_ms_p90:.2f} ms" for each in columns))
+    table.add_row("threads", *(str(each.threads) for each in columns))
+    table.add_row("size", *(megabytes(each.size_bytes) for each in columns))
+    table.add_row("images", *(str(each.images) for each in columns))
+    return table
+
+
+def percent(value: float | None, absent: str = "absent") -> str:
+    """A share as text: 0.5 → "50.00 %"; `absent` for None."""
+    return absent if value is None else f"{100 * value:.2f} %"
+
+
+def megabytes(size_bytes: int | None) -> str:
+    """A file size as text: 1500000 → "1.500 MB"; "in memory" for None."""
+    return "in memory" if size_bytes is None else f"{size_bytes / 1e6:.3f} MB"
+
+
+def _difference(value: float | None) -> str:
+    return "" if value is None else f"{value:.2g}"

@@ -1,4 +1,8 @@
-"""Large images by windows: overlapping and averaged, or, without padding, meeting exactly."""
+"""Large images in windows: overlapping and averaged or, without padding, meeting exactly.
+
+Half a window apart, a line of 110 pixels and windows of 64 gives three windows, at 0, 23 and 46:
+the last one ends at pixel 110, and neighbours are 23 pixels apart, less than half a window.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,12 @@ from itertools import pairwise, product
 
 import numpy as np
 
+from keras_seg.inference.scores import to_probabilities
+
 STEP = 0.5
-"""Distance of neighbouring windows, as a part of the window."""
+"""Largest distance of neighbouring windows, as a share of the window."""
 SIGMA = 1 / 8
-"""Deviation of the Gaussian weights, as a part of the window."""
+"""Standard deviation of the Gaussian weights, as a share of the window."""
 
 
 def tiled_probabilities(
@@ -22,14 +28,15 @@ def tiled_probabilities(
     at_once: int = 1,
     multi_label: bool = False,
 ) -> np.ndarray:
-    """Class probabilities of images of one size by a network that sees windows of them.
+    """Class probabilities of images of one size, by a network that sees windows of them.
 
     Shapes: (B, H, W, C) uint8 → (B, H, W, num_classes) float32; (B, H, W, 1) for a single logit.
 
     Args:
-        run: (n, *window, C) uint8 → what the network puts out, at the size of the windows.
+        run: (n, *window, C) uint8 → the output of the network, at the size of the windows.
+        window: (height, width) in pixels.
         head: "logits", "probabilities" or "argmax": what the network puts out.
-        at_once: windows that the network sees together, at most.
+        at_once: maximum number of windows in one run.
         multi_label: whether each channel is a label of its own.
     """
     height, width = images.shape[1:3]
@@ -38,11 +45,13 @@ def tiled_probabilities(
     weight = np.outer(*(gaussian(length) for length in window))[..., None]
     tops, lefts = (positions(n, w) for n, w in zip(images.shape[1:3], window, strict=True))
     total, weights = None, np.zeros((*images.shape[:3], 1), np.float32)
-    for some in groups(list(product(range(len(images)), tops, lefts)), at_once):
-        places = [np.s_[i, top : top + window[0], left : left + window[1]] for i, top, left in some]
+    for group in even_groups(list(product(range(len(images)), tops, lefts)), at_once):
+        places = [
+            np.s_[i, top : top + window[0], left : left + window[1]] for i, top, left in group
+        ]
         scores = run(np.stack([images[place] for place in places]))
-        for place, found in zip(places, scores, strict=True):
-            probabilities = to_probabilities(found, head, num_classes, multi_label)
+        for place, window_scores in zip(places, scores, strict=True):
+            probabilities = to_probabilities(window_scores, head, num_classes, multi_label)
             if total is None:
                 total = np.zeros((*images.shape[:3], probabilities.shape[-1]), np.float32)
             total[place] += weight * probabilities
@@ -58,19 +67,20 @@ def overlap_tiled(
     multiple: int,
     at_once: int = 1,
 ) -> np.ndarray:
-    """The overlap-tile strategy of the U-Net paper: what a network without padding says of images.
+    """The overlap-tile strategy of the U-Net paper: the output of a network without padding.
 
-    Windows begin a multiple of the network's stride apart, and what lies beyond the image is its
-    mirror image, so that every output pixel is computed from the pixels, and by the poolings, that
-    a run of the whole mirrored image would use.
+    Windows begin at multiples of the network's stride. Outside of the image its mirror image is
+    used. Every output pixel is then computed from the same pixels, and with the same pooling grid,
+    as in one run over the whole mirrored image.
 
     Shapes: (B, H, W, C) uint8 → (B, H, W, n), or (B, H, W) from a network that puts out classes.
 
     Args:
-        run: (n, *window, C) uint8 → its output, which lacks `margin` on each side.
+        run: (n, *window, C) uint8 → the output, which lacks `margin` on each side.
+        window: (height, width) in pixels.
         margin: (rows, columns) that the output lacks on each side.
         multiple: stride of the network's deepest map, in pixels.
-        at_once: windows that the network sees together, at most.
+        at_once: maximum number of windows in one run.
     """
     height, width = images.shape[1:3]
     tops, lefts = (
@@ -84,21 +94,21 @@ def overlap_tiled(
     ]
     padded = np.pad(images, [(0, 0), *padding, (0, 0)], mode="reflect")
     result = None
-    for some in groups(list(product(range(len(images)), tops, lefts)), at_once):
+    for group in even_groups(list(product(range(len(images)), tops, lefts)), at_once):
         windows = [
-            padded[i, top : top + window[0], left : left + window[1]] for i, top, left in some
+            padded[i, top : top + window[0], left : left + window[1]] for i, top, left in group
         ]
         scores = run(np.stack(windows))
         if result is None:
             result = np.empty((len(images), height, width, *scores.shape[3:]), scores.dtype)
-        for (i, top, left), found in zip(some, scores, strict=True):
-            place = result[i, top : top + found.shape[0], left : left + found.shape[1]]
-            place[...] = found[: place.shape[0], : place.shape[1]]
+        for (i, top, left), inner in zip(group, scores, strict=True):
+            place = result[i, top : top + inner.shape[0], left : left + inner.shape[1]]
+            place[...] = inner[: place.shape[0], : place.shape[1]]
     return result
 
 
-def groups(items: Sequence, at_most: int) -> Iterator[Sequence]:
-    """Neighbours together, at most so many and evenly: a single one left over needs a new graph."""
+def even_groups(items: Sequence, at_most: int) -> Iterator[Sequence]:
+    """Consecutive items in groups of about equal size: a leftover window would need a new graph."""
     count = -(-len(items) // at_most)
     ends = [len(items) * i // count for i in range(count + 1)]
     for start, end in pairwise(ends):
@@ -106,9 +116,9 @@ def groups(items: Sequence, at_most: int) -> Iterator[Sequence]:
 
 
 def meeting_positions(size: int, inner: int, multiple: int) -> list[int]:
-    """Where windows begin that put out `inner` pixels each: multiples, which leave no gap.
+    """Starts of windows that put out `inner` pixels each and leave no gap, as multiples.
 
-    Raises: ValueError for a window that puts out less than the stride of the network.
+    Raises: ValueError for windows that put out less than the stride of the network.
     """
     step = inner // multiple * multiple
     if inner >= size:
@@ -122,30 +132,12 @@ def meeting_positions(size: int, inner: int, multiple: int) -> list[int]:
 
 
 def positions(size: int, window: int) -> list[int]:
-    """Where windows begin: evenly, at most STEP of a window apart, the last at the very end."""
+    """Starts of evenly spaced windows, at most STEP of a window apart, the last at the very end."""
     steps = int(np.ceil((size - window) / (STEP * window)))
     return np.linspace(0, size - window, steps + 1).round().astype(int).tolist()
 
 
-def to_probabilities(
-    scores: np.ndarray, head: str, num_classes: int, multi_label: bool = False
-) -> np.ndarray:
-    """(H, W, num_classes) or (H, W) output of a network → probabilities of every class.
-
-    Probabilities stay as they are, also those of several sigmoids, whose sum is not 1.
-    """
-    if head == "argmax":
-        return np.eye(num_classes, dtype=np.float32)[scores]
-    if head == "probabilities":
-        return scores
-    if scores.shape[-1] == 1 or multi_label:
-        with np.errstate(over="ignore"):  # exp of a large number is infinite, its inverse 0
-            return 1 / (1 + np.exp(-scores))
-    exponent = np.exp(scores - scores.max(-1, keepdims=True))
-    return exponent / exponent.sum(-1, keepdims=True)
-
-
 def gaussian(length: int) -> np.ndarray:
-    """Weights of a window's rows or columns: 1 in the middle, never quite 0 at the edge."""
+    """Weights of a window's rows or columns: 1 in the middle, at least 0.001 at the edge."""
     offset = np.arange(length, dtype=np.float32) - (length - 1) / 2
     return np.maximum(np.exp(-0.5 * (offset / (SIGMA * length)) ** 2), 1e-3).astype(np.float32)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
-from keras_seg.class_weights import ClassWeights, class_weights_of
+from keras_seg.arguments import flag, whole_number
+from keras_seg.losses.class_weights import ClassWeights, class_weights_of
 from keras_seg.losses.replicas import share_of_replica, sum_over_replicas
 from keras_seg.losses.weighted_sum import LossArithmetic
 from keras_seg.masks.labels import (
@@ -18,24 +20,22 @@ from keras_seg.masks.labels import (
     share_tolerance,
 )
 from keras_seg.names import IGNORE_CLASS
-from keras_seg.option_values import flag, whole_number
-
-REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None)
 
 
 class Pixels(NamedTuple):
-    """A batch as losses see it; B images of P = (height, width) or any other pixel axes.
+    """A batch in the form that losses compute with.
 
-    One class per pixel:
+    B is the number of images, *P the pixel axes (height, width or others), C the number of classes,
+    at least 2. With `multi_label` all tensors have the shape (B, *P, C), one value per label.
 
-    logits: (B, *P, C) float32, C at least 2; 0 where not counted.
-    ids: (B, *P) int32 class of each pixel; 0 where not counted.
-    truth: (B, *P, C) float32 one-hot or soft labels if they were given so, otherwise None.
-    counted: (B, *P) float32, 1 for pixels that count.
-    weight: (B, *P) float32, `counted` times the sample weights; NaN for what is no label.
-
-    With `multi_label` all but `ids`, which is None, are (B, *P, C): logits of each label, its
-    probability in the mask, whether it counts, and its weight.
+    Attributes:
+        logits: (B, *P, C) float32; 0 where a pixel does not count.
+        ids: (B, *P) int32 class per pixel; 0 where it does not count. None with `multi_label`.
+        truth: (B, *P, C) float32 one-hot or soft labels, if they were given as such, else None.
+            With `multi_label` the probability of each label in the mask.
+        counted: (B, *P) float32, 1 for pixels that count.
+        weight: (B, *P) float32, `counted` times the sample weights; NaN for invalid labels.
+        multi_label: whether each channel is a label of its own.
     """
 
     logits: Any
@@ -45,56 +45,68 @@ class Pixels(NamedTuple):
     weight: Any
     multi_label: bool = False
 
-    def one_hot(self):
-        """(B, *P, C) float32 truth; not yet 0 where not counted."""
+    def one_hot(self) -> Any:
+        """(B, *P, C) float32 truth; pixels that do not count are not 0 yet."""
         if self.truth is not None:
             return self.truth
         return ops.one_hot(self.ids, self.logits.shape[-1], dtype="float32")
 
-    def probabilities(self):
-        """(B, *P, C) float32 of each class or label."""
+    def probabilities(self) -> Any:
+        """(B, *P, C) float32 probability per class or label."""
         return ops.sigmoid(self.logits) if self.multi_label else ops.softmax(self.logits)
 
-    def weight_of_channels(self):
-        """The weights with an axis for channels: (B, *P, 1), with `multi_label` (B, *P, C)."""
+    def weight_of_channels(self) -> Any:
+        """The weights with a channel axis: (B, *P, 1), with `multi_label` (B, *P, C)."""
         return self.weight if self.multi_label else self.weight[..., None]
 
 
 class SegmentationLoss(LossArithmetic, keras.losses.Loss):
-    """Base of the losses; a subclass turns `Pixels` into a value with `loss_of`.
+    """Base of the losses. A subclass computes the loss of `Pixels` in `loss_of`.
 
-    Labels (B, H, W), (B, H, W, 1), one-hot or soft (B, H, W, C); scores (B, H, W, C), or
-    (B, H, W, 1) of the second of two classes. Computes in float32. A pixel of `ignore_class`, a
-    one-hot label of zeros and a pixel of weight 0 have no influence and no gradient, whatever their
-    scores.
+    Shapes: labels (B, H, W), (B, H, W, 1), one-hot or soft (B, H, W, C); scores (B, H, W, C), or
+    (B, H, W, 1) for the second of two classes. The loss computes in float32. A pixel of
+    `ignore_class`, a one-hot label of zeros and a pixel of weight 0 have no influence and no
+    gradient, whatever their scores.
 
-    What is no label makes the loss NaN: a class outside of the scores', a fraction, NaN, shares
-    that are negative or do not sum to 1 (half a step of 1/255 per class is rounding). So do scores
-    outside of 0..1 with `from_logits=False`. For scores of one channel, labels of a float type are
-    probabilities of class 1, and 0.3 is a soft label. Losses that take hard labels alone say so:
-    soft ones make them NaN.
+    An invalid label makes the loss NaN: a class that the scores do not have, a fraction, NaN, or
+    shares that are negative or do not sum to 1 (within half a step of 1/255 per class, for
+    rounding). So do scores outside of 0..1 with `from_logits=False`. For scores of one channel,
+    labels of a float type are probabilities of class 1: 0.3 is a soft label. Some losses accept
+    only hard labels and say so; soft labels make them NaN.
 
-    With `multi_label` each channel is a label of its own, with a sigmoid: labels (B, H, W, C) of 0
-    and 1, or a probability between them. `ignore_class` in a channel leaves that label out there,
-    and zeros are the absence of every label.
+    With `multi_label` each channel is a label of its own, with a sigmoid. Labels (B, H, W, C) are
+    0, 1, or a probability between. `ignore_class` in a channel ignores that label of that pixel;
+    zeros mean that every label is absent.
 
     Under `tf.distribute`, with replicas of equal batches, all replicas together give the value and
-    gradient of one device with the whole batch; a subclass says where that cannot be.
+    gradient of one device with the whole batch. A subclass documents its exceptions.
 
-    Losses add up: `CrossEntropy() + 0.5 * Dice()`.
+    Losses can be added: `CrossEntropy() + 0.5 * Dice()`.
 
     Args:
-        from_logits: whether scores are logits, or probabilities that sum to 1 (with `multi_label`,
-            each for itself).
+        from_logits: whether scores are logits; otherwise probabilities that sum to 1 (with
+            `multi_label`, one probability per label).
         ignore_class: mask value that does not count; None for none.
-        reduction: "sum_over_batch_size" or "mean" (over what counts; weights do not change the
-            divisor), "mean_with_sample_weight" (divides by the sum of all weights, as PyTorch
-            does), "sum", or None for a value a pixel (or image).
+        reduction: "sum_over_batch_size" or "mean": the mean over what counts, where weights do not
+            change the divisor. "mean_with_sample_weight": divides by the sum of all weights, as
+            PyTorch does. "sum". None: one value per pixel (or image).
         multi_label: whether each channel is a label of its own.
+        name: name of the loss; None for the name in recipes.
 
-    Raises: ValueError if the shapes of labels and scores do not belong together.
+    Raises: ValueError if the shapes of labels and scores do not match.
+
+    Example:
+        >>> class BrierScore(keras_seg.losses.SegmentationLoss):
+        ...     def loss_of(self, pixels):
+        ...         errors = keras.ops.square(pixels.probabilities() - pixels.one_hot())
+        ...         return self.mean(keras.ops.sum(errors, -1), pixels.weight, pixels.counted)
+        >>> masks, logits = np.zeros((1, 2, 2), "uint8"), np.zeros((1, 2, 2, 2), "float32")
+        >>> float(BrierScore()(masks, logits))
+        0.5
     """
 
+    default_name: str | None = None
+    """Name of the loss in recipes, logs and saved models."""
     takes_soft_labels = True
     class_weights: tuple[float, ...] | None = None
     _class_weights: ClassWeights | None = None
@@ -107,8 +119,8 @@ class SegmentationLoss(LossArithmetic, keras.losses.Loss):
         reduction: str | None = "sum_over_batch_size",
         multi_label: bool = False,
         name: str | None = None,
-    ):
-        super().__init__(name=name, reduction=reduction, dtype="float32")
+    ) -> None:
+        super().__init__(name=name or self.default_name, reduction=reduction, dtype="float32")
         self.from_logits = flag(from_logits, "from_logits")
         self.multi_label = flag(multi_label, "multi_label")
         self.ignore_class = (
@@ -120,19 +132,20 @@ class SegmentationLoss(LossArithmetic, keras.losses.Loss):
                 "whether a label is there. Take another value, such as 255."
             )
 
-    def loss_of(self, pixels: Pixels):
+    def loss_of(self, pixels: Pixels) -> Any:
         """The reduced loss of a batch."""
         raise NotImplementedError
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         with keras.name_scope(self.name):
             return self.loss_of(read_pixels(y_true, y_pred, sample_weight, self))
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss without sample weights."""
         return self(y_true, y_pred)
 
-    def mean(self, values, weight, counted):
-        """Reduces `values` (B, ...) of the same shape as `weight` and `counted`."""
+    def mean(self, values: Any, weight: Any, counted: Any) -> Any:
+        """Reduces `values` (B, ...), which have the shape of `weight` and `counted`."""
         values = ops.where(counted > 0, values * weight, 0.0)
         if self.reduction in (None, "none"):
             return values
@@ -142,31 +155,38 @@ class SegmentationLoss(LossArithmetic, keras.losses.Loss):
         divisor = weight if self.reduction == "mean_with_sample_weight" else counted
         return ops.divide_no_nan(total, sum_over_replicas(ops.sum(divisor)))
 
-    def mean_of_regions(self, values, pixels: Pixels, region: str):
-        """Reduces one value a `region`: "image" (B,), "replica" () or, of all replicas, "batch" ().
+    def mean_of_regions(self, values: Any, pixels: Pixels, region: str) -> Any:
+        """Reduces one value per region.
 
-        A region weighs as much as its counted pixels do on average, and nothing without any.
+        The weight of a region is the mean weight of its counted pixels, and 0 without any.
+
+        Args:
+            values: (B,) for region "image", () for "replica", or for "batch" with all replicas.
         """
         axes = tuple(range(1 if region == "image" else 0, len(pixels.counted.shape)))
         number, weight = ops.sum(pixels.counted, axes), ops.sum(pixels.weight, axes)
         if region == "batch":
             number, weight = sum_over_replicas(number), sum_over_replicas(weight)
         loss = self.mean(values, ops.divide_no_nan(weight, number), ops.sign(number))
-        # Each replica has the sum of the whole batch; a mean has divided by their number already.
-        whole = region == "batch" and self.reduction == "sum"
-        return share_of_replica(loss) if whole else loss
+        # Each replica has the sum over the whole batch. A mean is already divided by their number.
+        is_batch_sum = region == "batch" and self.reduction == "sum"
+        return share_of_replica(loss) if is_batch_sum else loss
 
-    def _take_class_weights(self, class_weights) -> None:
+    def set_class_weights(
+        self, class_weights: Mapping[int, float] | Sequence[float] | None
+    ) -> None:
+        """Checks and stores the `class_weights` of a constructor."""
         self._class_weights = class_weights_of(class_weights)
         self.class_weights = None if self._class_weights is None else self._class_weights.numbers
 
-    def _class_weights_config(self):
+    def class_weights_config(self) -> dict[str, float] | tuple[float, ...] | None:
+        """The class weights for `get_config`."""
         return None if self._class_weights is None else self._class_weights.config()
 
-    def weighted_by_class(self, pixels: Pixels):
-        """The weights of `Pixels` times the class weights; of soft labels their mean by share.
+    def weighted_by_class(self, pixels: Pixels) -> Any:
+        """The weights of `Pixels` times the class weights; for soft labels their mean by share.
 
-        Raises: ValueError if there are other classes than class weights.
+        Raises: ValueError if the number of class weights does not match the scores.
         """
         if self._class_weights is None:
             return pixels.weight
@@ -178,7 +198,8 @@ class SegmentationLoss(LossArithmetic, keras.losses.Loss):
             return pixels.weight * ops.sum(pixels.truth * table, -1)
         return pixels.weight * ops.take(table, pixels.ids)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
         return super().get_config() | {
             "from_logits": self.from_logits,
             "ignore_class": self.ignore_class,
@@ -186,8 +207,8 @@ class SegmentationLoss(LossArithmetic, keras.losses.Loss):
         }
 
 
-def read_pixels(y_true, y_pred, sample_weight, loss: SegmentationLoss) -> Pixels:
-    """Labels, scores and weights of any form that a loss accepts as `Pixels`."""
+def read_pixels(y_true: Any, y_pred: Any, sample_weight: Any, loss: SegmentationLoss) -> Pixels:
+    """Labels, scores and weights, in any form that a loss accepts, as `Pixels`."""
     scores = ops.cast(y_pred, "float32")
     channels = scores.shape[-1]
     if channels is None:
@@ -197,40 +218,39 @@ def read_pixels(y_true, y_pred, sample_weight, loss: SegmentationLoss) -> Pixels
             y_true, scores.shape, loss.ignore_class, loss.name
         )
         weight = pixel_weights(sample_weight, truth[..., 0])[..., None]
+        if not loss.takes_soft_labels:
+            known = known & ((truth == 0) | (truth == 1))
     else:
         shape = (*scores.shape[:-1], max(channels, 2))
         ids, truth, counted, known = read_labels(
             y_true, shape, loss.ignore_class, loss.name, one_channel=channels == 1
         )
+        weight = pixel_weights(sample_weight, ids)
         if truth is not None and not loss.takes_soft_labels:
             known = known & _is_hard(truth)
-        weight = pixel_weights(sample_weight, ids)
-    if truth is not None and loss.multi_label and not loss.takes_soft_labels:
-        known = known & ((truth == 0) | (truth == 1))
     counted = counted & (weight != 0)
-    # No Python error can be raised from inside a compiled step; NaN is what training stops at.
+    # A compiled step cannot raise a Python error. NaN stops the training.
     weight = ops.where(known, weight, float("nan"))
     has_channels = counted if loss.multi_label else counted[..., None]
     usable = counted & known
+    usable_channels = usable if loss.multi_label else usable[..., None]
     return Pixels(
         logits=_logits(scores, has_channels, loss),
         ids=None if ids is None else ops.where(usable, ids, 0),
-        truth=None
-        if truth is None
-        else ops.where(usable if loss.multi_label else usable[..., None], truth, 0.0),
+        truth=None if truth is None else ops.where(usable_channels, truth, 0.0),
         counted=ops.cast(counted, "float32"),
         weight=ops.where(counted, weight, 0.0),
         multi_label=loss.multi_label,
     )
 
 
-def _is_hard(truth):
-    """(B, *P) whether one class has the whole share of a pixel, but for its rounding."""
+def _is_hard(truth: Any) -> Any:
+    """(B, *P) whether one class has the whole share of a pixel, up to rounding."""
     return ops.max(truth, axis=-1) >= 1 - share_tolerance(truth.shape[-1])
 
 
-def _logits(scores, counted, loss: SegmentationLoss):
-    """float32 logits of labels or of at least two classes; 0 where nothing is `counted`.
+def _logits(scores: Any, counted: Any, loss: SegmentationLoss) -> Any:
+    """float32 logits of labels, or of at least two classes; 0 where a pixel does not count.
 
     One channel z of a binary network becomes the two classes 0 and z.
     """
@@ -238,7 +258,7 @@ def _logits(scores, counted, loss: SegmentationLoss):
         if not loss.multi_label and scores.shape[-1] == 1:
             scores = ops.concatenate([ops.zeros_like(scores), scores], axis=-1)
         return ops.where(counted, scores, 0.0)
-    # before the logarithm, whose slope at NaN is NaN even where the value is not used
+    # before the logarithm: its gradient at NaN is NaN even where the value is not used
     scores = ops.where(counted, scores, 0.5)
     possible = (scores >= -NEGATIVE_NOISE) & (scores <= 1 + NEGATIVE_NOISE)
     least = keras.config.epsilon()

@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_seg.arguments import whole_number
 from keras_seg.losses.base import Pixels, SegmentationLoss
-from keras_seg.losses.classes import check_classes, chosen_classes
+from keras_seg.losses.class_selection import checked_selection, selected_classes
 from keras_seg.masks.distances import distance_to
 from keras_seg.names import IGNORE_CLASS
-from keras_seg.option_values import whole_number
 
 
 @keras.saving.register_keras_serializable("keras_seg")
 class Boundary(SegmentationLoss):
-    """sum over classes of p * signed distance to the class, averaged over the pixels that count.
+    """Boundary loss: sum over classes of p * signed distance to the class, averaged over pixels.
 
     The distance in pixels is positive outside of the mask, and 0, -1, -2, .. from its border
-    inwards; 0 everywhere if the image has no border of the class. The best loss is therefore
-    below 0, and the paper adds it to a loss of regions: "dice+0.01*boundary".
+    inwards; it is 0 everywhere if the class has no border in the image. The best loss is therefore
+    below 0. The paper adds it to an overlap loss: "dice+0.01*boundary".
 
-    The maps are made from the labels inside the step, so that the loss works in `model.fit` with
-    plain masks, compiled or not, on every device. Differs from the paper: distances end at
-    `max_distance`, which bounds the time (on a CPU; 8 images of 256x256 and two classes take about
-    1 s). With `multi_label` the labels are the classes, each with sigmoid(z) for p and with its own
-    ignored pixels. Takes hard labels alone. Source: Kervadec et al., arXiv:1812.07032.
+    The distance maps are computed from the labels inside the step, so that the loss works in
+    `model.fit` with plain masks, compiled or not, on every device. With `multi_label` each label is
+    a class with p = sigmoid(z) and its own ignored pixels. Accepts only hard labels.
+
+    Differs from the paper: distances are clipped at `max_distance`, which limits the time (on a CPU
+    8 images of 256x256 and two classes take about 1 s).
+    Source: Kervadec et al., arXiv:1812.07032.
 
     Args:
-        max_distance: in pixels; the sum of height and width for the paper's own maps.
-        classes: "present" (in the image's truth) averages over these, "all" over all, a list over
-            those of the list that are present; the paper takes (1,) for binary masks.
+        max_distance: in pixels; height plus width gives the maps of the paper.
+        classes: "present" averages over the classes in the image's truth, "all" over all classes, a
+            list over those of its classes that are present. The paper uses (1,) for binary masks.
+        from_logits, ignore_class, reduction, multi_label, name: see `SegmentationLoss`.
+
+    Raises: ValueError for options that do not fit.
+
+    Example:
+        >>> masks = np.array([[[0, 1], [1, 255]]])  # (batch, height, width); 255 is ignored
+        >>> logits = np.array([[[[2, 0], [0, 1]], [[1, 0], [0, 0]]]], "float32")
+        >>> round(float(keras_seg.losses.Boundary()(masks, logits)), 4)
+        0.1865
     """
 
     takes_soft_labels = False
@@ -46,7 +58,7 @@ class Boundary(SegmentationLoss):
         reduction: str | None = "sum_over_batch_size",
         multi_label: bool = False,
         name: str = "boundary",
-    ):
+    ) -> None:
         super().__init__(
             from_logits=from_logits,
             ignore_class=ignore_class,
@@ -57,12 +69,14 @@ class Boundary(SegmentationLoss):
         max_distance = whole_number(max_distance, "max_distance")
         if max_distance < 1:
             raise ValueError(f"max_distance must be 1 pixel or more. Received: {max_distance}")
-        self.max_distance, self.classes = max_distance, check_classes(classes)
+        self.max_distance = max_distance
+        self.classes = checked_selection(classes)
 
-    def loss_of(self, pixels: Pixels):
+    def loss_of(self, pixels: Pixels) -> Any:
+        """The reduced loss of a batch."""
         if len(pixels.logits.shape) != 4:
             raise ValueError(
-                "The boundary loss needs labels (B, H, W), whose neighbours it can see. "
+                "The boundary loss needs labels (B, H, W) with two pixel axes. "
                 f"Received labels of shape {tuple(pixels.logits.shape[:-1])}"
             )
         truth, counted = pixels.truth, pixels.counted
@@ -72,25 +86,30 @@ class Boundary(SegmentationLoss):
         distance = signed_distance(
             truth * counted > 0, (1 - truth) * counted > 0, self.max_distance
         )
-        chosen = chosen_classes(self.classes, ops.sum(truth * counted, (1, 2)))
-        chosen = ops.divide_no_nan(chosen, ops.sum(chosen, -1, keepdims=True))
+        selected = selected_classes(self.classes, ops.sum(truth * counted, (1, 2)))
+        selected = ops.divide_no_nan(selected, ops.sum(selected, -1, keepdims=True))
         values = pixels.probabilities() * ops.stop_gradient(distance)
-        values = values * chosen[:, None, None, :]
+        values = values * selected[:, None, None, :]
         if not pixels.multi_label:
             return self.mean(ops.sum(values, -1), pixels.weight, pixels.counted)
         number = ops.sum(counted, -1)
         weight = ops.divide_no_nan(ops.sum(pixels.weight, -1), number)
         return self.mean(ops.sum(values * counted, -1), weight, ops.sign(number))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
         return super().get_config() | {
             "max_distance": self.max_distance,
             "classes": self.classes,
         }
 
 
-def signed_distance(inside, outside, max_distance: int):
-    """(B, H, W, C) float32 from masks of what is inside and outside of each class (bool)."""
+def signed_distance(inside: Any, outside: Any, max_distance: int) -> Any:
+    """(B, H, W, C) float32 signed distance in pixels.
+
+    Args:
+        inside, outside: (B, H, W, C) bool pixels inside and outside of each class.
+    """
     border = ops.any(inside, (1, 2), keepdims=True) & ops.any(outside, (1, 2), keepdims=True)
     distance = ops.where(
         inside,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 
-def sum_over_replicas(value):
+def sum_over_replicas(value: Any) -> Any:
     """`value` summed over all replicas, with its gradient; `value` itself on one device."""
     context = _replica_context()
     if context is None:
@@ -15,13 +17,13 @@ def sum_over_replicas(value):
     return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
-def share_of_replica(value):
+def share_of_replica(value: Any) -> Any:
     """`value`, equal on all replicas, divided so that the sum over the replicas is `value`."""
     context = _replica_context()
     return value if context is None else value / context.num_replicas_in_sync
 
 
-def _replica_context():
+def _replica_context() -> Any:
     """None with one replica, and while Keras traces a model outside of `strategy.run`."""
     if keras.backend.backend() != "tensorflow":
         return None

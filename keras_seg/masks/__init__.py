@@ -1,1 +1,1 @@
-"""Operations on masks that losses, metrics and inference share."""
+"""Operations on masks that losses, metrics and inference share: labels, distances, counts."""

@@ -1,18 +1,20 @@
-"""Euclidean distances to masks in operators that compile, for losses and metrics inside a step."""
+"""Euclidean distances to masks with Keras operators, for losses and metrics in compiled steps."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from keras import ops
 
 
-def distance_to(mask, max_distance: int):
+def distance_to(mask: Any, max_distance: int) -> Any:
     """(B, H, W, C) float32 distance in pixels of each pixel to the nearest True of its channel.
 
-    Equals `scipy.ndimage.distance_transform_edt(~mask)` channel by channel up to `max_distance`,
-    which is given for larger distances and for all of a channel without a True. Runs in eager,
-    graph and XLA, in time proportional to the largest distance.
+    Equals `scipy.ndimage.distance_transform_edt(~mask)` per channel, clipped at `max_distance`,
+    which also fills a channel without a True. Runs in eager mode, graphs and XLA; the time is
+    proportional to the largest distance.
 
-    Rows by steps of 1, 2, 4, ..; columns by the squares as sums of the odd numbers: Huang and
+    Rows take steps of 1, 2, 4, ... Columns add odd numbers, whose sums are the squares: Huang and
     Mitchell, A Euclidean distance transform using grayscale morphology decomposition, 1994.
     """
     far = float(max_distance)
@@ -21,7 +23,7 @@ def distance_to(mask, max_distance: int):
     for step in (2**power for power in range(reach.bit_length())):
         distance = ops.minimum(distance, _nearer_neighbour(distance, step, 2, far) + step)
 
-    def shorten(number, square, _):
+    def shorten(number: Any, square: Any, _: Any) -> tuple[Any, Any, Any]:
         near = _nearer_neighbour(square, 1, 1, far**2) + ops.cast(2 * number + 1, "float32")
         near = ops.minimum(square, near)
         return number + 1, near, ops.any(near < square)
@@ -34,8 +36,8 @@ def distance_to(mask, max_distance: int):
     return ops.sqrt(square)
 
 
-def _nearer_neighbour(values, step: int, axis: int, outside: float):
-    """The smaller of the values `step` pixels before and behind along `axis` (1 or 2)."""
+def _nearer_neighbour(values: Any, step: int, axis: int, outside: float) -> Any:
+    """The smaller of the values `step` pixels before and after along `axis` (1 or 2)."""
     pads = [(step, step) if number == axis else (0, 0) for number in range(4)]
     padded = ops.pad(values, pads, constant_values=outside)
     if axis == 1:

@@ -1,4 +1,4 @@
-"""Masks and their weights in the forms that losses and metrics take."""
+"""Reads masks and weights of every accepted form, for losses and metrics."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import keras
 from keras import ops
 
 NEGATIVE_NOISE = 1e-3
-"""Shares this far below 0 are rounding, of an interpolation say, and no mistake."""
+"""Shares this far below 0 are rounding errors, for instance of an interpolation."""
 
 
 class Labels(NamedTuple):
-    """What a mask says, class by class or label by label.
+    """A mask as tensors; *P are the pixel axes.
 
-    ids: (B, *P) int32 class per pixel, meaningless where not `known`; None if `multi_label`.
-    truth: float32 share of each class (B, *P, C), of one-hot or soft labels; None for class ids.
-    counted: bool (B, *P), with `multi_label` (B, *P, C). False for `ignore_class`, and for one-hot
-        labels of zeros.
-    known: bool of the same shape. False for what is no label: no class index, or shares that are
-        negative or do not sum to 1. Losses and metrics answer with NaN where it counts.
+    Attributes:
+        ids: (B, *P) int32 class per pixel, arbitrary where not `known`; None with `multi_label`.
+        truth: (B, *P, C) float32 share of each class, for one-hot or soft labels; None for ids.
+        counted: bool (B, *P), with `multi_label` (B, *P, C). False for `ignore_class`, and for
+            one-hot labels of zeros.
+        known: bool of the same shape. False for invalid labels: no class id, or shares that are
+            negative or do not sum to 1. Where these count, losses and metrics become NaN.
     """
 
     ids: Any
@@ -31,24 +32,29 @@ class Labels(NamedTuple):
 def share_tolerance(num_classes: int) -> float:
     """How far the shares of a pixel may sum from 1: half a step of 1/255 per class.
 
-    That is what shares lose that were stored in 8 bits; those of float16 lose less.
+    This is the rounding error of shares that were stored in 8 bits; that of float16 is smaller.
     """
     return num_classes / 510
 
 
 def read_labels(
-    y_true, scores_shape, ignore_class: int | None, name: str, *, one_channel: bool = False
+    y_true: Any,
+    scores_shape: tuple,
+    ignore_class: int | None,
+    name: str,
+    *,
+    one_channel: bool = False,
 ) -> Labels:
-    """Labels of any form, one class per pixel.
+    """Labels of any form with one class per pixel.
 
     Args:
         y_true: (B, *P), (B, *P, 1) or (B, *P, C).
-        scores_shape: (B, *P, C) of the scores that they belong to.
-        name: of the loss or metric, for the error.
-        one_channel: whether the scores came as one channel. Labels (B, *P) of a float type are then
-            probabilities of class 1, so that 0.3 is a soft label; otherwise it is no class.
+        scores_shape: (B, *P, C), the shape of the scores.
+        name: name of the loss or metric, for the message.
+        one_channel: whether the scores have one channel. Labels (B, *P) of a float type are then
+            probabilities of class 1: 0.3 is a soft label. Otherwise 0.3 is invalid.
 
-    Raises: ValueError if the shapes do not belong together.
+    Raises: ValueError if the shapes do not match.
     """
     y_true = ops.convert_to_tensor(y_true)
     given_shape, num_classes = tuple(y_true.shape), scores_shape[-1]
@@ -58,8 +64,8 @@ def read_labels(
             has_shares = True
         elif y_true.shape[-1] == 1:
             y_true = ops.squeeze(y_true, -1)
-    found = tuple(y_true.shape[:-1]) if has_shares else tuple(y_true.shape)
-    _check_pixel_axes(found, given_shape, scores_shape, name)
+    pixel_axes = tuple(y_true.shape[:-1]) if has_shares else tuple(y_true.shape)
+    _check_pixel_axes(pixel_axes, given_shape, scores_shape, name)
     if has_shares:
         return _from_shares(ops.cast(y_true, "float32"), ignore_class)
     if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(y_true.dtype)):
@@ -79,11 +85,13 @@ def read_labels(
     return Labels(ops.cast(ops.where(known, y_true, 0.0), "int32"), None, counted, known)
 
 
-def read_multi_label(y_true, scores_shape, ignore_class: int | None, name: str) -> Labels:
-    """Labels (B, *P, C) of 0, 1 or a probability between, each channel a label of its own.
+def read_multi_label(
+    y_true: Any, scores_shape: tuple, ignore_class: int | None, name: str
+) -> Labels:
+    """Labels (B, *P, C) of 0, 1 or a probability between; each channel is a label of its own.
 
-    `ignore_class` in a channel leaves that label of that pixel out. With one channel, labels may be
-    (B, *P), too.
+    `ignore_class` in a channel ignores that label of that pixel. With one channel, labels may also
+    be (B, *P).
 
     Raises: ValueError for labels of another shape.
     """
@@ -105,8 +113,8 @@ def read_multi_label(y_true, scores_shape, ignore_class: int | None, name: str) 
     return Labels(None, truth, counted, (truth >= 0) & (truth <= 1))
 
 
-def pixel_weights(sample_weight, ids):
-    """float32 weights of the shape of `ids` (B, *P): 1 for None, or of one number, (B,) or (B, *P).
+def pixel_weights(sample_weight: Any, ids: Any) -> Any:
+    """float32 weights of the shape of `ids` (B, *P), from None (1), a number, (B,) or (B, *P).
 
     Raises: ValueError for weights with more axes.
     """
@@ -119,16 +127,16 @@ def pixel_weights(sample_weight, ids):
     if len(weight.shape) > rank:
         raise ValueError(
             f"Weights of shape {tuple(weight.shape)} do not belong to labels of shape "
-            f"{tuple(ids.shape)}. Give one number an image (B,) or a pixel (B, H, W)."
+            f"{tuple(ids.shape)}. Give one number per image (B,) or per pixel (B, H, W)."
         )
-    # (B,) must not be broadcast along the width.
+    # (B,) must not be broadcast along the width
     weight = ops.reshape(weight, (*ops.shape(weight), *(1,) * (rank - len(weight.shape))))
     return weight * ops.ones_like(ids, dtype="float32")
 
 
-def _from_shares(truth, ignore_class: int | None) -> Labels:
+def _from_shares(truth: Any, ignore_class: int | None) -> Labels:
     ids = ops.cast(ops.argmax(truth, axis=-1), "int32")
-    counted = ops.any(truth != 0, axis=-1)  # also of what is negative or NaN
+    counted = ops.any(truth != 0, axis=-1)  # also true for negative values and NaN
     if ignore_class is not None:
         counted = counted & (ids != ignore_class)
     off = ops.abs(ops.sum(truth, axis=-1) - 1)
@@ -136,8 +144,8 @@ def _from_shares(truth, ignore_class: int | None) -> Labels:
     return Labels(ids, truth, counted, known)
 
 
-def _int32(ids):
-    """Integers in 32 bits; what these are too few for must not come out as a class."""
+def _int32(ids: Any) -> Any:
+    """Integers in 32 bits; larger ones are clipped, so that they do not wrap around to a class."""
     dtype = keras.backend.standardize_dtype(ids.dtype)
     if dtype == "int64":
         ids = ops.clip(ids, -(2**31), 2**31 - 1)
@@ -146,7 +154,7 @@ def _int32(ids):
     return ops.cast(ids, "int32")
 
 
-def _check_pixel_axes(labels, given_shape, scores_shape, name):
+def _check_pixel_axes(labels: tuple, given_shape: tuple, scores_shape: tuple, name: str) -> None:
     scores = tuple(scores_shape[:-1])
     if len(labels) == len(scores) and all(
         None in pair or pair[0] == pair[1] for pair in zip(labels, scores, strict=True)

@@ -1,7 +1,7 @@
-"""Metrics on masks: from one confusion matrix that sums over batches and replicas, and on outlines.
+"""Metrics on masks: scores from a confusion matrix over batches and replicas, and boundary F1.
 
-They take logits, probabilities or class ids, count no ignored pixel and leave absent classes out.
-Several of them at once are best had as `SegmentationMetrics`, which counts the matrix once.
+They take logits, probabilities or class ids, ignore pixels of `ignore_class` and leave absent
+classes out. For several scores use `SegmentationMetrics`, which counts the matrix only once.
 """
 
 from keras_seg.metrics.boundary import BoundaryF1, boundary_f1
@@ -35,11 +35,11 @@ ELSEWHERE = {
     "PixelAccuracy": ("accuracy", "globalaccuracy", "binaryaccuracy"),
     "MeanClassAccuracy": ("recall", "sensitivity", "macc"),
 }
-"""Name here → names of other packages, in small letters without underscores."""
+"""Name here → names in other packages, in lower case without underscores."""
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     plain = name.lower().replace("_", "")
     here = next((ours for ours, theirs in ELSEWHERE.items() if plain in theirs), None)
-    hint = "" if here is None else f"; the like of it here is {here}"
+    hint = "" if here is None else f". The similar metric here is {here}"
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")

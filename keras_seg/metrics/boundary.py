@@ -1,32 +1,34 @@
-"""Boundary F1, the BF score of the SegNet paper: how well the outlines lie.
+"""Boundary F1, the BF score of the SegNet paper: how well predicted outlines match true ones.
 
-For each class of an image's mask: precision is the share of the predicted outline within a
-tolerance of the true outline, recall the share of the true outline within it of the predicted one,
-F1 = 2 P R / (P + R). The mean over the classes is the image's score, the mean over the images the
-data set's. Sources: Csurka et al., BMVC 2013; Badrinarayanan et al., arXiv:1511.00561, section 4.1.
+For each class of an image's mask, precision is the share of the predicted outline within a
+tolerance of the true outline. Recall is the share of the true outline within the tolerance of the
+predicted outline. F1 = 2 P R / (P + R). The score of an image is the mean over its classes, the
+score of a data set the mean over its images.
+Sources: Csurka et al., BMVC 2013; Badrinarayanan et al., arXiv:1511.00561, section 4.1.
 
 An outline here is the pixels of a class that have a neighbour of another class above, below, left
-or right; the edge of the image and ignored pixels make none. A class without an outline in the
-truth and in the prediction (it fills the image in both) is left out.
+or right. The edge of the image and ignored pixels are no neighbours. A class without an outline in
+the truth and in the prediction (it fills the image in both) is left out.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 from scipy.ndimage import distance_transform_edt
 
+from keras_seg.arguments import number
 from keras_seg.masks.distances import distance_to
-from keras_seg.metrics.confusion import read_pair, take_reading
+from keras_seg.metrics.confusion import read_pair, set_reading_options
 from keras_seg.metrics.direction import GrowingScores
 from keras_seg.names import IGNORE_CLASS
-from keras_seg.option_values import number
 
 TOLERANCE = 0.0075
-"""Of the image's diagonal, as in the SegNet paper."""
+"""Share of the image's diagonal, as in the SegNet paper."""
 
 
 def boundary_f1(
@@ -36,14 +38,21 @@ def boundary_f1(
     ignore_class: int | None = IGNORE_CLASS,
     tolerance: float = TOLERANCE,
 ) -> float:
-    """Mean boundary F1 of class ids (H, W) or (B, H, W); NaN if no image has an outline.
+    """Mean boundary F1 of masks in NumPy; NaN if no image has an outline.
 
     Args:
-        truth, predicted: masks of the same shape.
-        ignore_class: mask value of the truth that does not count.
-        tolerance: as a share of the image's diagonal.
+        truth, predicted: class ids (H, W) or (B, H, W).
+        ignore_class: mask value of the truth that does not count; None for none.
+        tolerance: distance that still matches, as a share of the image's diagonal.
 
     Raises: ValueError for other shapes.
+
+    Example:
+        >>> truth = np.zeros((8, 8), np.uint8)
+        >>> truth[:, 4:] = 1
+        >>> shifted = np.roll(truth, 2, axis=1)
+        >>> round(keras_seg.metrics.boundary_f1(truth, shifted, tolerance=0.2), 4)
+        0.8333
     """
     truth, predicted = np.asarray(truth), np.asarray(predicted)
     if truth.shape != predicted.shape or truth.ndim not in (2, 3):
@@ -59,16 +68,16 @@ def boundary_f1(
             np.ones(true_ids.shape, bool) if ignore_class is None else true_ids != ignore_class
         )
         reach = tolerance * math.hypot(*true_ids.shape)
-        found = [
+        class_scores = [
             _f1(_outline(true_ids == value, counted), _outline(ids == value, counted), reach)
             for value in np.unique(true_ids[counted])
         ]
-        found = [score for score in found if score is not None]
-        scores.extend([np.mean(found)] if found else [])
+        class_scores = [score for score in class_scores if score is not None]
+        scores.extend([np.mean(class_scores)] if class_scores else [])
     return float(np.mean(scores)) if scores else math.nan
 
 
-def _outline(mask, counted):
+def _outline(mask: np.ndarray, counted: np.ndarray) -> np.ndarray:
     other = ~mask & counted
     near = np.zeros_like(mask)
     near[1:] |= other[:-1]
@@ -78,29 +87,40 @@ def _outline(mask, counted):
     return near & mask & counted
 
 
-def _f1(true, found, reach):
-    if not true.any() and not found.any():
+def _f1(true: np.ndarray, predicted: np.ndarray, reach: float) -> float | None:
+    """F1 of two outlines; None without any outline."""
+    if not true.any() and not predicted.any():
         return None
-    if not true.any() or not found.any():
+    if not true.any() or not predicted.any():
         return 0.0
-    precision = (distance_transform_edt(~true)[found] <= reach).mean()
-    recall = (distance_transform_edt(~found)[true] <= reach).mean()
+    precision = (distance_transform_edt(~true)[predicted] <= reach).mean()
+    recall = (distance_transform_edt(~predicted)[true] <= reach).mean()
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
 @keras.saving.register_keras_serializable("keras_seg")
 class BoundaryF1(GrowingScores, keras.metrics.Metric):
-    """`boundary_f1` inside `fit` and `evaluate`: the mean over the images seen so far.
+    """`boundary_f1` inside `fit` and `evaluate`: the mean over the images so far.
 
-    Takes what every metric here takes; with `multi_label` the labels are the classes, each with its
-    own ignored pixels. NaN once a pixel that counts had no label or no prediction. Counts distances
-    only as far as the tolerance goes, at most 64 pixels for images whose size is unknown when the
-    step is traced.
+    The inputs are those of `ConfusionMetric`. With `multi_label` each label is a class with its own
+    ignored pixels. The result is NaN after a counted pixel with an invalid label or prediction.
+    Distances are computed only up to the tolerance, and up to 64 pixels for images whose size is
+    unknown when the step is traced.
 
     Args:
-        num_classes: number of mask values; 1 and 2 are both a binary network.
-        tolerance: as a share of the image's diagonal.
-        ignore_class, from_logits, multi_label, threshold: as for every metric here.
+        num_classes: number of mask values; 1 and 2 both mean a binary network.
+        tolerance: distance that still matches, as a share of the image's diagonal.
+        ignore_class, from_logits, multi_label, threshold: see `ConfusionMetric`.
+        name: name in logs.
+        dtype: type of the result; None for Keras' default.
+
+    Example:
+        >>> truth = np.zeros((1, 8, 8), np.uint8)
+        >>> truth[:, :, 4:] = 1
+        >>> metric = keras_seg.metrics.BoundaryF1(2, tolerance=0.2)
+        >>> metric.update_state(truth, np.roll(truth, 2, axis=2))
+        >>> round(float(metric.result()), 4)
+        0.8333
     """
 
     def __init__(
@@ -113,58 +133,60 @@ class BoundaryF1(GrowingScores, keras.metrics.Metric):
         multi_label: bool = False,
         threshold: float = 0.5,
         name: str = "boundary_f1",
-        dtype=None,
-    ):
+        dtype: Any = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
-        take_reading(self, num_classes, ignore_class, from_logits, multi_label, threshold)
+        set_reading_options(self, num_classes, ignore_class, from_logits, multi_label, threshold)
         self.tolerance = number(tolerance, "tolerance")
-        # float32 whatever the metric's type: float16 stops counting at 2,048 images
+        # float32 whatever the metric's type, since float16 stops counting at 2,048 images
         self.total, self.images = (
             self.add_weight(shape=(), initializer="zeros", dtype="float32", name=name)
             for name in ("total", "images")
         )
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        """Adds a batch; weights are not used, since an outline has no weight."""
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds a batch. Weights are not used, since an outline has no weight."""
         truth, predicted, counted, known = read_pair(self, y_true, y_pred)
         invalid = ops.any(counted & ops.logical_not(known))
         if self.multi_label:
-            true, found = truth == 1, predicted == 1
+            true, positive = truth == 1, predicted == 1
         else:
             counted = counted[..., None]
-            true, found = (
+            true, positive = (
                 ops.one_hot(ids, self.num_classes, dtype="bool") for ids in (truth, predicted)
             )
-        scores, images = self._scores(true & counted, found & counted, counted)
-        # a sum that is NaN stays so until the metric is reset
+        scores, images = self._scores(true & counted, positive & counted, counted)
+        # a NaN sum stays NaN until the metric is reset
         self.total.assign_add(ops.where(invalid, float("nan"), ops.sum(scores)))
         self.images.assign_add(ops.sum(images))
 
-    def _scores(self, true, found, counted):
-        """(B,) score of each image, and (B,) 1 where it has one; of masks (B, H, W, C) bool."""
+    def _scores(self, true: Any, predicted: Any, counted: Any) -> tuple[Any, Any]:
+        """(B, H, W, C) bool masks → (B,) score per image, and (B,) 1 where it has one."""
         sizes = true.shape[1:3]
         present = ops.any(true, (1, 2))
         height, width = ops.shape(true)[1], ops.shape(true)[2]
-        true, found = outlines(true, counted), outlines(found, counted)
+        true, predicted = outlines(true, counted), outlines(predicted, counted)
         diagonal = ops.sqrt(ops.cast(height * height + width * width, "float32"))
-        # float32 must not decide whether a pixel at exactly the tolerance is within
+        # a pixel at exactly the tolerance is within, whatever float32 rounds to
         reach = self.tolerance * diagonal + 1e-4
         steps = 64
         if None not in sizes:
             steps = math.floor(self.tolerance * math.hypot(*sizes)) + 1
-        precision = _share(found, distance_to(true, steps) <= reach)
-        recall = _share(true, distance_to(found, steps) <= reach)
+        precision = _share(predicted, distance_to(true, steps) <= reach)
+        recall = _share(true, distance_to(predicted, steps) <= reach)
         f1 = ops.divide_no_nan(2 * precision * recall, precision + recall)
-        outlined = ops.any(true, (1, 2)) | ops.any(found, (1, 2))
+        outlined = ops.any(true, (1, 2)) | ops.any(predicted, (1, 2))
         counts = ops.cast(present & outlined, "float32")
         number = ops.sum(counts, -1)
         return ops.divide_no_nan(ops.sum(f1 * counts, -1), number), ops.sign(number)
 
-    def result(self):
+    def result(self) -> Any:
+        """The mean over the images so far."""
         total, images = ops.convert_to_tensor(self.total), ops.convert_to_tensor(self.images)
         return ops.where(ops.isnan(total), total, ops.divide_no_nan(total, images))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
         return super().get_config() | {
             "num_classes": self.num_classes,
             "tolerance": self.tolerance,
@@ -175,16 +197,16 @@ class BoundaryF1(GrowingScores, keras.metrics.Metric):
         }
 
 
-def outlines(masks, counted):
-    """(B, H, W, C) bool pixels of each mask with a counted neighbour outside of it."""
+def outlines(masks: Any, counted: Any) -> Any:
+    """(B, H, W, C) bool pixels of each mask that have a counted neighbour outside of it."""
     other = ops.logical_not(masks) & counted
     padded = ops.pad(other, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=False)
     near = padded[:, 2:, 1:-1] | padded[:, :-2, 1:-1] | padded[:, 1:-1, 2:] | padded[:, 1:-1, :-2]
     return masks & near
 
 
-def _share(outline, within):
-    """(B, C) share of the outline's pixels that are within."""
+def _share(outline: Any, within: Any) -> Any:
+    """(B, C) share of the pixels of an outline that are `within`."""
     axes = (1, 2)
     hits = ops.sum(ops.cast(outline & within, "float32"), axes)
     return ops.divide_no_nan(hits, ops.sum(ops.cast(outline, "float32"), axes))

@@ -1,13 +1,15 @@
-"""The confusion matrix that the metrics share, and what is read off it."""
+"""The confusion matrix that the metrics share, and the scores that are computed from it."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_seg.arguments import flag, number, whole_number
 from keras_seg.masks.labels import (
     NEGATIVE_NOISE,
     Labels,
@@ -17,36 +19,47 @@ from keras_seg.masks.labels import (
 )
 from keras_seg.metrics.direction import GrowingScores
 from keras_seg.names import IGNORE_CLASS
-from keras_seg.option_values import flag, number, whole_number
 
 
 class ConfusionMetric(GrowingScores, keras.metrics.Metric):
     """Base of the metrics: int64 counts (num_classes, num_classes), truth by prediction.
 
-    Truth: masks (B, H, W), (B, H, W, 1), one-hot or soft (of which the largest share is the class).
-    Predictions: logits or probabilities (B, H, W, num_classes), binary scores (B, H, W, 1), or
-    class ids (integers) of the shape of the mask. Pixels of `ignore_class` and of weight 0 do not
-    count; other weights count as 1. Sums over batches and the replicas of `tf.distribute`.
+    Shapes: truth (B, H, W), (B, H, W, 1), one-hot or soft (the class with the largest share
+    counts). Predictions: logits or probabilities (B, H, W, num_classes), binary scores
+    (B, H, W, 1), or integer class ids of the shape of the mask. Pixels of `ignore_class` and of
+    weight 0 do not count; other weights count as 1. The counts are summed over batches and the
+    replicas of `tf.distribute`.
 
     With `multi_label` each channel is a label of its own: truth (B, H, W, num_classes) of 0 and 1,
-    with `ignore_class` where a label is unknown; predictions scores of that shape, or integers 0
-    and 1. The counts are (num_classes, 2, 2), label by label.
+    with `ignore_class` where a label is unknown; predictions are scores of that shape, or integers
+    0 and 1. The counts are (num_classes, 2, 2), one matrix per label.
 
-    The result is NaN once a pixel that counts had no label (outside of the classes, a fraction,
-    NaN) or no prediction (NaN scores, ids outside of the classes).
+    The result is NaN after a counted pixel with an invalid label (outside of the classes, a
+    fraction, NaN) or an invalid prediction (NaN scores, ids outside of the classes).
 
     Args:
-        num_classes: number of mask values; 1 and 2 are both a binary network. With `multi_label`
+        num_classes: number of mask values; 1 and 2 both mean a binary network. With `multi_label`
             the number of labels.
         ignore_class: mask value that does not count; None for none.
-        from_logits: whether thresholds are of logits or of probabilities. Nothing in a compiled
-            step can tell: probabilities taken for logits are all above the threshold 0, so that
-            a network that ends in a sigmoid needs from_logits=False. Scores that a threshold finds
-            outside of 0..1 with from_logits=False make the result NaN.
+        from_logits: whether scores are logits or probabilities, for the threshold. A compiled step
+            cannot tell: read as logits, all probabilities are above the threshold 0, so that a
+            network that ends in a sigmoid needs from_logits=False. With from_logits=False, scores
+            outside of 0..1 make the result NaN where a threshold is used.
         multi_label: whether each channel is a label of its own.
-        threshold: probability above which a pixel is of class 1 of two, or has a label.
+        threshold: probability above which a pixel has class 1 of two, or a label.
+        name: name in logs.
+        dtype: type of the result; None for Keras' default.
 
     Raises: ValueError if predictions have another number of channels or another size.
+
+    Example:
+        >>> class RightPixels(keras_seg.metrics.ConfusionMetric):
+        ...     def result(self):
+        ...         return self.unless_invalid(keras.ops.trace(self.confusion))
+        >>> metric = RightPixels(2)
+        >>> metric.update_state(np.array([[[0, 1], [1, 255]]]), np.array([[[0, 1], [0, 0]]]))
+        >>> int(metric.result())
+        2
     """
 
     def __init__(
@@ -58,11 +71,11 @@ class ConfusionMetric(GrowingScores, keras.metrics.Metric):
         multi_label: bool = False,
         threshold: float = 0.5,
         name: str | None = None,
-        dtype=None,
-    ):
+        dtype: Any = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
-        take_reading(self, num_classes, ignore_class, from_logits, multi_label, threshold)
-        # int64: a float32 count stops growing at 2^24 pixels, one image of 4096x4096.
+        set_reading_options(self, num_classes, ignore_class, from_logits, multi_label, threshold)
+        # int64, since a float32 count stops growing at 2^24 pixels, one image of 4096x4096
         self.confusion = self.add_weight(
             shape=(self.num_classes, 2, 2) if multi_label else (self.num_classes,) * 2,
             initializer="zeros",
@@ -71,7 +84,7 @@ class ConfusionMetric(GrowingScores, keras.metrics.Metric):
         )
         self.invalid = self.add_weight(shape=(), initializer="zeros", dtype="int64", name="invalid")
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds a batch."""
         truth, predicted, counted, known = read_pair(self, y_true, y_pred, sample_weight)
         usable = counted & known
@@ -79,7 +92,7 @@ class ConfusionMetric(GrowingScores, keras.metrics.Metric):
         cell = truth * size + predicted
         if self.multi_label:
             cell = cell + 4 * ops.arange(self.num_classes, dtype="int32")
-        # a cell below 0 is dropped; 32 bits suffice for a batch
+        # segment_sum drops cells below 0; 32 bits suffice for a batch
         cell = ops.reshape(ops.where(usable, cell, -1), (-1,))
         counts = ops.segment_sum(
             ops.ones_like(cell), cell, num_segments=math.prod(self.confusion.shape)
@@ -88,11 +101,12 @@ class ConfusionMetric(GrowingScores, keras.metrics.Metric):
         invalid = ops.sum(ops.cast(counted & ops.logical_not(known), "int32"))
         self.invalid.assign_add(ops.cast(invalid, "int64"))
 
-    def unless_invalid(self, score):
-        """The score, NaN if a pixel that counts had no label or no prediction."""
+    def unless_invalid(self, score: Any) -> Any:
+        """The score, or NaN after a counted pixel with an invalid label or prediction."""
         return ops.where(self.invalid > 0, float("nan"), score)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
         return super().get_config() | {
             "num_classes": self.num_classes,
             "ignore_class": self.ignore_class,
@@ -102,10 +116,17 @@ class ConfusionMetric(GrowingScores, keras.metrics.Metric):
         }
 
 
-def take_reading(metric, num_classes, ignore_class, from_logits, multi_label, threshold) -> None:
-    """Sets the options that say how a metric reads labels and predictions.
+def set_reading_options(
+    metric: keras.metrics.Metric,
+    num_classes: int,
+    ignore_class: int | None,
+    from_logits: bool,
+    multi_label: bool,
+    threshold: float,
+) -> None:
+    """Checks and sets the options of how a metric reads labels and predictions.
 
-    Raises: ValueError for what cannot be meant, and for options that contradict each other.
+    Raises: ValueError for values that do not fit, and for options that contradict each other.
     """
     num_classes = whole_number(num_classes, "num_classes")
     if num_classes < 1:
@@ -131,10 +152,12 @@ def take_reading(metric, num_classes, ignore_class, from_logits, multi_label, th
         )
 
 
-def read_pair(metric, y_true, y_pred, sample_weight=None):
-    """(truth, predicted) int32 of one shape, and (counted, known) bool: see `Labels`.
+def read_pair(
+    metric: keras.metrics.Metric, y_true: Any, y_pred: Any, sample_weight: Any = None
+) -> tuple[Any, Any, Any, Any]:
+    """(truth, predicted) int32, and (counted, known) bool as in `Labels`, all of one shape.
 
-    The shape is (B, *P) of classes, or with `multi_label` (B, *P, C) of 0 and 1.
+    The shape is (B, *P) for classes, or with `multi_label` (B, *P, C) for 0 and 1.
     """
     y_pred = ops.convert_to_tensor(y_pred)
     one_channel = y_pred.shape[-1] == 1
@@ -156,15 +179,15 @@ def read_pair(metric, y_true, y_pred, sample_weight=None):
     counted = labels.counted
     if sample_weight is not None:
         pixels = labels.ids[..., 0] if metric.multi_label else labels.ids
-        weighs = pixel_weights(sample_weight, pixels) != 0
-        counted = counted & (weighs[..., None] if metric.multi_label else weighs)
+        has_weight = pixel_weights(sample_weight, pixels) != 0
+        counted = counted & (has_weight[..., None] if metric.multi_label else has_weight)
     return labels.ids, predicted, counted, labels.known & has_prediction
 
 
-def class_ids(metric, y_pred):
-    """(int32 classes (B, *P), bool whether they are known) of scores (B, *P, C) or of integers.
+def class_ids(metric: keras.metrics.Metric, y_pred: Any) -> tuple[Any, Any]:
+    """int32 classes (B, *P) of scores (B, *P, C) or of integers, and bool where they are known.
 
-    With `multi_label` both are (B, *P, C), of 0 and 1.
+    With `multi_label` both are (B, *P, C), for 0 and 1.
     """
     channels, num_classes = y_pred.shape[-1], metric.num_classes
     if not _is_float(y_pred):
@@ -193,8 +216,8 @@ def class_ids(metric, y_pred):
     return ids, known
 
 
-def _above_threshold(metric, scores):
-    """int32 1 for scores of more than the threshold's probability, and where scores are scores."""
+def _above_threshold(metric: keras.metrics.Metric, scores: Any) -> tuple[Any, Any]:
+    """int32 1 where scores are above the threshold, and bool where scores are valid."""
     threshold = metric.threshold
     if metric.from_logits:
         level = 0.0 if threshold == 0.5 else math.log(threshold / (1 - threshold))
@@ -203,7 +226,7 @@ def _above_threshold(metric, scores):
     return ops.cast(scores > threshold, "int32"), possible
 
 
-def _other_channels(metric, y_pred) -> str:
+def _other_channels(metric: keras.metrics.Metric, y_pred: Any) -> str:
     return (
         f"{metric.name}: a metric of {metric.num_classes} classes got predictions with "
         f"{y_pred.shape[-1]} channels (shape {tuple(y_pred.shape)}). Give both the same number of "
@@ -211,22 +234,25 @@ def _other_channels(metric, y_pred) -> str:
     )
 
 
-def _is_float(tensor) -> bool:
+def _is_float(tensor: Any) -> bool:
     return keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype))
 
 
 class Counts:
-    """Numbers of pixels of each class (K,), float32, from a confusion matrix of integers.
-
-    hits: predicted right. truth, predicted: of the class in the mask, in the prediction.
-    right, total: pixels of all classes that are predicted right, and all pixels; of labels, these
-        of every label.
+    """Pixel counts from a confusion matrix, float32.
 
     Args:
-        confusion: (K, K) truth by prediction; or (K, 2, 2) of K labels, each absent or there.
+        confusion: (K, K) truth by prediction; or (K, 2, 2) for K labels, absent and present.
+
+    Attributes:
+        hits: (K,) correct pixels of each class.
+        truth, predicted: (K,) pixels of each class in the mask, and in the prediction.
+        union: (K,) pixels of each class in the mask or in the prediction.
+        right, total: correct pixels of all classes, and all pixels; for labels, both summed over
+            all labels.
     """
 
-    def __init__(self, confusion):
+    def __init__(self, confusion: Any) -> None:
         confusion = ops.convert_to_tensor(confusion)
         if len(confusion.shape) == 3:
             hits = confusion[:, 1, 1]
@@ -241,51 +267,51 @@ class Counts:
             for number in (hits, truth, predicted, truth + predicted - hits, right, total)
         )
 
-    def iou(self):
+    def iou(self) -> Any:
         """(K,) intersection over union; 0 for classes that occur nowhere."""
         return ops.divide_no_nan(self.hits, self.union)
 
-    def dice(self):
-        """(K,) 2 hits / (truth + predicted), which is F1; 0 for classes that occur nowhere."""
+    def dice(self) -> Any:
+        """(K,) Dice score (F1), 2 hits / (truth + predicted); 0 for classes that occur nowhere."""
         return ops.divide_no_nan(2 * self.hits, self.truth + self.predicted)
 
-    def accuracy(self):
-        """(K,) share of the class' pixels that are predicted right; 0 for absent classes."""
+    def accuracy(self) -> Any:
+        """(K,) share of correct pixels of each true class; 0 for absent classes."""
         return ops.divide_no_nan(self.hits, self.truth)
 
 
-def mean_iou(counts: Counts):
-    """Over the classes that occur in the truth or in the prediction."""
+def mean_iou(counts: Counts) -> Any:
+    """Mean IoU of the classes that occur in the truth or in the prediction."""
     return _mean(counts.iou(), counts.union)
 
 
-def mean_dice(counts: Counts):
-    """Over the classes that occur in the truth or in the prediction."""
+def mean_dice(counts: Counts) -> Any:
+    """Mean Dice score of the classes that occur in the truth or in the prediction."""
     return _mean(counts.dice(), counts.union)
 
 
-def pixel_accuracy(counts: Counts):
-    """Share of the pixels (of labels: of all labels of all pixels) that are predicted right."""
+def pixel_accuracy(counts: Counts) -> Any:
+    """Share of correct pixels; for labels the share of correct labels of all pixels."""
     return ops.divide_no_nan(counts.right, counts.total)
 
 
-def mean_class_accuracy(counts: Counts):
-    """Over the classes that occur in the truth."""
+def mean_class_accuracy(counts: Counts) -> Any:
+    """Mean accuracy of the classes that occur in the truth."""
     return _mean(counts.accuracy(), counts.truth)
 
 
-def frequency_weighted_iou(counts: Counts):
-    """IoU of the classes weighted by their share of the truth."""
+def frequency_weighted_iou(counts: Counts) -> Any:
+    """Mean IoU of the classes, weighted by their share of the truth."""
     total = ops.sum(counts.truth)
     return ops.divide_no_nan(ops.sum(counts.truth * counts.iou()), total)
 
 
-def nan_where_absent(values, size) -> np.ndarray:
+def nan_where_absent(values: Any, size: Any) -> np.ndarray:
     """(K,) values as an array, NaN where `size` is 0."""
     values, size = ops.convert_to_numpy(values), ops.convert_to_numpy(size)
     return np.where(size > 0, values, np.nan)
 
 
-def _mean(values, size):
+def _mean(values: Any, size: Any) -> Any:
     present = ops.cast(size > 0, "float32")
     return ops.divide_no_nan(ops.sum(values * present), ops.sum(present))

@@ -1,4 +1,4 @@
-"""More is better: what tells Keras' callbacks so of every score that a metric logs."""
+"""Tells Keras' callbacks that for every score of a metric more is better."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ OWN_NAMES = re.compile(
     r"mean_iou|mean_dice|pixel_accuracy|mean_class_accuracy|frequency_weighted_iou|boundary_f1"
     r"|iou_\d+"
 )
-"""Names that the metrics here have by default, before which an output's name may stand."""
-ASKING = "_set_monitor_op"
-"""The method of Keras' callbacks that looks a monitored score up among the metrics."""
+"""Default names of the metrics here; Keras may put the name of an output before them."""
+MONITOR_METHOD = "_set_monitor_op"
+"""The method of Keras' callbacks that looks for the monitored score among the metrics."""
 
 
 class GrowingScores:
-    """A metric whose scores are the better the larger they are, whatever they are called in logs.
+    """Mixin for metrics whose scores are better when they are larger, whatever their names in logs.
 
-    `EarlyStopping(monitor="val_mean_iou")` and its like look for a metric with
-    `metric.name == "mean_iou"`, and ask it whether more is better. A metric of many scores has one
-    name, and many in the logs; and with several outputs the output's name stands before the
-    metric's there. The callbacks alone therefore see a name that equals all of them; everywhere
+    `EarlyStopping(monitor="val_mean_iou")` and similar callbacks look for a metric with
+    `metric.name == "mean_iou"`, and ask it whether more is better. But a metric with many scores
+    has one name and many names in the logs, and with several outputs the name of the output comes
+    first in the logs. Only the callbacks therefore get a name that equals all of these. Everywhere
     else, as in the keys of the logs, the name is plain text.
     """
 
@@ -29,34 +29,34 @@ class GrowingScores:
     @property
     def name(self) -> str:
         """The metric's name."""
-        if sys._getframe(1).f_code.co_name == ASKING:
+        if sys._getframe(1).f_code.co_name == MONITOR_METHOD:
             return _AnyOf((self._name, *self.logged_names()))
         return self._name
 
     @name.setter
-    def name(self, name: str):
+    def name(self, name: str) -> None:
         self._name = name
 
     def logged_names(self) -> list[str]:
-        """Names of the scores in the logs of `fit`, where they are not the metric's own."""
+        """Names of the scores in the logs of `fit`, besides the name of the metric."""
         return []
 
 
 class _AnyOf(str):
-    """Equal to each of several names, and to these as Keras makes them unique."""
+    """Equals each of several names, also with the number that Keras appends to make it unique."""
 
-    def __new__(cls, names: tuple[str, ...]):
+    def __new__(cls, names: tuple[str, ...]) -> _AnyOf:
         self = super().__new__(cls, names[0])
         self.names = names
         return self
 
-    def __eq__(self, other):
-        return any(_stands_for(str(other), name) for name in self.names)
+    def __eq__(self, other: object) -> bool:
+        return any(_is_log_name(str(other), name) for name in self.names)
 
     __hash__ = str.__hash__
 
 
-def _stands_for(logged: str, name: str) -> bool:
-    """Whether `logged` is `name`, an output's name before it and Keras' number after it."""
-    found = re.fullmatch(rf"(.+_)?{re.escape(name)}(_\d+)?", logged)
-    return found is not None and (found[1] is None or OWN_NAMES.fullmatch(name) is not None)
+def _is_log_name(logged: str, name: str) -> bool:
+    """Whether `logged` is `name`, possibly after an output's name and before Keras' number."""
+    match = re.fullmatch(rf"(.+_)?{re.escape(name)}(_\d+)?", logged)
+    return match is not None and (match[1] is None or OWN_NAMES.fullmatch(name) is not None)

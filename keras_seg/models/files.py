@@ -14,9 +14,9 @@ from keras_seg import layers  # noqa: F401  (registers the layers that the files
 from keras_seg.atomic_files import draft_of
 from keras_seg.card import CARD_NAME, ModelCard
 from keras_seg.model_paths import check_model_path
-from keras_seg.models.endings import model_ending
 from keras_seg.models.functional import as_functional
 from keras_seg.models.older_keras import open_to_older_keras
+from keras_seg.models.output_activation import model_output_activation
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
 """What zipfile raises for an archive that is not as it was written."""
@@ -36,7 +36,7 @@ def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
     if path.suffix != ".keras":
         raise ValueError(f"A model is saved to a file ending in .keras. Received: {path}")
     network = as_functional(model)
-    if card.head == "logits" and model_ending(network.output).are_probabilities:
+    if card.head == "logits" and model_output_activation(network.output).are_probabilities:
         card = replace(card, head="probabilities")
     with draft_of(path) as part:
         keras.Model(network.inputs, network.output, name=network.name).save(part)

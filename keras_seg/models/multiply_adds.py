@@ -8,9 +8,9 @@ from collections.abc import Callable
 import keras
 from keras import KerasTensor, layers
 
+from keras_seg.arguments import checked_shape
 from keras_seg.layers import ChannelAttention, ObjectAttention, ObjectRegions, PositionAttention
 from keras_seg.models.functional import as_functional
-from keras_seg.shapes import checked_shape
 
 
 def multiply_adds(model: keras.Model, input_shape: tuple[int, int, int]) -> int:

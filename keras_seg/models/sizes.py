@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 
 from keras_seg.layers.size_guard import size_rule, size_taken
+from keras_seg.masks.margin import lost_border
 from keras_seg.models.functional import as_functional
-from keras_seg.shapes import lost_border
 
 FOREIGN_PROBES = (320, 384)
 """Heights and widths at which a network of free size is looked at, in pixels."""

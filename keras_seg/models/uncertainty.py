@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from keras_seg.layers import MonteCarloDropout
-from keras_seg.models.endings import model_ending
 from keras_seg.models.inference_form import for_inference
+from keras_seg.models.output_activation import model_output_activation
 
 
 def predict_with_uncertainty(
@@ -44,7 +44,7 @@ def predict_with_uncertainty(
     if not isinstance(samples, int) or samples < 1:
         raise ValueError(f"samples must be a whole number from 1. Received: {samples!r}")
     model = for_inference(model)
-    squashed = model_ending(model.output).are_probabilities
+    squashed = model_output_activation(model.output).are_probabilities
     # Welford's running moments: no sum of squares to cancel, no list of samples to keep.
     mean = spread = 0.0
     for count in range(1, samples + 1):

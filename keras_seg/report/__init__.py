@@ -1,1 +1,1 @@
-"""What people look at: `keras_seg.report.page.write_report` makes one HTML file of a run."""
+"""Reports for people: `keras_seg.report.page.write_report` writes one HTML file about a run."""

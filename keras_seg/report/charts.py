@@ -1,4 +1,4 @@
-"""Charts as SVG or HTML text for a page without other files."""
+"""Charts as SVG or HTML text, for a page that needs no other files."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 FULL = (8, 48, 107)
-"""Colour of a share of 1; a share of 0 is white."""
+"""RGB of a share of 1; a share of 0 is white."""
 WHITE_INK = 0.65
-"""Share above which white text stands out more than black."""
+"""Share above which white text is easier to read than black text."""
 NUMBERED = 30
-"""Classes up to which the cells of a matrix have room for numbers."""
+"""Maximum number of classes for numbers in the cells of a matrix."""
 
 
 def curves(rows: Sequence[dict]) -> str:
-    """Losses and mIoU over the epochs of a run's log, an SVG each, narrow enough for a phone."""
+    """Losses and mIoU over the epochs of a run's log: one SVG each, narrow enough for a phone."""
     epochs, charts = [row["epoch"] for row in rows], []
     for names, title in ((("loss", "val_loss"), "loss"), (("mean_iou", "val_mean_iou"), "mIoU")):
         figure = Figure(figsize=(4.4, 3.2), layout="constrained")
@@ -38,7 +38,7 @@ def curves(rows: Sequence[dict]) -> str:
 
 
 def bars(values: dict[str, float | None], colors: Sequence[tuple[int, int, int]]) -> str:
-    """IoU of each class as HTML bars in the colours of the masks; an absent class has none."""
+    """IoU per class as HTML bars in the colours of the masks; an absent class has no bar."""
     lines = []
     for (name, value), color in zip(values.items(), colors, strict=True):
         text = "absent" if value is None else f"{100 * value:.1f} %"
@@ -53,7 +53,7 @@ def bars(values: dict[str, float | None], colors: Sequence[tuple[int, int, int]]
 
 
 def matrix(confusion: np.ndarray, names: Sequence[str]) -> str:
-    """Shares of each true class by predicted class, as an HTML table narrow enough for a phone."""
+    """Confusion matrix with row sums of 100 %, as an HTML table narrow enough for a phone."""
     counts = confusion.astype(float)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     numbered, names = len(names) <= NUMBERED, [html.escape(name) for name in names]
@@ -75,7 +75,7 @@ def _cell(share: float, numbered: bool) -> str:
 
 def _svg(figure: Figure) -> str:
     text = io.StringIO()
-    # text as text: drawn as paths, it would also stand in comments
+    # keep text as text: Matplotlib would draw paths and repeat the text in comments
     with rc_context({"svg.fonttype": "none"}):
         figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()[text.getvalue().index("<svg") :]

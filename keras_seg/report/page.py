@@ -1,4 +1,4 @@
-"""`keras-seg report RUN`: one HTML file with all that is known of a run."""
+"""`keras-seg report RUN`: one HTML file about a run: curves, scores, images, files, recipe."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from PIL import Image
 
 from keras_seg.atomic_files import write_text
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.mask_colors import overlay
-from keras_seg.inference.evaluation import (
-    check_comparable,
-    confusion_of,
-    evenly_spread,
-    iou_of,
+from keras_seg.data.images import overlay
+from keras_seg.inference.evaluation import check_comparable, evenly_spread
+from keras_seg.inference.prediction import Runner
+from keras_seg.inference.results import percent
+from keras_seg.masks.confusion import (
+    confusion_matrix,
+    empty_confusion,
+    iou_per_class,
+    mean_iou,
 )
-from keras_seg.inference.runner import Runner
-from keras_seg.inference.tables import percent
 from keras_seg.names import IGNORE_CLASS
 from keras_seg.report import charts
 from keras_seg.training.history import JSON_NAME, read_rows
 
 SHOWN = 3
-"""Best and worst images each."""
+"""Number of best images, and of worst images."""
 LONGEST = 480
-"""Pixels of the longer side of a picture in the page."""
+"""Longer side of a picture in the page, in pixels."""
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:0 auto;padding:1rem;color:#222}
 h1,h2{line-height:1.2;overflow-wrap:anywhere} .wide{overflow-x:auto} svg{max-width:100%;height:auto}
@@ -62,7 +63,7 @@ margin:.5rem 0 1rem} figure{margin:0} img{width:100%;display:block} figcaption{f
 pre{background:#f5f5f5;padding:.8rem;overflow-x:auto;font-size:.85rem}
 """
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-"""No script runs in the page, and nothing is loaded."""
+"""Content security policy: the page runs no script and loads nothing."""
 ENVIRONMENT = ("keras-seg", "tensorflow", "keras", "numpy", "ai-edge-litert", "onnxruntime")
 
 
@@ -74,45 +75,33 @@ def write_report(
     *,
     limit: int | None = None,
 ) -> None:
-    """Writes the page; it refers to no other file, and all names in it are escaped.
+    """Writes the page. It refers to no other file, and all names in it are escaped.
 
     Args:
         run: folder of the run.
-        runner: of its model. dataset: its validation images.
-        limit: look at this many images, evenly spread; all by default.
+        path: the HTML file.
+        runner: the run's model.
+        dataset: its validation images.
+        limit: number of images to use, evenly spread; None for all.
 
-    Raises: ValueError for a damaged log, and if the network and the data differ in the number of
+    Raises: ValueError for a damaged log, or if the network and the data differ in the number of
         classes; OSError if the page cannot be written.
     """
     check_comparable({"model": runner}, dataset, limit)
     if runner.card.multi_label:
         raise ValueError(
-            "The report shows one class a pixel. Received: a model whose pixels may have several "
+            "The report shows one class per pixel. Received: a model whose pixels may have several "
             "labels. Measure it with keras-seg evaluate, and look at masks of keras-seg predict."
         )
     log = run / JSON_NAME
     rows = read_rows(log) if log.exists() else []
-    confusion, scores = _looked_at(runner, dataset, limit)
-    iou, names = iou_of(confusion), dataset.classes.names
-    by_class = {
-        name: None if np.isnan(value) else float(value)
-        for name, value in zip(names, iou, strict=True)
-    }
-    mean = percent(
-        float(np.nanmean(iou)) if confusion.sum() else None, "unknown, no pixel labelled"
-    )
+    confusion, scores = _measure(runner, dataset, limit)
+    mean = percent(mean_iou(confusion), "unknown, no pixel labelled")
     parts = [f"<p>{len(scores)} images of {_text(dataset.name)}: mIoU {mean}</p>"]
     if rows:
         parts.append(f'<h2>Learning curves</h2><div class="curves">{charts.curves(rows)}</div>')
-    parts.append(f"<h2>IoU of each class</h2>{charts.bars(by_class, dataset.classes.colors)}")
-    matrix = f'<div class="wide">{charts.matrix(confusion, names)}</div>'
-    parts.append(f"<h2>Confusion, % of each true class</h2>{matrix}")
-    order = sorted(scores, key=lambda index: scores[index])
-    worst = order[:SHOWN]
-    best = [index for index in order[::-1][:SHOWN] if index not in worst]
-    for title, chosen in (("Best images", best), ("Worst images", worst)):
-        parts.append(f"<h2>{title}</h2>")
-        parts += [_pictures(runner, dataset, index, scores[index]) for index in chosen]
+    parts += _class_parts(confusion, dataset)
+    parts += _image_parts(runner, dataset, scores)
     parts.append(f"<h2>Files</h2>{_exports(run)}")
     recipe = run / "recipe.yaml"
     if recipe.exists():
@@ -121,16 +110,48 @@ def write_report(
     write_text(path, _page(f"{run.resolve().name}: {runner.card.network or 'model'}", parts))
 
 
-def _looked_at(runner, dataset, limit) -> tuple[np.ndarray, dict[int, float]]:
-    """Counts of all images, and the mIoU of each image that has a labelled pixel."""
-    confusion, scores = np.zeros((len(dataset.classes),) * 2, np.int64), {}
+def _measure(
+    runner: Runner, dataset: SegmentationDataset, limit: int | None
+) -> tuple[np.ndarray, dict[int, float]]:
+    """Counts of all images, and index → mIoU of each image that has a labelled pixel."""
+    num_classes = len(dataset.classes)
+    confusion, scores = empty_confusion(num_classes), {}
     for index in evenly_spread(len(dataset), limit):
         sample = dataset[index]
-        found = confusion_of(sample, runner.predict(sample.image), len(dataset.classes))
-        confusion += found
-        if found.sum():
-            scores[index] = float(np.nanmean(iou_of(found)))
+        mask = runner.predict(sample.image)
+        counts = confusion_matrix(sample.mask, mask, num_classes, name=sample.name)
+        confusion += counts
+        if (score := mean_iou(counts)) is not None:
+            scores[index] = score
     return confusion, scores
+
+
+def _class_parts(confusion: np.ndarray, dataset: SegmentationDataset) -> list[str]:
+    """IoU per class, and the confusion matrix."""
+    names = dataset.classes.names
+    by_class = {
+        name: None if np.isnan(value) else float(value)
+        for name, value in zip(names, iou_per_class(confusion), strict=True)
+    }
+    matrix = f'<div class="wide">{charts.matrix(confusion, names)}</div>'
+    return [
+        f"<h2>IoU of each class</h2>{charts.bars(by_class, dataset.classes.colors)}",
+        f"<h2>Confusion, % of each true class</h2>{matrix}",
+    ]
+
+
+def _image_parts(
+    runner: Runner, dataset: SegmentationDataset, scores: dict[int, float]
+) -> list[str]:
+    """The best and the worst images."""
+    order = sorted(scores, key=lambda index: scores[index])
+    worst = order[:SHOWN]
+    best = [index for index in order[::-1][:SHOWN] if index not in worst]
+    parts = []
+    for title, chosen in (("Best images", best), ("Worst images", worst)):
+        parts.append(f"<h2>{title}</h2>")
+        parts += [_pictures(runner, dataset, index, scores[index]) for index in chosen]
+    return parts
 
 
 def _pictures(runner: Runner, dataset: SegmentationDataset, index: int, score: float) -> str:
@@ -156,13 +177,15 @@ def _pictures(runner: Runner, dataset: SegmentationDataset, index: int, score: f
 
 
 def _exports(run: Path) -> str:
-    """The model files of a run, with what the export reports beside them say."""
+    """The model files of a run, with latency and accuracy from the export reports beside them."""
     reports = {}
     for path in sorted(run.glob("*.json")):
         try:
             record = json.loads(path.read_text())
             file = path.with_name(Path(record["path"]).name)
-            if record["size_bytes"] == file.stat().st_size:  # else the report of an older file
+            if (
+                record["size_bytes"] == file.stat().st_size
+            ):  # otherwise it is the report of an older file
                 reports[file.name] = _facts(record, file)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError):
             continue  # another JSON file, or a damaged one
@@ -179,7 +202,7 @@ def _exports(run: Path) -> str:
 
 
 def _facts(record: dict, file: Path) -> dict[str, str]:
-    """What the export report of a file says of it; any error of Python's for a damaged one."""
+    """Latency and accuracy from an export report. A damaged report raises any Python error."""
     gate = record.get("gate") or {}
     sides = gate.get("comparison", {}).get("evaluations", {})
     latency = sides.get(file.suffix[1:], {}).get("latency_ms_median")
@@ -199,7 +222,7 @@ def _environment() -> str:
 def _version(name: str) -> str:
     try:
         return version(name)
-    except PackageNotFoundError:  # the same modules also come as tensorflow-cpu, onnxruntime-gpu
+    except PackageNotFoundError:  # tensorflow-cpu and onnxruntime-gpu hold the same modules
         return "not installed under this name"
 
 
@@ -220,6 +243,6 @@ def _page(title: str, parts: list[str]) -> str:
     )
 
 
-def _text(value) -> str:
-    # a name of a file may hold bytes that are no UTF-8, which no page can
+def _text(value: object) -> str:
+    # a file name may hold bytes that are not UTF-8, which a page cannot hold
     return html.escape(str(value).encode(errors="backslashreplace").decode())

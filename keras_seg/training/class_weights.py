@@ -39,7 +39,7 @@ def resolved_loss(
         options = dict(term.options)
         weights = options.get("class_weights")
         if isinstance(weights, str):
-            rule = word_of(weights)
+            rule = rule_named(weights)
             numbers = weights_by(rule, class_histogram(dataset)).tolist()
             if not any(numbers):
                 raise ValueError(

@@ -165,7 +165,7 @@ def _class_weights(term: LossTerm) -> Iterator[str]:
     weights = term.options.get("class_weights")
     try:
         if isinstance(weights, str):
-            word_of(weights)
+            rule_named(weights)
         elif not isinstance(weights, Mapping):
             class_weights_of(weights)
     except ValueError as error:

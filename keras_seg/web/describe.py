@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg import inference
-from keras_seg.inference.prediction import resolve_sizing
-from keras_seg.inference.runner import CARD_ENTRY, Runner
-from keras_seg.inference.tflite_runner import quantized, read_metadata
+from keras_seg.card import CARD_ENTRY
+from keras_seg.inference.prediction import Runner
+from keras_seg.inference.sizing import resolve_sizing
+from keras_seg.inference.tflite_file import read_metadata
+from keras_seg.inference.tflite_runner import quantized
 
 FORMATS = {".tflite": "tflite", ".onnx": "onnx"}
 PAGE_TYPES = {"tflite": ("float32", "uint8", "int32"), "onnx": ("float32", "uint8")}

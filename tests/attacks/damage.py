@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg import inference
-from keras_seg.inference.checksum import OPEN, PLACE
+from keras_seg.inference.checksum import CHECKSUM_FIELD, PLACEHOLDER
 
 SECONDS = 30
 """After which an answer counts as a hang."""
@@ -125,7 +125,7 @@ def write_model(folder: Path, suffix: str) -> Path:
 
 def unsealed(content: bytes) -> bytes:
     """An exported file without its checksum, so that the runtime gets to see the damage."""
-    return PLACE.sub(b'"seal": "' + OPEN + b'"', content)
+    return CHECKSUM_FIELD.sub(b'"seal": "' + PLACEHOLDER + b'"', content)
 
 
 def in_a_child(action) -> None:

@@ -29,7 +29,7 @@ from keras_seg.data.reading.images import read_image
 from keras_seg.data.reading.masks import read_mask
 from keras_seg.inference.files.outputs import Wanted
 from keras_seg.inference.files.predict import predict_files
-from keras_seg.inference.files.resume import LEDGER_NAME
+from keras_seg.inference.files.resume import LOG_NAME
 from keras_seg.training import fit  # noqa: F401  (imported once, not by each child)
 from keras_seg.training.saved_state import _checked_facts, saved_steps
 from tests.helpers.folders import write_folder
@@ -122,19 +122,19 @@ class Prediction:
         self.runner = None
 
     def run(self, output: Path):
-        wanted = Wanted(overlay=True, probabilities=True, polygons="geojson")
+        outputs = OutputOptions(overlay=True, probabilities=True, polygons="geojson")
         runner = inference.load(self.model, threads=1)
-        predict_files(runner, [self.data / "images"], output, wanted=wanted)
+        predict_files(runner, [self.data / "images"], output, outputs=outputs)
 
     def check(self, output: Path, whole: Path, finished: bool):
-        found = {p.name for p in output.glob("*") if not p.name.startswith(".")} - {LEDGER_NAME}
+        found = {p.name for p in output.glob("*") if not p.name.startswith(".")} - {LOG_NAME}
         for name in found:
             assert (output / name).read_bytes() == (whole / name).read_bytes(), name
             if name.endswith("_mask.png"):
                 read_mask(output / name)
         if finished:
             assert {p.name for p in output.iterdir()} == {p.name for p in whole.iterdir()}
-            named = [json.loads(li)["source"] for li in (output / LEDGER_NAME).open()]
+            named = [json.loads(li)["source"] for li in (output / LOG_NAME).open()]
             assert sorted(set(named)) == sorted(
                 map(str, (self.data / "images").resolve().iterdir())
             )

@@ -7,23 +7,23 @@ import sys
 import pytest
 
 from keras_seg import inference, models
-from keras_seg.card import NO_SEAL
+from keras_seg.card import EMPTY_CHECKSUM
 from keras_seg.data import ClassTable
-from keras_seg.inference.checksum import check_seal, sealed
+from keras_seg.inference.checksum import check_checksum, with_checksum
 from tests.attacks.damage import damaged
 
-CARD = models.ModelCard(ClassTable(("a", "b")), seal=NO_SEAL)
+CARD = models.ModelCard(ClassTable(("a", "b")), seal=EMPTY_CHECKSUM)
 
 
-class TestSeal:
+class TestChecksum:
     content = b"\0\0\0\0TFL3" + bytes(range(256)) + CARD.to_json().encode() + bytes(500)
 
     @pytest.mark.parametrize("suffix", ["tflite", "onnx"])
     def test_a_changed_byte_is_noticed_before_the_runtime_sees_the_file(self, tmp_path, suffix):
         path = tmp_path / f"m.{suffix}"
-        whole = sealed(self.content)
+        whole = with_checksum(self.content)
         path.write_bytes(whole)
-        check_seal(path)
+        check_checksum(path)
         for place in (8, 100, whole.index(b'"seal"') + 20, len(whole) - 1):
             changed = bytearray(whole)
             changed[place] ^= 1
@@ -38,11 +38,17 @@ class TestSeal:
         path = tmp_path / "m.tflite"
         for content in (b"", b"foreign", self.content):
             path.write_bytes(content)
-            check_seal(path)
-        assert sealed(b"foreign") == b"foreign" and len(sealed(self.content)) == len(self.content)
+            check_checksum(path)
+        assert with_checksum(b"foreign") == b"foreign" and len(with_checksum(self.content)) == len(
+            self.content
+        )
 
-    def test_sealing_again_changes_nothing(self):
-        assert sealed(sealed(self.content)) == sealed(self.content) != self.content
+    def test_a_second_checksum_changes_nothing(self):
+        assert (
+            with_checksum(with_checksum(self.content))
+            == with_checksum(self.content)
+            != self.content
+        )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from PIL import Image
 
 from keras_seg import cli, export, models, training
 from keras_seg.data import ClassTable
-from keras_seg.inference.files.outputs import Wanted
+from keras_seg.inference.files.options import OutputOptions
 from keras_seg.inference.files.predict import predict_files
 from keras_seg.report.page import write_report
 from tests.helpers.colour_blocks import ColourBlocks, small_network
@@ -94,7 +94,7 @@ class TestFullDisk:
         for path in images:
             Image.fromarray(rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)).save(path)
         ballast, output = fill(disk, left), disk / "out"
-        words = {"wanted": Wanted(overlay=True, probabilities=True)}
+        words = {"outputs": OutputOptions(overlay=True, probabilities=True)}
         with FULL:
             predict_files(Stub(darkness), images, output, **words)
         masks = list(output.glob("*.png")) if output.exists() else []

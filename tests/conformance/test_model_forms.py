@@ -186,7 +186,7 @@ class TestSizes:
             (("h", "w", 3), "whole numbers"),
             ((16.0, 24, 3), "whole numbers"),
             ((16, 24), r"\(height, width, channels\).*Received: \(16, 24\)"),
-            ((1, 16, 24, 3), "The batch is left out"),
+            ((1, 16, 24, 3), "Leave the batch axis out"),
             ("16x24", "such as"),
             (16, "such as"),
             ((16, 24, None), "whole numbers"),
@@ -295,7 +295,7 @@ class TestRefusals:
 
     def test_exported_files_are_no_sources(self, tmp_path):
         export.export(built("Sequential with Input"), tmp_path / "m.tflite")
-        with pytest.raises(ValueError, match=r"exported file.*\.keras file that"):
+        with pytest.raises(ValueError, match=r"exported file.*\.keras file"):
             export.export(tmp_path / "m.tflite", tmp_path / "n.onnx")
 
 

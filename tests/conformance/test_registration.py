@@ -27,7 +27,7 @@ watchers = [type(finder).__module__ for finder in sys.meta_path]
 print(json.dumps({
     "registered": [*keras.saving.get_custom_objects()] if "saving" in dir(keras)
     else [*keras.utils.get_custom_objects()],
-    "watched": "keras_seg.registration" in watchers,
+    "watched": "keras_seg.keras_registration" in watchers,
     "loaders": sorted({type(sys.modules[name].__loader__).__name__ for name in sys.modules
                if name == "keras" or name.startswith("keras_seg.")}),
     "found": globals().get("found"),

@@ -23,7 +23,7 @@ from keras_seg.export.network.deployed import deployed_model
 from keras_seg.export.proof import publish
 from keras_seg.export.tflite import metadata
 from keras_seg.inference.keras_runner import KerasRunner
-from keras_seg.inference.prediction import class_map
+from keras_seg.inference.scores import class_map
 from keras_seg.layers import DepthToSpace, LayerScale
 from keras_seg.models import files
 from tests.helpers.colour_blocks import ColourBlocks, card_of, small_network, trained

@@ -16,9 +16,8 @@ from keras_seg.export.tflite.model_metadata import (
     label_lines,
     with_files,
 )
-from keras_seg.inference.prediction import class_map
-from keras_seg.inference.tflite_runner import METADATA_ENTRY, read_metadata
-from keras_seg.inference.tiles import to_probabilities
+from keras_seg.inference.scores import class_map, to_probabilities
+from keras_seg.inference.tflite_file import METADATA_ENTRY, read_metadata
 from tests.helpers.colour_blocks import ColourBlocks, card_of, small_network, trained
 
 pytestmark = pytest.mark.xdist_group("metadata")  # one worker, so that fixtures are made once

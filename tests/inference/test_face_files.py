@@ -1,4 +1,4 @@
-"""iCNN's two stages, and DeconvNet's proposals, as files and by the command line."""
+"""iCNN's two stages and DeconvNet's proposals, from files and the command line."""
 
 import keras
 import numpy as np
@@ -12,8 +12,8 @@ from keras_seg.data.reading.masks import read_mask
 from keras_seg.data.reading.resize import resize_image
 from keras_seg.inference import bands
 from keras_seg.inference.files.predict import predict_files
-from keras_seg.inference.prediction import resize_scores
 from keras_seg.inference.proposals import predict_by_proposals
+from keras_seg.inference.scores import resize_scores
 from keras_seg.models import files
 from keras_seg.models.face_parser import HELEN_LABELS
 
@@ -143,4 +143,4 @@ def test_proposals_by_the_command_are_those_of_the_function(tmp_path, capsys):
     expected = predict_by_proposals(inference.load(path), face(), combination="mean")
     np.testing.assert_array_equal(read_mask(tmp_path / "out" / "a_mask.png"), expected)
     assert cli.main([*words, "--proposals", "max", "--flips", "both"]) == 2
-    assert "Proposals give a mask alone" in capsys.readouterr().err
+    assert "Proposals give only a mask" in capsys.readouterr().err

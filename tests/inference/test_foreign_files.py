@@ -1,4 +1,4 @@
-"""Files of other exporters: axes, batches, types and outputs are found or refused by name."""
+"""Files of other exporters: axes, batch sizes, types and outputs are found or refused by name."""
 
 import re
 import warnings
@@ -272,5 +272,5 @@ def test_own_files_are_read_by_their_card(suffix, tmp_path, tiny_model, recwarn)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         runner = inference.load(path)
-    assert runner._ends is None
+    assert runner._foreign is None
     assert re.fullmatch(r"\d+\.\d+.*", runner.card.version)

@@ -1,4 +1,4 @@
-"""Models of others that end in a sigmoid or softmax: the right classes and probabilities."""
+"""Foreign models that end in a sigmoid or softmax: correct classes and probabilities."""
 
 import json
 import warnings
@@ -17,7 +17,7 @@ from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.reading.rows import ArrayRows
 from keras_seg.export.aware.soft_labels import soft_labels
-from keras_seg.inference.bands import predict_bands
+from keras_seg.inference.bands import predict_in_bands
 from keras_seg.inference.keras_runner import KerasRunner
 
 pytestmark = [
@@ -179,7 +179,7 @@ class TestPredict:
             found = runner.predict(image, probabilities=True, **tiled)
             np.testing.assert_allclose(found, expected, atol=1e-5)
         np.testing.assert_array_equal(runner.predict(image, **words), mask_of(image, kind))
-        bands = list(predict_bands(runner, ArrayRows(image), sizing="tile"))
+        bands = list(predict_in_bands(runner, ArrayRows(image), sizing="tile"))
         found = np.concatenate([band.probabilities for band in bands])
         np.testing.assert_allclose(found, expected, atol=1e-5)
         mask = np.concatenate([band.mask for band in bands])

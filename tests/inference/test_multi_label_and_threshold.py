@@ -1,4 +1,4 @@
-"""Labels of which a pixel may have several, and other thresholds than 0.5, from file to file."""
+"""Multi-label networks, and thresholds other than 0.5, from file to file."""
 
 import json
 from dataclasses import replace
@@ -15,12 +15,12 @@ from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.reading.rows import ArrayRows
 from keras_seg.export.aware.soft_labels import soft_labels
-from keras_seg.inference.bands import predict_bands
+from keras_seg.inference.bands import predict_in_bands
 from keras_seg.inference.files.label_masks import mask_endings, overlay_of
-from keras_seg.inference.files.outputs import Wanted
+from keras_seg.inference.files.options import OutputOptions
 from keras_seg.inference.files.predict import predict_files
 from keras_seg.inference.keras_runner import KerasRunner
-from keras_seg.inference.prediction import class_map
+from keras_seg.inference.scores import class_map
 from keras_seg.report.page import write_report
 from keras_seg.web.describe import describe
 
@@ -146,7 +146,7 @@ class TestMultiLabelRunner:
         np.testing.assert_allclose(found, expected, atol=1e-5)
         mask = runner.predict(image, threshold=0.3, **words)
         np.testing.assert_array_equal(mask, expected > 0.3)
-        bands = list(predict_bands(runner, ArrayRows(image), sizing="tile", threshold=0.3))
+        bands = list(predict_in_bands(runner, ArrayRows(image), sizing="tile", threshold=0.3))
         mask = np.concatenate([band.mask for band in bands])
         np.testing.assert_array_equal(mask, expected > 0.3)
 
@@ -236,7 +236,7 @@ class TestMultiLabelEvaluation:
         with pytest.raises(ValueError, match="predicts labels of which a pixel may have several"):
             inference.evaluate(runner, Exclusive())
         other = KerasRunner(network(), ModelCard(LABELS))
-        with pytest.raises(ValueError, match=r"predicts one class a pixel.*multi_label=True"):
+        with pytest.raises(ValueError, match=r"predicts one class per pixel.*multi_label=True"):
             inference.evaluate(other, Truth())
 
     def test_other_values_are_refused(self, files):
@@ -288,7 +288,7 @@ class TestMultiLabelExport:
     def test_page_and_report_refuse_by_name(self, files, tmp_path):
         with pytest.raises(ValueError, match="The page shows one class per pixel"):
             describe(files(".tflite"))
-        with pytest.raises(ValueError, match="The report shows one class a pixel"):
+        with pytest.raises(ValueError, match="The report shows one class per pixel"):
             write_report(tmp_path, tmp_path / "r.html", inference.load(files(".keras")), Truth())
 
     def test_proposals_are_refused(self, files):
@@ -309,8 +309,8 @@ class TestMultiLabelFiles:
         image = picture(3)
         Image.fromarray(image).save(tmp_path / "photo.png")
         runner, out = inference.load(files(".tflite")), tmp_path / "out"
-        wanted = Wanted(overlay=True, probabilities=True, polygons="geojson")
-        result = predict_files(runner, [tmp_path / "photo.png"], out, wanted=wanted)
+        outputs = OutputOptions(overlay=True, probabilities=True, polygons="geojson")
+        result = predict_files(runner, [tmp_path / "photo.png"], out, outputs=outputs)
         assert (result.done, result.failed) == (1, [])
         expected = sigmoid(image) > 0.5
         for channel, ending in enumerate(self.ENDINGS):
@@ -333,7 +333,7 @@ class TestMultiLabelFiles:
         image = picture(3)
         Image.fromarray(image).save(tmp_path / "photo.png")
         runner, out = inference.load(files(".tflite")), tmp_path / "out"
-        predict_files(runner, [tmp_path / "photo.png"], out, wanted=Wanted(polygons="coco"))
+        predict_files(runner, [tmp_path / "photo.png"], out, outputs=OutputOptions(polygons="coco"))
         record = json.loads((out / "coco.json").read_text())
         assert len(record["images"]) == 1
         areas = np.zeros(3, int)
@@ -354,7 +354,7 @@ class TestMultiLabelFiles:
         found = overlay_of(image, mask, LABELS)[0].tolist()
         assert found == [[100, 100, 100], [175, 50, 50], [112, 112, 50]]
 
-    def test_films(self, files, tmp_path):
+    def test_videos(self, files, tmp_path):
         cv2 = pytest.importorskip("cv2")
         code = cv2.VideoWriter.fourcc(*"mp4v")
         writer = cv2.VideoWriter(str(tmp_path / "film.mp4"), code, 5, SIZE[::-1])
@@ -366,7 +366,7 @@ class TestMultiLabelFiles:
             inference.load(files(".tflite")),
             [tmp_path / "film.mp4"],
             out,
-            wanted=Wanted(overlay=True, polygons="coco"),
+            outputs=OutputOptions(overlay=True, polygons="coco"),
         )
         assert (out / "film_overlay.mp4").exists()
         for ending in self.ENDINGS:
@@ -451,10 +451,10 @@ class TestCommandLine:
 
     def test_masks_of_a_version_that_took_probabilities_for_logits_are_made_anew(self, place):
         expected = self.predicted(place)
-        ledger = place / "out" / "predictions.jsonl"
-        record = json.loads(ledger.read_text())
+        log = place / "out" / "predictions.jsonl"
+        record = json.loads(log.read_text())
         del record["settings"]["head"]
-        ledger.write_text(json.dumps(record) + "\n")
+        log.write_text(json.dumps(record) + "\n")
         Image.fromarray(np.ones(SIZE, np.uint8)).save(place / "out" / "photo_mask.png")
         np.testing.assert_array_equal(self.predicted(place), expected)
 

@@ -1,4 +1,4 @@
-"""`keras-seg predict`: files, folders, patterns and films become masks; it goes on where it was."""
+"""`keras-seg predict`: files, folders, patterns and videos become masks; a stopped run resumes."""
 
 import itertools
 import json
@@ -15,9 +15,10 @@ from keras_seg.data.reading.images import read_image
 from keras_seg.data.reading.masks import read_mask
 from keras_seg.data.reading.rows import TiffRows, open_rows
 from keras_seg.inference import TestTimeAugmentation, bands
-from keras_seg.inference.files.outputs import Wanted
+from keras_seg.inference.files.coco import CocoBuilder
+from keras_seg.inference.files.options import OutputOptions
 from keras_seg.inference.files.png_rows import PngRows
-from keras_seg.inference.files.polygons import CocoBuilder, geojson, regions
+from keras_seg.inference.files.polygons import geojson, regions
 from keras_seg.inference.files.predict import predict_files
 from tests.helpers.stub_runner import Stub, darkness
 
@@ -96,9 +97,9 @@ class TestInputs:
 
     @pytest.mark.parametrize("inside", ["", "masks"])
     def test_own_results_are_no_inputs(self, folder, inside):
-        wanted = Wanted(overlay=True)
+        outputs = OutputOptions(overlay=True)
         for skipped in (0, 3, 3):
-            result = predict_files(Stub(darkness), [folder], folder / inside, wanted=wanted)
+            result = predict_files(Stub(darkness), [folder], folder / inside, outputs=outputs)
             assert (result.done, result.skipped) == (3 - skipped, skipped)
         assert not list(folder.rglob("*_mask_mask.png"))
 
@@ -161,11 +162,11 @@ class TestResume:
         assert run() == (1, 2)
         Image.fromarray(noise(9, 9)).save(folder / "a.jpg")
         assert run() == (1, 2)
-        with (tmp_path / "out" / "predictions.jsonl").open("a") as ledger:
-            ledger.write('{"source": "torn')  # as a killed process may leave it
+        with (tmp_path / "out" / "predictions.jsonl").open("a") as log:
+            log.write('{"source": "torn')  # as a killed process may leave it
         assert run() == (0, 3)
-        assert run(wanted=Wanted(overlay=True)) == (3, 0)
-        assert run(wanted=Wanted(overlay=True)) == (0, 3)
+        assert run(outputs=OutputOptions(overlay=True)) == (3, 0)
+        assert run(outputs=OutputOptions(overlay=True)) == (0, 3)
 
     def test_a_failed_image_leaves_the_older_mask_whole(self, folder, tmp_path):
         predict_files(Stub(darkness), [folder / "a.png"], tmp_path / "out")
@@ -182,8 +183,8 @@ class TestResume:
 class TestOutputs:
     def test_overlay_probabilities_and_palette(self, tmp_path):
         Image.fromarray(noise(20, 30)).save(tmp_path / "a.png")
-        wanted = Wanted(overlay=True, probabilities=True)
-        predict_files(Stub(darkness), [tmp_path / "a.png"], tmp_path, wanted=wanted)
+        outputs = OutputOptions(overlay=True, probabilities=True)
+        predict_files(Stub(darkness), [tmp_path / "a.png"], tmp_path, outputs=outputs)
         with np.load(tmp_path / "a_probabilities.npz") as archive:
             found = archive["probabilities"]
         assert found.shape == (20, 30, 3) and found.dtype == np.float16
@@ -202,9 +203,9 @@ class TestOutputs:
     def test_classes_have_no_probabilities_and_exported_files_no_uncertainty(self, tmp_path):
         argmax = Stub(lambda images: darkness(images).argmax(-1), head="argmax")
         with pytest.raises(ValueError, match="no probabilities"):
-            predict_files(argmax, ["a.png"], tmp_path, wanted=Wanted(probabilities=True))
+            predict_files(argmax, ["a.png"], tmp_path, outputs=OutputOptions(probabilities=True))
         with pytest.raises(ValueError, match="needs dropout"):
-            predict_files(argmax, ["a.png"], tmp_path, wanted=Wanted(uncertainty=True))
+            predict_files(argmax, ["a.png"], tmp_path, outputs=OutputOptions(uncertainty=True))
 
     @pytest.mark.parametrize(("shape", "words"), [((7, 5), {}), ((9, 4, 3), {"colour": True})])
     def test_png_rows_are_what_was_written(self, tmp_path, shape, words):
@@ -267,12 +268,12 @@ class TestPolygons:
 
     def test_files_are_written_for_images_of_now_and_before(self, folder, tmp_path):
         for inputs in ([folder / "a.png"], [folder]):
-            wanted = Wanted(polygons="coco")
-            predict_files(Stub(darkness), inputs, tmp_path / "out", wanted=wanted)
+            outputs = OutputOptions(polygons="coco")
+            predict_files(Stub(darkness), inputs, tmp_path / "out", outputs=outputs)
         coco = json.loads((tmp_path / "out" / "coco.json").read_text())
         assert len(coco["images"]) == 3
-        wanted = Wanted(polygons="geojson")
-        predict_files(Stub(darkness), [folder], tmp_path / "out", wanted=wanted)
+        outputs = OutputOptions(polygons="geojson")
+        predict_files(Stub(darkness), [folder], tmp_path / "out", outputs=outputs)
         found = json.loads((tmp_path / "out" / "sub" / "a.geojson").read_text())
         assert found["type"] == "FeatureCollection" and found["features"]
 
@@ -302,9 +303,9 @@ class TestLargeImages:
             assert images.shape[1] <= 32 and images.shape[2] <= 32
             return darkness(images).argmax(-1) if argmax else darkness(images)
 
-        wanted = Wanted(overlay=True, probabilities=not argmax, polygons="geojson")
+        outputs = OutputOptions(overlay=True, probabilities=not argmax, polygons="geojson")
         result = predict_files(
-            Stub(forward, **words), [tmp_path / "a.npy"], tmp_path, wanted=wanted
+            Stub(forward, **words), [tmp_path / "a.npy"], tmp_path, outputs=outputs
         )
         assert result.failed == []
         np.testing.assert_array_equal(read_mask(tmp_path / "a_mask.png"), expected(image))
@@ -335,7 +336,7 @@ class TestLargeImages:
         np.testing.assert_array_equal(read_mask(tmp_path / "a_mask.png"), expected(noise(40, 50)))
         tta = TestTimeAugmentation("none", (0.5, 1))
         result = predict_files(Stub(darkness), [tmp_path / "a.npy"], tmp_path, tta=tta)
-        assert "no scales" in result.failed[0]
+        assert "flipped but not scaled" in result.failed[0]
 
     @pytest.mark.parametrize(
         "words",
@@ -428,7 +429,7 @@ def test_memory_of_a_large_image_is_that_of_a_band(tmp_path, monkeypatch, name, 
         assert mask.size == (side, side)
 
 
-class TestFilms:
+class TestVideos:
     def test_frames_get_masks_and_the_film_an_overlay(self, tmp_path):
         cv2 = pytest.importorskip("cv2")
         code = cv2.VideoWriter.fourcc(*"MJPG")
@@ -440,7 +441,7 @@ class TestFilms:
             Stub(darkness),
             [tmp_path / "film.avi"],
             tmp_path / "out",
-            wanted=Wanted(overlay=True),
+            outputs=OutputOptions(overlay=True),
             frames=3,
         )
         assert (result.done, result.failed) == (1, [])

@@ -177,7 +177,7 @@ def _watched(forward, seen):
 def _mask(runner, image, large):
     if not large:
         return runner.predict(image)
-    found = bands.predict_bands(runner, ArrayRows(image))
+    found = bands.predict_in_bands(runner, ArrayRows(image))
     return np.concatenate([band.mask for band in found])
 
 

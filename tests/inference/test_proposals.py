@@ -1,4 +1,4 @@
-"""DeconvNet's ensemble over parts of the image."""
+"""DeconvNet's ensemble over parts of an image."""
 
 import numpy as np
 import pytest

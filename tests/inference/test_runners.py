@@ -1,4 +1,4 @@
-"""One interface over three formats: scores, masks of any size, evaluation, files that are none."""
+"""One interface for three formats: scores, masks of any size, evaluation, refused files."""
 
 import json
 import subprocess

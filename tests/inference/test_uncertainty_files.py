@@ -1,11 +1,11 @@
-"""Bayesian SegNet's uncertainty as a map of the image's size, from the command's code."""
+"""Bayesian SegNet's uncertainty as a map of the image's size."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_seg import models
-from keras_seg.inference.files.outputs import Wanted
+from keras_seg.inference.files.options import OutputOptions
 from keras_seg.inference.files.predict import predict_files
 from keras_seg.inference.keras_runner import KerasRunner
 from keras_seg.inference.uncertainty import predict_uncertainty
@@ -34,7 +34,9 @@ def test_maps_have_the_size_of_the_image_and_a_spread(runner):
 
 def test_file_is_a_grey_picture(runner, tmp_path):
     Image.fromarray(noise(32, 32)).save(tmp_path / "a.png")
-    result = predict_files(runner, [tmp_path / "a.png"], tmp_path, wanted=Wanted(uncertainty=True))
+    result = predict_files(
+        runner, [tmp_path / "a.png"], tmp_path, outputs=OutputOptions(uncertainty=True)
+    )
     assert result.failed == []
     with Image.open(tmp_path / "a_uncertainty.png") as picture:
         assert picture.mode == "L" and picture.size == (32, 32)

@@ -1,4 +1,4 @@
-"""Class weights in every form that people write them, and counted from data."""
+"""Class weights in every form that users write, and counted from data."""
 
 import json
 

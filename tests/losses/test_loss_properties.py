@@ -1,4 +1,4 @@
-"""Losses and metrics of any labels and scores: NumPy's value, and finite gradients."""
+"""Losses and metrics of arbitrary labels and scores: NumPy's value, and finite gradients."""
 
 import warnings
 from typing import NamedTuple

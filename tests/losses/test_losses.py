@@ -1,4 +1,4 @@
-"""Losses equal their formulas, and what does not count has no influence."""
+"""Losses equal their formulas, and ignored pixels have no influence."""
 
 from pathlib import Path
 
@@ -202,7 +202,7 @@ class TestForms:
             ),
             ((2, 8, 8, 4), (2, 8, 8, 3), None, "or one-hot labels with as many classes"),
             ((2, 8), (2, 8, 8, 3), None, "do not belong to scores"),
-            ((2, 8, 8), (2, 8, 8, 3), (2, 8, 8, 3), "one number an image"),
+            ((2, 8, 8), (2, 8, 8, 3), (2, 8, 8, 3), "one number per image"),
         ],
     )
     def test_shapes_that_do_not_belong_together_are_named(self, labels, scores, weight, message):

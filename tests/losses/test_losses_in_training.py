@@ -1,4 +1,4 @@
-"""Losses inside a step: compiled, half precision, ignored pixels, saved, on several replicas."""
+"""Losses in training: compiled, half precision, ignored pixels, saving, several replicas."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Two replicas train, and measure, like one device with the whole batch."""
+"""Two replicas train and measure like one device with the whole batch."""
 
 import subprocess
 import sys

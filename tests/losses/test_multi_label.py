@@ -1,4 +1,4 @@
-"""Each channel a label of its own: losses and metrics equal their sigmoid formulas in NumPy."""
+"""Multi-label losses and metrics equal their sigmoid formulas in NumPy."""
 
 import keras
 import numpy as np
@@ -242,7 +242,7 @@ class TestRefusals:
 
     def test_weights_of_channels_are_refused(self):
         truth, z = batch()
-        with pytest.raises(ValueError, match="one number an image"):
+        with pytest.raises(ValueError, match="one number per image"):
             get("dice")(truth, z, np.ones(truth.shape))
 
 

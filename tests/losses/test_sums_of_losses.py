@@ -1,4 +1,4 @@
-"""`loss + 0.5 * loss`, and what the names of other packages are here."""
+"""`loss + 0.5 * loss`, and the names of other packages."""
 
 import keras
 import numpy as np
@@ -59,7 +59,7 @@ def test_a_sum_trains_and_is_saved(tmp_path):
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (lambda a: -a, "no negative"),
+        (lambda a: -a, "cannot be negated"),
         (lambda a: a - a, "cannot be subtracted"),
         (lambda a: 1 - a, "cannot be subtracted"),
         (lambda a: 0 * a, "above 0. Received: 0"),

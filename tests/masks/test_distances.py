@@ -1,4 +1,4 @@
-"""Distances to masks in a step equal those of SciPy as far as they go."""
+"""Distances to masks in a compiled step equal those of SciPy."""
 
 import numpy as np
 import pytest

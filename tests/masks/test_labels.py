@@ -1,4 +1,4 @@
-"""What is no label has no value: NaN in losses and metrics, in every form that labels have."""
+"""Invalid labels give NaN in losses and metrics, in every form of labels."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Boundary F1 equals its formula, pair of pixels by pair of pixels."""
+"""Boundary F1 equals its formula over all pairs of pixels."""
 
 import numpy as np
 import pytest

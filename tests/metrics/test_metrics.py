@@ -1,4 +1,4 @@
-"""Metrics equal their formulas in NumPy and count no ignored pixel."""
+"""Metrics equal their formulas in NumPy and ignore pixels of `ignore_class`."""
 
 import keras
 import numpy as np

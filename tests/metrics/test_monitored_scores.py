@@ -1,4 +1,4 @@
-"""Callbacks that watch a score know that more of it is better, in mode "auto"."""
+"""Callbacks that monitor a score in mode "auto" know that more is better."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""A validation score that is no number: it is no best epoch, and older checkpoints go on."""
+"""A validation score of NaN is never the best, and earlier checkpoints resume."""
 
 import math
 

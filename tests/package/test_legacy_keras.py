@@ -1,4 +1,4 @@
-"""`TF_USE_LEGACY_KERAS=1`, which other packages ask for, changes nothing here."""
+"""`TF_USE_LEGACY_KERAS=1`, which other packages need, changes nothing here."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What is installed is the package and nothing else."""
+"""A release contains the package and nothing else."""
 
 import configparser
 import re
@@ -106,55 +106,3 @@ def test_installed_wheel_imports_and_leaves_no_module_called_export(wheel, tmp_p
         cwd=tmp_path,
         env={"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
     )
-
-
-def test_rooms_import_only_from_floors_below(monkeypatch):
-    """DESIGN's floors, read from the import lines of every module."""
-    floors = [
-        {
-            *("version", "tested_versions", "names", "lazy", "drafts"),
-            *("option_values", "endings", "model_paths", "shapes", "safety"),
-        },
-        {"labels", "distances", "loss_spec", "class_weights"},
-        {"layers"},
-        {"losses", "metrics"},
-        {"data"},  # the check of the first batches reads what a model is compiled with
-        {"card", "blocks", "weights", "registration"},
-        {"backbones"},
-        {"models"},
-        {"checkpoints"},
-        {"training", "inference"},
-        {"export"},
-        {"report", "demo", "overview", "web"},
-        {"cli"},
-    ]
-    floor_of = {room: i for i, rooms in enumerate(floors) for room in rooms}
-    files = [*(ROOT / "keras_seg").rglob("*.py"), *(ROOT / "export").rglob("*.py")]
-    wrong = []
-    for path in files:
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        room = parts[0] if parts[0] == "export" else parts[1]
-        if room == "__init__":
-            continue
-        for imported in _imported_rooms(path.read_text()):
-            if imported != room and floor_of[imported] >= floor_of[room]:
-                wrong.append(f"{path.relative_to(ROOT)} imports {imported}")
-    assert wrong == []
-
-
-def _imported_rooms(source: str) -> set[str]:
-    import ast
-
-    rooms = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module == "keras_seg":
-            rooms |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("keras_seg."):
-            rooms.add(node.module.split(".")[1])
-        elif isinstance(node, ast.Import):
-            rooms |= {
-                alias.name.split(".")[1]
-                for alias in node.names
-                if alias.name.startswith("keras_seg.")
-            }
-    return rooms

@@ -1,4 +1,4 @@
-"""What was tested is said in one place, and other versions are told of in one line."""
+"""The tested versions are listed in one place, and other versions give one line of warning."""
 
 import configparser
 import sys

@@ -1,4 +1,4 @@
-"""The page of a run stands by itself, and nothing in it is taken for markup."""
+"""The page of a run needs no other file, and no name in it is read as markup."""
 
 import json
 import os

@@ -63,7 +63,7 @@ def predict_verb(
     check_apart(file=file, output=output)
     check_counts(frames=frames, threads=threads)
     from keras_seg import inference
-    from keras_seg.inference.files.outputs import Wanted
+    from keras_seg.inference.files.options import OutputOptions
     from keras_seg.inference.files.predict import predict_files
     from keras_seg.inference.loading import with_range
 
@@ -75,7 +75,7 @@ def predict_verb(
         output,
         sizing=sizing,
         tta=None if plain else inference.TestTimeAugmentation(flips, tuple(scales)),
-        wanted=Wanted(overlay, probabilities, uncertainty, polygons),
+        outputs=OutputOptions(overlay, probabilities, uncertainty, polygons),
         overwrite=overwrite,
         frames=frames,
         proposals=proposals,

@@ -48,7 +48,7 @@ def class_weights(
         weights = keras_seg.data.class_weights(cells, "median")
         loss = keras_seg.losses.CrossEntropy(class_weights=weights)
     """
-    word = word_of(rule)
+    word = rule_named(rule)
     if isinstance(data, SegmentationDataset):
         histogram = class_histogram(data)
     elif num_classes is None:

@@ -1,1 +1,1 @@
-"""What `keras-seg predict` reads and writes."""
+"""What `keras-seg predict` reads and writes: inputs, predictions as files, and how to resume."""

@@ -1,4 +1,4 @@
-"""Files and pictures of masks whose pixels may have several labels."""
+"""Names and pictures of masks whose pixels may have several labels."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from keras_seg.data.mask_colors import overlay
 
 MASK_ENDING = "_mask.png"
 LONGEST_NAME = 60
-"""Letters of a label in a file's name."""
+"""Maximum number of characters of a label in a file name."""
 
 
 def mask_endings(classes: ClassTable, multi_label: bool) -> list[str]:
-    """What the names of an image's mask files end in: one file, or one for each label.
+    """Endings of the mask file names of an image: one file, or one per label.
 
-    A label's name is written without what file systems do not take, and without "_", so that
-    X_LABEL_mask.png tells where X ends.
+    A label loses the characters that file systems do not take, and "_", so that X_LABEL_mask.png
+    shows where X ends.
     """
     if not multi_label:
         return [MASK_ENDING]
     names: list[str] = []
     for name in classes.names:
         plain = re.sub(r"[^\w.+-]|_", "-", name).strip(".-")[:LONGEST_NAME] or "label"
-        taken, count = {other.lower() for other in names}, 1
-        safe = plain
-        while safe.lower() in taken:  # some file systems do not tell A from a
+        used, count = {other.lower() for other in names}, 1
+        unique = plain
+        while unique.lower() in used:  # some file systems do not distinguish A from a
             count += 1
-            safe = f"{plain}-{count}"
-        names.append(safe)
+            unique = f"{plain}-{count}"
+        names.append(unique)
     return [f"_{name}{MASK_ENDING}" for name in names]
 
 
 def label_palette(color: tuple[int, int, int]) -> np.ndarray:
-    """(256, 3) uint8 colours of a label's mask: black where it is absent."""
+    """(256, 3) uint8 colours of a label's mask: black where the label is absent."""
     palette = np.zeros((256, 3), np.uint8)
     palette[1:] = color
     return palette
 
 
 def overlay_of(image: np.ndarray, mask: np.ndarray, classes: ClassTable) -> np.ndarray:
-    """`overlay` of classes (H, W), or of labels (H, W, n): the mean of the colours of a pixel's.
+    """`overlay` for classes (H, W), or for labels (H, W, n) with the mean colour of each pixel.
 
-    Pixels without a label stay as they are.
+    Pixels without a label keep their colour.
     """
     if mask.ndim == 2:
         return overlay(image, mask, classes)

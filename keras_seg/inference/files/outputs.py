@@ -1,11 +1,10 @@
-"""The files of one prediction, written band by band and named when all are whole."""
+"""The files of one prediction: written band by band, and renamed when all are complete."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,43 +13,20 @@ from keras_seg.data.classes import ClassTable
 from keras_seg.data.mask_colors import palette_of
 from keras_seg.inference.bands import Band
 from keras_seg.inference.files.label_masks import label_palette, mask_endings, overlay_of
+from keras_seg.inference.files.options import OutputOptions
 from keras_seg.inference.files.png_rows import PngRows
 from keras_seg.inference.files.polygons import geojson
 
-POLYGONS = ("geojson", "coco")
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is written beside the mask of each image X.
-
-    overlay: X_overlay.png, the colours over the image.
-    probabilities: X_probabilities.npz, (H, W, num_classes) float16 as "probabilities".
-    uncertainty: X_uncertainty.png, grey, 255 for the largest deviation there can be, 0.5.
-    polygons: "geojson" for X.geojson, "coco" for one coco.json; None for none.
-
-    Raises: ValueError for other polygons.
-    """
-
-    overlay: bool = False
-    probabilities: bool = False
-    uncertainty: bool = False
-    polygons: str | None = None
-
-    def __post_init__(self):
-        if self.polygons not in (None, *POLYGONS):
-            raise ValueError(
-                f"polygons must be one of {POLYGONS}, or None. Received: {self.polygons!r}"
-            )
-
 
 class PredictionFiles:
-    """Takes bands, and gives the files their names on `commit`; without it they are removed.
+    """Writes bands to hidden files; `commit` gives these their names, `discard` removes them.
 
     Args:
-        base: path of the files without `_mask.png` and the like.
+        base: path of the files without `_mask.png` and other endings.
         size: (height, width) of the image.
-        multi_label: whether each class is a label with a mask of its own, of 0 and 1.
+        classes: names and colours.
+        options: which files to write.
+        multi_label: whether each class is a label with a mask of 0 and 1.
     """
 
     def __init__(
@@ -58,36 +34,40 @@ class PredictionFiles:
         base: Path,
         size: tuple[int, int],
         classes: ClassTable,
-        wanted: Wanted,
+        options: OutputOptions,
         *,
         multi_label: bool = False,
-    ):
-        self._base, self._classes, self._wanted = base, classes, wanted
+    ) -> None:
+        self._base = base
+        self._classes = classes
+        self._options = options
         self._multi_label = multi_label
-        self._parts: dict[Path, Path] = {}
+        self._hidden: dict[Path, Path] = {}
         self._masks: list[np.ndarray] = []
         base.parent.mkdir(parents=True, exist_ok=True)
         self._planes: list[PngRows] = []
-        self._overlay = self._deviation = self._scores = None
+        self._overlay: PngRows | None = None
+        self._deviation: PngRows | None = None
+        self._scores: _ScoreRows | None = None
         try:
             self._open(size)
-        except BaseException:  # of a full disk, at any of them
+        except BaseException:  # the disk may be full
             self.discard()
             raise
 
     def _open(self, size: tuple[int, int]) -> None:
-        classes, wanted = self._classes, self._wanted
+        classes, options = self._classes, self._options
         palettes = [palette_of(classes)]
         if self._multi_label:
             palettes = [label_palette(color) for color in classes.colors]
         for ending, palette in zip(mask_endings(classes, self._multi_label), palettes, strict=True):
-            self._planes.append(PngRows(self._part(ending), size, palette=palette))
-        if wanted.overlay:
-            self._overlay = PngRows(self._part("_overlay.png"), size, colour=True)
-        if wanted.uncertainty:
-            self._deviation = PngRows(self._part("_uncertainty.png"), size)
-        if wanted.probabilities:
-            path = self._part("_probabilities.npz")
+            self._planes.append(PngRows(self._hidden_path(ending), size, palette=palette))
+        if options.overlay:
+            self._overlay = PngRows(self._hidden_path("_overlay.png"), size, colour=True)
+        if options.uncertainty:
+            self._deviation = PngRows(self._hidden_path("_uncertainty.png"), size)
+        if options.probabilities:
+            path = self._hidden_path("_probabilities.npz")
             self._scores = _ScoreRows(path, (*size, len(classes)))
 
     def write(self, band: Band, deviation: np.ndarray | None = None) -> None:
@@ -101,44 +81,43 @@ class PredictionFiles:
             self._scores.write(band.probabilities)
         if self._deviation is not None:
             self._deviation.write(np.rint(510 * deviation.clip(0, 0.5)).astype(np.uint8))
-        if self._wanted.polygons == "geojson":
+        if self._options.polygons == "geojson":
             self._masks.append(band.mask)
 
     def commit(self) -> list[Path]:
-        """Ends the files and gives them their names; returns these."""
-        for file in self._files():
+        """Completes the files and gives them their names; returns these."""
+        for file in self._open_files():
             file.close()
-        if self._wanted.polygons == "geojson":
-            found = geojson(np.concatenate(self._masks), self._classes)
-            self._part(".geojson").write_text(json.dumps(found))
-        for path, part in self._parts.items():
-            part.replace(path)
-        return list(self._parts)
+        if self._options.polygons == "geojson":
+            collection = geojson(np.concatenate(self._masks), self._classes)
+            self._hidden_path(".geojson").write_text(json.dumps(collection))
+        for path, hidden in self._hidden.items():
+            hidden.replace(path)
+        return list(self._hidden)
 
     def discard(self) -> None:
-        """Removes what was written under no name yet."""
-        for file in self._files():
-            with contextlib.suppress(
-                OSError, ValueError
-            ):  # a full disk takes no end, zipfile no other
+        """Removes the files that have no name yet."""
+        for file in self._open_files():
+            # closing may fail too: the disk is full, or zipfile misses its last entry
+            with contextlib.suppress(OSError, ValueError):
                 file.close()
-        for part in self._parts.values():
-            part.unlink(missing_ok=True)
+        for hidden in self._hidden.values():
+            hidden.unlink(missing_ok=True)
 
-    def _part(self, ending: str) -> Path:
+    def _hidden_path(self, ending: str) -> Path:
         path = self._base.with_name(self._base.name + ending)
-        self._parts[path] = path.with_name(f".{path.name}.part")
-        return self._parts[path]
+        self._hidden[path] = path.with_name(f".{path.name}.part")
+        return self._hidden[path]
 
-    def _files(self) -> list[PngRows | _ScoreRows]:
+    def _open_files(self) -> list[PngRows | _ScoreRows]:
         files = (*self._planes, self._overlay, self._deviation, self._scores)
         return [file for file in files if file is not None]
 
 
 class _ScoreRows:
-    """A compressed .npz of one float16 array, written from its top."""
+    """A compressed .npz with one float16 array, written from top to bottom."""
 
-    def __init__(self, path: Path, shape: tuple[int, int, int]):
+    def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
         self._file = path.open("wb")
         self._archive = zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
         self._entry = self._archive.open("probabilities.npy", "w", force_zip64=True)

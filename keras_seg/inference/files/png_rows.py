@@ -1,4 +1,4 @@
-"""PNG files that are written row by row, since Pillow wants the whole picture at once."""
+"""PNG files written row by row; Pillow would need the whole picture in memory."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ UP = 2
 
 
 class PngRows:
-    """Writes an 8-bit PNG from its top to its bottom.
+    """Writes an 8-bit PNG from top to bottom.
 
     Args:
+        path: the file.
         size: (height, width) in pixels.
-        palette: (n, 3) uint8 colours of the values, for rows (n, W); None for grey rows (n, W) or
-            colours (n, W, 3).
-        colour: whether rows have three channels.
+        palette: (n, 3) uint8 colours of the values, for rows (n, W); None for grey or RGB rows.
+        colour: whether rows are RGB (n, W, 3); otherwise they are (n, W).
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class PngRows:
         *,
         palette: np.ndarray | None = None,
         colour: bool = False,
-    ):
+    ) -> None:
         self._height, self._width = size
         self._filter = UP if colour else 0
         self._written, self._above = 0, None
@@ -51,12 +51,12 @@ class PngRows:
             above = np.zeros_like(flat[:1]) if self._above is None else self._above
             stored = flat - np.concatenate([above, flat[:-1]])
             self._above = flat[-1:].copy()
-        marks = np.full((len(flat), 1), self._filter, np.uint8)
-        self._chunk(b"IDAT", self._zlib.compress(np.hstack([marks, stored]).tobytes()))
+        filter_bytes = np.full((len(flat), 1), self._filter, np.uint8)
+        self._chunk(b"IDAT", self._zlib.compress(np.hstack([filter_bytes, stored]).tobytes()))
         self._written += len(flat)
 
     def close(self) -> None:
-        """Ends the file; one that was left before its last row stays no valid picture."""
+        """Completes the file; without its last row it stays an invalid picture."""
         if self._file.closed:
             return
         try:

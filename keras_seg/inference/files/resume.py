@@ -1,41 +1,44 @@
-"""What an output folder holds already, so that a stopped prediction goes on where it was."""
+"""The log of finished inputs in an output folder, from which a stopped prediction resumes."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from keras_seg.inference.files.inputs import Source
+from keras_seg.inference.files.inputs import Input
 
-LEDGER_NAME = "predictions.jsonl"
+LOG_NAME = "predictions.jsonl"
 
 
-class Ledger:
-    """`predictions.jsonl`: a line for each finished source, with its name in the folder.
+class PredictionLog:
+    """`predictions.jsonl`: one line per finished input, with its name in the folder.
 
-    A name belongs to one source for good, so that two files of one stem never overwrite each
-    other; the second is called `stem_2`. Lines that are none of its own are left out, such as a
-    torn last one, of a process that was killed.
+    A name belongs to one input for good, so that two files with the same stem never overwrite each
+    other; the second one is called `stem_2`. Lines that cannot be read are ignored, such as an
+    incomplete last line of a process that was killed.
 
     Args:
-        settings: what the predictions depend on; sources that were finished with others are not.
+        folder: the output folder.
+        settings: what the predictions depend on. Inputs that were finished with other settings
+            count as unfinished.
     """
 
-    def __init__(self, folder: Path, settings: dict):
-        self.folder, self.settings = folder, settings
-        self._path = folder / LEDGER_NAME
-        self._lines: dict[str, dict] = {}
+    def __init__(self, folder: Path, settings: dict) -> None:
+        self.folder = folder
+        self.settings = settings
+        self._path = folder / LOG_NAME
+        self._records: dict[str, dict] = {}
         if self._path.exists():
             for line in self._path.read_text(errors="replace").splitlines():
-                if (record := _record(line)) is not None:
-                    self._lines[record["source"]] = record
-        self._owners = {record["name"]: source for source, record in self._lines.items()}
+                if (record := _record_of(line)) is not None:
+                    self._records[record["source"]] = record
+        self._owners = {record["name"]: source for source, record in self._records.items()}
 
-    def name(self, source: Source) -> str:
-        """What the source's predictions are called here, now and when it comes again."""
+    def name_of(self, source: Input) -> str:
+        """The name of an input's predictions in this folder, the same whenever it is asked for."""
         key = _key(source)
-        if key in self._lines:
-            return self._lines[key]["name"]
+        if key in self._records:
+            return self._records[key]["name"]
         name, count = source.name, 1
         while self._owners.get(name, key) != key:
             count += 1
@@ -43,43 +46,55 @@ class Ledger:
         self._owners[name] = key
         return name
 
-    def is_finished(self, source: Source) -> bool:
-        """Whether the source, unchanged, was predicted with these settings and all is there."""
-        record = self._lines.get(_key(source))
+    def is_finished(self, source: Input) -> bool:
+        """Whether the unchanged input was predicted with these settings, and its files exist."""
+        record = self._records.get(_key(source))
         return (
             record is not None
             and record["settings"] == self.settings
-            and record["state"] == _state(source)
+            and record["state"] == _file_state(source)
             and all((self.folder / file).exists() for file in record["files"])
         )
 
-    def enter(self, source: Source, files: list[Path], size: tuple[int, int] | None) -> None:
-        """Notes that these files hold the source's prediction; size: (height, width)."""
+    def add(self, source: Input, files: list[Path], size: tuple[int, int] | None) -> None:
+        """Records that these files hold the prediction of an input; size: (height, width)."""
         record = {
             "source": _key(source),
-            "name": self.name(source),
-            "state": _state(source),
+            "name": self.name_of(source),
+            "state": _file_state(source),
             "settings": self.settings,
             "size": size,
             "files": [str(file.relative_to(self.folder)) for file in files],
         }
-        self._lines[record["source"]] = record
-        whole = not self._path.exists() or self._path.read_bytes().endswith(b"\n")
+        self._records[record["source"]] = record
+        complete = not self._path.exists() or self._path.read_bytes().endswith(b"\n")
         with self._path.open("a") as file:
-            file.write(("" if whole else "\n") + json.dumps(record) + "\n")
+            file.write(("" if complete else "\n") + json.dumps(record) + "\n")
 
-    def record(self, source: Source) -> dict | None:
-        """The line of a source."""
-        return self._lines.get(_key(source))
+    def record_of(self, source: Input) -> dict | None:
+        """The record of a finished input, None if there is none."""
+        return self._records.get(_key(source))
 
-    def results(self) -> set[Path]:
-        """The files that hold predictions, as absolute paths."""
+    def result_files(self) -> set[Path]:
+        """Absolute paths of all files that hold predictions."""
         folder = self.folder.resolve()
-        return {folder / file for record in self._lines.values() for file in record["files"]}
+        return {folder / file for record in self._records.values() for file in record["files"]}
 
 
-def _record(line: str) -> dict | None:
-    """A line's record, None if it is none whose name and files lie in the folder."""
+def _key(source: Input) -> str:
+    return str(source.path if source.kind == "camera" else source.path.resolve())
+
+
+def _file_state(source: Input) -> list | None:
+    """(bytes, time of the last change) of a file."""
+    if source.kind == "camera" or not source.path.exists():
+        return None
+    status = source.path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _record_of(line: str) -> dict | None:
+    """The record in a line; None if it is none, or its name or files leave the folder."""
     try:
         record = json.loads(line)
         inside = [record["name"], *record["files"]]
@@ -89,15 +104,3 @@ def _record(line: str) -> dict | None:
         return record if names and within and record.keys() >= {"settings", "state"} else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-
-
-def _key(source: Source) -> str:
-    return str(source.path if source.kind == "camera" else source.path.resolve())
-
-
-def _state(source: Source) -> list | None:
-    """(bytes, time of change) of a file."""
-    if source.kind == "camera" or not source.path.exists():
-        return None
-    status = source.path.stat()
-    return [status.st_size, status.st_mtime_ns]

@@ -1,20 +1,24 @@
-"""Frames of videos and cameras, by OpenCV, which is optional."""
+"""Frames of videos and cameras, with OpenCV, which is optional."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
-from keras_seg.inference.files.inputs import CAMERA, Source
+from keras_seg.inference.files.inputs import CAMERA, Input
 
 CAMERA_RATE = 10.0
-"""Frames a second of a film that a camera makes, if it does not say."""
+"""Frames per second of a video from a camera that does not tell its rate."""
 
 
-def opencv():
-    """The module cv2; ImportError with the remedy where it is missing."""
+def import_opencv() -> ModuleType:
+    """The module cv2.
+
+    Raises: ImportError with the remedy if it is missing.
+    """
     try:
         import cv2
     except ImportError:
@@ -25,16 +29,18 @@ def opencv():
     return cv2
 
 
-class Film:
+class Video:
     """The frames of a video or a camera.
 
-    Attributes: `rate`, frames a second; `count`, of frames, None if it is not known.
+    Attributes:
+        rate: frames per second.
+        count: number of frames, None if it is not known.
 
     Raises: ImportError without OpenCV; ValueError if nothing can be read.
     """
 
-    def __init__(self, source: Source):
-        self._cv2, self._source = opencv(), source
+    def __init__(self, source: Input) -> None:
+        self._cv2, self._source = import_opencv(), source
         camera = source.kind == "camera"
         address = int(str(source.path).removeprefix(CAMERA)) if camera else str(source.path)
         if not camera and not source.path.is_file():
@@ -48,36 +54,40 @@ class Film:
         self.count = count if count > 0 and not camera else None
 
     def frames(self, channels: int) -> Iterator[np.ndarray]:
-        """(H, W, channels) uint8, RGB or grey.
+        """(H, W, channels) uint8 frames, RGB or grey.
 
         Raises: ValueError if not even one frame can be read.
         """
         if channels not in (1, 3):
             raise ValueError(f"Videos have 1 or 3 channels, and the network takes {channels}.")
         cv2, number = self._cv2, 0
-        kind = cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_BGR2GRAY
+        conversion = cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_BGR2GRAY
         while True:
-            read, frame = self._capture.read()
-            if not read:
+            success, frame = self._capture.read()
+            if not success:
                 break
             number += 1
-            pixels = cv2.cvtColor(frame, kind)
+            pixels = cv2.cvtColor(frame, conversion)
             yield pixels if channels == 3 else pixels[..., None]
         if not number:
-            raise ValueError(f"{self._source.path}: no frame of it can be read.")
+            raise ValueError(f"{self._source.path}: no frame can be read.")
 
     def close(self) -> None:
+        """Closes the file or the camera."""
         self._capture.release()
 
 
-class FilmWriter:
-    """Writes (H, W, 3) uint8 frames as an .mp4 film."""
+class VideoWriter:
+    """Writes (H, W, 3) uint8 frames as an .mp4 file; the first frame gives the size."""
 
-    def __init__(self, path: Path, rate: float):
-        self._path, self._rate, self._writer = path, rate, None
+    def __init__(self, path: Path, rate: float) -> None:
+        self._path = path
+        self._rate = rate
+        self._writer = None
 
     def write(self, frame: np.ndarray) -> None:
-        cv2 = opencv()
+        """Adds a frame."""
+        cv2 = import_opencv()
         if self._writer is None:
             size = (frame.shape[1], frame.shape[0])
             code = cv2.VideoWriter.fourcc(*"mp4v")
@@ -87,5 +97,6 @@ class FilmWriter:
         self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
 
     def close(self) -> None:
+        """Completes the file."""
         if self._writer is not None:
             self._writer.release()

@@ -11,11 +11,11 @@ from keras import ops
 from onnx import TensorProto, helper
 
 from keras_seg import models
-from keras_seg.endings import Ending
 from keras_seg.inference.keras_runner import KerasRunner
-from keras_seg.inference.onnx_ending import onnx_ending
-from keras_seg.inference.tflite_ending import tflite_ending
-from keras_seg.models.endings import model_ending
+from keras_seg.inference.onnx_output_activation import onnx_output_activation
+from keras_seg.inference.tflite_output_activation import tflite_output_activation
+from keras_seg.models.output_activation import model_output_activation
+from keras_seg.output_activation import OutputActivation
 
 SHAPE = (16, 24, 3)
 
@@ -135,20 +135,22 @@ class TestKeras:
     @pytest.mark.parametrize("name", PROBABILITIES)
     def test_probabilities_are_recognised(self, name):
         body, function = PROBABILITIES[name]
-        ending = model_ending(output_of(body))
+        ending = model_output_activation(output_of(body))
         assert ending.function == function
         assert ending.are_probabilities
 
     @pytest.mark.parametrize("name", SCORES)
     def test_scores_are_none(self, name):
-        assert not model_ending(output_of(SCORES[name])).are_probabilities
+        assert not model_output_activation(output_of(SCORES[name])).are_probabilities
 
     @pytest.mark.parametrize("name", UNTOLD)
     def test_what_the_graph_does_not_tell_is_left_open(self, name):
-        assert model_ending(output_of(UNTOLD[name])).function is None
+        assert model_output_activation(output_of(UNTOLD[name])).function is None
 
     def test_place_is_the_layer(self):
-        ending = model_ending(kl.Resizing(8, 8)(kl.Softmax(name="last")(keras.Input(SHAPE))))
+        ending = model_output_activation(
+            kl.Resizing(8, 8)(kl.Softmax(name="last")(keras.Input(SHAPE)))
+        )
         assert str(ending) == "softmax (last)"
 
     @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
@@ -158,16 +160,27 @@ class TestKeras:
             output = output_of(lambda x: kl.Activation("softmax", dtype="float32")(conv(3)(x)))
         finally:
             keras.config.set_dtype_policy("float32")
-        assert model_ending(output).function == "softmax"
+        assert model_output_activation(output).function == "softmax"
 
     def test_loaded_models(self, tmp_path):
         model = keras.Model(image := keras.Input(SHAPE), flat(image))
         model.save(tmp_path / "m.keras")
-        assert model_ending(models.load(tmp_path / "m.keras").output).function == "softmax"
+        assert (
+            model_output_activation(models.load(tmp_path / "m.keras").output).function == "softmax"
+        )
 
     def test_softmax_over_rows_is_told(self):
-        assert model_ending(output_of(lambda x: kl.Softmax(axis=1)(conv(3)(x)))).axis == 1
-        assert model_ending(output_of(channels_first)).axis is None
+        assert (
+            model_output_activation(output_of(lambda x: kl.Softmax(axis=1)(conv(3)(x)))).axis == 1
+        )
+        assert model_output_activation(output_of(channels_first)).axis is None
+
+    @pytest.mark.parametrize("name", models.list_models())
+    def test_networks_of_this_package(self, name, tiny_model):
+        assert model_output_activation(tiny_model(name).output).function == "linear"
+        options = models.find(name).tiny
+        model = models.build(name, (None, None, 3), 3, **options, activation="softmax")
+        assert model_output_activation(model.output).function == "softmax"
 
 
 def converted(body, quantize=False):
@@ -202,20 +215,23 @@ class TestTFLite:
         ],
     )
     def test_probabilities_are_recognised(self, name, function):
-        assert tflite_ending(*converted(PROBABILITIES[name][0])).function == function
+        assert tflite_output_activation(*converted(PROBABILITIES[name][0])).function == function
 
     @pytest.mark.parametrize("quantize", ["int8", "float32"])
     @pytest.mark.parametrize(("name", "function"), [("argument", "sigmoid"), ("flat", "softmax")])
     def test_integer_files(self, name, function, quantize):
-        assert tflite_ending(*converted(PROBABILITIES[name][0], quantize)).function == function
+        assert (
+            tflite_output_activation(*converted(PROBABILITIES[name][0], quantize)).function
+            == function
+        )
 
     @pytest.mark.parametrize("name", ["convolution", "resized", "behind a sigmoid inside"])
     def test_scores_are_none(self, name):
-        assert tflite_ending(*converted(SCORES[name])).function == "linear"
+        assert tflite_output_activation(*converted(SCORES[name])).function == "linear"
 
     @pytest.mark.parametrize("name", ["reversed", "scaled", "relu", "clipped scores"])
     def test_what_the_graph_does_not_tell_is_left_open(self, name):
-        assert tflite_ending(*converted(UNTOLD[name])).function is None
+        assert tflite_output_activation(*converted(UNTOLD[name])).function is None
 
 
 CONV = ("Conv", ["image", "kernel"], {})
@@ -276,7 +292,7 @@ class TestONNX:
     @pytest.mark.parametrize("name", CHAINS)
     def test_the_last_operators_tell(self, name, tmp_path):
         chain, function = CHAINS[name]
-        assert onnx_ending(*onnx_file(tmp_path / "m.onnx", chain)).function == function
+        assert onnx_output_activation(*onnx_file(tmp_path / "m.onnx", chain)).function == function
 
 
 class TestRunner:
@@ -295,7 +311,7 @@ class TestRunner:
 
     def test_several_values_whose_sum_is_1_are_probabilities(self):
         model = self.model(self.of_sum_one)
-        assert model_ending(model.output).function is None
+        assert model_output_activation(model.output).function is None
         assert KerasRunner(model).card.head == "probabilities"
 
     def test_values_beyond_0_to_1_are_scores(self):
@@ -308,7 +324,7 @@ class TestRunner:
             (UNTOLD["reversed"], r"values of .* on a test image, as probabilities are"),
             (UNTOLD["scaled"], "never below the 0 at which a logit separates two classes"),
             (lambda x: -kl.Lambda(tf.sigmoid)(conv(1)(x)) * 2, "never above the 0"),
-            (lambda x: conv(1, "tanh")(x), r"tanh \(.*\), whose values lie in -1..1"),
+            (lambda x: conv(1, "tanh")(x), r"tanh \(.*\), whose values are in -1..1"),
         ],
     )
     def test_otherwise_the_caller_is_asked(self, body, message):
@@ -334,11 +350,11 @@ class TestRunner:
             (lambda x: kl.Softmax(axis=2)(conv(3)(x)), {}, "over axis 2, which is not the chan"),
             (lambda x: conv(1, "log_sigmoid")(x), {}, "are logarithms of probabilities"),
             (lambda x: conv(1, "sigmoid")(x), {"scores": "logits"}, "its values are probabilities"),
-            (lambda x: conv(1, "sigmoid")(x), {"head": "logits"}, "no logits can be had"),
+            (lambda x: conv(1, "sigmoid")(x), {"head": "logits"}, "cannot be turned into logits"),
             (lambda x: 300 * x, {"scores": "probabilities"}, "which are no probabilities"),
             (lambda x: conv(3, "softmax")(x), {"multi_label": True}, "classes exclude each other"),
             (lambda x: conv(3)(x), {"scores": "logit"}, "scores must be one of"),
-            (lambda x: conv(3)(x), {"multi_label": True, "head": "argmax"}, "has no one class"),
+            (lambda x: conv(3)(x), {"multi_label": True, "head": "argmax"}, "has no single class"),
         ],
     )
     def test_what_cannot_be_is_refused(self, body, words, message):
@@ -368,4 +384,4 @@ class TestRunner:
 
 
 def test_ending_without_a_function_says_nothing():
-    assert not Ending().are_probabilities
+    assert not OutputActivation().are_probabilities

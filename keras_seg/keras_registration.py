@@ -1,16 +1,16 @@
-"""Tells Keras the layers, losses and metrics that saved models name, as soon as Keras is there.
+"""Registers the layers, losses and metrics with Keras as soon as Keras is imported.
 
-A `.keras` file names its classes, and Keras finds only those that were registered, which happens
-when their modules are imported. `import keras_seg` imports none of them, so as not to wait for
-TensorFlow. They are imported at once where Keras has been imported before, and otherwise at the end
-of the import that brings Keras in, which a finder on `sys.meta_path` watches for:
+A `.keras` file names its classes. Keras finds only registered ones, and a class is registered when
+its module is imported. `import keras_seg` imports none of these modules, so that it does not wait
+for TensorFlow. If Keras was imported before, they are imported at once. Otherwise a finder on
+`sys.meta_path` waits for the import of Keras, and imports them at its end:
 
     import keras_seg
-    import keras  # registers, and takes the finder away
+    import keras  # registers the classes and removes the finder
 
-Keras may come in through any module of this package, in the middle of a module that the layers,
-losses or metrics need themselves. So these imports are watched, too, and registering waits for the
-outermost of them to end.
+Keras may be imported by any module of this package, even in the middle of a module that the layers,
+losses or metrics need. The finder therefore watches these imports too, and registers after the
+outermost of them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sys
 import threading
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 KERAS = "keras"
 
@@ -36,16 +37,16 @@ def register_with_keras() -> None:
 
 
 class _Finder:
-    """Finds Keras and the modules of this package as the other finders do, and watches them load.
+    """Finds Keras and the modules of this package with the other finders, and watches them load.
 
-    It takes itself away when all is registered.
+    It removes itself when all classes are registered.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._inside = threading.local()
         self._keras_ran = False
 
-    def find_spec(self, name, path=None, target=None) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if name != KERAS and not name.startswith("keras_seg."):
             return None
         for finder in sys.meta_path:
@@ -58,33 +59,33 @@ class _Finder:
                 return spec
         return None
 
-    def run(self, loader, module: ModuleType) -> None:
-        """Runs a module's code, and registers if that was the outermost import and Keras is in."""
+    def run(self, loader: Any, module: ModuleType) -> None:
+        """Runs a module's code; registers if it was the outermost import and Keras is imported."""
         self._inside.depth = getattr(self._inside, "depth", 0) + 1
         try:
             loader.exec_module(module)
         finally:
             self._inside.depth -= 1
-        # Keras' own entry says that it is loading until the import system has the module back
+        # Keras' entry in sys.modules says "loading" until the import system has the module back
         self._keras_ran |= module.__name__ == KERAS
         keras_is_in = KERAS in sys.modules and (self._keras_ran or not _is_loading(KERAS))
         if keras_is_in and not self._inside.depth:
-            # a new list: a thread that looks for a module may be going through the old one
+            # a new list, since another thread may iterate over the old one
             sys.meta_path = [finder for finder in sys.meta_path if finder is not self]
             _import_serializable()
 
 
 class _WatchedLoader:
-    """A loader that has the finder run its module; in all else the loader itself."""
+    """A loader whose modules are run by the finder; otherwise the loader itself."""
 
-    def __init__(self, loader, finder: _Finder):
+    def __init__(self, loader: Any, finder: _Finder) -> None:
         self._loader, self._finder = loader, finder
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
 
     def exec_module(self, module: ModuleType) -> None:
-        # the module shall look as if nobody had watched
+        # the module must not show that it was watched
         module.__spec__.loader = module.__loader__ = self._loader
         self._finder.run(self._loader, module)
 
@@ -97,7 +98,7 @@ def _is_loading(name: str) -> bool:
 
 
 def _import_serializable() -> None:
-    # statements: a function of importlib raises an error where another thread imports Keras, too
+    # import statements: importlib.import_module fails if another thread imports Keras too
     import keras_seg.layers
-    import keras_seg.losses
+    import keras_seg.losses.registry
     import keras_seg.metrics  # noqa: F401

@@ -1,4 +1,4 @@
-"""A loss is written as a name, a sum with factors, a mapping with options, or a list of these."""
+"""A loss in a recipe: a name, a sum with factors, a mapping with options, or a list of these."""
 
 import inspect
 import subprocess
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from keras_seg import losses
-from keras_seg.loss_spec import LOSS_OPTIONS, parse_loss
+from keras_seg.losses.spec import LOSS_TABLE, SUMS_ELSEWHERE, parse_loss
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,25 @@ def test_what_cannot_be_meant_is_answered_with_what_to_write(spec, message):
         losses.get(spec)
 
 
-def test_the_table_of_options_is_that_of_the_losses():
-    assert LOSS_OPTIONS.keys() == losses.LOSSES.keys()
-    for name, options in LOSS_OPTIONS.items():
+def test_the_table_has_the_options_of_the_constructors():
+    assert LOSS_TABLE.keys() == losses.LOSSES.keys()
+    for name, entry in LOSS_TABLE.items():
         parameters = inspect.signature(losses.LOSSES[name]).parameters
-        assert set(options) == set(parameters) - {"name"}, name
+        assert set(entry.options) == set(parameters) - {"name"}, name
+
+
+def test_every_loss_of_the_table_is_public():
+    for entry in LOSS_TABLE.values():
+        assert entry.class_name in losses.__all__
+        assert getattr(losses, entry.class_name) in losses.LOSSES.values()
+    for name in losses.__all__:
+        assert getattr(losses, name) is not None
+
+
+def test_no_name_of_another_package_means_two_losses():
+    foreign = [name for entry in LOSS_TABLE.values() for name in entry.elsewhere]
+    foreign += [name for names in SUMS_ELSEWHERE.values() for name in names]
+    assert len(set(foreign)) == len(foreign)
 
 
 @pytest.mark.parametrize("name", losses.LOSSES)
@@ -76,7 +90,7 @@ def test_options_and_factors_arrive():
 
 def test_reading_a_spec_needs_no_tensorflow():
     program = (
-        "import sys; from keras_seg.loss_spec import parse_loss; parse_loss('dice+focal'); "
+        "import sys; from keras_seg.losses.spec import parse_loss; parse_loss('dice+focal'); "
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

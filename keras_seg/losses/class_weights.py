@@ -1,4 +1,4 @@
-"""Class weights as people write them: a mapping, a list, or a word. Imports no TensorFlow."""
+"""Class weights as users write them: a mapping, a list, or a rule. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ import numpy as np
 from keras_seg.names import unknown_name
 
 FROM_DATA = ("balanced", "median")
-"""Words for weights that are counted from a data set, see `keras_seg.data.class_weights`."""
+"""Rules that count weights from a data set, see `keras_seg.data.class_weights`."""
 ALIASES = {"median_frequency": "median"}
 
 
 class ClassWeights(NamedTuple):
     """One factor per class.
 
-    open_ended: whether further classes weigh 1, as after a mapping.
+    Attributes:
+        numbers: the factors.
+        open_ended: whether further classes weigh 1, as for a mapping.
     """
 
     numbers: tuple[float, ...]
     open_ended: bool
 
     def for_classes(self, num_classes: int) -> tuple[float, ...]:
-        """As many factors as there are classes.
+        """One factor for each of `num_classes` classes.
 
-        Raises: ValueError if these weights are of another number of classes.
+        Raises: ValueError for another number of classes.
         """
         numbers = self.numbers
         if self.open_ended and len(numbers) > num_classes:
@@ -47,7 +49,7 @@ class ClassWeights(NamedTuple):
         return numbers
 
     def config(self) -> dict[str, float] | tuple[float, ...]:
-        """What `class_weights_of` reads back, in types that JSON has."""
+        """The weights in types of JSON, as `class_weights_of` reads them back."""
         if not self.open_ended:
             return self.numbers
         return {str(number): weight for number, weight in enumerate(self.numbers)}
@@ -56,17 +58,17 @@ class ClassWeights(NamedTuple):
 def class_weights_of(value: Any) -> ClassWeights | None:
     """Class weights of a mapping {class: weight} or of one number per class; None for None.
 
-    Keys are class numbers, also as text, as JSON has them; classes that are not named weigh 1.
+    Keys are class numbers, also as text, as in JSON. Classes without a key weigh 1.
 
-    Raises: ValueError that says what can be written, for anything else.
+    Raises: ValueError for anything else, with the forms that can be written.
     """
     if value is None:
         return None
     if isinstance(value, str):
-        word = word_of(value)
+        rule = rule_named(value)
         raise ValueError(
             f"class_weights={value!r} is counted from data, which a loss does not have. Write "
-            f'class_weights=keras_seg.data.class_weights(dataset, "{word}"). In a recipe, '
+            f'class_weights=keras_seg.data.class_weights(dataset, "{rule}"). In a recipe, '
             "`train` counts them."
         )
     if isinstance(value, Mapping):
@@ -82,20 +84,23 @@ def class_weights_of(value: Any) -> ClassWeights | None:
     return ClassWeights(weights, False)
 
 
-def word_of(value: str) -> str:
-    """ "balanced" or "median"; ValueError with the nearest for another word."""
-    word = ALIASES.get(value, value)
-    if word not in FROM_DATA:
+def rule_named(value: str) -> str:
+    """ "balanced" or "median".
+
+    Raises: ValueError for another rule, with the nearest one.
+    """
+    rule = ALIASES.get(value, value)
+    if rule not in FROM_DATA:
         raise ValueError(unknown_name("class_weights", value, (*FROM_DATA, *ALIASES)))
-    return word
+    return rule
 
 
 def by_class_number(value: Mapping, names: Sequence[str]) -> dict:
-    """A mapping whose keys are class numbers, of one whose keys may be names.
+    """The mapping with class numbers for keys, which may be class names before.
 
     Raises: ValueError for a name that no class has, with the nearest one.
     """
-    found = {}
+    weights = {}
     for key, weight in value.items():
         number = key
         if isinstance(key, str) and not key.strip().isdecimal():
@@ -104,10 +109,10 @@ def by_class_number(value: Mapping, names: Sequence[str]) -> dict:
             number = list(names).index(key)
         elif isinstance(key, str):
             number = int(key)
-        if number in found:
+        if number in weights:
             raise ValueError(f"class_weights names class {number} twice: {dict(value)}")
-        found[number] = weight
-    return found
+        weights[number] = weight
+    return weights
 
 
 def _by_number(value: Mapping) -> tuple[float, ...]:
@@ -117,8 +122,9 @@ def _by_number(value: Mapping) -> tuple[float, ...]:
         is_number = isinstance(number, int | np.integer) and not isinstance(number, bool)
         if not is_number or number < 0:
             raise ValueError(
-                f"class_weights as a mapping has class numbers for keys. Received: the key {key!r} "
-                f"in {dict(value)}. Class names work in a recipe, where the data name the classes."
+                "class_weights as a mapping needs class numbers for keys. Received: the key "
+                f"{key!r} in {dict(value)}. Class names work in a recipe, where the data name the "
+                "classes."
             )
         if number in weights:
             raise ValueError(f"class_weights names class {number} twice: {dict(value)}")
