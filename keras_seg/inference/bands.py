@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_seg.data.resized import resize_image
-from keras_seg.data.rows import ImageRows
+from keras_seg.data.reading.rows import ImageRows
+from keras_seg.data.wrappers.resized import resize_image
 from keras_seg.inference.runner import NetworkRunner
 from keras_seg.inference.scores import (
     both_classes,

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_seg.arguments import checked_shape
 from keras_seg.card import ModelCard
-from keras_seg.data.classes import checked_range
+from keras_seg.data.class_file import checked_range
 from keras_seg.inference.cards import check_card_arguments
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.runner import Shape

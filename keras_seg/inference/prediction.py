@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from keras_seg.data.pixels import sorted_out
+from keras_seg.data.reading.in_memory import sorted_out
 from keras_seg.inference.runner import NetworkRunner
 from keras_seg.inference.scores import check_threshold, mask_of
 from keras_seg.inference.sizing import scores_at_image_size

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_seg.data.resized import resize_image
+from keras_seg.data.wrappers.resized import resize_image
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.scores import class_map, resize_scores
 from keras_seg.inference.tiles import even_groups, positions

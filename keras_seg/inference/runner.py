@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg.card import ModelCard
-from keras_seg.data.pixels import as_pixels
+from keras_seg.data.reading.in_memory import as_pixels
 from keras_seg.output_activation import (
     OutputActivation,
     check_multi_label,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from keras_seg.card import ModelCard
-from keras_seg.data.resized import resize_image
+from keras_seg.data.wrappers.resized import resize_image
 from keras_seg.inference.runner import NetworkRunner
 from keras_seg.inference.scores import resize_score_batch
 from keras_seg.inference.tiles import overlap_tiled, tiled_probabilities

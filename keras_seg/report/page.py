@@ -15,7 +15,7 @@ from PIL import Image
 
 from keras_seg.atomic_files import write_text
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.images import overlay
+from keras_seg.data.mask_colors import overlay
 from keras_seg.inference.evaluation import check_comparable, evenly_spread
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.results import percent

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg.atomic_files import write_text
-from keras_seg.class_weights import by_class_number, word_of
 from keras_seg.data.balance.class_weights import weights_by
 from keras_seg.data.balance.histogram import class_histogram
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.loss_spec import LossTerm
+from keras_seg.losses.class_weights import by_class_number, rule_named
+from keras_seg.losses.spec import LossTerm
 from keras_seg.training.run_folder import CLASS_WEIGHTS_NAME
 
 

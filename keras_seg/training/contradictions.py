@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_seg.class_weights import by_class_number, class_weights_of, word_of
-from keras_seg.loss_spec import LossTerm
+from keras_seg.losses.class_weights import by_class_number, class_weights_of, rule_named
+from keras_seg.losses.spec import LossTerm
 from keras_seg.names import IGNORE_CLASS
 from keras_seg.training.recipe import OptimizerOptions, Recipe, ScheduleOptions
 

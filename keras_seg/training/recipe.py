@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from keras_seg.data.augmentation.options import Augmentation
-from keras_seg.loss_spec import LossTerm, parse_loss
+from keras_seg.losses.spec import LossTerm, parse_loss
 from keras_seg.names import unknown_name
 from keras_seg.training.recipe_io import from_record, read_yaml, to_record
 

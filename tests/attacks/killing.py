@@ -27,7 +27,7 @@ import numpy as np
 from keras_seg import export, inference, models, training
 from keras_seg.data.reading.images import read_image
 from keras_seg.data.reading.masks import read_mask
-from keras_seg.inference.files.outputs import Wanted
+from keras_seg.inference.files.options import OutputOptions
 from keras_seg.inference.files.predict import predict_files
 from keras_seg.inference.files.resume import LOG_NAME
 from keras_seg.training import fit  # noqa: F401  (imported once, not by each child)

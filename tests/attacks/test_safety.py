@@ -15,8 +15,9 @@ from rich.console import Console
 import keras_seg
 from keras_seg import inference, models, weights
 from keras_seg.data import ClassTable, verify
-from keras_seg.inference.files.polygons import CocoBuilder, geojson
-from keras_seg.inference.tables import comparison_table
+from keras_seg.inference.files.coco import CocoBuilder
+from keras_seg.inference.files.polygons import geojson
+from keras_seg.inference.results import comparison_table
 from keras_seg.web import runtimes
 from tests.helpers.colour_blocks import ColourBlocks
 from tests.helpers.folders import write_folder

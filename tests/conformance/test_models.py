@@ -7,7 +7,7 @@ import pytest
 import keras_seg
 from keras_seg import losses, metrics, models
 from keras_seg.layers import Preprocessing, Resize, SizeGuard
-from keras_seg.models.endings import model_ending
+from keras_seg.models.output_activation import model_output_activation
 from tests.helpers.shapes import TINY_SIZE
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (2, *TINY_SIZE, 3)).astype("float32")
@@ -131,8 +131,8 @@ class TestEveryModel:
     def test_activation_gives_probabilities(self, name, tiny_model):
         options = models.find(name).tiny
         softmax = models.build(name, (64, 64, 3), 3, activation="softmax", **options)
-        assert model_ending(softmax.output).function == "softmax"
-        assert model_ending(tiny_model(name).output).function == "linear"
+        assert model_output_activation(softmax.output).function == "softmax"
+        assert model_output_activation(tiny_model(name).output).function == "linear"
         np.testing.assert_allclose(keras.ops.sum(softmax(IMAGE[:, :, :64]), -1), 1, atol=1e-5)
         with pytest.raises(ValueError, match="num_classes=1 needs activation 'sigmoid'"):
             models.build(name, (64, 64, 3), 1, activation="softmax", **options)

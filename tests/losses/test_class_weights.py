@@ -9,7 +9,7 @@ import pytest
 from keras_seg import data, losses
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.verify import verify_dataset
-from keras_seg.loss_spec import parse_loss
+from keras_seg.losses.spec import parse_loss
 from keras_seg.training import Recipe, train
 from keras_seg.training.contradictions import check_loss, check_recipe
 from tests.helpers.loss_cases import batch

@@ -17,7 +17,7 @@ from keras_seg.cli import main
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.reading.masks import read_mask
 from keras_seg.data.reading.resize import resize_image
-from keras_seg.inference.prediction import resize_scores
+from keras_seg.inference.scores import resize_scores
 from keras_seg.models import files
 from keras_seg.web import describe, runtimes, site, write_site
 from tests.helpers.colour_blocks import ColourBlocks, card_of, small_network, trained

@@ -10,7 +10,7 @@ from keras_seg.cli.output import DONE, REFUSED, complain, say
 from keras_seg.cli.verbs.verb import Verb
 
 if TYPE_CHECKING:  # imported when a prediction runs
-    from keras_seg.inference.runner import Runner
+    from keras_seg.inference.prediction import Runner
 
 
 def predict_verb(

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from keras_seg.class_weights import word_of
 from keras_seg.data.balance.histogram import (
     class_histogram,
     count_classes,
     median_frequency_weights,
 )
 from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.losses.class_weights import rule_named
 
 
 def class_weights(

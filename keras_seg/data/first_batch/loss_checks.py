@@ -16,8 +16,8 @@ from keras_seg.data.first_batch.compiled import (
     percent,
 )
 from keras_seg.data.mask_values.finding import Finding
-from keras_seg.loss_spec import parse_loss
 from keras_seg.losses import SegmentationLoss
+from keras_seg.losses.spec import parse_loss
 from keras_seg.names import IGNORE_CLASS
 
 OURS = 'keras_seg.losses.get("cross_entropy")'

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_seg.data.rows import ArrayRows, ImageRows
+from keras_seg.data.reading.rows import ArrayRows, ImageRows
 from keras_seg.inference import bands
 from keras_seg.inference.bands import Band, predict_in_bands
 from keras_seg.inference.files.inputs import Input

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from keras_seg.data.rows import ImageRows, open_rows
+from keras_seg.data.reading.rows import ImageRows, open_rows
 from keras_seg.inference import bands
 from keras_seg.inference.files.inputs import Input
 from keras_seg.inference.prediction import Runner

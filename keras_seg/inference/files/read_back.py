@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg.card import ModelCard
-from keras_seg.data.images import read_mask
+from keras_seg.data.reading.masks import read_mask
 from keras_seg.inference.files.label_masks import mask_endings
 
 
