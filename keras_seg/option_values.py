@@ -1,8 +1,9 @@
-"""Options of losses, metrics and exports: of the right type, or refused by their name."""
+"""Checks single options. A wrong value is refused with a message that names the option."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -38,3 +39,15 @@ def flag(value: Any, option: str) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise ValueError(f"{option} must be True or False. Received: {value!r}")
     return bool(value)
+
+
+def one_of(value: Any, option: str, choices: Iterable) -> None:
+    """Raises ValueError that names the option unless the value is one of the choices."""
+    choices = tuple(choices)
+    if not is_one_of(value, choices):
+        raise ValueError(f"{option} must be one of {choices}. Received: {value!r}")
+
+
+def is_one_of(value: Any, choices: tuple) -> bool:
+    """Whether a value, which may be of any type, equals one of the choices."""
+    return isinstance(value, str | int | float | np.number | None) and value in choices

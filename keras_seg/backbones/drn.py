@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from keras_seg import blocks
 from keras_seg.backbones.resnet import basic_block, bottleneck
+from keras_seg.option_values import one_of
 
 DEPTHS = {22: (2, 2, 2, 2), 38: (3, 4, 6, 3), 54: (3, 4, 6, 3), 105: (3, 4, 23, 3)}
 """Residual units of the levels 3 to 6, by the depth that names the network."""
@@ -30,7 +31,7 @@ def drn_maps(x, depth: int = 54, *, prefix: str = "") -> dict:
 
     Raises: ValueError for another depth.
     """
-    blocks.check_choice("depth", depth, DEPTHS)
+    one_of(depth, "depth", DEPTHS)
     for level, (width, kernel, stride) in enumerate(((16, 7, 1), (16, 3, 1), (32, 3, 2))):
         x = _conv(x, width, kernel=kernel, stride=stride, name=f"{prefix}layer{level}")
     maps = {"stride_2": x}

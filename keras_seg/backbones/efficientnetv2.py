@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 
-from keras_seg import blocks
 from keras_seg.backbones.mobile_blocks import (
     BATCH_NORM_EPSILON,
     TENSORFLOW_EPSILON,
@@ -17,6 +16,7 @@ from keras_seg.backbones.mobile_blocks import (
     conv_norm_act,
     stage_maps,
 )
+from keras_seg.option_values import one_of
 
 STAGES = (
     Stage(16, 1, (1,), kind="plain"),
@@ -59,7 +59,7 @@ def efficientnetv2_maps(
 
     Raises: ValueError for another variant, stride or rule.
     """
-    blocks.check_choice("variant", variant, FACTORS)
+    one_of(variant, "variant", FACTORS)
     rules = Rules(
         alpha=FACTORS[variant][0],
         most_removed=1.0,

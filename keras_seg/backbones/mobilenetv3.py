@@ -6,7 +6,6 @@ Layer names are those of timm (`blocks.2.0.se.conv_reduce`).
 
 from __future__ import annotations
 
-from keras_seg import blocks
 from keras_seg.backbones.mobile_blocks import (
     BATCH_NORM_EPSILON,
     TENSORFLOW_EPSILON,
@@ -15,6 +14,7 @@ from keras_seg.backbones.mobile_blocks import (
     conv_norm_act,
     stage_maps,
 )
+from keras_seg.option_values import one_of
 
 SWISH = "hard_silu"
 STAGES = {
@@ -71,7 +71,7 @@ def mobilenetv3_maps(
 
     Raises: ValueError for another size, stride or rule.
     """
-    blocks.check_choice("size", size, STAGES)
+    one_of(size, "size", STAGES)
     rules = Rules(
         alpha=alpha,
         padding="keras_same" if tensorflow else "same",

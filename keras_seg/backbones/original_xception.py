@@ -11,6 +11,7 @@ from keras import layers
 from keras_seg import blocks
 from keras_seg.blocks import BATCH_NORM_EPSILON
 from keras_seg.layers import PaddedMaxPooling2D
+from keras_seg.option_values import one_of
 
 BLOCKS = (
     # (channels of its separable convolutions, whether the block strides)
@@ -47,8 +48,8 @@ def original_xception_maps(
 
     Raises: ValueError for another stride or padding.
     """
-    blocks.check_choice("output_stride", output_stride, (8, 16, 32))
-    blocks.check_choice("stem_padding", stem_padding, ("same", "valid"))
+    one_of(output_stride, "output_stride", (8, 16, 32))
+    one_of(stem_padding, "stem_padding", ("same", "valid"))
     for i, (filters, stride) in enumerate(((32, 2), (64, 1)), start=1):
         x = blocks.conv_bn_act(
             x,

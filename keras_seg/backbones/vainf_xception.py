@@ -11,6 +11,7 @@ from keras import layers
 
 from keras_seg import blocks
 from keras_seg.layers import PaddedMaxPooling2D
+from keras_seg.option_values import one_of
 
 BLOCKS = (
     # (channels of its separable convolutions, stride)
@@ -34,7 +35,7 @@ def vainf_xception_maps(x, *, output_stride: int = 16) -> dict:
 
     Raises: ValueError for another stride.
     """
-    blocks.check_choice("output_stride", output_stride, (8, 16))
+    one_of(output_stride, "output_stride", (8, 16))
     for i, (filters, stride) in enumerate(((32, 2), (64, 1)), start=1):
         x = blocks.conv_bn_act(
             x, filters, stride=stride, padding="valid", name=f"conv{i}", norm_name=f"bn{i}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -13,13 +13,14 @@ from keras_seg.layers import Preprocessing
 from keras_seg.weights import read
 
 KERAS_FILES = (".h5", ".keras")
-CONVOLUTIONS = (2, 2, 3, 3, 3)
-"""3x3 convolutions of the five stages."""
+VGG16_WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+"""Channels of the 3x3 convolutions of the five stages."""
+CONVOLUTIONS = tuple(map(len, VGG16_WIDTHS))
 
 
-def check_vgg16(widths, expected, channels: int) -> None:
+def check_vgg16(widths: Sequence[Sequence[int]], channels: int) -> None:
     """Raises ValueError for a network that the weights of VGG16 do not fit."""
-    if tuple(map(tuple, widths)) != tuple(map(tuple, expected)) or channels != 3:
+    if tuple(map(tuple, widths)) != VGG16_WIDTHS or channels != 3:
         raise ValueError(
             "The weights of VGG16 fit its own widths and 3 channels (RGB). Received: "
             f"widths={tuple(widths)} and {channels} channels. Pass backbone_weights=None to train "

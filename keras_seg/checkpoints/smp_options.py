@@ -35,8 +35,8 @@ DEFAULTS = {
 INTERPOLATIONS = {
     "nearest": {},
     "area": {},  # the mean of the one pixel that each of four lies in, since steps double the size
-    "nearest-exact": {"upsampling": "nearest", "resize_grid": "half_pixel"},
-    "bilinear": {"upsampling": "bilinear", "resize_grid": "half_pixel"},
+    "nearest-exact": {"upsampling": "nearest", "variant": {"resize_grid": "half_pixel"}},
+    "bilinear": {"upsampling": "bilinear", "variant": {"resize_grid": "half_pixel"}},
 }
 UNTOLD = {
     "DeepLabV3Plus": {
@@ -102,6 +102,8 @@ def translate(published: dict[str, np.ndarray], settings: dict, options: dict) -
             "The classification head (aux_params) is left out: the model gives the mask alone.",
             stacklevel=3,
         )
+    if isinstance(ours.get("variant"), Mapping):
+        ours["variant"] = found.get("variant", {}) | dict(ours["variant"])
     on_timm = any(name.startswith("encoder.model.") for name in published)
     return found | ours | {"encoder": (_encoder_name(said["encoder_name"]), on_timm)}
 

@@ -11,6 +11,7 @@ Every builder takes `input_shape` (height, width, channels; None for a free heig
 """
 
 from keras_seg.card import ModelCard
+from keras_seg.models import variants
 from keras_seg.models.danet import danet
 from keras_seg.models.deconvnet import deconvnet
 from keras_seg.models.deeplabv3plus import deeplabv3plus
@@ -63,4 +64,5 @@ __all__ = [
     "segnet_basic",
     "unet",
     "unetplusplus",
+    "variants",
 ]

@@ -12,7 +12,9 @@ from keras import layers, ops
 from keras_seg import blocks
 from keras_seg.layers import CutWindow, PartWindows, PasteWindow, Resize
 from keras_seg.models.icnn import icnn
+from keras_seg.models.options import check_scores
 from keras_seg.names import IGNORE_CLASS, unknown_name
+from keras_seg.shapes import channels_last_shape
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,8 @@ def face_parser(
     Raises: ValueError for parts or networks that do not fit together.
     """
     num_classes = _class_count(parts)
-    blocks.check_classes(num_classes, activation)
-    channels = blocks.check_input_shape(input_shape)[-1]
+    check_scores(num_classes, activation)
+    channels = channels_last_shape(input_shape)[-1]
     image = keras.Input(input_shape, name="image")
 
     stage1 = _network("stage1", stage1, num_classes, (stage1_size, stage1_size, channels), form)

@@ -8,6 +8,7 @@ import numpy as np
 from keras import layers
 
 from keras_seg import blocks
+from keras_seg.shapes import channels_last_shape
 
 SIDE = 128
 """Height and width of the scores that it reads: only then the last map has 2x3 values."""
@@ -27,7 +28,7 @@ def part_locator(
     Layer names are those of `SelectNet` in aod321/STN-iCNN, which it computes.
     Raises: ValueError for another size.
     """
-    height, width, _ = blocks.check_input_shape(input_shape)
+    height, width, _ = channels_last_shape(input_shape)
     if (height, width) != (SIDE, SIDE):
         raise ValueError(
             f"The part locator takes maps of {SIDE}x{SIDE} pixels only. Received: "

@@ -15,10 +15,10 @@ from keras_seg.backbones.mobilenetv2 import STAGES, STEM_CHANNELS, names_from_to
 from keras_seg.backbones.vainf_xception import vainf_xception_maps
 from keras_seg.checkpoints.registry import Shapes, source
 from keras_seg.checkpoints.smp_options import translate
-from keras_seg.checkpoints.sources.facts import resnet_name, with_grid
+from keras_seg.checkpoints.sources.shared import in_variant, resnet_name
 from keras_seg.checkpoints.sources.smp_encoders import encoder, with_plain_names
-from keras_seg.models.deeplabv3plus import LAYOUTS
 from keras_seg.models.hrnet import concat_branches
+from keras_seg.models.variants import DEEPLABV3PLUS_VARIANTS as VARIANTS
 
 JFZHANG95_NAMES = [
     (r"^backbone\.", ""),
@@ -120,9 +120,7 @@ def jfzhang95_mobilenet_names() -> list[tuple[str, str]]:
 @source("jfzhang95", has=r"^backbone\.layer1\.0\.conv1\.", rename=JFZHANG95_NAMES)
 def jfzhang95(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     """jfzhang95/pytorch-deeplab-xception on ResNet-101; scores at stride 4."""
-    options = {"layout": "jfzhang95", "multi_grid": (1, 2, 4)} | with_grid(
-        options, align_corners=True
-    )
+    options = jfzhang95_options({"multi_grid": (1, 2, 4)} | options)
     return on_resnet(shapes, input_shape, options, first_block="own")
 
 
@@ -134,11 +132,10 @@ def jfzhang95(shapes: Shapes, input_shape, options: dict) -> keras.Model:
 def jfzhang95_xception(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     """The same on an aligned Xception, whose batch norms have PyTorch's epsilon."""
     found = {
-        "layout": "jfzhang95",
         "backbone": "xception65",
         "backbone_options": {"jfzhang95": True, "epsilon": 1e-5},
     }
-    return deeplabv3plus(shapes, input_shape, found | with_grid(options, align_corners=True))
+    return deeplabv3plus(shapes, input_shape, found | jfzhang95_options(options))
 
 
 @source(
@@ -148,8 +145,8 @@ def jfzhang95_xception(shapes: Shapes, input_shape, options: dict) -> keras.Mode
     ignore=[r"^backbone\.features\."],  # the two halves once more
 )
 def jfzhang95_mobilenet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """The same on MobileNetV2, every stage of which has the dilation of the stage before."""
-    options = {"layout": "jfzhang95"} | with_grid(options, align_corners=True)
+    """The same on MobileNetV2, where every stage has the dilation of the stage before."""
+    options = jfzhang95_options(options)
     reached, dilations = 2, []
     for *_, stride in STAGES:
         dilations.append((max(1, reached // options.get("output_stride", 16)),) * 2)
@@ -159,10 +156,14 @@ def jfzhang95_mobilenet(shapes: Shapes, input_shape, options: dict) -> keras.Mod
 
 @source("jfzhang95", has=r"^backbone\.layer0\.", rename=JFZHANG95_NAMES)
 def jfzhang95_drn(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """The same on DRN-D-54, whose output stride is always 8."""
-    options = {"layout": "jfzhang95"} | with_grid(options, align_corners=True)
-    # whatever else is asked, as in the repository
-    return on_maps(shapes, input_shape, options | {"output_stride": 8}, drn_maps)
+    """The same on DRN-D-54. As in the repository, the output stride is always 8."""
+    options = jfzhang95_options(options) | {"output_stride": 8}
+    return on_maps(shapes, input_shape, options, drn_maps)
+
+
+def jfzhang95_options(options: dict) -> dict:
+    """The options of all networks of jfzhang95."""
+    return in_variant("deeplabv3plus", VARIANTS["jfzhang95"], options, align_corners=True)
 
 
 @source(
@@ -225,29 +226,28 @@ def vainf_mobilenet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
 )
 def smp_deeplabv3plus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     """DeepLabV3Plus of segmentation_models.pytorch on an encoder of its own or of timm's."""
-    layout = LAYOUTS["smp"]
+    variant = VARIANTS["smp"]
     if "aspp.conv1.weight" in shapes:
-        layout = replace(layout, pyramid="full")
-    options = dict(options)
+        variant = replace(variant, pyramid="full")
+    options = in_variant("deeplabv3plus", variant, options, align_corners=True)
     backbone, backbone_options = encoder(shapes, input_shape, options.pop("encoder"))
     if "multi_grid" in options:
         backbone_options = backbone_options | {"multi_grid": options.pop("multi_grid")}
     found = {
-        "layout": layout,
         "aspp_rates": SMP_RATES,
         "upsample_logits": True,
         "backbone": backbone,
         "backbone_options": backbone_options,
     }
-    return deeplabv3plus(shapes, input_shape, found | with_grid(options, align_corners=True))
+    return deeplabv3plus(shapes, input_shape, found | options)
 
 
 def vainf_options(shapes: Shapes, options: dict) -> dict:
-    """The options of all networks of VainF, whose 3x3 convolutions may be separable ones."""
-    layout = LAYOUTS["vainf"]
+    """The options of all networks of VainF, whose 3x3 convolutions may be separable."""
+    variant = VARIANTS["vainf"]
     if "aspp.conv1.pointwise.weight" in shapes:
-        layout = replace(layout, pyramid="plain_separable", decoder="plain_separable")
-    return {"layout": layout} | with_grid(options, align_corners=False)
+        variant = replace(variant, pyramid="plain_separable", decoder="plain_separable")
+    return in_variant("deeplabv3plus", variant, options, align_corners=False)
 
 
 def on_resnet(shapes: Shapes, input_shape, options: dict, *, first_block: str) -> keras.Model:

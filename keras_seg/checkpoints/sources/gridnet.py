@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import keras
 import numpy as np
 
 from keras_seg import models
 from keras_seg.checkpoints.registry import Shapes, source
+from keras_seg.checkpoints.sources.shared import in_variant
+from keras_seg.models.variants import GridNetVariant
 
 LATERAL = re.compile(r"lateral_(\d+)_(\d+)\.(?:f\.)?\d\.weight")
 OUR_INDEX = {0: 1, 1: 2, 2: 4, 3: 5}
@@ -37,9 +40,7 @@ def turn_transposed(tensors: dict) -> dict:
 @source("gridnet-fourure", prepare=turn_transposed)
 def fourure(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     """Fourure/GridNet: batch norm, ReLU, transposed convolutions upwards."""
-    found = _grid(shapes) | {"preprocessing": None}
-    num_classes = shapes["last.3.weight"][0]
-    return models.build("gridnet", input_shape, num_classes, **found | options)
+    return _gridnet(shapes, input_shape, options, "last.3.weight", GridNetVariant())
 
 
 def rename_niklaus(tensors: dict) -> dict:
@@ -62,11 +63,14 @@ def rename_niklaus(tensors: dict) -> dict:
 @source("gridnet-niklaus", prepare=rename_niklaus)
 def niklaus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     """The grid of sniklaus/softmax-splatting: takes a list of feature maps, one for each row."""
-    found = _grid(shapes) | {"stem": "rows", "head": "shortcut"}
-    found |= {"norm": False, "upsampling": "bilinear"}
-    found["nonlinearity"] = _nonlinearity(shapes, "last.2.weight")
-    num_classes = shapes["last.3.weight"][0]
-    return models.build("gridnet", input_shape, num_classes, **found | options)
+    variant = GridNetVariant(
+        norm=False,
+        nonlinearity=_nonlinearity(shapes, "last.2.weight"),
+        stem="rows",
+        head="shortcut",
+    )
+    options = {"upsampling": "bilinear"} | options
+    return _gridnet(shapes, input_shape, options, "last.3.weight", variant)
 
 
 def rename_daigo(tensors: dict) -> dict:
@@ -87,12 +91,30 @@ def rename_daigo(tensors: dict) -> dict:
 
 @source("gridnet-daigo0927", prepare=rename_daigo)
 def daigo0927(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """daigo0927/GridNet: one PReLU slope a layer, no norm, residual blocks at both ends."""
-    found = _grid(shapes) | {"stem": "residual", "head": "residual", "preprocessing": None}
-    found |= {"norm": False, "upsampling": "bilinear"}
-    found["nonlinearity"] = _nonlinearity(shapes, "first.4.weight")
-    num_classes = shapes["last.5.weight"][0]
-    return models.build("gridnet", input_shape, num_classes, **found | options)
+    """daigo0927/GridNet: one PReLU slope per layer, no norm, residual blocks at both ends."""
+    variant = GridNetVariant(
+        norm=False,
+        nonlinearity=_nonlinearity(shapes, "first.4.weight"),
+        stem="residual",
+        head="residual",
+    )
+    options = {"upsampling": "bilinear"} | options
+    return _gridnet(shapes, input_shape, options, "last.5.weight", variant)
+
+
+def _gridnet(
+    shapes: Shapes, input_shape: tuple, options: dict, scores: str, variant: GridNetVariant
+) -> keras.Model:
+    """The GridNet of these tensors.
+
+    Args:
+        scores: name of a tensor with one entry per class.
+        variant: what the tensors do not tell.
+    """
+    variant = replace(variant, use_bias="lateral_0_0.5.bias" in shapes)
+    found = {"preprocessing": None} | _grid(shapes)
+    options = in_variant("gridnet", variant, options)
+    return models.build("gridnet", input_shape, shapes[scores][0], **found | options)
 
 
 def _half(names) -> int:
@@ -102,7 +124,7 @@ def _half(names) -> int:
 
 
 def _grid(shapes: Shapes) -> dict:
-    """Rows, columns and biases, from the lateral blocks."""
+    """Rows and columns, from the lateral blocks."""
     features = []
     while (name := f"lateral_{len(features)}_0.5.weight") in shapes:
         features.append(shapes[name][0])
@@ -111,7 +133,6 @@ def _grid(shapes: Shapes) -> dict:
     return {
         "features": tuple(features),
         "columns": 2 * _half(shapes),
-        "use_bias": "lateral_0_0.5.bias" in shapes,
     }
 
 

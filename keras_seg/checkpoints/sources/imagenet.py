@@ -15,7 +15,7 @@ from keras_seg.backbones.vgg import CONVOLUTIONS
 from keras_seg.backbones.xception import ENTRY_FLOWS, MIDDLE_BLOCKS
 from keras_seg.checkpoints import foreign
 from keras_seg.checkpoints.registry import Shapes, source
-from keras_seg.checkpoints.sources.facts import resnet_name
+from keras_seg.checkpoints.sources.shared import resnet_name
 from keras_seg.checkpoints.timm_names import told_apart
 
 HARMLESS_ARGUMENTS = re.compile(

@@ -7,6 +7,8 @@ import keras
 from keras_seg import models
 from keras_seg.checkpoints.keras_layout import by_order_of_creation
 from keras_seg.checkpoints.registry import Shapes, source
+from keras_seg.checkpoints.sources.shared import in_variant
+from keras_seg.models.variants import ResUNetPlusPlusVariant, ResUNetVariant
 
 KERAS_EPSILON = 1e-3
 """Keras' default epsilon of batch norm, with which its own weights were trained."""
@@ -15,15 +17,8 @@ KERAS_EPSILON = 1e-3
 @source("rishikksh20", has=r"^bridge\.")
 def rishikksh20_resunet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     """core/res_unet.py: 3x3 shortcuts, learned up-sampling."""
-    found = {
-        "widths": _resunet_widths(shapes),
-        "upsampling": "transposed",
-        "shortcut_kernel": 3,
-        "shortcut_norm": "units",
-        "preprocessing": None,
-    }
-    num_classes = shapes["output_layer.0.weight"][0]
-    return models.build("resunet", input_shape, num_classes, **found | options)
+    variant = ResUNetVariant(shortcut_kernel=3, shortcut_norm="units")
+    return _resunet(shapes, input_shape, {"upsampling": "transposed"} | options, variant)
 
 
 @source(
@@ -50,20 +45,19 @@ def rishikksh20_resunet(shapes: Shapes, input_shape, options: dict) -> keras.Mod
 )
 def rishikksh20_resunetplusplus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     """core/res_unet_plus.py: another network than the authors' in nearly every block."""
+    variant = ResUNetPlusPlusVariant(
+        shortcut_kernel=3,
+        shortcut_norm="units",
+        squeeze_excite="before_strided",
+        attention="single",
+        aspp_merge="concat",
+    )
     found = {
-        "widths": _resunetplusplus_widths(shapes),
         "upsampling": "bilinear",
-        "shortcut_kernel": 3,
-        "shortcut_norm": "units",
-        "squeeze_excite": "before_strided",
         "squeeze_ratio": _squeeze_ratio(shapes, usual=16),
-        "attention": "single",
         "aspp_rates": (6, 12, 18),
-        "aspp_merge": "concat",
-        "preprocessing": None,
     }
-    num_classes = shapes["output.weight"][0]
-    return models.build("resunetplusplus", input_shape, num_classes, **found | options)
+    return _resunetplusplus(shapes, input_shape, found | options, variant)
 
 
 @source(
@@ -88,26 +82,14 @@ def rishikksh20_resunetplusplus(shapes: Shapes, input_shape, options: dict) -> k
 )
 def nikhilroxtomar(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     """Semantic-Segmentation-Architecture, PyTorch/resunet.py: the paper's 1x1 shortcuts."""
-    found = {
-        "widths": _resunet_widths(shapes),
-        "upsampling": "bilinear",
-        "resize_grid": "align_corners",
-        "preprocessing": None,
-    }
-    num_classes = shapes["output_layer.0.weight"][0]
-    return models.build("resunet", input_shape, num_classes, **found | options)
+    variant = ResUNetVariant(resize_grid="align_corners")
+    return _resunet(shapes, input_shape, {"upsampling": "bilinear"} | options, variant)
 
 
 @source("debeshjha", has=r"^c1\.attn\.")
 def debeshjha(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     """ResUNetPlusPlus, resunet++_pytorch.py."""
-    found = {
-        "widths": _resunetplusplus_widths(shapes),
-        "squeeze_ratio": _squeeze_ratio(shapes, usual=8),
-        "preprocessing": None,
-    }
-    num_classes = shapes["output.weight"][0]
-    return models.build("resunetplusplus", input_shape, num_classes, **found | options)
+    return _debeshjha(shapes, input_shape, options, ResUNetPlusPlusVariant())
 
 
 def debeshjha_keras_names() -> dict[str, list[str]]:
@@ -146,8 +128,33 @@ def debeshjha_keras_names() -> dict[str, list[str]]:
 )
 def debeshjha_keras(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     """ResUNetPlusPlus, m_resunet.py: the same network, padded and normalised as Keras does."""
-    found = {"padding": "keras_same", "batch_norm_epsilon": KERAS_EPSILON}
-    return debeshjha(shapes, input_shape, found | options)
+    variant = ResUNetPlusPlusVariant(padding="keras_same", batch_norm_epsilon=KERAS_EPSILON)
+    return _debeshjha(shapes, input_shape, options, variant)
+
+
+def _debeshjha(
+    shapes: Shapes, input_shape: tuple, options: dict, variant: ResUNetPlusPlusVariant
+) -> keras.Model:
+    found = {"squeeze_ratio": _squeeze_ratio(shapes, usual=8)}
+    return _resunetplusplus(shapes, input_shape, found | options, variant)
+
+
+def _resunet(
+    shapes: Shapes, input_shape: tuple, options: dict, variant: ResUNetVariant
+) -> keras.Model:
+    found = {"widths": _resunet_widths(shapes), "preprocessing": None}
+    options = in_variant("resunet", variant, options)
+    num_classes = shapes["output_layer.0.weight"][0]
+    return models.build("resunet", input_shape, num_classes, **found | options)
+
+
+def _resunetplusplus(
+    shapes: Shapes, input_shape: tuple, options: dict, variant: ResUNetPlusPlusVariant
+) -> keras.Model:
+    found = {"widths": _resunetplusplus_widths(shapes), "preprocessing": None}
+    options = in_variant("resunetplusplus", variant, options)
+    num_classes = shapes["output.weight"][0]
+    return models.build("resunetplusplus", input_shape, num_classes, **found | options)
 
 
 def _out_channels(shapes: Shapes, *names: str) -> tuple[int, ...]:
