@@ -148,7 +148,8 @@ def test_options_of_deeplab_are_refused_by_name(deeplab, options, message):
 def test_our_own_words_still_count(unet):
     facts, tensors, expected = unet
     pixels = image(facts["input_shape"], facts["seed"])
-    ours = {"upsampling": "bilinear", "resize_grid": "half_pixel", "activation": "sigmoid"}
+    grid = {"resize_grid": "half_pixel"}
+    ours = {"upsampling": "bilinear", "variant": grid, "activation": "sigmoid"}
     found = np.asarray(convert(tensors, "smp", pixels.shape[1:], **ours)(pixels))
     thinned = found[:, :: facts["step"], :: facts["step"]]
     np.testing.assert_allclose(thinned, expected["logits"], rtol=0, atol=1e-4)
@@ -178,7 +179,11 @@ class TestOptionsThatNoTensorTells:
         "said",
         [
             {"decoder_interpolation": "bilinear", "activation": None},
-            {"upsampling": "bilinear", "resize_grid": "half_pixel", "activation": "sigmoid"},
+            {
+                "upsampling": "bilinear",
+                "variant": {"resize_grid": "half_pixel"},
+                "activation": "sigmoid",
+            },
         ],
         ids=["theirs", "ours"],
     )
