@@ -1,4 +1,7 @@
-"""What a Keras model ends in, by its layers; what layers of others do, by TensorFlow's graph."""
+"""Finds the last activation of a Keras model from its layers.
+
+Layers of other packages are traced as a TensorFlow graph.
+"""
 
 from __future__ import annotations
 
@@ -29,20 +32,59 @@ FUNCTIONS = {
 }
 """Name of a function of Keras or TensorFlow, in lower case → its kind."""
 WITH_FUNCTION = (
-    *("Conv1D", "Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Conv2DTranspose", "Dense"),
-    *("EinsumDense", "QuantizedConv2D", "QuantizedDepthwiseConv2D", "QuantizedConv2DTranspose"),
+    "Conv1D",
+    "Conv2D",
+    "Conv2DTranspose",
+    "Dense",
+    "DepthwiseConv2D",
+    "EinsumDense",
+    "QuantizedConv2D",
+    "QuantizedConv2DTranspose",
     "QuantizedDense",
+    "QuantizedDepthwiseConv2D",
+    "SeparableConv2D",
 )
-"""Layers without bounds of their own that apply a function at their end."""
+"""Layers that end in an activation and do not bound their values otherwise."""
 KINDS = {
     endings.HANDS_ON: (
-        *("AveragePooling2D", "Cropping2D", "Dropout", "Flatten", "GaussianDropout"),
-        *("GaussianNoise", "Identity", "MaxPooling2D", "Reshape", "Resizing", "SpatialDropout2D"),
-        *("UpSampling2D", "ZeroPadding2D", "ActivityRegularization"),
-        *("AveragePool", "Cast", "CropImages", "DepthToSpace", "ExpandDims", "Flip", "MaxPool"),
-        *("Pad", "PadImages", "Ravel", "Repeat", "Resize", "StopGradient"),
-        *("CropOrPad", "EdgePadding2D", "FakeQuantize", "MonteCarloDropout", "PaddedMaxPooling2D"),
-        *("ScaleBreak", "SizeGuard", "TotalDropout"),
+        # layers of Keras
+        "ActivityRegularization",
+        "AveragePooling2D",
+        "Cropping2D",
+        "Dropout",
+        "Flatten",
+        "GaussianDropout",
+        "GaussianNoise",
+        "Identity",
+        "MaxPooling2D",
+        "Reshape",
+        "Resizing",
+        "SpatialDropout2D",
+        "UpSampling2D",
+        "ZeroPadding2D",
+        # operations of Keras
+        "AveragePool",
+        "Cast",
+        "CropImages",
+        "DepthToSpace",
+        "ExpandDims",
+        "Flip",
+        "MaxPool",
+        "Pad",
+        "PadImages",
+        "Ravel",
+        "Repeat",
+        "Resize",
+        "StopGradient",
+        # layers of this package
+        "CropOrPad",
+        "EdgePadding2D",
+        "FakeQuantize",
+        "MonteCarloDropout",
+        "PaddedMaxPooling2D",
+        "ScaleBreak",
+        "SizeGuard",
+        "TotalDropout",
     ),
     endings.SLICES: ("GetItem", "Max", "Mean", "Min", "Slice", "Split", "Squeeze", "Take"),
     endings.MOVES: ("Moveaxis", "Permute", "Swapaxes", "Transpose"),
@@ -56,9 +98,23 @@ KIND_OF = {name: kind for kind, names in KINDS.items() for name in names}
 """Name of a layer or operation of Keras or this package → its kind."""
 TF_KINDS = {
     endings.HANDS_ON: (
-        *("AvgPool", "Cast", "DepthToSpace", "EnsureShape", "ExpandDims", "Identity", "IdentityN"),
-        *("MaxPool", "MirrorPad", "Pad", "Reshape", "ResizeBicubic", "ResizeBilinear"),
-        *("ResizeNearestNeighbor", "ReverseV2", "StopGradient", "Tile"),
+        "AvgPool",
+        "Cast",
+        "DepthToSpace",
+        "EnsureShape",
+        "ExpandDims",
+        "Identity",
+        "IdentityN",
+        "MaxPool",
+        "MirrorPad",
+        "Pad",
+        "Reshape",
+        "ResizeBicubic",
+        "ResizeBilinear",
+        "ResizeNearestNeighbor",
+        "ReverseV2",
+        "StopGradient",
+        "Tile",
     ),
     endings.SLICES: ("GatherV2", "Max", "Mean", "Min", "Slice", "Split", "StridedSlice", "Squeeze"),
     endings.MOVES: ("Transpose",),
@@ -76,18 +132,18 @@ TF_KINDS = {
 TF_KIND_OF = {name: kind for kind, names in TF_KINDS.items() for name in names}
 """Type of a node of TensorFlow's graph → its kind."""
 FREE_SIZE = 64
-"""Pixels that stand for a free size where a layer of others is looked into."""
+"""Pixels that replace a free size where a layer of another package is traced."""
 
 
 class _Place(NamedTuple):
-    """A symbolic tensor of Keras, and the calls of nested models that it lies within."""
+    """A symbolic tensor of Keras, and the calls of the nested models that contain it."""
 
     tensor: keras.KerasTensor
     scope: tuple | None = None
 
 
 class _Node(NamedTuple):
-    """A tensor of TensorFlow's graph of one layer; sources: what the graph's inputs stand for."""
+    """A tensor of one layer's TensorFlow graph; sources: the Keras tensors of the graph's inputs."""
 
     tensor: tf.Tensor
     layer: str
@@ -95,7 +151,7 @@ class _Node(NamedTuple):
 
 
 def model_ending(output) -> Ending:
-    """What the output of a functional model ends in; of several "logits", or else the first."""
+    """The ending of a functional model. Of several outputs it is that of "logits", or the first."""
     if isinstance(output, dict):
         output = output.get("logits", next(iter(output.values())))
     elif isinstance(output, list | tuple):
@@ -124,7 +180,7 @@ def _made_by_layer(place: _Place) -> Made:
 
 
 def _outside(place: _Place) -> Made:
-    """What the input of a nested model stands for."""
+    """The tensor that is passed as the input of a nested model."""
     if place.scope is None:
         return Made(endings.UNKNOWN)
     inner, node, scope = place.scope
@@ -133,7 +189,7 @@ def _outside(place: _Place) -> Made:
 
 
 def _kind_of(operation, output: keras.KerasTensor) -> tuple[str | None, int | None]:
-    """(kind, axis of a softmax that is not the channels); no kind for what must be looked into."""
+    """(kind, axis of a softmax that is not the channels); kind None for a layer to be traced."""
     name, package = type(operation).__name__, _package(type(operation))
     if package not in ("keras", "keras_seg"):
         return None, None
@@ -145,7 +201,7 @@ def _kind_of(operation, output: keras.KerasTensor) -> tuple[str | None, int | No
             return endings.UNKNOWN, None
         return function, _other_axis(operation.activation, output)
     if name == "Concatenate" and _other_axis(operation, output) is not None:
-        return endings.AVERAGES, None  # side by side, so that each pixel stays as it is
+        return endings.AVERAGES, None  # side by side: the values of each pixel stay
     if name in KIND_OF:
         return KIND_OF[name], None
     if name.lower() in FUNCTIONS:
@@ -154,7 +210,7 @@ def _kind_of(operation, output: keras.KerasTensor) -> tuple[str | None, int | No
 
 
 def _function(activation) -> str | None:
-    """Kind of an activation; None for a function of others."""
+    """Kind of an activation; None for a function of another package."""
     named = activation if hasattr(activation, "__name__") else type(activation)
     if _package(named) not in ("keras", "tensorflow"):
         return None
@@ -173,8 +229,8 @@ def _package(thing) -> str:
 
 
 def _looked_into(operation, node, position: int, sources: tuple[_Place, ...]) -> Made:
-    """What a layer of others does to its inputs, by the graph that TensorFlow makes of it."""
-    import tensorflow as tf  # which networks on other backends do without
+    """What a layer of another package does to its inputs, from its TensorFlow graph."""
+    import tensorflow as tf  # not needed by networks on other backends
 
     def call(*values):
         arguments = {id(x): value for x, value in zip(node.input_tensors, values, strict=True)}
@@ -187,7 +243,7 @@ def _looked_into(operation, node, position: int, sources: tuple[_Place, ...]) ->
     ]
     try:
         graph = tf.function(call).get_concrete_function(*specs)
-    except Exception:  # whatever others' layers raise; what the model puts out tells instead
+    except Exception:  # foreign layers may raise anything; the values of the output decide then
         return Made(endings.UNKNOWN, (), operation.name)
     names = [x.name for x in graph.inputs[: len(sources)]]
     output = _Node(graph.outputs[0], operation.name, tuple(zip(names, sources, strict=True)))

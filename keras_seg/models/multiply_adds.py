@@ -1,4 +1,4 @@
-"""How much a network computes: its multiply-adds at an image size, counted without running it."""
+"""Counts the multiply-adds of a network at an image size without running it."""
 
 from __future__ import annotations
 
@@ -14,33 +14,39 @@ from keras_seg.shapes import checked_shape
 
 
 def multiply_adds(model: keras.Model, input_shape: tuple[int, int, int]) -> int:
-    """Multiplications with an addition that the network needs for one image.
+    """Multiply-adds of a network for one image.
 
-    Counted are all products with weights (convolutions, transposed and depthwise ones, dense
-    layers) and all products of two maps (the attentions), as the papers count: one
-    multiplication and its addition are one, where others say two FLOPs. What costs a few operations
-    a pixel (norms, activations, pooling, resizing, softmax, sums) is left out.
+    Counts all products with weights (convolutions, transposed and depthwise ones, dense layers)
+    and all products of two maps (attention). As in the papers, a multiplication and its addition
+    count as one; others count them as two FLOPs. Layers that cost a few operations per pixel
+    (norms, activations, pooling, resizing, softmax, sums) are not counted.
 
     Args:
-        model: a model of one image, of free or of that size.
+        model: a model of one image, with a free size or that of `input_shape`.
         input_shape: (height, width, channels) of the image.
 
-    Raises: ValueError for a layer with a kernel whose products it cannot count, by name.
+    Raises: ValueError that names a layer whose products cannot be counted.
+
+    Example:
+
+        model = keras_seg.models.unet((None, None, 3), num_classes=2, widths=(8, 16, 32))
+        count = keras_seg.models.multiply_adds(model, (64, 64, 3))
     """
     return sum(multiply_adds_by_layer(model, input_shape).values())
 
 
 def multiply_adds_by_layer(model: keras.Model, input_shape: tuple[int, int, int]) -> dict[str, int]:
-    """`multiply_adds` of each layer that has any, by name, in the order of computation."""
-    model, found = as_functional(model, checked_shape(input_shape)), {}
+    """`multiply_adds` per layer: name → count, in the order of computation."""
+    model = as_functional(model, checked_shape(input_shape))
+    counts: dict[str, int] = {}
 
     def counted(operation):
         def spec(*arguments, **options):
             output = operation.compute_output_spec(*arguments, **options)
             count = _count(operation, keras.tree.flatten((arguments, options)), output)
             if count:
-                # a layer that is called twice computes twice
-                found[operation.name] = found.get(operation.name, 0) + count
+                # a layer that is called twice counts twice
+                counts[operation.name] = counts.get(operation.name, 0) + count
             return output
 
         def nested(inputs, **options):
@@ -55,7 +61,7 @@ def multiply_adds_by_layer(model: keras.Model, input_shape: tuple[int, int, int]
 
     image = KerasTensor((1, *input_shape))
     walked(model, keras.tree.map_structure(lambda _: image, model.input))
-    return found
+    return counts
 
 
 def _count(operation, arguments: list, output) -> int:
@@ -124,6 +130,6 @@ RULES: tuple[tuple[tuple[type, ...], Callable], ...] = (
     ((ChannelAttention,), _channel_attention),
     ((ObjectRegions,), _object_regions),
     ((ObjectAttention,), _object_attention),
-    ((layers.PReLU,), lambda *_: 0),  # a slope a channel, whose array has axes of 1
+    ((layers.PReLU,), lambda *_: 0),  # a slope per channel, in an array with axes of 1
 )
 """(layer classes, (layer, input shapes, output shape) → multiply-adds)."""
