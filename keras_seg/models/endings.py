@@ -143,7 +143,7 @@ class _Place(NamedTuple):
 
 
 class _Node(NamedTuple):
-    """A tensor of one layer's TensorFlow graph; sources: the Keras tensors of the graph's inputs."""
+    """A tensor of a layer's TensorFlow graph; sources: the Keras tensors of the graph's inputs."""
 
     tensor: tf.Tensor
     layer: str

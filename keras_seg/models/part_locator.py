@@ -8,6 +8,7 @@ import numpy as np
 from keras import KerasTensor, layers
 
 from keras_seg import blocks
+from keras_seg.models.options import ImageShape
 from keras_seg.shapes import channels_last_shape
 
 SIDE = 128

@@ -13,7 +13,7 @@ FOREIGN_PROBES = (320, 384)
 
 
 def output_margin(model: keras.Model) -> tuple[int, int]:
-    """(rows, columns) that the outputs lack on each side of the image, for networks without padding."""
+    """(rows, columns) that the outputs lack on each side of the image."""
     guarded = any(hasattr(layer, "multiple") for layer in model.layers)
     if guarded and not size_rule(model)[1]:
         return 0, 0

@@ -1,4 +1,4 @@
-"""One module per family of networks. Importing this package registers the sources of all of them."""
+"""One module per family of networks. Importing this package registers all sources."""
 
 import importlib
 import pkgutil

@@ -1,4 +1,4 @@
-"""DANets in circulation."""
+"""Checkpoints of DANet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keras_seg.models.variants import DANetVariant
 
 
 @source("danet", rename=[(r"^pretrained\.", "")], ignore=[r"^pretrained\.fc\."])
-def danet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def danet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """junfu1115/DANet: three scores at the stride of the encoder."""
     options = in_variant("danet", DANetVariant(), options, align_corners=True)
     found = {

@@ -1,4 +1,4 @@
-"""DeepLabV3+ in circulation: three heads, each on several encoders."""
+"""Checkpoints of DeepLabV3+: three heads, each on several encoders."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ SMP_NAMES = [
     (r"^segmentation_head\.0\.", "classifier."),
 ]
 SMP_RATES = (12, 24, 36)
-"""Of the pyramid, at every output stride."""
+"""Dilations of the pyramid, at every output stride."""
 
 
 def jfzhang95_xception_names() -> list[tuple[str, str]]:
@@ -101,7 +101,7 @@ def jfzhang95_xception_names() -> list[tuple[str, str]]:
 
 
 def jfzhang95_mobilenet_names() -> list[tuple[str, str]]:
-    """(pattern, replacement) pairs to torchvision's names: one list, without pairs in it."""
+    """(pattern, replacement) pairs to torchvision's names, for one flat list of layers."""
     places = {0: "0.0", 1: "0.1", 3: "1.0", 4: "1.1", 6: "2", 7: "3"}
     first = {0: "0.0", 1: "0.1", 3: "1", 4: "2"}
     return [
@@ -118,7 +118,7 @@ def jfzhang95_mobilenet_names() -> list[tuple[str, str]]:
 
 
 @source("jfzhang95", has=r"^backbone\.layer1\.0\.conv1\.", rename=JFZHANG95_NAMES)
-def jfzhang95(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def jfzhang95(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """jfzhang95/pytorch-deeplab-xception on ResNet-101; scores at stride 4."""
     options = jfzhang95_options({"multi_grid": (1, 2, 4)} | options)
     return on_resnet(shapes, input_shape, options, first_block="own")
@@ -129,7 +129,7 @@ def jfzhang95(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     has=r"^backbone\.block20\.",
     rename=[*JFZHANG95_NAMES, *jfzhang95_xception_names()],
 )
-def jfzhang95_xception(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def jfzhang95_xception(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """The same on an aligned Xception, whose batch norms have PyTorch's epsilon."""
     found = {
         "backbone": "xception65",
@@ -144,7 +144,7 @@ def jfzhang95_xception(shapes: Shapes, input_shape, options: dict) -> keras.Mode
     rename=[*JFZHANG95_NAMES, *jfzhang95_mobilenet_names(), *names_from_torchvision()],
     ignore=[r"^backbone\.features\."],  # the two halves once more
 )
-def jfzhang95_mobilenet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def jfzhang95_mobilenet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """The same on MobileNetV2, where every stage has the dilation of the stage before."""
     options = jfzhang95_options(options)
     reached, dilations = 2, []
@@ -155,7 +155,7 @@ def jfzhang95_mobilenet(shapes: Shapes, input_shape, options: dict) -> keras.Mod
 
 
 @source("jfzhang95", has=r"^backbone\.layer0\.", rename=JFZHANG95_NAMES)
-def jfzhang95_drn(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def jfzhang95_drn(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """The same on DRN-D-54. As in the repository, the output stride is always 8."""
     options = jfzhang95_options(options) | {"output_stride": 8}
     return on_maps(shapes, input_shape, options, drn_maps)
@@ -175,8 +175,8 @@ def jfzhang95_options(options: dict) -> dict:
         *((rf"^transition{i}\.(?=\d\.\w+$)", rf"transition{i}.{i}.0.") for i in (2, 3)),
     ],
 )
-def vainf_hrnet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """VainF/DeepLabV3Plus-Pytorch on an HRNet: all four branches, and the first stage below."""
+def vainf_hrnet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """VainF/DeepLabV3Plus-Pytorch on an HRNet: all four branches, and the first stage as skip."""
     variant = variant_from_shapes(shapes)
 
     def maps(x):
@@ -185,21 +185,21 @@ def vainf_hrnet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
         stem = keras.Model(x, branches).get_layer(f"layer1.{variant.stem_blocks - 1}.act").output
         return {"stride_4": stem, "stride_32": concat_branches(branches, "half_pixel")}
 
-    # that of the pyramid's rates, though the encoder's is 4
+    # decides the pyramid's rates only; the encoder has stride 4
     options = {"output_stride": 8} | options
     return on_maps(shapes, input_shape, vainf_options(shapes, options), maps)
 
 
 @source("vainf", has=r"^backbone\.layer1\.", rename=VAINF_NAMES)
-def vainf(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def vainf(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """VainF/DeepLabV3Plus-Pytorch on ResNets; scores at stride 4."""
     options = vainf_options(shapes, options)
     return on_resnet(shapes, input_shape, options, first_block="previous")
 
 
 @source("vainf", has=r"^backbone\.block12\.", rename=VAINF_NAMES)
-def vainf_xception(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """The same on the original Xception, which gives no map the size that its stride promises."""
+def vainf_xception(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """The same on the original Xception, whose maps are smaller than the image over the stride."""
     options = {"output_stride": 16} | vainf_options(shapes, options)
     maps = partial(vainf_xception_maps, output_stride=options["output_stride"])
     return on_maps(shapes, input_shape, options, maps)
@@ -210,7 +210,7 @@ def vainf_xception(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     has=r"^backbone\.low_level_features\.",
     rename=[*VAINF_NAMES, *names_from_torchvision()],
 )
-def vainf_mobilenet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def vainf_mobilenet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """The same on MobileNetV2, whose first convolution has no padding."""
     options = vainf_options(shapes, options)
     return on_mobilenet(shapes, input_shape, options, stem_padding="valid")
@@ -224,7 +224,7 @@ def vainf_mobilenet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     ignore=[r"^classification_head\."],
     rename=[*SMP_NAMES, *names_from_torchvision()],
 )
-def smp_deeplabv3plus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def smp_deeplabv3plus(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """DeepLabV3Plus of segmentation_models.pytorch on an encoder of its own or of timm's."""
     variant = VARIANTS["smp"]
     if "aspp.conv1.weight" in shapes:
@@ -251,7 +251,7 @@ def vainf_options(shapes: Shapes, options: dict) -> dict:
 
 
 def on_resnet(shapes: Shapes, input_shape, options: dict, *, first_block: str) -> keras.Model:
-    """DeepLabV3+ on the ResNet that these tensors belong to."""
+    """DeepLabV3+ on the ResNet with these tensors."""
     encoder = {
         "width": shapes["conv1.weight"][0],
         "first_block": first_block,
@@ -270,13 +270,13 @@ def on_mobilenet(shapes: Shapes, input_shape, options: dict, **encoder) -> keras
 
 
 def on_maps(shapes: Shapes, input_shape, options: dict, maps: Callable) -> keras.Model:
-    """DeepLabV3+ on what a function makes of the normalised image, {"stride_4": ..., ...}."""
+    """DeepLabV3+ on the maps {"stride_4": ..., ...} that a function computes from the image."""
     image, x = blocks.image_input(input_shape, preprocessing=None)
     return deeplabv3plus(shapes, input_shape, {"backbone": keras.Model(image, maps(x))} | options)
 
 
-def deeplabv3plus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """Pyramid and decoder of the widths that the tensors have, on an encoder."""
+def deeplabv3plus(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """Pyramid and decoder with the widths of the tensors, on an encoder."""
     found = {
         "backbone_weights": None,
         "channels": shapes["aspp.project.weight"][0],

@@ -1,4 +1,4 @@
-"""GridNets in circulation: the authors' for segmentation, and two that others made."""
+"""Checkpoints of GridNet: the authors' for segmentation, and two by others."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from keras_seg.models.variants import GridNetVariant
 
 LATERAL = re.compile(r"lateral_(\d+)_(\d+)\.(?:f\.)?\d\.weight")
 OUR_INDEX = {0: 1, 1: 2, 2: 4, 3: 5}
-"""Place in a block without norm → in ours, which counts the norms."""
+"""Position in a block without norms → position in ours, which counts the norms."""
 
 
 def turn_transposed(tensors: dict) -> dict:
-    """Kernels of transposed convolutions of stride 1 → of the convolutions that compute the same.
+    """Turns kernels of transposed convolutions of stride 1 into those of equal plain convolutions.
 
-    The later lateral blocks of the way up, the second convolutions of `up` and both of `last` are
-    transposed there.
+    In the repository the later lateral blocks of the way up, the second convolutions of `up` and
+    both of `last` are transposed.
     """
     half = _half(tensors)
 
@@ -38,13 +38,13 @@ def turn_transposed(tensors: dict) -> dict:
 
 
 @source("gridnet-fourure", prepare=turn_transposed)
-def fourure(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def fourure(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """Fourure/GridNet: batch norm, ReLU, transposed convolutions upwards."""
     return _gridnet(shapes, input_shape, options, "last.3.weight", GridNetVariant())
 
 
 def rename_niklaus(tensors: dict) -> dict:
-    """`<row>x<column> - <row>x<column>.netMain.<i>`: along a row, or to the one below or above."""
+    """Renames `<row>x<column> - <row>x<column>.netMain.<i>`, a block between two nodes."""
 
     def ours(name):
         if found := re.match(r"(\d+)x(\d+) - (\d+)x\d+\.netMain\.(\d)\.(.*)", name):
@@ -61,8 +61,8 @@ def rename_niklaus(tensors: dict) -> dict:
 
 
 @source("gridnet-niklaus", prepare=rename_niklaus)
-def niklaus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """The grid of sniklaus/softmax-splatting: takes a list of feature maps, one for each row."""
+def niklaus(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """The grid of sniklaus/softmax-splatting, which takes a list of feature maps, one per row."""
     variant = GridNetVariant(
         norm=False,
         nonlinearity=_nonlinearity(shapes, "last.2.weight"),
@@ -74,7 +74,7 @@ def niklaus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
 
 
 def rename_daigo(tensors: dict) -> dict:
-    """`<block>.f.<i>`; its `up` blocks are counted from the first column of the way up."""
+    """Renames `<block>.f.<i>`; the `up` blocks are counted from the first column of the way up."""
     half = _half(tensors)
 
     def ours(name):
@@ -90,7 +90,7 @@ def rename_daigo(tensors: dict) -> dict:
 
 
 @source("gridnet-daigo0927", prepare=rename_daigo)
-def daigo0927(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def daigo0927(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """daigo0927/GridNet: one PReLU slope per layer, no norm, residual blocks at both ends."""
     variant = GridNetVariant(
         norm=False,
@@ -118,7 +118,7 @@ def _gridnet(
 
 
 def _half(names) -> int:
-    """Columns of the way down: half of all, which are one more than there are lateral steps."""
+    """Columns of the way down, half of all. There is one column more than lateral steps."""
     steps = [int(match[2]) for name in names if (match := LATERAL.match(name))]
     return (max(steps, default=0) + 2) // 2
 

@@ -1,4 +1,4 @@
-"""HRNet and OCR in the authors' repositories."""
+"""Checkpoints of HRNet and OCR in the authors' repositories."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keras_seg.models.variants import OCRNetVariant
 
 CONTEXT = "ocr_distri_head.object_context_block"
 INPLACE_ABN_OFFSET = 1e-5
-"""InPlaceABN scales by |gamma| + this."""
+"""InPlaceABN scales by |gamma| plus this."""
 WRAPPED = {
     # the authors save the network together with its loss
     "rename": [(r"^model\.", "")],
@@ -42,7 +42,7 @@ OPENSEG_NAMES = [
 
 
 def from_inplace_abn(tensors: dict) -> dict:
-    """The same network with plain batch norms: gamma becomes |gamma| + 1e-5."""
+    """The tensors of the same network with plain batch norms: gamma becomes |gamma| + 1e-5."""
     return {
         name: np.abs(array) + np.float32(INPLACE_ABN_OFFSET)
         if array.ndim == 1 and name.endswith(".weight")
@@ -52,15 +52,15 @@ def from_inplace_abn(tensors: dict) -> dict:
 
 
 def with_plain_norms(tensors: dict) -> dict:
-    """The authors' files of PyTorch 0.4 hold InPlaceABN norms, which count no batches."""
+    """Converts the authors' files of PyTorch 0.4, whose InPlaceABN norms count no batches."""
     counted = any(name.endswith("num_batches_tracked") for name in tensors)
     return tensors if counted else from_inplace_abn(tensors)
 
 
 def openseg_tensors(tensors: dict) -> dict:
-    """A bias of zeros for scores without one (ASP-OCR on HRNet), and the names of a plain stem.
+    """Adds a bias of zeros to scores without one (ASP-OCR on HRNet), and renames a plain stem.
 
-    openseg's ResNets have one name for the deep stem and for the 7x7 convolution.
+    openseg's ResNets have the same name for the deep stem and for the 7x7 convolution.
     """
     for scores in ("cls_head", "aux_head.2"):
         if f"{scores}.weight" in tensors and f"{scores}.bias" not in tensors:
@@ -73,7 +73,7 @@ def openseg_tensors(tensors: dict) -> dict:
 
 
 @source("hrnet", **WRAPPED, prepare=with_plain_norms)
-def hrnet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def hrnet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """HRNet/HRNet-Semantic-Segmentation, pytorch-v1.1; `align_corners=True` for other branches."""
     grid, options = grid_of(options, align_corners=False)
     variant = variant_from_shapes(shapes)
@@ -91,7 +91,7 @@ def hrnet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
 
 
 @source("hrnet-ocr", **WRAPPED, prepare=with_plain_norms)
-def hrnet_ocr(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def hrnet_ocr(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """HRNet/HRNet-Semantic-Segmentation, branch HRNet-OCR; its plain HRNets are read too."""
     if "cls_head.weight" not in shapes:
         return hrnet(shapes, input_shape, options)
@@ -105,7 +105,7 @@ def hrnet_ocr(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     rename=OPENSEG_NAMES,
     prepare=openseg_tensors,
 )
-def openseg(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def openseg(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """openseg-group/openseg.pytorch: OCR and ASP-OCR on dilated ResNets and on HRNet-W48."""
     return _openseg(shapes, input_shape, options, negative_slope=0.0)
 
@@ -136,7 +136,7 @@ def _openseg(
     rename=OPENSEG_NAMES,
     prepare=lambda tensors: openseg_tensors(from_inplace_abn(tensors)),
 )
-def openseg_inplace_abn(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def openseg_inplace_abn(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """The same in the master branch: norm and leaky ReLU of the heads are one module."""
     return _openseg(shapes, input_shape, options, negative_slope=0.01)
 

@@ -1,4 +1,4 @@
-"""ResUNets and ResUNet++s in circulation."""
+"""Checkpoints of ResUNet and ResUNet++."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KERAS_EPSILON = 1e-3
 
 
 @source("rishikksh20", has=r"^bridge\.")
-def rishikksh20_resunet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def rishikksh20_resunet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """core/res_unet.py: 3x3 shortcuts, learned up-sampling."""
     variant = ResUNetVariant(shortcut_kernel=3, shortcut_norm="units")
     return _resunet(shapes, input_shape, {"upsampling": "transposed"} | options, variant)
@@ -43,8 +43,8 @@ def rishikksh20_resunet(shapes: Shapes, input_shape, options: dict) -> keras.Mod
         (r"^output_layer\.0\.", "output."),
     ],
 )
-def rishikksh20_resunetplusplus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """core/res_unet_plus.py: another network than the authors' in nearly every block."""
+def rishikksh20_resunetplusplus(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """core/res_unet_plus.py, which differs from the authors' network in nearly every block."""
     variant = ResUNetPlusPlusVariant(
         shortcut_kernel=3,
         shortcut_norm="units",
@@ -80,20 +80,20 @@ def rishikksh20_resunetplusplus(shapes: Shapes, input_shape, options: dict) -> k
         (r"^output\.", "output_layer.0."),
     ],
 )
-def nikhilroxtomar(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def nikhilroxtomar(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """Semantic-Segmentation-Architecture, PyTorch/resunet.py: the paper's 1x1 shortcuts."""
     variant = ResUNetVariant(resize_grid="align_corners")
     return _resunet(shapes, input_shape, {"upsampling": "bilinear"} | options, variant)
 
 
 @source("debeshjha", has=r"^c1\.attn\.")
-def debeshjha(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def debeshjha(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """ResUNetPlusPlus, resunet++_pytorch.py."""
     return _debeshjha(shapes, input_shape, options, ResUNetPlusPlusVariant())
 
 
 def debeshjha_keras_names() -> dict[str, list[str]]:
-    """Layers of m_resunet.py by kind, in the order in which its code makes them."""
+    """Layers of m_resunet.py by kind, in the order in which its code creates them."""
     conv, norm, dense = [], [], []
 
     def unit(name):
@@ -126,7 +126,7 @@ def debeshjha_keras_names() -> dict[str, list[str]]:
     has=r"(^|/)conv2d(_\d+)?[./]",
     prepare=lambda tensors: by_order_of_creation(tensors, debeshjha_keras_names()),
 )
-def debeshjha_keras(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def debeshjha_keras(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """ResUNetPlusPlus, m_resunet.py: the same network, padded and normalised as Keras does."""
     variant = ResUNetPlusPlusVariant(padding="keras_same", batch_norm_epsilon=KERAS_EPSILON)
     return _debeshjha(shapes, input_shape, options, variant)
@@ -172,7 +172,7 @@ def _resunetplusplus_widths(shapes: Shapes) -> tuple[int, ...]:
 
 
 def _squeeze_ratio(shapes: Shapes, usual: int) -> int:
-    """Channels / hidden units that all squeeze-and-excitations share, the usual one if it fits."""
+    """The ratio that fits all squeeze-and-excitations; the usual one if it fits."""
     sizes = [shape for name, shape in shapes.items() if name.endswith(".attn.net.0.weight")]
     for ratio in (usual, *range(1, 1 + max(channels for _, channels in sizes))):
         if all(max(1, channels // ratio) == hidden for hidden, channels in sizes):

@@ -1,4 +1,4 @@
-"""U-Nets in circulation."""
+"""Checkpoints of U-Net and U-Net++."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from keras_seg.checkpoints.sources.smp_encoders import (
 from keras_seg.models.variants import UNetPlusPlusVariant, UNetVariant
 
 DEPTH = 4
-"""Poolings of every U-Net here but smp's."""
+"""Number of poolings of all U-Nets here except smp's."""
 SMP_STEPS = (5, 4, 3)
-"""Steps up of smp's, `encoder_depth` there; with four or three the deeper stages are not run."""
+"""Steps up in smp (`encoder_depth`); with four or three the deeper stages are not run."""
 SMP_STEP = re.compile(r"up(\d)\.(?:conv\.double_conv\.0|conv1)\.weight")
 
 
@@ -37,7 +37,7 @@ SMP_STEP = re.compile(r"up(\d)\.(?:conv\.double_conv\.0|conv1)\.weight")
     ],
     ignore=[r"^mask_values$"],
 )
-def milesial(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def milesial(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """milesial/Pytorch-UNet: transposed up-sampling, or bilinear where there is no `up1.up`."""
     variant = UNetVariant(resize_grid="align_corners", any_size=True)
     return _unet(shapes, input_shape, options, variant)
@@ -62,13 +62,13 @@ def milesial(shapes: Shapes, input_shape, options: dict) -> keras.Model:
         (r"\.norm2\.", ".4."),
     ],
 )
-def mateuszbuda(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def mateuszbuda(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """mateuszbuda/brain-segmentation-pytorch, without the sigmoid at the end of its forward."""
     return _unet(shapes, input_shape, options, UNetVariant(concat="up_first"))
 
 
 @source("4uiiurz1", has=r"^conv0_1\.")
-def nested_unet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def nested_unet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """NestedUNet of 4uiiurz1/pytorch-nested-unet, which has our layer names."""
     deep_supervision = "final1.weight" in shapes
     num_classes = shapes["final1.weight" if deep_supervision else "final.weight"][0]
@@ -102,7 +102,7 @@ def nested_unet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
         (r"\.bn2\.", ".4."),
     ],
 )
-def unet_of_nested_unet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def unet_of_nested_unet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """UNet of 4uiiurz1/pytorch-nested-unet."""
     return _unet(shapes, input_shape, options, UNetVariant(resize_grid="align_corners"))
 
@@ -123,13 +123,13 @@ def unet_of_nested_unet(shapes: Shapes, input_shape, options: dict) -> keras.Mod
         (r"\.bn2\.", ".4."),
     ],
 )
-def nikhilroxtomar(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def nikhilroxtomar(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """Semantic-Segmentation-Architecture, PyTorch/unet.py."""
     return _unet(shapes, input_shape, options, UNetVariant(concat="up_first"))
 
 
 def smp_not_run(shapes: Shapes) -> Callable[[str], bool]:
-    """Which tensors smp keeps but does not run, by our names."""
+    """Which tensors are in smp's checkpoint but not run, by our names."""
     steps = max(int(match[1]) for name in shapes if (match := SMP_STEP.match(name)))
     return not_run(shapes, steps)
 
@@ -153,7 +153,7 @@ def smp_not_run(shapes: Shapes) -> Callable[[str], bool]:
         (r"^segmentation_head\.0\.", "outc.conv."),
     ],
 )
-def smp_unet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def smp_unet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """Unet of segmentation_models.pytorch on an encoder of its own or of timm's."""
     steps = sum(f"up{step}.conv.double_conv.0.weight" in shapes for step in range(1, 6))
     variant = UNetVariant(
@@ -169,7 +169,7 @@ def smp_unet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     return _smp("unet", shapes, shapes["outc.conv.weight"][0], input_shape, options)
 
 
-def smp_unetplusplus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def smp_unetplusplus(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """UnetPlusPlus of segmentation_models.pytorch on an encoder of its own or of timm's."""
     if "stages.0.blocks.0.gamma" in shapes:
         raise ValueError(
@@ -192,7 +192,7 @@ def smp_unetplusplus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
 
 
 def smp_unetplusplus_names(steps: int) -> list[tuple[str, str]]:
-    """Its block x_d_l is a node of the row l + 1 steps above the deepest; the last has no skip."""
+    """Block x_d_l is a node of the row l + 1 steps above the deepest; the last has no skip."""
     return [
         (r"^encoder\.", ""),
         *names_from_torchvision(),
