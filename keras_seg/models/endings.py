@@ -5,7 +5,7 @@ Layers of other packages are traced as a TensorFlow graph.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 
@@ -150,7 +150,7 @@ class _Node(NamedTuple):
     sources: tuple[tuple[str, _Place], ...]
 
 
-def model_ending(output) -> Ending:
+def model_ending(output: Any) -> Ending:
     """The ending of a functional model. Of several outputs it is that of "logits", or the first."""
     if isinstance(output, dict):
         output = output.get("logits", next(iter(output.values())))
@@ -175,7 +175,7 @@ def _made_by_layer(place: _Place) -> Made:
     sources = tuple(_Place(tensor, place.scope) for tensor in node.input_tensors)
     kind, axis = _kind_of(operation, place.tensor)
     if kind is None:
-        return _looked_into(operation, node, position, sources)
+        return _traced(operation, node, position, sources)
     return Made(kind, sources, operation.name, axis)
 
 
@@ -188,7 +188,9 @@ def _outside(place: _Place) -> Made:
     return Made(endings.HANDS_ON, (_Place(node.input_tensors[position], scope),))
 
 
-def _kind_of(operation, output: keras.KerasTensor) -> tuple[str | None, int | None]:
+def _kind_of(
+    operation: keras.Operation, output: keras.KerasTensor
+) -> tuple[str | None, int | None]:
     """(kind, axis of a softmax that is not the channels); kind None for a layer to be traced."""
     name, package = type(operation).__name__, _package(type(operation))
     if package not in ("keras", "keras_seg"):
@@ -209,7 +211,7 @@ def _kind_of(operation, output: keras.KerasTensor) -> tuple[str | None, int | No
     return (endings.UNKNOWN if package == "keras_seg" else None), None
 
 
-def _function(activation) -> str | None:
+def _function(activation: Any) -> str | None:
     """Kind of an activation; None for a function of another package."""
     named = activation if hasattr(activation, "__name__") else type(activation)
     if _package(named) not in ("keras", "tensorflow"):
@@ -217,18 +219,20 @@ def _function(activation) -> str | None:
     return FUNCTIONS.get(named.__name__.lower(), endings.UNKNOWN)
 
 
-def _other_axis(function, output: keras.KerasTensor) -> int | None:
+def _other_axis(function: Any, output: keras.KerasTensor) -> int | None:
     axis, rank = getattr(function, "axis", -1), len(output.shape)
     axes = axis if isinstance(axis, tuple | list) else (axis,)
     wrong = [each for each in axes if each not in (-1, rank - 1)]
     return wrong[0] if wrong and rank == 4 else None
 
 
-def _package(thing) -> str:
+def _package(thing: Any) -> str:
     return str(thing.__module__).split(".")[0]
 
 
-def _looked_into(operation, node, position: int, sources: tuple[_Place, ...]) -> Made:
+def _traced(
+    operation: keras.Operation, node: Any, position: int, sources: tuple[_Place, ...]
+) -> Made:
     """What a layer of another package does to its inputs, from its TensorFlow graph."""
     import tensorflow as tf  # not needed by networks on other backends
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import keras
-from keras import KerasTensor, layers
+from keras import KerasTensor, Layer, layers
 
 from keras_seg.layers import ChannelAttention, ObjectAttention, ObjectRegions, PositionAttention
 from keras_seg.models.functional import as_functional
@@ -40,8 +41,8 @@ def multiply_adds_by_layer(model: keras.Model, input_shape: tuple[int, int, int]
     model = as_functional(model, checked_shape(input_shape))
     counts: dict[str, int] = {}
 
-    def counted(operation):
-        def spec(*arguments, **options):
+    def counted(operation: keras.Operation) -> Callable:
+        def spec(*arguments: Any, **options: Any) -> Any:
             output = operation.compute_output_spec(*arguments, **options)
             count = _count(operation, keras.tree.flatten((arguments, options)), output)
             if count:
@@ -49,12 +50,12 @@ def multiply_adds_by_layer(model: keras.Model, input_shape: tuple[int, int, int]
                 counts[operation.name] = counts.get(operation.name, 0) + count
             return output
 
-        def nested(inputs, **options):
+        def nested(inputs: Any, **options: Any) -> Any:
             return walked(operation, inputs)
 
         return nested if isinstance(operation, keras.Model) else spec
 
-    def walked(network, inputs):
+    def walked(network: keras.Model, inputs: Any) -> Any:
         # a Sequential, as in ConvNeXt's stem, keeps its graph in a functional model inside
         graph = getattr(network, "_functional", network)
         return graph._run_through_graph(inputs, operation_fn=counted)
@@ -64,7 +65,7 @@ def multiply_adds_by_layer(model: keras.Model, input_shape: tuple[int, int, int]
     return counts
 
 
-def _count(operation, arguments: list, output) -> int:
+def _count(operation: keras.Operation, arguments: list, output: Any) -> int:
     inputs = [argument for argument in arguments if isinstance(argument, KerasTensor)]
     for kinds, rule in RULES:
         if isinstance(operation, kinds):
@@ -77,44 +78,44 @@ def _count(operation, arguments: list, output) -> int:
     return 0
 
 
-def _convolution(layer, inputs, output) -> int:
+def _convolution(layer: Layer, inputs: list[tuple], output: tuple) -> int:
     return math.prod(output) * math.prod(layer.kernel.shape[:-1])
 
 
-def _transposed(layer, inputs, output) -> int:
+def _transposed(layer: Layer, inputs: list[tuple], output: tuple) -> int:
     return math.prod(inputs[0]) * math.prod(layer.kernel.shape[:-1])
 
 
-def _depthwise(layer, inputs, output) -> int:
+def _depthwise(layer: Layer, inputs: list[tuple], output: tuple) -> int:
     return math.prod(output) * math.prod(layer.kernel_size)
 
 
-def _separable(layer, inputs, output) -> int:
+def _separable(layer: Layer, inputs: list[tuple], output: tuple) -> int:
     *_, channels, multiplier = layer.depthwise_kernel.shape
     positions = math.prod(output[:-1])
     return positions * channels * multiplier * (math.prod(layer.kernel_size) + output[-1])
 
 
-def _dense(layer, inputs, output) -> int:
+def _dense(layer: Layer, inputs: list[tuple], output: tuple) -> int:
     return math.prod(output) * layer.kernel.shape[0]
 
 
-def _position_attention(layer, inputs, output) -> int:
+def _position_attention(layer: Layer, inputs: list[tuple], output: tuple) -> int:
     (batch, height, width, channels), query = inputs[0], inputs[1]
     return batch * (height * width) ** 2 * (query[-1] + channels)
 
 
-def _channel_attention(layer, inputs, output) -> int:
+def _channel_attention(layer: Layer, inputs: list[tuple], output: tuple) -> int:
     batch, height, width, channels = inputs[0]
     return 2 * batch * height * width * channels**2
 
 
-def _object_regions(layer, inputs, output) -> int:
+def _object_regions(layer: Layer, inputs: list[tuple], output: tuple) -> int:
     features, scores = inputs
     return math.prod(features) * scores[-1]
 
 
-def _object_attention(layer, inputs, output) -> int:
+def _object_attention(layer: Layer, inputs: list[tuple], output: tuple) -> int:
     queries, keys, values = inputs
     return math.prod(queries[:-1]) * keys[1] * (keys[-1] + values[-1])
 

@@ -107,9 +107,14 @@ class TestFormerArguments:
             models.unet((32, 32, 3), 2, concat="left")
 
     def test_a_recipe_with_former_words_and_one_with_a_variant_train_the_same_network(self):
-        former = Recipe("builtin:shapes", model="unet", model_options=SMALL | {"norm": False})
+        former = Recipe(
+            "builtin:shapes", "run", model="unet", model_options=SMALL | {"norm": False}
+        )
         written = Recipe(
-            "builtin:shapes", model="unet", model_options=SMALL | {"variant": {"norm": False}}
+            "builtin:shapes",
+            "run",
+            model="unet",
+            model_options=SMALL | {"variant": {"norm": False}},
         )
         with pytest.warns(DeprecationWarning, match="norm of unet is part of its variant"):
             one = build_model(former, 2)

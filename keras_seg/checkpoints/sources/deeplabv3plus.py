@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import keras
 
@@ -179,7 +180,7 @@ def vainf_hrnet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Mode
     """VainF/DeepLabV3Plus-Pytorch on an HRNet: all four branches, and the first stage as skip."""
     variant = variant_from_shapes(shapes)
 
-    def maps(x):
+    def maps(x: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
         branches = hrnet_maps(x, variant, resize="nearest", first_relu=False)
         branches = [branches[f"stride_{stride}"] for stride in (4, 8, 16, 32)]
         stem = keras.Model(x, branches).get_layer(f"layer1.{variant.stem_blocks - 1}.act").output
@@ -250,7 +251,9 @@ def vainf_options(shapes: Shapes, options: dict) -> dict:
     return in_variant("deeplabv3plus", variant, options, align_corners=False)
 
 
-def on_resnet(shapes: Shapes, input_shape, options: dict, *, first_block: str) -> keras.Model:
+def on_resnet(
+    shapes: Shapes, input_shape: tuple, options: dict, *, first_block: str
+) -> keras.Model:
     """DeepLabV3+ on the ResNet with these tensors."""
     encoder = {
         "width": shapes["conv1.weight"][0],
@@ -262,14 +265,14 @@ def on_resnet(shapes: Shapes, input_shape, options: dict, *, first_block: str) -
     return deeplabv3plus(shapes, input_shape, found | options)
 
 
-def on_mobilenet(shapes: Shapes, input_shape, options: dict, **encoder) -> keras.Model:
+def on_mobilenet(shapes: Shapes, input_shape: tuple, options: dict, **encoder: Any) -> keras.Model:
     """DeepLabV3+ on a MobileNetV2 without its head, padded before each block."""
     encoder |= {"alpha": _alpha(shapes), "with_head": False, "pad_first": True}
     found = {"backbone": "mobilenetv2_timm", "backbone_options": encoder}
     return deeplabv3plus(shapes, input_shape, found | options)
 
 
-def on_maps(shapes: Shapes, input_shape, options: dict, maps: Callable) -> keras.Model:
+def on_maps(shapes: Shapes, input_shape: tuple, options: dict, maps: Callable) -> keras.Model:
     """DeepLabV3+ on the maps {"stride_4": ..., ...} that a function computes from the image."""
     image, x = blocks.image_input(input_shape, preprocessing=None)
     return deeplabv3plus(shapes, input_shape, {"backbone": keras.Model(image, maps(x))} | options)
@@ -287,5 +290,5 @@ def deeplabv3plus(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Mo
     return models.build("deeplabv3plus", input_shape, num_classes, **found | options)
 
 
-def _alpha(shapes):
+def _alpha(shapes: Shapes) -> float:
     return shapes["conv_stem.weight"][0] / STEM_CHANNELS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 
 import keras
@@ -26,7 +27,7 @@ def turn_transposed(tensors: dict) -> dict:
     """
     half = _half(tensors)
 
-    def is_turned(name):
+    def is_turned(name: str) -> bool:
         if found := re.match(r"lateral_\d+_(\d+)\.[25]\.weight", name):
             return int(found[1]) >= half
         return re.match(r"(up_\d+_\d+\.5|last\.[03])\.weight", name)
@@ -46,7 +47,7 @@ def fourure(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
 def rename_niklaus(tensors: dict) -> dict:
     """Renames `<row>x<column> - <row>x<column>.netMain.<i>`, a block between two nodes."""
 
-    def ours(name):
+    def ours(name: str) -> str:
         if found := re.match(r"(\d+)x(\d+) - (\d+)x\d+\.netMain\.(\d)\.(.*)", name):
             row, column, target, index = (int(number) for number in found.groups()[:4])
             if target == row:
@@ -77,7 +78,7 @@ def rename_daigo(tensors: dict) -> dict:
     """Renames `<block>.f.<i>`; the `up` blocks are counted from the first column of the way up."""
     half = _half(tensors)
 
-    def ours(name):
+    def ours(name: str) -> str:
         name = re.sub(r"^lateral_init\.", "first.", name)
         name = re.sub(r"^lateral_final\.", "last.", name)
         name = re.sub(r"^(first|last)\.conv\.", r"\1.shortcut.", name)
@@ -117,7 +118,7 @@ def _gridnet(
     return models.build("gridnet", input_shape, shapes[scores][0], **found | options)
 
 
-def _half(names) -> int:
+def _half(names: Iterable[str]) -> int:
     """Columns of the way down, half of all. There is one column more than lateral steps."""
     steps = [int(match[2]) for name in names if (match := LATERAL.match(name))]
     return (max(steps, default=0) + 2) // 2

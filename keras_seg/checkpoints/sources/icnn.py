@@ -42,7 +42,7 @@ def without_dead_tensors(tensors: dict) -> dict:
     last_step = max((int(match[1]) for match in nodes), default=0)
     last_row = max((int(match[2]) for match in nodes), default=0)
 
-    def is_dead(name):
+    def is_dead(name: str) -> bool:
         if re.match(r"last_con2_bnm\.|last_conv3_bnm\.", name):
             return True
         match = NODE.match(name)

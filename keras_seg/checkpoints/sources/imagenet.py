@@ -75,7 +75,7 @@ def _known(shapes: Shapes, said: str | None) -> tuple[str, dict]:
     )
 
 
-def _imagenet(encoder: tuple[str, dict], input_shape, options: dict) -> keras.Model:
+def _imagenet(encoder: tuple[str, dict], input_shape: tuple, options: dict) -> keras.Model:
     name, found = encoder
     model = backbones.build(name, input_shape, preprocessing=None, **found | options)
     if name.startswith("hrnet"):

@@ -96,13 +96,13 @@ def debeshjha_keras_names() -> dict[str, list[str]]:
     """Layers of m_resunet.py by kind, in the order in which its code creates them."""
     conv, norm, dense = [], [], []
 
-    def unit(name):
+    def unit(name: str) -> None:
         first, second, norms = ("0", "3", ["1"]) if name == "c1" else ("2", "5", ["0", "3"])
         conv.extend([f"{name}.c1.{first}", f"{name}.c1.{second}", f"{name}.c2.0"])
         norm.extend([*(f"{name}.c1.{position}" for position in norms), f"{name}.c2.1"])
         dense.extend([f"{name}.attn.net.0", f"{name}.attn.net.2"])
 
-    def pyramid(name):
+    def pyramid(name: str) -> None:
         for branch in (2, 3, 4, 1):  # rates 6, 12, 18, then 1
             conv.append(f"{name}.c{branch}.0")
             norm.append(f"{name}.c{branch}.1")
