@@ -14,16 +14,16 @@ def number(value: Any, option: str) -> float:
 
     Raises: ValueError that names the option.
     """
-    found = value
+    result = value
     if isinstance(value, str):
         try:
-            found = float(value)
+            result = float(value)
         except ValueError:
-            found = math.nan
-    is_number = isinstance(found, int | float | np.integer | np.floating)
-    if not is_number or isinstance(found, bool) or not math.isfinite(found):
+            result = math.nan
+    is_number = isinstance(result, int | float | np.integer | np.floating)
+    if not is_number or isinstance(result, bool) or not math.isfinite(result):
         raise ValueError(f"{option} must be a number. Received: {value!r}")
-    return found.item() if isinstance(found, np.generic) else found
+    return result.item() if isinstance(result, np.generic) else result
 
 
 def whole_number(value: Any, option: str) -> int:
@@ -41,11 +41,12 @@ def flag(value: Any, option: str) -> bool:
     return bool(value)
 
 
-def one_of(value: Any, option: str, choices: Iterable) -> None:
-    """Raises ValueError that names the option unless the value is one of the choices."""
+def choice(value: Any, option: str, choices: Iterable) -> Any:
+    """One of the choices, as it is given; ValueError that names the option otherwise."""
     choices = tuple(choices)
     if not is_one_of(value, choices):
         raise ValueError(f"{option} must be one of {choices}. Received: {value!r}")
+    return value
 
 
 def is_one_of(value: Any, choices: tuple) -> bool:

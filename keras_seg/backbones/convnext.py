@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from keras import KerasTensor, layers
 
 from keras_seg.layers import ChannelNormalization, LayerScale
-from keras_seg.option_values import one_of
+from keras_seg.option_values import choice
 
 TINY_DEPTHS, TINY_WIDTHS = (3, 3, 9, 3), (96, 192, 384, 768)
 EPSILON = 1e-6
@@ -39,7 +39,7 @@ def convnext_maps(
 
     Raises: ValueError for another stride or number of stages.
     """
-    one_of(output_stride, "output_stride", (8, 16, 32))
+    choice(output_stride, "output_stride", (8, 16, 32))
     if len(depths) != 4 or len(widths) != 4:
         raise ValueError(
             "A ConvNeXt has four stages; each needs a depth and a width. Received: "

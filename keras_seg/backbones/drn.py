@@ -10,7 +10,7 @@ from keras import KerasTensor
 
 from keras_seg import blocks
 from keras_seg.backbones.resnet import basic_block, bottleneck
-from keras_seg.option_values import one_of
+from keras_seg.option_values import choice
 
 DEPTHS = {22: (2, 2, 2, 2), 38: (3, 4, 6, 3), 54: (3, 4, 6, 3), 105: (3, 4, 23, 3)}
 """Depth in the network's name → residual units of the levels 3 to 6."""
@@ -33,7 +33,7 @@ def drn_maps(x: KerasTensor, depth: int = 54, *, prefix: str = "") -> dict[str, 
 
     Raises: ValueError for another depth.
     """
-    one_of(depth, "depth", DEPTHS)
+    choice(depth, "depth", DEPTHS)
     for level, (width, kernel, stride) in enumerate(((16, 7, 1), (16, 3, 1), (32, 3, 2))):
         x = _conv(x, width, kernel=kernel, stride=stride, name=f"{prefix}layer{level}")
     maps = {"stride_2": x}

@@ -18,7 +18,7 @@ from keras_seg.backbones.mobile_blocks import (
     conv_norm_act,
     stage_maps,
 )
-from keras_seg.option_values import one_of
+from keras_seg.option_values import choice
 
 STAGES = (
     Stage(16, 1, (1,), kind="plain"),
@@ -61,7 +61,7 @@ def efficientnetv2_maps(
 
     Raises: ValueError for another variant, stride or rule.
     """
-    one_of(variant, "variant", FACTORS)
+    choice(variant, "variant", FACTORS)
     rules = Rules(
         alpha=FACTORS[variant][0],
         most_removed=1.0,

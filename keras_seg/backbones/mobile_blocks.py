@@ -13,7 +13,7 @@ from keras import KerasTensor, layers
 
 from keras_seg import blocks
 from keras_seg.blocks import BATCH_NORM_EPSILON
-from keras_seg.option_values import one_of
+from keras_seg.option_values import choice
 
 TENSORFLOW_EPSILON = 1e-3
 """Epsilon of the batch norms in mobile networks that were trained in TensorFlow."""
@@ -102,7 +102,7 @@ def stage_maps(
     """
     if output_stride not in (8, 16, 32):
         raise ValueError(f"output_stride must be 8, 16 or 32. Received: {output_stride}")
-    one_of(first_block, "first_block", ("previous", "own"))
+    choice(first_block, "first_block", ("previous", "own"))
     maps, reached = {}, 2
     for i, stage in enumerate(stages):
         for j, expansion in enumerate(stage.expansions):

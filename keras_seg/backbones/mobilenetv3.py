@@ -16,7 +16,7 @@ from keras_seg.backbones.mobile_blocks import (
     conv_norm_act,
     stage_maps,
 )
-from keras_seg.option_values import one_of
+from keras_seg.option_values import choice
 
 SWISH = "hard_silu"
 STAGES = {
@@ -73,7 +73,7 @@ def mobilenetv3_maps(
 
     Raises: ValueError for another size, stride or rule.
     """
-    one_of(size, "size", STAGES)
+    choice(size, "size", STAGES)
     rules = Rules(
         alpha=alpha,
         padding="keras_same" if tensorflow else "same",

@@ -11,7 +11,7 @@ from keras import KerasTensor, layers
 from keras_seg import blocks
 from keras_seg.blocks import BATCH_NORM_EPSILON
 from keras_seg.layers import PaddedMaxPooling2D
-from keras_seg.option_values import one_of
+from keras_seg.option_values import choice
 
 BLOCKS = (
     # (channels of its separable convolutions, whether the block strides)
@@ -48,8 +48,8 @@ def original_xception_maps(
 
     Raises: ValueError for another stride or padding.
     """
-    one_of(output_stride, "output_stride", (8, 16, 32))
-    one_of(stem_padding, "stem_padding", ("same", "valid"))
+    choice(output_stride, "output_stride", (8, 16, 32))
+    choice(stem_padding, "stem_padding", ("same", "valid"))
     x = stem(x, padding=stem_padding, epsilon=epsilon, prefix=prefix)
     maps, reached = {"stride_2": x}, 2
     for i, (widths, strides) in enumerate(BLOCKS, start=1):

@@ -12,7 +12,7 @@ from keras import KerasTensor, layers
 
 from keras_seg import blocks
 from keras_seg.backbones.original_xception import BLOCKS, EXIT_FLOW, residual_block, stem
-from keras_seg.option_values import one_of
+from keras_seg.option_values import choice
 
 
 def vainf_xception_maps(x: KerasTensor, *, output_stride: int = 16) -> dict[str, KerasTensor]:
@@ -27,7 +27,7 @@ def vainf_xception_maps(x: KerasTensor, *, output_stride: int = 16) -> dict[str,
 
     Raises: ValueError for another stride.
     """
-    one_of(output_stride, "output_stride", (8, 16))
+    choice(output_stride, "output_stride", (8, 16))
     x = stem(x, padding="valid")
     low_level, reached = None, 2
     for i, (widths, strides) in enumerate(BLOCKS, start=1):

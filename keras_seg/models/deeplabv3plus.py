@@ -22,7 +22,7 @@ from keras_seg.models.options import (
 )
 from keras_seg.models.registry import register
 from keras_seg.models.variants import DeepLabV3PlusVariant, as_variant
-from keras_seg.option_values import one_of
+from keras_seg.option_values import choice
 
 ASPP_RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
 """Dilations of the three 3x3 branches per output stride: the same field of view in the image."""
@@ -103,7 +103,7 @@ def deeplabv3plus(
         )
     image, features = backbone.input, check_maps(backbone.output)
     if aspp_rates is None:
-        one_of(output_stride, "output_stride", ASPP_RATES)
+        choice(output_stride, "output_stride", ASPP_RATES)
         aspp_rates = ASPP_RATES[output_stride]
 
     x = aspp(

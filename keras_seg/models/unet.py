@@ -24,7 +24,7 @@ from keras_seg.models.options import (
 )
 from keras_seg.models.registry import register
 from keras_seg.models.variants import UNetVariant
-from keras_seg.option_values import one_of
+from keras_seg.option_values import choice
 
 WIDTHS = (64, 128, 256, 512, 1024)
 BACKBONE_DECODER_WIDTHS = (256, 128, 64, 32, 16)
@@ -294,7 +294,7 @@ def _check(
             )
         check_decoder_widths(decoder_widths or BACKBONE_DECODER_WIDTHS)
     else:
-        one_of(upsampling, "upsampling", ("transposed", "bilinear"))
+        choice(upsampling, "upsampling", ("transposed", "bilinear"))
         if variant.centre:
             raise ValueError("centre=True needs a backbone. Received: none. Set widths instead.")
         if decoder_widths is not None and len(decoder_widths) != len(widths) - 1:
