@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,22 @@ def flag(value: Any, option: str) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise ValueError(f"{option} must be True or False. Received: {value!r}")
     return bool(value)
+
+
+def choice(value: Any, option: str, choices: Iterable) -> Any:
+    """One of the choices, unchanged.
+
+    Raises: ValueError for anything else.
+    """
+    choices = tuple(choices)
+    if not is_one_of(value, choices):
+        raise ValueError(f"{option} must be one of {choices}. Received: {value!r}")
+    return value
+
+
+def is_one_of(value: Any, choices: tuple) -> bool:
+    """Whether a value, which may be of any type, equals one of the choices."""
+    return isinstance(value, str | int | float | np.number | None) and value in choices
 
 
 def checked_shape(shape: Any) -> tuple[int | None, int | None, int]:

@@ -1,39 +1,40 @@
-"""Functions on tensors that several papers share."""
+"""Building blocks that several papers share, as functions on tensors."""
 
 from __future__ import annotations
 
 from functools import partial
 
 import keras
-import numpy as np
-from keras import layers
+from keras import KerasTensor, layers
 
 from keras_seg.layers import BatchNormalization, CropOrPad, Preprocessing, Resize, SizeGuard
+from keras_seg.shapes import channels_last_shape
 
 BATCH_NORM_EPSILON = 1e-5
 """PyTorch's value, with which nearly all published segmentation weights were trained."""
 BATCH_NORM_MOMENTUM = 0.9
-"""Share of the old moving average that a step keeps; Keras' 0.99 lags on small data sets."""
+"""Share of the moving average that survives a step; Keras' 0.99 lags on small data sets."""
 NARROW = 16
-"""Below so many channels the gradient of a strided 1x1 convolution overwrites foreign memory on
-CPUs (https://github.com/uxlfoundation/oneDNN/issues/6035), so every second pixel is taken first."""
+"""With fewer channels the gradient of a strided 1x1 convolution writes outside its buffer on CPUs
+(https://github.com/uxlfoundation/oneDNN/issues/6035), so the map is subsampled first."""
 
 
 def image_input(
-    input_shape,
+    input_shape: tuple[int | None, int | None, int],
     *,
     preprocessing: str | None,
     size_multiple: int = 1,
     size_offset: int = 0,
     smallest_size: int | None = None,
-):
-    """Starts a network: the image input and the tensor that the first block takes.
+) -> tuple[KerasTensor, KerasTensor]:
+    """Begins a network with the image input, a check of its size and the normalisation of pixels.
 
-    Shapes: image (B, H, W, C) of pixels in 0..255, H and W multiples of `size_multiple`, plus
-    `size_offset`, and no less than `smallest_size`.
+    Shapes: image (B, H, W, C) of pixels in 0..255. H and W are `size_offset` plus a multiple of
+    `size_multiple`, and at least `smallest_size`.
     Returns: (input, normalised tensor).
+    Raises: ValueError for a shape that is not (height, width, channels).
     """
-    image = x = keras.Input(check_input_shape(input_shape), name="image")
+    image = x = keras.Input(channels_last_shape(input_shape), name="image")
     if size_multiple > 1 or smallest_size is not None:
         x = SizeGuard(size_multiple, size_offset, smallest_size, name="size_guard")(x)
     if preprocessing is not None:
@@ -41,12 +42,13 @@ def image_input(
     return image, x
 
 
-def batch_norm(x, *, name: str, epsilon: float = BATCH_NORM_EPSILON):
+def batch_norm(x: KerasTensor, *, name: str, epsilon: float = BATCH_NORM_EPSILON) -> KerasTensor:
+    """Batch normalisation with PyTorch's epsilon; the shape stays."""
     return BatchNormalization(momentum=BATCH_NORM_MOMENTUM, epsilon=epsilon, name=name)(x)
 
 
 def conv_bn_act(
-    x,
+    x: KerasTensor,
     filters: int,
     *,
     kernel: int = 3,
@@ -58,10 +60,12 @@ def conv_bn_act(
     use_bias: bool = False,
     padding: str = "same",
     epsilon: float = BATCH_NORM_EPSILON,
-):
-    """Convolution (see `conv2d`), batch norm, activation; (B, H, W, C) → (B, H/s, W/s, filters).
+) -> KerasTensor:
+    """Convolution (see `conv2d`), batch norm, activation: (B, H, W, C) → (B, H/s, W/s, filters).
 
-    norm_name: name of the batch norm; None for a network without.
+    Args:
+        norm_name: name of the batch norm; None for no batch norm.
+        activation: None for none.
     """
     x = conv2d(
         x,
@@ -79,7 +83,7 @@ def conv_bn_act(
 
 
 def conv2d(
-    x,
+    x: KerasTensor,
     filters: int,
     *,
     kernel: int = 3,
@@ -88,12 +92,16 @@ def conv2d(
     use_bias: bool = False,
     padding: str = "same",
     name: str,
-):
-    """Convolution whose padding is the same on all sides, also with a stride, as PyTorch's is.
+) -> KerasTensor:
+    """Convolution that pads all sides equally, also with a stride, as PyTorch does.
 
-    (B, H, W, C) → (B, ceil(H/s), ceil(W/s), filters); padding="valid" pads nothing. Keras' own
-    "same" pads even sizes below and to the right only when it strides, which shifts every
-    published kernel by a pixel; padding="keras_same" is for weights that Keras trained.
+    With a stride, Keras' own "same" pads even sizes below and to the right only. That would shift
+    every published kernel by one pixel.
+
+    Shapes: (B, H, W, C) → (B, ceil(H/s), ceil(W/s), filters).
+
+    Args:
+        padding: "same"; "valid" for no padding; "keras_same" for weights trained with Keras.
     """
     if stride > 1 and kernel > 1 and padding == "same":
         x = layers.ZeroPadding2D(dilation * (kernel // 2), name=f"{name}.pad")(x)
@@ -115,9 +123,15 @@ def conv2d(
 
 
 def depthwise_conv2d(
-    x, *, kernel: int = 3, stride: int = 1, dilation: int = 1, padding: str = "same", name: str
-):
-    """Depthwise convolution without bias, padded as `conv2d` pads; (B, H/s, W/s, C)."""
+    x: KerasTensor,
+    *,
+    kernel: int = 3,
+    stride: int = 1,
+    dilation: int = 1,
+    padding: str = "same",
+    name: str,
+) -> KerasTensor:
+    """Depthwise convolution without bias, padded as in `conv2d`; (B, H/s, W/s, C)."""
     if stride > 1 and padding == "same":
         x = layers.ZeroPadding2D(dilation * (kernel // 2), name=f"{name}.pad")(x)
         padding = "valid"
@@ -132,11 +146,14 @@ def depthwise_conv2d(
     )(x)
 
 
-def separable_conv_bn_act(x, filters: int, *, kernel: int = 3, dilation: int = 1, name: str):
-    """Depthwise and pointwise convolution, each with batch norm and ReLU, as DeepLab's code has it.
+def separable_conv_bn_act(
+    x: KerasTensor, filters: int, *, kernel: int = 3, dilation: int = 1, name: str
+) -> KerasTensor:
+    """Depthwise and pointwise convolution, each with batch norm and ReLU, as in DeepLab's code.
 
-    (B, H, W, C) → (B, H, W, filters). `keras.layers.SeparableConv2D` cannot say this: it has no
-    norm between the two.
+    `keras.layers.SeparableConv2D` has no norm between the two.
+
+    Shapes: (B, H, W, C) → (B, H, W, filters).
     """
     x = layers.DepthwiseConv2D(
         kernel,
@@ -153,15 +170,25 @@ def separable_conv_bn_act(x, filters: int, *, kernel: int = 3, dilation: int = 1
     )
 
 
-def upsample(x, *, method: str, filters: int, grid: str = "half_pixel", like=None, name: str):
-    """Doubles a map, as decoders do: (B, H, W, C) → (B, 2H, 2W, filters), or C channels if resized.
+def upsample(
+    x: KerasTensor,
+    *,
+    method: str,
+    filters: int,
+    grid: str = "half_pixel",
+    like: KerasTensor | None = None,
+    name: str,
+) -> KerasTensor:
+    """Doubles height and width, as decoders do.
+
+    Shapes: (B, H, W, C) → (B, 2H, 2W, filters) by a transposed convolution, else (B, 2H, 2W, C).
 
     Args:
-        method: "transposed" (2x2 convolution with bias, whose windows do not overlap), "bilinear"
+        method: "transposed" (2x2 convolution with bias; its windows do not overlap), "bilinear"
             or "nearest".
-        filters: channels of the transposed convolution; nothing else changes their number.
-        grid: of the resizing, see `keras_seg.layers.Resize`.
-        like: a tensor whose height and width the result takes exactly, where an encoder rounded.
+        filters: channels of the transposed convolution.
+        grid: sampling grid of the resizing, see `keras_seg.layers.Resize`.
+        like: a tensor whose exact height and width the result takes, where an encoder rounded.
     """
     if method != "transposed":
         resize = Resize(None if like is not None else 2, grid=grid, interpolation=method, name=name)
@@ -171,7 +198,7 @@ def upsample(x, *, method: str, filters: int, grid: str = "half_pixel", like=Non
 
 
 def residual_unit(
-    x,
+    x: KerasTensor,
     filters: int,
     *,
     main: str,
@@ -182,18 +209,21 @@ def residual_unit(
     shortcut_norm: bool = False,
     padding: str = "same",
     epsilon: float = BATCH_NORM_EPSILON,
-):
+) -> KerasTensor:
     """Full pre-activation residual unit: (norm, ReLU, 3x3) twice, plus a convolved shortcut.
 
     He, Zhang, Ren, Sun: Identity Mappings in Deep Residual Networks, ECCV 2016, arXiv:1603.05027.
-    (B, H, W, C) → (B, H/stride, W/stride, filters). Convolutions have biases.
+    The convolutions have biases.
+
+    Shapes: (B, H, W, C) → (B, H/stride, W/stride, filters).
 
     Args:
-        main, shortcut: names of the two paths; a layer is `<path>.<position>`.
-        preactivation: False leaves out the first norm and ReLU, for a unit that takes the image.
+        main, shortcut: names of the two paths; a layer is called `<path>.<position>`.
+        preactivation: False omits the first norm and ReLU, for a unit that takes the image.
+        shortcut_norm: batch norm after the shortcut convolution.
     """
 
-    def norm_relu(x, position):
+    def norm_relu(x: KerasTensor, position: int) -> KerasTensor:
         x = batch_norm(x, name=f"{main}.{position}", epsilon=epsilon)
         return layers.ReLU(name=f"{main}.{position + 1}")(x)
 
@@ -209,11 +239,11 @@ def residual_unit(
     return layers.Add(name=f"{main}.add")([y, x])
 
 
-def squeeze_excite(x, *, ratio: int, name: str):
-    """Weighs each channel by what all channels hold on average; (B, H, W, C) → (B, H, W, C).
+def squeeze_excite(x: KerasTensor, *, ratio: int, name: str) -> KerasTensor:
+    """Scales each channel by a factor computed from the means of all channels; the shape stays.
 
     Hu, Shen, Sun: Squeeze-and-Excitation Networks, CVPR 2018, arXiv:1709.01507. The hidden layer
-    has C / ratio units, at least one; neither layer has a bias.
+    has C / ratio units, at least one. Neither layer has a bias.
     """
     channels = x.shape[-1]
     dense = partial(layers.Dense, use_bias=False, kernel_initializer="he_normal")
@@ -227,18 +257,24 @@ def squeeze_excite(x, *, ratio: int, name: str):
 
 
 def attention_gate(
-    x, encoder_map, *, single: bool = False, epsilon: float = BATCH_NORM_EPSILON, name: str
-):
-    """Multiplies a decoder map by what the encoder and itself make of each pixel.
+    x: KerasTensor,
+    encoder_map: KerasTensor,
+    *,
+    single: bool = False,
+    epsilon: float = BATCH_NORM_EPSILON,
+    name: str,
+) -> KerasTensor:
+    """Multiplies a decoder map by factors computed from it and from an encoder map, per pixel.
 
-    As ResUNet++ has it: no sigmoid, so the product is unbounded.
-    (B, H, W, C) and an encoder map (B, 2H, 2W, E) → (B, H, W, C).
+    As in ResUNet++, without a sigmoid, so the product is unbounded.
+
+    Shapes: decoder map (B, H, W, C), encoder map (B, 2H, 2W, E) → (B, H, W, C).
 
     Args:
-        single: one factor a pixel (by a 1x1 convolution) instead of one a channel (3x3).
+        single: one factor per pixel (1x1 convolution) instead of one per channel (3x3).
     """
 
-    def norm_relu_conv(x, filters, path, kernel=3):
+    def norm_relu_conv(x: KerasTensor, filters: int, path: str, kernel: int = 3) -> KerasTensor:
         x = batch_norm(x, name=f"{name}.{path}.0", epsilon=epsilon)
         x = layers.ReLU(name=f"{name}.{path}.1")(x)
         return conv2d(x, filters, kernel=kernel, use_bias=True, name=f"{name}.{path}.2")
@@ -252,75 +288,13 @@ def attention_gate(
     return layers.Multiply(name=f"{name}.gate")([g, x])
 
 
-def classifier(x, num_classes: int, *, kernel: int = 1, name: str):
-    """Convolution with bias to raw scores: (B, H, W, C) → (B, H, W, num_classes)."""
+def classifier(x: KerasTensor, num_classes: int, *, kernel: int = 1, name: str) -> KerasTensor:
+    """Convolution with bias that gives logits: (B, H, W, C) → (B, H, W, num_classes)."""
     return layers.Conv2D(num_classes, kernel, padding="same", name=name)(x)
 
 
-def output_scores(x, activation: str | None, *, name: str = "logits"):
-    """Ends a network: raw scores (B, H, W, num_classes), or probabilities, always in float32."""
+def output_scores(
+    x: KerasTensor, activation: str | None = None, *, name: str = "logits"
+) -> KerasTensor:
+    """Ends a network: logits, or probabilities with an activation, always in float32."""
     return layers.Activation(activation or "linear", dtype="float32", name=name)(x)
-
-
-def check_input_shape(input_shape) -> tuple[int | None, int | None, int]:
-    """The shape as a tuple; ValueError unless it is (height, width, channels)."""
-    try:
-        height, width, channels = input_shape
-    except (TypeError, ValueError):
-        height = width = channels = None
-    if isinstance(channels, np.integer):  # shapes often come out of an array
-        height, width, channels = (None if n is None else int(n) for n in input_shape)
-    sizes_are_right = all(s is None or (isinstance(s, int) and s > 0) for s in (height, width))
-    if not sizes_are_right or not isinstance(channels, int) or channels < 1:
-        raise ValueError(
-            "input_shape must be (height, width, channels), with None for a free height or width. "
-            f"Received: {input_shape!r}"
-        )
-    if height in (1, 3, 4) and channels > 16 and (width is None or width > 16):
-        raise ValueError(
-            f"input_shape is (height, width, channels). Received: {input_shape!r}, in which the "
-            f"channels seem to come first. Write {(width, channels, height)!r}."
-        )
-    return height, width, channels
-
-
-def check_classes(num_classes: int, activation: str | None) -> None:
-    """Raises ValueError for a class count or an activation that makes no segmentation network."""
-    if not isinstance(num_classes, int) or num_classes < 1:
-        raise ValueError(f"num_classes must be a whole number from 1. Received: {num_classes!r}")
-    if activation not in (None, "softmax", "sigmoid"):
-        raise ValueError(
-            f"activation must be None (logits), 'softmax' or 'sigmoid'. Received: {activation!r}"
-        )
-    if num_classes == 1 and activation == "softmax":
-        raise ValueError(
-            "num_classes=1 needs activation 'sigmoid' or None, since a softmax over one class is "
-            "always 1. Received: activation='softmax'"
-        )
-
-
-def check_choice(option: str, value, choices) -> None:
-    """Raises ValueError if the value of an option is none of those that it can have."""
-    if value not in tuple(choices):  # of which a mapping would not take a list
-        raise ValueError(f"{option} must be one of {tuple(choices)}. Received: {value!r}")
-
-
-def check_stage_widths(stages) -> None:
-    """Raises ValueError unless there is a list of channel counts for each stage."""
-    if not all(isinstance(widths, list | tuple) for widths in stages):
-        raise ValueError(
-            "widths must hold a list for each stage, with the channels of its convolutions, such "
-            f"as [[64, 64], [128, 128]]. Received: {stages!r}"
-        )
-    for widths in stages:
-        check_widths(widths, at_least=1)
-
-
-def check_widths(widths, at_least: int) -> None:
-    """Raises ValueError unless widths are whole channel counts, `at_least` so many."""
-    listed = isinstance(widths, list | tuple)
-    if not listed or len(widths) < at_least or any(type(w) is not int or w < 1 for w in widths):
-        raise ValueError(
-            f"widths must be {at_least} or more whole numbers, one a resolution. "
-            f"Received: {widths!r}"
-        )

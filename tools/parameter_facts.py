@@ -39,20 +39,20 @@ class Reference:
 
 def _unet() -> list[Reference]:
     narrow = (32, 64, 128, 256, 512)
-    plain = {"norm": False, "use_bias": True}
+    plain = {"variant": {"norm": False, "use_bias": True}}
+    with_both = {"variant": {"norm": True, "use_bias": True}}
     nested = {
         "widths": narrow,
         "decoder_widths": (256, 128, 64, 32),
         "upsampling": "bilinear",
-        "norm": True,
-        "use_bias": True,
+        **with_both,
     }
     rows = [
         ("the paper's, valid padding", 31_030_658, 2, 1, {"padding": "valid"}),
         ("milesial, transposed", 31_037_698, 2, 3, {}),
         ("milesial, bilinear", 17_262_977, 1, 3, {"upsampling": "bilinear"}),
         ("mateuszbuda, 32 channels", 7_763_041, 1, 3, {"widths": narrow}),
-        ("nikhilroxtomar", 31_043_521, 1, 3, {"norm": True, "use_bias": True}),
+        ("nikhilroxtomar", 31_043_521, 1, 3, with_both),
         ("4uiiurz1 UNet", 7_852_578, 2, 3, nested),
         ("MrGiovanni, 32 channels", 7_759_521, 1, 1, {"widths": narrow} | plain),
         (
@@ -63,8 +63,9 @@ def _unet() -> list[Reference]:
             {"widths": (35, 70, 140, 280, 560)} | plain,
         ),
     ]
+    smp = {"variant": {"head_kernel": 3}} | NO_WEIGHTS
     rows += [
-        (f"smp, {name}", count, 1, 3, {"backbone": name, "head_kernel": 3} | NO_WEIGHTS)
+        (f"smp, {name}", count, 1, 3, {"backbone": name} | smp)
         for name, count in (
             ("resnet18", 14_328_209),
             ("resnet34", 24_436_369),
@@ -76,7 +77,7 @@ def _unet() -> list[Reference]:
 
 def _unetplusplus() -> list[Reference]:
     heads = {"deep_supervision": True}
-    theirs = {"upsampling": "bilinear", "norm": True, "use_bias": True}
+    theirs = {"upsampling": "bilinear", "variant": {"norm": True, "use_bias": True}}
     rows = [
         ("MrGiovanni", 9_041_601, 1, 1, {}),
         ("MrGiovanni, four heads", 9_041_700, 1, 1, heads),
@@ -84,8 +85,9 @@ def _unetplusplus() -> list[Reference]:
         ("4uiiurz1, four heads", 9_163_428, 1, 3, theirs | heads),
         ("4uiiurz1, one head", 9_162_819, 3, 1, theirs),
     ]
+    smp = {"variant": {"head_kernel": 3}} | NO_WEIGHTS
     rows += [
-        (f"smp, {name}", count, 1, 3, {"backbone": name, "head_kernel": 3} | NO_WEIGHTS)
+        (f"smp, {name}", count, 1, 3, {"backbone": name} | smp)
         for name, count in (
             ("resnet18", 15_970_449),
             ("resnet34", 26_078_609),
@@ -101,21 +103,21 @@ def _unetplusplus() -> list[Reference]:
 
 def _resunets() -> list[Reference]:
     rishikksh20 = {"shortcut_kernel": 3, "shortcut_norm": "units"}
-    learned = rishikksh20 | {"upsampling": "transposed"}
+    learned = {"variant": rishikksh20, "upsampling": "transposed"}
     wide = (32, 64, 128, 256, 512)
-    plus = rishikksh20 | {
+    plus = {
         "widths": wide,
-        "squeeze_excite": "before_strided",
         "squeeze_ratio": 16,
-        "attention": "single",
         "aspp_rates": (6, 12, 18),
-        "aspp_merge": "concat",
+        "variant": rishikksh20
+        | {"squeeze_excite": "before_strided", "attention": "single", "aspp_merge": "concat"},
     }
-    before = {"squeeze_excite": "before", "shortcut_norm": "none"}
+    before = {"variant": {"squeeze_excite": "before", "shortcut_norm": "none"}}
+    normed = {"variant": {"shortcut_norm": "all"}}
     narrow = {"widths": (16, 32, 64, 128)}
     rows = [
         ("resunet", "nikhilroxtomar", 8_220_993, 1, 3, {}),
-        ("resunet", "DuFanXin", 8_223_809, 1, 3, {"shortcut_norm": "all"}),
+        ("resunet", "DuFanXin", 8_223_809, 1, 3, normed),
         ("resunet", "rishikksh20", 13_043_009, 1, 3, learned),
         ("resunet", "rishikksh20, narrow", 817_937, 1, 1, learned | narrow),
         ("resunetplusplus", "DebeshJha", 4_062_993, 1, 3, {}),
@@ -124,8 +126,8 @@ def _resunets() -> list[Reference]:
     ]
     counted = [
         ("resunet", "nikhilroxtomar, TensorFlow", 8_227_393, 1, 3, {}),
-        ("resunet", "DuFanXin", 8_233_025, 1, 3, {"shortcut_norm": "all"}),
-        ("resunet", "DuFanXin, grey", 8_231_745, 1, 1, {"shortcut_norm": "all"}),
+        ("resunet", "DuFanXin", 8_233_025, 1, 3, normed),
+        ("resunet", "DuFanXin, grey", 8_231_745, 1, 1, normed),
         ("resunetplusplus", "DebeshJha", 4_070_385, 1, 3, {}),
         ("resunetplusplus", "DebeshJha, 32 channels", 16_242_785, 1, 3, {"widths": wide}),
         ("resunetplusplus", "nikhilroxtomar, TensorFlow", 4_092_657, 1, 3, before),
@@ -163,20 +165,24 @@ def _grids() -> list[Reference]:
     three = (32, 64, 96)
     daigo = {
         "features": three,
-        "norm": False,
-        "nonlinearity": "prelu_shared",
         "upsampling": "bilinear",
-        "stem": "residual",
-        "head": "residual",
+        "variant": {
+            "norm": False,
+            "nonlinearity": "prelu_shared",
+            "stem": "residual",
+            "head": "residual",
+        },
     }
     niklaus = {
         "features": three,
-        "norm": False,
-        "nonlinearity": "prelu",
-        "use_bias": False,
         "upsampling": "bilinear",
-        "stem": "rows",
-        "head": "shortcut",
+        "variant": {
+            "norm": False,
+            "nonlinearity": "prelu",
+            "use_bias": False,
+            "stem": "rows",
+            "head": "shortcut",
+        },
     }
     stn = {"form": "stn"}
     return [
@@ -201,7 +207,7 @@ def _context_networks() -> list[Reference]:
     def on(name, **options):
         return {"backbone": name} | NO_WEIGHTS | options
 
-    openseg = {"transform_bias": True, "auxiliary_head": True}
+    bias = {"transform_bias": True}
     deep = {"backbone_options": {"deep_stem": "danet"}}
     heads = {"auxiliary_head": True}
     hrnets = {
@@ -217,13 +223,13 @@ def _context_networks() -> list[Reference]:
         "resnet50, deep stem": (47_586_427, on("resnet50", **deep)),
         "resnet101, deep stem": (66_578_555, on("resnet101", **deep)),
     }
-    jfzhang95 = {"layout": "jfzhang95"}
+    jfzhang95 = {"variant": "jfzhang95"}
     aligned = {"backbone_options": {"jfzhang95": True}}
     deeplabs = {
         "jfzhang95, resnet101": (59_344_309, on("resnet101", **jfzhang95)),
         "jfzhang95, Xception": (54_705_317, on("xception65", **jfzhang95, **aligned)),
-        "VainF, resnet50": (39_761_845, on("resnet50", layout="vainf")),
-        "VainF, resnet101": (58_753_973, on("resnet101", layout="vainf")),
+        "VainF, resnet50": (39_761_845, on("resnet50", variant="vainf")),
+        "VainF, resnet101": (58_753_973, on("resnet101", variant="vainf")),
     }
     return [
         *(Reference("hrnet", name, count, 19, 3, on(name)) for name, (count, _) in hrnets.items()),
@@ -237,7 +243,7 @@ def _context_networks() -> list[Reference]:
             57_988_838,
             19,
             3,
-            on("resnet101", deep_stem="openseg", ceil_pool=True) | openseg,
+            on("resnet101", variant=bias | {"deep_stem": "openseg", "ceil_pool": True}) | heads,
         ),
         Reference(
             "ocrnet",
@@ -245,7 +251,7 @@ def _context_networks() -> list[Reference]:
             74_522_182,
             19,
             3,
-            on("hrnet_w48", auxiliary_kernel=3) | openseg,
+            on("hrnet_w48", variant=bias | {"auxiliary_kernel": 3}) | heads,
         ),
         *(
             Reference("danet", words, count, 19, 3, options | heads)

@@ -42,7 +42,7 @@ SMALL = {
     "segnet_basic": {"widths": (16, 16, 16, 16), "kernel": 5},
     "unet": {"widths": (8, 16, 32, 64, 64)},
     # without norms a minute of training left it with one class everywhere
-    "unetplusplus": {"widths": (8, 16, 16, 32, 32), "norm": True},
+    "unetplusplus": {"widths": (8, 16, 16, 32, 32), "variant": {"norm": True}},
 }
 """Options of every network that make it small; from random values, whatever the backbone."""
 BATCH, AWARE_BATCH = 8, 4

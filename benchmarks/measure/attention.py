@@ -142,7 +142,7 @@ def build(name: str, side: int, query_chunk: int | None):
             backbone="resnet50",
             backbone_weights=None,
             query_chunk=query_chunk,
-            attention_scale=SCALE,
+            variant={"attention_scale": SCALE},
             dropout=0.0,
         )
     features = keras.Input((side, side, CHANNELS), name="features")

@@ -1,4 +1,4 @@
-"""Encoders: image → {"stride_2": ..., ..., "stride_32": ...} feature maps."""
+"""Encoders: image → feature maps {"stride_2": ..., ..., "stride_32": ...}."""
 
 from keras_seg.backbones.build import build
 from keras_seg.backbones.table import find, list_backbones

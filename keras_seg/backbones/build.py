@@ -1,4 +1,4 @@
-"""The one function that builds every encoder."""
+"""`build`: the function that builds every encoder."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import inspect
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
-from keras import layers
+import numpy as np
+from keras import KerasTensor, layers
 
 from keras_seg import weights as weight_files
 from keras_seg.backbones.applications import application_maps
@@ -27,32 +29,39 @@ REMEDY = (
 
 def build(
     name: str,
-    input_shape=(None, None, 3),
+    input_shape: tuple[int | None, int | None, int] = (None, None, 3),
     *,
     output_stride: int = 32,
     weights: str | Path | Mapping | None = None,
     preprocessing: str | None = None,
-    **options,
+    **options: Any,
 ) -> keras.Model:
-    """Builds an encoder as a flat functional model, so that a network can go on from its maps.
+    """Builds an encoder as a flat functional model, on whose maps a network can be built.
 
     Shapes: image (B, H, W, C) → {"stride_2": (B, H/2, W/2, ...), ..., "stride_32": ...}. With
-    `output_stride` 8 or 16 the deeper maps keep that stride, dilated, under the names of the
-    strides that they have in the published network. ConvNeXt has no map at stride 2.
+    `output_stride` 8 or 16 the deeper maps keep that stride, dilated, under the names of their
+    strides in the published network. ConvNeXt has no map at stride 2.
 
     Args:
         name: one of `list_backbones()`.
         output_stride: 8, 16 or 32.
         weights: None for random values, "imagenet", or the published ImageNet checkpoint as a file
-            or a mapping of tensor name → array: in the layout of timm and torchvision, for Keras
-            Applications an .h5 file or a mapping of its weights' paths. A first kernel for RGB is
-            made to fit images with other channels, see `keras_seg.weights.fit_first_kernel`.
-        preprocessing: see `keras_seg.layers.Preprocessing`; None for images that are normalised.
-            What ImageNet weights were trained with is `find(name).preprocessing`.
-        options: arguments of the encoder's own function, as `alpha` or `multi_grid`.
+            or a mapping of tensor name → array, in the layout of timm and torchvision. For Keras
+            Applications also an .h5 file, or a mapping of its weights' paths. The first kernel is
+            adapted to images with other channels, see `keras_seg.weights.fit_first_kernel`.
+        preprocessing: see `keras_seg.layers.Preprocessing`; None for images that are already
+            normalised. `find(name).preprocessing` is what the ImageNet weights were trained with.
+        options: arguments of the encoder's own function, such as `alpha` or `multi_grid`.
+
+    Returns: a functional `keras.Model` whose output is the dict of maps.
 
     Raises: ValueError for an unknown name, option or stride, or weights that do not fit;
         RuntimeError with the remedy if the ImageNet weights cannot be downloaded.
+
+    Example:
+
+        encoder = keras_seg.backbones.build("resnet18", (64, 64, 3))
+        maps = encoder(images)
     """
     row = find(name)
     if output_stride not in (8, 16, 32):
@@ -78,23 +87,34 @@ def build(
     return keras.Model(model.input, model.output, name=name)
 
 
-def _own_network(name, row: Backbone, image, x, output_stride, weights, options):
+def _own_network(
+    name: str,
+    row: Backbone,
+    image: KerasTensor,
+    x: KerasTensor,
+    output_stride: int,
+    weights: str | Path | Mapping | None,
+    options: Mapping[str, Any],
+) -> keras.Model:
+    """The network of a `Backbone` row, with its weights."""
     if "output_stride" in inspect.signature(row.maps).parameters:
-        options = options | {"output_stride": output_stride}
+        options = {**options, "output_stride": output_stride}
     elif output_stride != 32:
         raise ValueError(
             f"{name} keeps a branch at stride 4 and cannot be dilated: output_stride must be 32. "
             f"Received: {output_stride}"
         )
     tensors = _tensors(name, row, weights)
-    model = keras.Model(image, row.maps(x, **row.facts | options))
+    model = keras.Model(image, row.maps(x, **{**row.facts, **options}))
     if tensors is not None:
         _load(model, tensors, row.classifier)
     return model
 
 
-def _tensors(name, row: Backbone, weights) -> dict | None:
-    """The tensors of a checkpoint; "imagenet" is the one that the table names."""
+def _tensors(
+    name: str, row: Backbone, weights: str | Path | Mapping | None
+) -> dict[str, np.ndarray] | None:
+    """The tensors of a checkpoint; for "imagenet" those of the table's."""
     if weights is None:
         return None
     if isinstance(weights, str) and weights == "imagenet":
@@ -108,7 +128,9 @@ def _tensors(name, row: Backbone, weights) -> dict | None:
     return weight_files.read(weights)
 
 
-def _load(model, tensors, classifier):
+def _load(
+    model: keras.Model, tensors: Mapping[str, np.ndarray], classifier: tuple[str, ...]
+) -> None:
     """Loads an ImageNet checkpoint strictly, without its classifier."""
     ignored = re.compile("|".join((*classifier, r"(^|\.)num_batches_tracked$")))
     tensors = {name: array for name, array in tensors.items() if not ignored.search(name)}
@@ -119,8 +141,8 @@ def _load(model, tensors, classifier):
     weight_files.load_strictly(model, tensors)
 
 
-def _is_torch_layout(weights) -> bool:
-    """Whether weights are tensors in PyTorch's names rather than Keras' own."""
+def _is_torch_layout(weights: str | Path | Mapping | None) -> bool:
+    """Whether weights have PyTorch's names, and not those of Keras."""
     if isinstance(weights, Mapping):
         return not any("/" in name for name in weights)
     if weights is None or weights == "imagenet":

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keras import layers
+from keras import KerasTensor, layers
 
-from keras_seg import blocks
 from keras_seg.layers import ChannelNormalization, LayerScale
+from keras_seg.option_values import choice
 
 TINY_DEPTHS, TINY_WIDTHS = (3, 3, 9, 3), (96, 192, 384, 768)
 EPSILON = 1e-6
@@ -19,19 +19,19 @@ MLP_RATIO = 4
 
 
 def convnext_maps(
-    x,
+    x: KerasTensor,
     *,
     depths: Sequence[int] = TINY_DEPTHS,
     widths: Sequence[int] = TINY_WIDTHS,
     output_stride: int = 32,
     prefix: str = "",
-) -> dict:
+) -> dict[str, KerasTensor]:
     """ConvNeXt on a tensor, by default the tiny one.
 
     Shapes: (B, H, W, C) → {"stride_4": (B, H/4, W/4, 96), "stride_8": 192, "stride_16": 384,
-    "stride_32": 768}: the four stages, of sizes rounded down; there is no map at stride 2. With
+    "stride_32": 768}: the four stages, with sizes rounded down. There is no map at stride 2. With
     `output_stride` 8 or 16 the deeper maps keep that stride under these names: the 2x2
-    convolutions in between lose their stride and are padded, the 7x7 ones are dilated.
+    convolutions between stages lose their stride and are padded, the 7x7 ones are dilated.
 
     Args:
         depths, widths: blocks and channels of the four stages.
@@ -39,10 +39,10 @@ def convnext_maps(
 
     Raises: ValueError for another stride or number of stages.
     """
-    blocks.check_choice("output_stride", output_stride, (8, 16, 32))
+    choice(output_stride, "output_stride", (8, 16, 32))
     if len(depths) != 4 or len(widths) != 4:
         raise ValueError(
-            "A ConvNeXt has four stages, each needs a depth and a width. Received: "
+            "A ConvNeXt has four stages; each needs a depth and a width. Received: "
             f"depths={tuple(depths)}, widths={tuple(widths)}"
         )
     x = layers.Conv2D(widths[0], 4, strides=4, name=f"{prefix}stem.0")(x)
@@ -69,8 +69,8 @@ def convnext_maps(
     return maps
 
 
-def _block(x, *, dilation, name):
-    """Depthwise 7x7, norm, and two pointwise layers beside a shortcut; (B, H, W, C) stays."""
+def _block(x: KerasTensor, *, dilation: int, name: str) -> KerasTensor:
+    """Depthwise 7x7, norm and two pointwise layers beside a shortcut; the shape stays."""
     shortcut, width = x, x.shape[-1]
     x = layers.DepthwiseConv2D(7, padding="same", dilation_rate=dilation, name=f"{name}.conv_dw")(x)
     x = _norm(x, name=f"{name}.norm")
@@ -81,5 +81,5 @@ def _block(x, *, dilation, name):
     return layers.Add(name=f"{name}.add")([x, shortcut])
 
 
-def _norm(x, *, name):
+def _norm(x: KerasTensor, *, name: str) -> KerasTensor:
     return ChannelNormalization(epsilon=EPSILON, name=name)(x)

@@ -1,4 +1,4 @@
-"""Dilated variants of networks that come with stride 32, and the maps inside any network."""
+"""Dilates networks of stride 32, and finds the maps inside any network."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ POOLINGS = (layers.MaxPooling2D, layers.AveragePooling2D)
 def dilate(model: keras.Model, output_stride: int, *, padded: Collection[str] = ()) -> keras.Model:
     """A copy of a functional model, weights included, whose maps stop shrinking at `output_stride`.
 
-    Every stride beyond it becomes 1 and the convolutions behind it are dilated instead, so that
-    each kernel sees the same pixels as before. A ZeroPadding2D before such a convolution becomes
-    symmetric, by the dilated radius. Poolings keep their window. Batch norms become this package's
-    own, with its momentum: MobileNetV2's 0.999 would need thousands of steps before the averages
-    mean anything.
+    Every stride beyond it becomes 1, and the convolutions after it are dilated instead, so that
+    each kernel reads the same pixels as before. A ZeroPadding2D before such a convolution becomes
+    symmetric, with the dilated radius. Poolings keep their window. Batch norms become those of this
+    package, with its momentum: with MobileNetV2's 0.999 the averages need thousands of steps.
 
-    padded: names of convolutions without padding that get some, so that a map at stride s has the
-        size of the image over s.
+    Args:
+        padded: names of convolutions without padding that become padded, so that a map at stride s
+            has the size of the image / s.
     """
     strides = _strides(model)
 
-    def clone(layer, name=None):
-        """name: of the layer whose strides count, for layers inside a Sequential."""
+    def clone(layer: layers.Layer, name: str | None = None) -> layers.Layer:
+        """`name` is that of the Sequential around a layer, whose strides count."""
         before, after = strides[name or layer.name]
         if isinstance(layer, keras.Sequential):
             inner = [clone(one, layer.name) for one in layer.layers]
             return keras.Sequential(inner, name=layer.name)
         config = layer.get_config()
-        # Strided convolutions above the target keep the dilation reached so far.
+        # strided convolutions beyond the target keep the dilation reached so far
         dilation = max(1, before // output_stride)
         if isinstance(layer, CONVOLUTIONS):
             if layer.name in padded:
@@ -66,9 +66,9 @@ def dilate(model: keras.Model, output_stride: int, *, padded: Collection[str] = 
 
 
 def maps_by_stride(model: keras.Model) -> dict[int, keras.KerasTensor]:
-    """Stride → the last map that has it, before a layer strides on.
+    """Stride → the last map with it, before the next layer that strides.
 
-    Found by the graph: the names that Keras invents for a layer change with the session.
+    The maps are found by the graph, since the automatic names of layers change with the session.
     """
     strides = _strides(model)
     places = {operation: i for i, operation in enumerate(model.operations)}
@@ -79,7 +79,7 @@ def maps_by_stride(model: keras.Model) -> dict[int, keras.KerasTensor]:
             source = _parent(operation)
             while isinstance(source, layers.ZeroPadding2D):
                 source = _parent(source)
-            # a shortcut strides beside the main path: the later of the two is the last map
+            # a shortcut strides in parallel to the main path: the later of the two is the last map
             if before not in last or places[source] > places[last[before]]:
                 last[before] = source
     maps = {stride: source.output for stride, source in last.items()}
@@ -87,7 +87,7 @@ def maps_by_stride(model: keras.Model) -> dict[int, keras.KerasTensor]:
     return maps | {strides[output._keras_history.operation.name][1]: output}
 
 
-def _parent(operation):
+def _parent(operation: keras.Operation) -> keras.Operation:
     return operation._inbound_nodes[0].parent_nodes[0].operation
 
 
@@ -106,7 +106,7 @@ def _strides(model: keras.Model) -> dict[str, tuple[int, int]]:
     return strides
 
 
-def _stride(operation) -> int:
+def _stride(operation: keras.Operation) -> int:
     if isinstance(operation, keras.Sequential):
         return max((_stride(layer) for layer in operation.layers), default=1)
     return max(getattr(operation, "strides", None) or (1,))

@@ -1,28 +1,31 @@
 """Dilated residual networks. Yu, Koltun, Funkhouser: Dilated Residual Networks, CVPR 2017,
-arXiv:1705.09914; in their version D, without pooling and with plain convolutions at both ends.
+arXiv:1705.09914; version D, without pooling and with plain convolutions at both ends.
 
 Layer names are those of the authors' code (`layer3.0.conv1`).
 """
 
 from __future__ import annotations
 
+from keras import KerasTensor
+
 from keras_seg import blocks
 from keras_seg.backbones.resnet import basic_block, bottleneck
+from keras_seg.option_values import choice
 
 DEPTHS = {22: (2, 2, 2, 2), 38: (3, 4, 6, 3), 54: (3, 4, 6, 3), 105: (3, 4, 23, 3)}
-"""Residual units of the levels 3 to 6, by the depth that names the network."""
+"""Depth in the network's name → residual units of the levels 3 to 6."""
 BOTTLENECK_FROM = 54
 RESIDUAL_LEVELS = ((64, 2, 1), (128, 2, 1), (256, 1, 2), (512, 1, 4))
 """(channels of the 3x3 convolutions, stride, dilation) of the levels 3 to 6."""
 
 
-def drn_maps(x, depth: int = 54, *, prefix: str = "") -> dict:
-    """DRN-D of a depth on a tensor; its last maps keep stride 8.
+def drn_maps(x: KerasTensor, depth: int = 54, *, prefix: str = "") -> dict[str, KerasTensor]:
+    """DRN-D of a depth on a tensor. Its last maps keep stride 8.
 
     Shapes: (B, H, W, C) → {"stride_2": (B, H/2, W/2, 32), "stride_4": (B, H/4, W/4, 256),
-    "stride_8": (B, H/8, W/8, 512), "stride_32": (B, H/8, W/8, 512)}: the levels 2, 3 and 4 and,
-    under the name that every encoder's deepest map has, level 8. The depths 22 and 38 have a
-    quarter of the channels at the strides 4 and 8.
+    "stride_8": (B, H/8, W/8, 512), "stride_32": (B, H/8, W/8, 512)}: the levels 2, 3 and 4, and
+    level 8 under the name of every encoder's deepest map. The depths 22 and 38 have a quarter of
+    the channels at the strides 4 and 8.
 
     Args:
         depth: 22, 38, 54 or 105.
@@ -30,7 +33,7 @@ def drn_maps(x, depth: int = 54, *, prefix: str = "") -> dict:
 
     Raises: ValueError for another depth.
     """
-    blocks.check_choice("depth", depth, DEPTHS)
+    choice(depth, "depth", DEPTHS)
     for level, (width, kernel, stride) in enumerate(((16, 7, 1), (16, 3, 1), (32, 3, 2))):
         x = _conv(x, width, kernel=kernel, stride=stride, name=f"{prefix}layer{level}")
     maps = {"stride_2": x}
@@ -52,7 +55,15 @@ def drn_maps(x, depth: int = 54, *, prefix: str = "") -> dict:
     return maps | {"stride_32": x}
 
 
-def _conv(x, width, *, kernel=3, stride=1, dilation=1, name):
+def _conv(
+    x: KerasTensor,
+    width: int,
+    *,
+    kernel: int = 3,
+    stride: int = 1,
+    dilation: int = 1,
+    name: str,
+) -> KerasTensor:
     return blocks.conv_bn_act(
         x,
         width,

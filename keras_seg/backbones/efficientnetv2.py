@@ -1,5 +1,5 @@
 """EfficientNetV2. Tan, Le: EfficientNetV2: Smaller Models and Faster Training, ICML 2021,
-arXiv:2104.00298; its small variants B0 to B3, as the authors' code has them.
+arXiv:2104.00298; the small variants B0 to B3 of the authors' code.
 
 Layer names are those of timm (`blocks.1.0.conv_exp`).
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 
-from keras_seg import blocks
+from keras import KerasTensor
+
 from keras_seg.backbones.mobile_blocks import (
     BATCH_NORM_EPSILON,
     TENSORFLOW_EPSILON,
@@ -17,6 +18,7 @@ from keras_seg.backbones.mobile_blocks import (
     conv_norm_act,
     stage_maps,
 )
+from keras_seg.option_values import choice
 
 STAGES = (
     Stage(16, 1, (1,), kind="plain"),
@@ -27,13 +29,13 @@ STAGES = (
     Stage(192, 2, (6,) * 8, squeezed=True),
 )
 FACTORS = {"b0": (1.0, 1.0), "b1": (1.0, 1.1), "b2": (1.1, 1.2), "b3": (1.2, 1.4)}
-"""On the channels and on the numbers of blocks."""
+"""Variant → (factor on the channels, factor on the numbers of blocks)."""
 STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
 SWISH = "silu"
 
 
 def efficientnetv2_maps(
-    x,
+    x: KerasTensor,
     variant: str,
     *,
     tensorflow: bool = True,
@@ -41,25 +43,25 @@ def efficientnetv2_maps(
     first_block: str = "previous",
     with_head: bool = True,
     prefix: str = "",
-) -> dict:
+) -> dict[str, KerasTensor]:
     """EfficientNetV2 of a variant on a tensor.
 
-    Shapes, of B0: (B, H, W, C) → {"stride_2": (B, H/2, W/2, 16), "stride_4": 32, "stride_8": 48,
-    "stride_16": 112, "stride_32": 1280}: the last block of each stride, and after the last one the
-    1x1 convolution that widens it. With `output_stride` 8 or 16 the deeper maps keep that stride
-    under these names.
+    Shapes of B0: (B, H, W, C) → {"stride_2": (B, H/2, W/2, 16), "stride_4": 32, "stride_8": 48,
+    "stride_16": 112, "stride_32": 1280}: the last block of each stride; after the last one comes
+    the 1x1 convolution that widens it. With `output_stride` 8 or 16 the deeper maps keep that
+    stride under these names.
 
     Args:
         variant: "b0" to "b3".
-        tensorflow: for weights that were trained in TensorFlow, which the published ones are:
-            strided convolutions padded as TensorFlow pads, and batch norms with epsilon 1e-3.
+        tensorflow: for weights that were trained in TensorFlow, as the published ones were:
+            strided convolutions have TensorFlow's padding, and batch norms an epsilon of 1e-3.
         first_block: see `keras_seg.backbones.resnet.stage_dilations`.
         with_head: False ends with the last block (192 channels), as some networks do.
         prefix: put before every layer name.
 
     Raises: ValueError for another variant, stride or rule.
     """
-    blocks.check_choice("variant", variant, FACTORS)
+    choice(variant, "variant", FACTORS)
     rules = Rules(
         alpha=FACTORS[variant][0],
         most_removed=1.0,
@@ -100,5 +102,5 @@ def efficientnetv2_maps(
 
 
 def block_counts(variant: str) -> tuple[int, ...]:
-    """Blocks of the six stages of a variant."""
+    """Number of blocks of the six stages of a variant."""
     return tuple(math.ceil(len(stage.expansions) * FACTORS[variant][1]) for stage in STAGES)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from keras import layers
+from keras import KerasTensor, layers
 
 from keras_seg.backbones.resnet import basic_block, bottleneck
 from keras_seg.blocks import conv_bn_act
@@ -25,10 +25,11 @@ RESIZES = ("half_pixel", "align_corners", "nearest")
 class HRNetVariant:
     """Sizes of one HRNet.
 
-    width: channels of the branch at stride 4; the next branches have 2, 4 and 8 times as many.
-    modules: exchange modules of the stages 2, 3 and 4.
-    blocks: residual units of a branch within a module.
-    stem_blocks, stem_width: bottlenecks of stage 1 and the channels of their 3x3 convolutions.
+    Attributes:
+        width: channels of the branch at stride 4; the next branches have 2, 4 and 8 times as many.
+        modules: exchange modules of the stages 2, 3 and 4.
+        blocks: residual units of a branch within a module.
+        stem_blocks, stem_width: bottlenecks of stage 1, and channels of their 3x3 convolutions.
     """
 
     width: int
@@ -43,19 +44,23 @@ VARIANTS = {
     "w18_small_v2": HRNetVariant(18, (1, 3, 2), blocks=2, stem_blocks=2),
     **{f"w{width}": HRNetVariant(width) for width in (18, 30, 32, 40, 44, 48, 64)},
 }
-"""The published ones. W18-small-v1 really is 16 wide."""
+"""The published networks. W18-small-v1 has a width of 16."""
 
 
 def hrnet_branches(
-    x, variant: str | HRNetVariant, *, resize: str = "half_pixel", prefix: str = ""
-) -> list:
+    x: KerasTensor,
+    variant: str | HRNetVariant,
+    *,
+    resize: str = "half_pixel",
+    prefix: str = "",
+) -> list[KerasTensor]:
     """The four branches of an HRNet on a tensor, at strides 4, 8, 16 and 32.
 
     Shapes: (B, H, W, C) → [(B, H/4, W/4, width), ..., (B, H/32, W/32, 8 * width)], for any H and W.
 
     Args:
         variant: one of `VARIANTS`, or sizes of your own.
-        resize: how a module brings its low branches up: bilinear with the grid "half_pixel" or
+        resize: how a module up-samples its low branches: bilinear with the grid "half_pixel" or
             "align_corners", or "nearest" (the ImageNet networks).
         prefix: put before every layer name.
 
@@ -66,19 +71,18 @@ def hrnet_branches(
 
 
 def hrnet_maps(
-    x,
+    x: KerasTensor,
     variant: str | HRNetVariant,
     *,
     resize: str = "half_pixel",
     first_relu: bool = True,
     widened: bool = False,
     prefix: str = "",
-) -> dict:
-    """As `hrnet_branches`, by stride, with the first convolution as "stride_2".
+) -> dict[str, KerasTensor]:
+    """As `hrnet_branches`, but a dict by stride, with the first convolution as "stride_2".
 
     Args:
-        first_relu: False leaves out the one between the first two convolutions (DeepLabV3+ of
-            VainF).
+        first_relu: False omits the ReLU between the first two convolutions (DeepLabV3+ of VainF).
         widened: whether each branch ends in a bottleneck of 128, 256, 512 and 1024 channels, as
             the classifier begins and timm's `features_only` ends.
     """
@@ -117,11 +121,11 @@ def hrnet_maps(
 
 
 def variant_from_shapes(shapes: Mapping[str, tuple], prefix: str = "") -> HRNetVariant:
-    """Reads the sizes off a checkpoint's tensor shapes. Raises KeyError where one is missing."""
+    """The sizes of an HRNet from its tensor shapes. Raises KeyError where a tensor is missing."""
 
-    def count(pattern):
-        found = (re.match(re.escape(prefix) + pattern, name) for name in shapes)
-        return len({match[1] for match in found if match})
+    def count(pattern: str) -> int:
+        matches = (re.match(re.escape(prefix) + pattern, name) for name in shapes)
+        return len({match[1] for match in matches if match})
 
     return HRNetVariant(
         width=shapes[f"{prefix}transition1.0.0.weight"][0],
@@ -132,8 +136,8 @@ def variant_from_shapes(shapes: Mapping[str, tuple], prefix: str = "") -> HRNetV
     )
 
 
-def _transition(branches, width, *, name):
-    """Adds the next lower branch, made from the lowest one; brings the first to its width."""
+def _transition(branches: list[KerasTensor], width: int, *, name: str) -> list[KerasTensor]:
+    """Adds the next lower branch, made from the lowest one. The first gets its width here."""
     if len(branches) == 1:
         (stem,) = branches
         branches = [_conv(stem, width, name=f"{name}.0.0", norm_name=f"{name}.0.1")]
@@ -144,8 +148,10 @@ def _transition(branches, width, *, name):
     return [*branches, lower]
 
 
-def _exchange_module(branches, blocks, *, resize, name):
-    """Residual units in every branch, then every branch becomes the sum of all of them."""
+def _exchange_module(
+    branches: list[KerasTensor], blocks: int, *, resize: str, name: str
+) -> list[KerasTensor]:
+    """Residual units in every branch; then every branch becomes the sum of all branches."""
     branches = list(branches)
     for i, branch in enumerate(branches):
         for block in range(blocks):
@@ -162,8 +168,10 @@ def _exchange_module(branches, blocks, *, resize, name):
     return fused
 
 
-def _fuse(source, j, target, i, *, resize, name):
-    """Branch j at the size and width of branch i."""
+def _fuse(
+    source: KerasTensor, j: int, target: KerasTensor, i: int, *, resize: str, name: str
+) -> KerasTensor:
+    """Branch j with the size and width of branch i."""
     width = target.shape[-1]
     if j > i:
         source = conv_bn_act(
@@ -187,7 +195,15 @@ def _fuse(source, j, target, i, *, resize, name):
     return source
 
 
-def _conv(x, filters, *, stride=1, activation="relu", name, norm_name):
+def _conv(
+    x: KerasTensor,
+    filters: int,
+    *,
+    stride: int = 1,
+    activation: str | None = "relu",
+    name: str,
+    norm_name: str,
+) -> KerasTensor:
     return conv_bn_act(
         x, filters, stride=stride, activation=activation, name=name, norm_name=norm_name
     )

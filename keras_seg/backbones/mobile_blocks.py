@@ -1,4 +1,4 @@
-"""The blocks that MobileNetV2, MobileNetV3 and EfficientNetV2 are made of.
+"""The blocks of MobileNetV2, MobileNetV3 and EfficientNetV2.
 
 Layer names are those of timm (`blocks.1.0.conv_pwl`, `blocks.3.0.se.conv_reduce`).
 """
@@ -9,22 +9,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from keras import layers
+from keras import KerasTensor, layers
 
 from keras_seg import blocks
 from keras_seg.blocks import BATCH_NORM_EPSILON
+from keras_seg.option_values import choice
 
 TENSORFLOW_EPSILON = 1e-3
-"""Of the batch norms of mobile networks that were trained in TensorFlow."""
+"""Epsilon of the batch norms in mobile networks that were trained in TensorFlow."""
 
 
 class Stage(NamedTuple):
-    """Blocks after one another, of which the first one strides.
+    """A sequence of blocks, of which the first one strides.
 
-    expansions: of each block, the channels of its depthwise convolution over those of its input.
-    squeezed: whether the blocks weigh their channels by squeeze and excitation.
-    kind: "inverted" residuals, "fused" ones (a full 3x3 convolution widens, and there is no
-        depthwise one), or "plain" convolutions.
+    Attributes:
+        channels: of the output of each block.
+        stride: of the first block.
+        expansions: per block, channels of its depthwise convolution / channels of its input.
+        kernel: size of the depthwise convolutions.
+        squeezed: whether the blocks have squeeze-and-excitation.
+        activation: after all convolutions but the last of a block.
+        kind: "inverted" residuals, "fused" ones (a full 3x3 convolution widens, and there is no
+            depthwise one), or "plain" convolutions.
     """
 
     channels: int
@@ -40,13 +46,15 @@ class Stage(NamedTuple):
 class Rules:
     """What all blocks of a network have in common.
 
-    alpha: factor on all channels.
-    most_removed: share of the channels that rounding to a multiple of 8 may take away.
-    padding: of strided convolutions, see `keras_seg.blocks.conv2d`.
-    pad_first: pad the input of a block instead of that of its depthwise convolution.
-    squeeze_input: whether squeeze and excitation has a quarter of the block's input channels in
-        between, instead of a quarter of the wide ones.
-    squeeze_activation, gate: its activations.
+    Attributes:
+        alpha: factor on all channels.
+        most_removed: share of the channels that rounding to a multiple of 8 may remove.
+        padding: of strided convolutions, see `keras_seg.blocks.conv2d`.
+        epsilon: of the batch norms.
+        pad_first: pad the input of a block instead of that of its depthwise convolution.
+        squeeze_input: whether the hidden layer of squeeze-and-excitation has a quarter of the
+            block's input channels, instead of a quarter of the expanded channels.
+        squeeze_activation, gate: the activations of squeeze-and-excitation.
     """
 
     alpha: float = 1.0
@@ -59,18 +67,18 @@ class Rules:
     gate: str = "hard_sigmoid"
 
     def channels(self, channels: float) -> int:
-        """Channels of a layer that has so many at alpha = 1."""
+        """Channels of a layer that has `channels` at alpha = 1."""
         return round_channels(channels * self.alpha, self.most_removed)
 
 
 def round_channels(channels: float, most_removed: float = 0.1, divisor: int = 8) -> int:
-    """The nearest multiple of the divisor, and the next if that took away more than a tenth."""
+    """The nearest multiple of the divisor; the next one if it removes more than `most_removed`."""
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < (1 - most_removed) * channels else rounded
 
 
 def stage_maps(
-    x,
+    x: KerasTensor,
     stages: Sequence[Stage],
     rules: Rules,
     *,
@@ -78,20 +86,23 @@ def stage_maps(
     first_block: str = "previous",
     dilations: Sequence[tuple[int, int]] | None = None,
     prefix: str = "",
-) -> dict:
+) -> dict[str, KerasTensor]:
     """Stages on the stem's map (B, H/2, W/2, C) → {"stride_2": ..., ..., "stride_32": ...}.
 
-    Each is the last map of its stride; one is missing if no stage keeps it. Strides beyond
-    `output_stride` become 1 and the kernels behind them are dilated.
+    Each is the last map of its stride; a stride that no stage ends in is missing. Strides beyond
+    `output_stride` become 1, and the kernels after them are dilated.
 
     Args:
         first_block: dilation of the first block of a stage that lost its stride, "previous" or
             "own", see `keras_seg.backbones.resnet.stage_dilations`.
-        dilations: (first block, other blocks) of each stage, instead of what the two above say.
+        dilations: (first block, other blocks) per stage; overrides the dilations that
+            `output_stride` and `first_block` give.
+
+    Raises: ValueError for another stride or rule.
     """
     if output_stride not in (8, 16, 32):
         raise ValueError(f"output_stride must be 8, 16 or 32. Received: {output_stride}")
-    blocks.check_choice("first_block", first_block, ("previous", "own"))
+    choice(first_block, "first_block", ("previous", "own"))
     maps, reached = {}, 2
     for i, stage in enumerate(stages):
         for j, expansion in enumerate(stage.expansions):
@@ -115,7 +126,7 @@ def stage_maps(
 
 
 def conv_norm_act(
-    x,
+    x: KerasTensor,
     filters: int,
     rules: Rules,
     *,
@@ -126,8 +137,8 @@ def conv_norm_act(
     stride: int = 1,
     dilation: int = 1,
     padding: str | None = None,
-):
-    """`keras_seg.blocks.conv_bn_act` by the rules of a network; padding, if given, wins."""
+) -> KerasTensor:
+    """`keras_seg.blocks.conv_bn_act` by the rules of a network; `padding` overrides theirs."""
     return blocks.conv_bn_act(
         x,
         filters,
@@ -142,12 +153,22 @@ def conv_norm_act(
     )
 
 
-def _inverted_residual(x, filters, stage, rules, *, expansion, stride, dilation, name):
-    """1x1 that widens, depthwise convolution, 1x1 without activation that narrows."""
+def _inverted_residual(
+    x: KerasTensor,
+    filters: int,
+    stage: Stage,
+    rules: Rules,
+    *,
+    expansion: float,
+    stride: int,
+    dilation: int,
+    name: str,
+) -> KerasTensor:
+    """1x1 convolution that widens, depthwise convolution, 1x1 that narrows without activation."""
     entered, act = x, stage.activation
     if rules.pad_first:
         x = layers.ZeroPadding2D(dilation * (stage.kernel // 2), name=f"{name}.pad")(x)
-    # Without expansion the first convolution is left out, which moves all names by one.
+    # without expansion there is no first convolution, which shifts the numbers in all names
     last, norms = "conv_pw", iter(f"{name}.bn{i}" for i in (1, 2, 3))
     if expansion != 1:
         last, wide = "conv_pwl", round_channels(entered.shape[-1] * expansion)
@@ -185,8 +206,18 @@ def _inverted_residual(x, filters, stage, rules, *, expansion, stride, dilation,
     return _sum_where_it_fits(x, entered, stride, name=name)
 
 
-def _fused_residual(x, filters, stage, rules, *, expansion, stride, dilation, name):
-    """3x3 that widens, 1x1 without activation that narrows."""
+def _fused_residual(
+    x: KerasTensor,
+    filters: int,
+    stage: Stage,
+    rules: Rules,
+    *,
+    expansion: float,
+    stride: int,
+    dilation: int,
+    name: str,
+) -> KerasTensor:
+    """3x3 convolution that widens, 1x1 that narrows without activation."""
     entered = x
     x = conv_norm_act(
         x,
@@ -211,8 +242,18 @@ def _fused_residual(x, filters, stage, rules, *, expansion, stride, dilation, na
     return _sum_where_it_fits(x, entered, stride, name=name)
 
 
-def _plain_convolution(x, filters, stage, rules, *, expansion, stride, dilation, name):
-    """One convolution; nothing is widened, whatever the expansion."""
+def _plain_convolution(
+    x: KerasTensor,
+    filters: int,
+    stage: Stage,
+    rules: Rules,
+    *,
+    expansion: float,
+    stride: int,
+    dilation: int,
+    name: str,
+) -> KerasTensor:
+    """One convolution; the expansion is ignored."""
     entered = x
     x = conv_norm_act(
         x,
@@ -231,8 +272,8 @@ def _plain_convolution(x, filters, stage, rules, *, expansion, stride, dilation,
 BLOCKS = {"inverted": _inverted_residual, "fused": _fused_residual, "plain": _plain_convolution}
 
 
-def _squeeze_excite(x, input_channels, rules, *, name):
-    """Weighs each channel by what all channels hold on average; (B, H, W, C) → (B, H, W, C).
+def _squeeze_excite(x: KerasTensor, input_channels: int, rules: Rules, *, name: str) -> KerasTensor:
+    """Scales each channel by a factor computed from the means of all channels; the shape stays.
 
     Hu, Shen, Sun: Squeeze-and-Excitation Networks, CVPR 2018, arXiv:1709.01507; with biases.
     """
@@ -246,7 +287,10 @@ def _squeeze_excite(x, input_channels, rules, *, name):
     return layers.Multiply(name=f"{name}.scale")([x, w])
 
 
-def _sum_where_it_fits(x, entered, stride, *, name):
+def _sum_where_it_fits(
+    x: KerasTensor, entered: KerasTensor, stride: int, *, name: str
+) -> KerasTensor:
+    """The residual sum, where stride and width leave the shape of the block's input."""
     if stride > 1 or entered.shape[-1] != x.shape[-1]:
         return x
     return layers.Add(name=f"{name}.add")([x, entered])

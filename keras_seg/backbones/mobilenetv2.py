@@ -1,8 +1,8 @@
-"""MobileNetV2 as PyTorch's libraries have it. Sandler, Howard, Zhu, Zhmoginov, Chen: MobileNetV2:
+"""MobileNetV2 as in PyTorch's libraries. Sandler, Howard, Zhu, Zhmoginov, Chen: MobileNetV2:
 Inverted Residuals and Linear Bottlenecks, CVPR 2018, arXiv:1801.04381.
 
-Keras Applications' own pads strided convolutions below and to the right only and has batch norm
-with epsilon 1e-3; weights that were trained in PyTorch need symmetric padding and 1e-5. Layer names
+That of Keras Applications pads strided convolutions below and to the right only, and has batch norm
+with epsilon 1e-3. Weights that were trained in PyTorch need symmetric padding and 1e-5. Layer names
 are those of timm (`blocks.1.0.conv_pwl`).
 """
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+
+from keras import KerasTensor
 
 from keras_seg.backbones.mobile_blocks import Rules, Stage, conv_norm_act, stage_maps
 from keras_seg.blocks import BATCH_NORM_EPSILON
@@ -29,7 +31,7 @@ RELU6 = "relu6"
 
 
 def mobilenetv2_maps(
-    x,
+    x: KerasTensor,
     *,
     alpha: float = 1.0,
     counts: Sequence[int] | None = None,
@@ -42,27 +44,27 @@ def mobilenetv2_maps(
     with_head: bool = True,
     epsilon: float = BATCH_NORM_EPSILON,
     prefix: str = "",
-) -> dict:
+) -> dict[str, KerasTensor]:
     """MobileNetV2 on a tensor.
 
     Shapes: (B, H, W, C) → {"stride_2": (B, H/2, W/2, 16 * alpha), "stride_4": 24, "stride_8": 32,
-    "stride_16": 96, "stride_32": 1280}: the last bottleneck of each stride, and after the last one
-    the 1x1 convolution that widens it. With `output_stride` 8 or 16 the deeper maps keep that
+    "stride_16": 96, "stride_32": 1280}: the last bottleneck of each stride; after the last one
+    comes the 1x1 convolution that widens it. With `output_stride` 8 or 16 the deeper maps keep that
     stride under these names.
 
     Args:
-        alpha: factor on all channels; the head's are never fewer than 1280.
-        counts: bottlenecks of the seven stages, None for those of the paper (timm's deeper
-            110d and 120d have others).
-        scaled_ends: whether alpha counts for the first convolution and for the head (not in
-            110d and 120d).
+        alpha: factor on all channels; the head has at least 1280.
+        counts: bottlenecks of the seven stages; None for those of the paper (timm's deeper 110d
+            and 120d have others).
+        scaled_ends: whether alpha applies to the first convolution and to the head (not in 110d
+            and 120d).
         first_block: dilation of the first block of a stage that lost its stride, "previous" or
             "own", see `keras_seg.backbones.resnet.stage_dilations`.
-        dilations: (first block, other blocks) of each of the seven stages; None for what
-            `output_stride` and `first_block` make of it.
+        dilations: (first block, other blocks) of each of the seven stages; None for those that
+            `output_stride` and `first_block` give.
         pad_first: pad the input of a block instead of that of its depthwise convolution, so that
-            what surrounds the image passes the widening convolution and its norm too (DeepLabV3+
-            of jfzhang95 and VainF).
+            the padding passes the widening convolution and its norm too (DeepLabV3+ of jfzhang95
+            and VainF).
         stem_padding: "valid" for a first convolution without padding (VainF).
         with_head: False ends with the last bottleneck (320 channels), as some networks do.
         prefix: put before every layer name.
@@ -71,7 +73,9 @@ def mobilenetv2_maps(
     """
     counts = counts or [count for _, _, count, _ in STAGES]
     if len(counts) != len(STAGES):
-        raise ValueError(f"counts must be one a stage, {len(STAGES)} in all. Received: {counts}")
+        raise ValueError(
+            f"counts must have {len(STAGES)} entries, one per stage. Received: {counts}"
+        )
     rules = Rules(alpha=alpha, epsilon=epsilon, pad_first=pad_first)
     x = conv_norm_act(
         x,
@@ -112,8 +116,8 @@ def mobilenetv2_maps(
 def names_from_torchvision() -> list[tuple[str, str]]:
     """(pattern, replacement) pairs that turn torchvision's tensor names into the ones here.
 
-    torchvision counts all bottlenecks in one list, and has the convolution and the norm of a
-    `conv` list by their place.
+    torchvision numbers all bottlenecks in one list, and names convolutions and norms by their
+    position in a list `conv`.
     """
     last = sum(count for _, _, count, _ in STAGES) + 1
     pairs = [

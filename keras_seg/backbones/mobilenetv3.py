@@ -6,7 +6,8 @@ Layer names are those of timm (`blocks.2.0.se.conv_reduce`).
 
 from __future__ import annotations
 
-from keras_seg import blocks
+from keras import KerasTensor
+
 from keras_seg.backbones.mobile_blocks import (
     BATCH_NORM_EPSILON,
     TENSORFLOW_EPSILON,
@@ -15,6 +16,7 @@ from keras_seg.backbones.mobile_blocks import (
     conv_norm_act,
     stage_maps,
 )
+from keras_seg.option_values import choice
 
 SWISH = "hard_silu"
 STAGES = {
@@ -37,11 +39,11 @@ STAGES = {
 STEM_CHANNELS = 16
 LAST_EXPANSION = 6
 NARROW_ALPHA = 0.75
-"""Below it the stem keeps its width."""
+"""With a smaller alpha the stem keeps its width."""
 
 
 def mobilenetv3_maps(
-    x,
+    x: KerasTensor,
     size: str,
     *,
     alpha: float = 1.0,
@@ -50,28 +52,28 @@ def mobilenetv3_maps(
     output_stride: int = 32,
     first_block: str = "previous",
     prefix: str = "",
-) -> dict:
+) -> dict[str, KerasTensor]:
     """MobileNetV3 of a size on a tensor.
 
     Shapes: (B, H, W, C) → {"stride_2": (B, H/2, W/2, 16 * alpha), "stride_4": 24, "stride_8": 40,
-    "stride_16": 112 (small: 48), "stride_32": 960 (576)}: the last block of each stride, and after
-    the last one the 1x1 convolution that widens it. With `output_stride` 8 or 16 the deeper maps
+    "stride_16": 112 (small: 48), "stride_32": 960 (576)}: the last block of each stride; after the
+    last one comes the 1x1 convolution that widens it. With `output_stride` 8 or 16 the deeper maps
     keep that stride under these names.
 
     Args:
         size: "large" or "small".
         alpha: factor on all channels.
-        minimalistic: without what some accelerators lack: 3x3 kernels, ReLU and no squeeze and
-            excitation anywhere.
-        tensorflow: for weights that were trained in TensorFlow (timm's `tf_` networks): strided
-            convolutions padded as TensorFlow pads, and batch norms with epsilon 1e-3. The
-            minimalistic weights are all of that kind.
+        minimalistic: only operators of all accelerators: 3x3 kernels and ReLU everywhere, and no
+            squeeze-and-excitation.
+        tensorflow: for weights that were trained in TensorFlow (timm's `tf_` networks and all
+            minimalistic ones): strided convolutions have TensorFlow's padding, and batch norms an
+            epsilon of 1e-3.
         first_block: see `keras_seg.backbones.resnet.stage_dilations`.
         prefix: put before every layer name.
 
     Raises: ValueError for another size, stride or rule.
     """
-    blocks.check_choice("size", size, STAGES)
+    choice(size, "size", STAGES)
     rules = Rules(
         alpha=alpha,
         padding="keras_same" if tensorflow else "same",

@@ -1,5 +1,5 @@
 """ResNet. He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, CVPR 2016,
-arXiv:1512.03385; in version 1.5, which strides in the 3x3 convolution of a bottleneck.
+arXiv:1512.03385; version 1.5, which strides in the 3x3 convolution of a bottleneck.
 
 Layer names are those of torchvision and timm (`layer1.0.conv1`, `layer1.0.downsample.0`).
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keras import layers
+from keras import KerasTensor, layers
 
 from keras_seg import blocks
 from keras_seg.blocks import BATCH_NORM_EPSILON, conv_bn_act
@@ -20,13 +20,13 @@ BLOCKS = {
     101: (3, 4, 23, 3),
     152: (3, 8, 36, 3),
 }
-"""Residual units of the four stages, by the depth that names the network."""
+"""Depth in the network's name → residual units of the four stages."""
 BOTTLENECK_FROM = 50
 EXPANSION = 4
 FIRST_BLOCKS = ("previous", "own")
 
 DEEP_STEMS = {
-    # name: ((convolution, norm, width as a share of the network's) of its three layers)
+    # name: (convolution, norm, width / that of the network) of each of its three layers
     "timm": (("conv1.0", "conv1.1", 1 / 2), ("conv1.3", "conv1.4", 1 / 2), ("conv1.6", "bn1", 1)),
     "danet": (("conv1.0", "conv1.1", 1), ("conv1.3", "conv1.4", 1), ("conv1.6", "bn1", 2)),
     "openseg": (
@@ -35,11 +35,11 @@ DEEP_STEMS = {
         ("resinit.conv3", "resinit.bn3", 2),
     ),
 }
-"""Three 3x3 convolutions instead of the 7x7: timm's resnet50c, DANet's and openseg's."""
+"""Three 3x3 convolutions instead of the 7x7: those of timm's resnet50c, DANet and openseg."""
 
 
 def resnet_maps(
-    x,
+    x: KerasTensor,
     depth: int,
     *,
     output_stride: int = 32,
@@ -51,7 +51,7 @@ def resnet_maps(
     width: int = 64,
     epsilon: float = BATCH_NORM_EPSILON,
     prefix: str = "",
-) -> dict:
+) -> dict[str, KerasTensor]:
     """ResNet of a depth on a tensor.
 
     Shapes: (B, H, W, C) → {"stride_2": (B, H/2, W/2, width), "stride_4": ..., "stride_32": ...};
@@ -60,10 +60,11 @@ def resnet_maps(
 
     Args:
         depth: 18, 34, 50, 101 or 152.
-        dilations: dilation of every block of the four stages; None for what `stage_dilations`
-            makes of `output_stride`, `first_block` and `multi_grid`.
+        dilations: dilation of every block of the four stages; None for those that
+            `stage_dilations` derives from `output_stride`, `first_block` and `multi_grid`.
+        first_block, multi_grid: see `stage_dilations`.
         deep_stem: one of `DEEP_STEMS`, or None for the 7x7 convolution.
-        ceil_pool: whether the pooling rounds sizes up, as openseg's does.
+        ceil_pool: whether the pooling rounds sizes up, as in openseg.
         width: channels of the stem and of the first stage's 3x3 convolutions.
         prefix: put before every layer name.
 
@@ -82,7 +83,7 @@ def resnet_maps(
         )
     x = stem(x, deep_stem, width=width, epsilon=epsilon, prefix=prefix)
     maps = {"stride_2": x}
-    # zeros around are as good as minus infinity, since a ReLU comes before
+    # zero padding equals minus infinity here, since a ReLU comes before
     x = layers.ZeroPadding2D(((1, 1 + ceil_pool),) * 2, name=f"{prefix}maxpool.pad")(x)
     x = layers.MaxPooling2D(3, 2, name=f"{prefix}maxpool")(x)
 
@@ -94,7 +95,7 @@ def resnet_maps(
                 x,
                 width * 2 ** (stage - 1),
                 stride=2 if i == 0 and 4 < nominal <= output_stride else 1,
-                # within the first basic block the rate changes between its two convolutions
+                # in the first basic block the rate changes between its two convolutions
                 dilations=(rate, stage_rates[max(i, 1)]),
                 epsilon=epsilon,
                 name=f"{prefix}layer{stage}.{i}",
@@ -110,15 +111,19 @@ def stage_dilations(
     first_block: str = "previous",
     multi_grid: Sequence[int] | None = None,
 ) -> list[tuple[int, ...]]:
-    """Dilation of every block of the four stages, such that strides beyond `output_stride` go.
+    """Dilation of every block of the four stages, which replace strides beyond `output_stride`.
 
     Args:
+        depth: 18, 34, 50, 101 or 152.
+        output_stride: 8, 16 or 32.
         first_block: dilation of the first block of a stage that lost its stride. "previous": that
-            of the stage before, so that kernels sample what they sampled in the strided network
+            of the stage before, so that kernels sample the same pixels as in the strided network
             (torchvision, timm, DANet, openseg, VainF). "own": that of the other blocks (jfzhang95,
             segmentation_models.pytorch).
-        multi_grid: factors on the dilation of the blocks of `layer4`, which all start from the
-            stage's own dilation (DeepLabV3).
+        multi_grid: factors on the dilation of the blocks of `layer4`, which all have the stage's
+            own dilation then (DeepLabV3).
+
+    Raises: ValueError for another stride or rule, or another number of factors.
     """
     if output_stride not in (8, 16, 32):
         raise ValueError(f"output_stride must be 8, 16 or 32. Received: {output_stride}")
@@ -140,8 +145,10 @@ def stage_dilations(
     return rates
 
 
-def stem(x, deep_stem: str | None, *, width: int, epsilon: float, prefix: str):
-    """(B, H, W, C) → (B, H/2, W/2, width), of twice the width with some deep stems."""
+def stem(
+    x: KerasTensor, deep_stem: str | None, *, width: int, epsilon: float, prefix: str
+) -> KerasTensor:
+    """(B, H, W, C) → (B, H/2, W/2, width); twice the width with some deep stems."""
     if deep_stem is None:
         return conv_bn_act(
             x,
@@ -153,7 +160,9 @@ def stem(x, deep_stem: str | None, *, width: int, epsilon: float, prefix: str):
             epsilon=epsilon,
         )
     if deep_stem not in DEEP_STEMS:
-        raise ValueError(f"deep_stem must be None or one of {[*DEEP_STEMS]}. Got: {deep_stem!r}")
+        raise ValueError(
+            f"deep_stem must be None or one of {[*DEEP_STEMS]}. Received: {deep_stem!r}"
+        )
     for i, (convolution, norm, share) in enumerate(DEEP_STEMS[deep_stem]):
         x = conv_bn_act(
             x,
@@ -166,7 +175,15 @@ def stem(x, deep_stem: str | None, *, width: int, epsilon: float, prefix: str):
     return x
 
 
-def basic_block(x, width, *, stride=1, dilations=(1, 1), epsilon=BATCH_NORM_EPSILON, name):
+def basic_block(
+    x: KerasTensor,
+    width: int,
+    *,
+    stride: int = 1,
+    dilations: tuple[int, int] = (1, 1),
+    epsilon: float = BATCH_NORM_EPSILON,
+    name: str,
+) -> KerasTensor:
     """Two 3x3 convolutions beside a shortcut: (B, H, W, C) → (B, H/stride, W/stride, width)."""
     shortcut = _shortcut(x, width, stride=stride, epsilon=epsilon, name=name)
     x = conv_bn_act(
@@ -190,7 +207,15 @@ def basic_block(x, width, *, stride=1, dilations=(1, 1), epsilon=BATCH_NORM_EPSI
     return _residual_sum(x, shortcut, name=name)
 
 
-def bottleneck(x, width, *, stride=1, dilations=(1, 1), epsilon=BATCH_NORM_EPSILON, name):
+def bottleneck(
+    x: KerasTensor,
+    width: int,
+    *,
+    stride: int = 1,
+    dilations: tuple[int, int] = (1, 1),
+    epsilon: float = BATCH_NORM_EPSILON,
+    name: str,
+) -> KerasTensor:
     """1x1, 3x3, 1x1 beside a shortcut: (B, H, W, C) → (B, H/stride, W/stride, 4 * width)."""
     shortcut = _shortcut(x, EXPANSION * width, stride=stride, epsilon=epsilon, name=name)
     x = conv_bn_act(
@@ -217,7 +242,9 @@ def bottleneck(x, width, *, stride=1, dilations=(1, 1), epsilon=BATCH_NORM_EPSIL
     return _residual_sum(x, shortcut, name=name)
 
 
-def _shortcut(x, filters, *, stride, epsilon, name):
+def _shortcut(
+    x: KerasTensor, filters: int, *, stride: int, epsilon: float, name: str
+) -> KerasTensor:
     """The block's input, projected where its size or width changes."""
     if stride == 1 and x.shape[-1] == filters:
         return x
@@ -225,6 +252,6 @@ def _shortcut(x, filters, *, stride, epsilon, name):
     return blocks.batch_norm(x, name=f"{name}.downsample.1", epsilon=epsilon)
 
 
-def _residual_sum(x, shortcut, *, name):
+def _residual_sum(x: KerasTensor, shortcut: KerasTensor, *, name: str) -> KerasTensor:
     x = layers.Add(name=f"{name}.add")([x, shortcut])
     return layers.ReLU(name=f"{name}.act")(x)

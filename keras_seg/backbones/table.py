@@ -21,20 +21,21 @@ from keras_seg.names import unknown_name
 from keras_seg.weights import HubFile
 
 CLASSIFIER = (r"^(fc|classifier|head|pre_logits|final_layer|incre_modules|downsamp_modules)\.",)
-"""Tensors of ImageNet checkpoints behind the last map, in all the networks here."""
+"""Tensors of ImageNet checkpoints after the last map, in all networks of this table."""
 MOBILENETV3_CLASSIFIER = (*CLASSIFIER, r"^conv_head\.")
-"""MobileNetV3 has a convolution behind the pooling; elsewhere one of this name makes the map."""
+"""In MobileNetV3 `conv_head` follows the pooling; elsewhere it computes the last map."""
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network of our own, in the layer names of PyTorch's libraries.
+    """A network of this package, with the layer names of PyTorch's libraries.
 
-    maps: (tensor, *, ...) → {"stride_2": ..., ...}.
-    facts: arguments of `maps` that make this row's network.
-    preprocessing: the normalisation that its ImageNet weights were trained with.
-    imagenet: these weights.
-    classifier: patterns of the checkpoint's tensors that are behind the last map.
+    Attributes:
+        maps: (tensor, *, ...) → {"stride_2": ..., ...}.
+        facts: arguments of `maps` that give this row's network.
+        preprocessing: the normalisation that its ImageNet weights were trained with.
+        imagenet: these weights.
+        classifier: patterns of the checkpoint's tensors after the last map.
     """
 
     maps: Callable[..., dict]
@@ -45,6 +46,7 @@ class Backbone:
 
     @property
     def options(self) -> list[str]:
+        """Names of the arguments of `maps` that are left to the user."""
         taken = {"output_stride", "prefix"}
         return [
             parameter.name
@@ -57,12 +59,13 @@ class Backbone:
 class Application:
     """A network of Keras Applications, which downloads its own ImageNet weights.
 
-    application: the function of keras.applications.
-    facts: its arguments that make this row's network.
-    options: its arguments that are left to the user.
-    preprocessing: the normalisation that its ImageNet weights were trained with.
-    bgr: whether these take blue first.
-    torch_twin: the row of our own that computes the same with weights in PyTorch's layout.
+    Attributes:
+        application: the function of `keras.applications`.
+        facts: its arguments that give this row's network.
+        options: its arguments that are left to the user.
+        preprocessing: the normalisation that its ImageNet weights were trained with.
+        bgr: whether these weights expect blue first.
+        torch_twin: the `Backbone` row that computes the same with weights in PyTorch's layout.
     """
 
     application: Callable[..., keras.Model]
@@ -114,7 +117,7 @@ BACKBONES: dict[str, Backbone | Application] = {
         for depth in (41, 65, 71)
     },
     **{
-        # nearest is how the ImageNet networks resize; timm leaves the v1 out of the first's name
+        # the ImageNet networks resize by "nearest"; timm's name of the first omits the v1
         f"hrnet_{variant}": Backbone(
             hrnet_maps,
             {"variant": variant, "resize": "nearest"},
@@ -158,7 +161,7 @@ BACKBONES: dict[str, Backbone | Application] = {
     "convnext_tiny_timm": Backbone(
         convnext_maps, imagenet=_timm("convnext_tiny.fb_in1k", "Apache-2.0")
     ),
-    # timm's legacy_xception is on no hub; its tensors were published as a .pth file only
+    # timm's legacy_xception was published as a .pth file only, on no hub
     "xception_timm": Backbone(original_xception_maps, preprocessing="symmetric"),
     "mobilenetv2": Application(
         keras.applications.MobileNetV2, options=("alpha",), torch_twin="mobilenetv2_timm"
@@ -210,7 +213,10 @@ def list_backbones() -> list[str]:
 
 
 def find(name: str) -> Backbone | Application:
-    """The table's row, or a ValueError that names the nearest backbone."""
+    """The table's row of a backbone.
+
+    Raises: ValueError for an unknown name, with the nearest one.
+    """
     if not isinstance(name, str) or name not in BACKBONES:
         raise ValueError(unknown_name("backbone", name, BACKBONES))
     return BACKBONES[name]

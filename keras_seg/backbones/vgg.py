@@ -1,22 +1,22 @@
 """VGG. Simonyan, Zisserman: Very Deep Convolutional Networks for Large-Scale Image Recognition,
 ICLR 2015, arXiv:1409.1556; plain as published, or with batch norm as in torchvision and timm.
 
-Layer names are those of torchvision and timm: the place in one long list (`features.40`).
+Layer names are those of torchvision and timm: the position in one long list (`features.40`).
 """
 
 from __future__ import annotations
 
-from keras import layers
+from keras import KerasTensor, layers
 
 from keras_seg import blocks
 from keras_seg.blocks import BATCH_NORM_EPSILON
 
 CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
-"""3x3 convolutions of the five stages, by the depth that names the network."""
+"""Depth in the network's name → 3x3 convolutions of the five stages."""
 
 
 def vgg_maps(
-    x,
+    x: KerasTensor,
     depth: int,
     *,
     with_batch_norm: bool = True,
@@ -24,15 +24,16 @@ def vgg_maps(
     width: int = 64,
     epsilon: float = BATCH_NORM_EPSILON,
     prefix: str = "",
-) -> dict:
+) -> dict[str, KerasTensor]:
     """VGG of a depth on a tensor.
 
     Shapes: (B, H, W, C) → {"stride_2": (B, H/2, W/2, 2 * width), ..., "stride_32": ...}: the last
     map of a stride, before its pooling; "stride_32" is the last pooling. With `output_stride` 8 or
-    16 the later poolings keep the size and the convolutions behind them are dilated.
+    16 the later poolings keep the size, and the convolutions after them are dilated.
 
     Args:
         depth: 16 or 19.
+        with_batch_norm: a batch norm after each convolution.
         width: channels of the first stage; the next have 2, 4, 8 and 8 times as many.
         prefix: put before every layer name.
 

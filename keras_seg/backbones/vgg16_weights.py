@@ -1,9 +1,9 @@
-"""ImageNet weights of VGG16 for networks that contain its convolutions under names of their own."""
+"""Loads ImageNet weights of VGG16 into networks that have its convolutions under other names."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -13,13 +13,14 @@ from keras_seg.layers import Preprocessing
 from keras_seg.weights import read
 
 KERAS_FILES = (".h5", ".keras")
-CONVOLUTIONS = (2, 2, 3, 3, 3)
-"""3x3 convolutions of the five stages."""
+VGG16_WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+"""Channels of the 3x3 convolutions of the five stages."""
+CONVOLUTIONS = tuple(map(len, VGG16_WIDTHS))
 
 
-def check_vgg16(widths, expected, channels: int) -> None:
+def check_vgg16(widths: Sequence[Sequence[int]], channels: int) -> None:
     """Raises ValueError for a network that the weights of VGG16 do not fit."""
-    if tuple(map(tuple, widths)) != tuple(map(tuple, expected)) or channels != 3:
+    if tuple(map(tuple, widths)) != VGG16_WIDTHS or channels != 3:
         raise ValueError(
             "The weights of VGG16 fit its own widths and 3 channels (RGB). Received: "
             f"widths={tuple(widths)} and {channels} channels. Pass backbone_weights=None to train "
@@ -32,16 +33,18 @@ def load_vgg16(
 ) -> None:
     """Sets the layers `conv<stage>_<i>` of a model to the convolutions of VGG16.
 
-    The first convolution is rewritten for RGB as `preprocessing` scales it, which is exact but for
-    the border, where zeros mean another color.
+    The first convolution is converted for RGB as scaled by `preprocessing`. This is exact except at
+    the border, where the zeros of the padding stand for another colour.
 
     Args:
+        model: a network with the convolutions of VGG16.
         weights: "imagenet" for those of Keras Applications; a file of
             `keras.applications.VGG16` without its top (.h5, .keras); or the vgg16 or vgg16_bn of
             torchvision and timm as a file or a mapping of tensor name → array, with or without
             classifier.
-        norm_name: what the batch norm behind `conv<name>` is called, such as "bn{}"; those of
-            vgg16_bn are loaded too, with plain weights they stay as they are.
+        preprocessing: how the network normalises pixels.
+        norm_name: pattern of the name of the batch norm after `conv<name>`, such as "bn{}". Those
+            of vgg16_bn are loaded too; with plain weights they stay unchanged.
 
     Raises: RuntimeError with the remedy if the ImageNet weights cannot be downloaded; ValueError
         for weights in PyTorch's layout that are not VGG16's.
@@ -49,10 +52,10 @@ def load_vgg16(
     if isinstance(weights, Mapping) or (
         weights != "imagenet" and Path(weights).suffix not in KERAS_FILES
     ):
-        found, trained_with = _from_torch(read(weights)), "imagenet"
+        convolutions, trained_with = _from_torch(read(weights)), "imagenet"
     else:
-        found, trained_with = _from_keras(weights), "caffe"
-    for name, kernel, bias, norm in found:
+        convolutions, trained_with = _from_keras(weights), "caffe"
+    for name, kernel, bias, norm in convolutions:
         if name == "1_1":
             kernel, bias = _for_pixels(kernel, bias, trained_with, preprocessing)
         model.get_layer(f"conv{name}").set_weights([kernel, bias])
@@ -60,13 +63,13 @@ def load_vgg16(
             model.get_layer(norm_name.format(name)).set_weights(norm)
 
 
-def _from_keras(weights) -> Iterator[tuple]:
+def _from_keras(weights: str | Path) -> Iterator[tuple]:
     """(stage_i, kernel for RGB, bias, no norm) of each convolution."""
     for layer in _vgg16(str(weights)).layers:
         if isinstance(layer, keras.layers.Conv2D):
             kernel, bias = layer.get_weights()
             first = layer.name == "block1_conv1"
-            kernel = kernel[:, :, ::-1] if first else kernel  # takes blue first
+            kernel = kernel[:, :, ::-1] if first else kernel  # expects blue first
             yield layer.name.removeprefix("block").replace("_conv", "_"), kernel, bias, None
 
 
@@ -85,17 +88,19 @@ def _from_torch(tensors: Mapping[str, np.ndarray]) -> list[tuple]:
         )
     names = [f"{stage}_{i}" for stage, n in enumerate(CONVOLUTIONS, 1) for i in range(1, n + 1)]
     leaves = ("weight", "bias", "running_mean", "running_var")
-    found = []
+    convolutions = []
     for name, place in zip(names, places, strict=True):
         kernel = tensors[f"features.{place}.weight"].transpose(2, 3, 1, 0)
         with_norm = f"features.{place + 1}.running_mean" in tensors
         norm = [tensors[f"features.{place + 1}.{leaf}"] for leaf in leaves] if with_norm else None
-        found.append((name, kernel, tensors[f"features.{place}.bias"], norm))
-    return found
+        convolutions.append((name, kernel, tensors[f"features.{place}.bias"], norm))
+    return convolutions
 
 
-def _for_pixels(kernel, bias, trained_with: str, preprocessing: str | None):
-    """A convolution of pixels in the mode it was trained with → of those in the network's mode."""
+def _for_pixels(
+    kernel: np.ndarray, bias: np.ndarray, trained_with: str, preprocessing: str | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(kernel, bias) of a convolution, converted from its own normalisation to the network's."""
     scale, offset = 1.0, 0.0
     if preprocessing is not None:
         mode = Preprocessing(preprocessing)

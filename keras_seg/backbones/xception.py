@@ -7,12 +7,12 @@ Layer names are those of timm (`blocks.3.stack.conv1.conv_dw`).
 
 from __future__ import annotations
 
-from keras import layers
+from keras import KerasTensor, layers
 
 from keras_seg import blocks
 
 EPSILON = 1e-3
-"""Of all its batch norms, as the published weights were trained."""
+"""Epsilon of all batch norms, with which the published weights were trained."""
 
 ENTRY_FLOWS = {
     # depth: (channels, stride) of the blocks before the middle flow
@@ -25,26 +25,26 @@ EXIT_FLOW = ((728, 1024, 1024), (1536, 1536, 2048))
 
 
 def xception_maps(
-    x,
+    x: KerasTensor,
     depth: int,
     *,
     output_stride: int = 32,
     epsilon: float = EPSILON,
     jfzhang95: bool = False,
     prefix: str = "",
-) -> dict:
+) -> dict[str, KerasTensor]:
     """Aligned Xception of a depth on a tensor.
 
     Shapes: (B, H, W, C) → {"stride_2": (B, H/2, W/2, 128), "stride_4": (B, H/4, W/4, 256),
     "stride_8": (..., 728), "stride_16": (..., 1024), "stride_32": (..., 2048)}; with
     `output_stride` 8 or 16 the deeper maps keep that stride under these names. A map is the last
-    one of its stride: what the block that strides has before its third convolution, without ReLU,
-    which at stride 4 is DeepLabV3+'s low-level feature.
+    one of its stride: the input of the third convolution of the block that strides, before the
+    ReLU. At stride 4 it is DeepLabV3+'s low-level feature.
 
     Args:
         depth: 41, 65 or 71.
-        jfzhang95: as the code of that name differs: ReLUs overwrite their input, so that shortcuts
-            get it after the ReLU too; no ReLU behind the depthwise convolutions at the end, but one
+        jfzhang95: the differences of that code: ReLUs work in place, so that shortcuts get their
+            input after the ReLU too; no ReLU after the depthwise convolutions at the end, but one
             before them; the last convolution that loses its stride is not dilated; and the map at
             stride 4 is the second block's input after the ReLU (128 channels).
         prefix: put before every layer name.
@@ -73,7 +73,7 @@ def xception_maps(
             filters,
             stride=stride if reached * stride <= output_stride else 1,
             dilation=max(1, reached // output_stride),
-            # also where the stride is gone: the published weights have one
+            # also where the stride was removed: the published weights have a projection
             projected=stride > 1 or x.shape[-1] != filters[-1],
             relu_first=jfzhang95,
             dilate_last=not jfzhang95 or stride == 1,
@@ -100,11 +100,20 @@ def xception_maps(
 
 
 def _residual_block(
-    x, filters, *, stride, dilation, projected, relu_first, dilate_last, epsilon, name
-):
-    """Three times ReLU and separable convolution beside a shortcut.
+    x: KerasTensor,
+    filters: tuple[int, ...],
+    *,
+    stride: int,
+    dilation: int,
+    projected: bool,
+    relu_first: bool,
+    dilate_last: bool,
+    epsilon: float,
+    name: str,
+) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
+    """ReLU and separable convolution three times, beside a shortcut.
 
-    Returns: (sum, map that the shortcut took, map before the third).
+    Returns: (sum, input of the shortcut, input of the third convolution).
     """
     if relu_first:
         x = layers.ReLU(name=f"{name}.stack.act1")(x)
@@ -136,17 +145,17 @@ def _residual_block(
 
 
 def _separable_conv(
-    x,
-    filters,
+    x: KerasTensor,
+    filters: int,
     *,
-    stride=1,
-    dilation=1,
-    depthwise_activation=None,
-    activation=None,
-    epsilon,
-    name,
-):
-    """Depthwise and pointwise convolution, each with batch norm and perhaps an activation."""
+    stride: int = 1,
+    dilation: int = 1,
+    depthwise_activation: str | None = None,
+    activation: str | None = None,
+    epsilon: float,
+    name: str,
+) -> KerasTensor:
+    """Depthwise and pointwise convolution, each with batch norm and an optional activation."""
     x = blocks.depthwise_conv2d(x, stride=stride, dilation=dilation, name=f"{name}.conv_dw")
     x = blocks.batch_norm(x, name=f"{name}.bn_dw", epsilon=epsilon)
     if depthwise_activation:

@@ -1,4 +1,4 @@
-"""Published weights of other frameworks → our models, strictly, by layer name."""
+"""Turns published checkpoints of other frameworks into models, strictly by layer name."""
 
 from keras_seg.checkpoints.convert import convert
 from keras_seg.checkpoints.registry import list_sources

@@ -1,4 +1,4 @@
-"""What `keras-seg convert` does: a checkpoint file in, a .keras file with its card out."""
+"""The verb `keras-seg convert`: writes a .keras file with its card from a checkpoint file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def convert_file(
     source: str,
     output: Path,
     *,
-    input_shape=(None, None, 3),
+    input_shape: tuple = (None, None, 3),
     options: dict | None = None,
     classes: tuple[str, ...] | None = None,
 ) -> keras.Model:
@@ -28,8 +28,10 @@ def convert_file(
 
     Args:
         checkpoint, source, input_shape, options: as for `convert`.
-        output: .keras file; its folder is made. Nothing is left there if anything fails.
-        classes: a name for each value of the mask; numbered by default.
+        output: .keras file; its folder is created. No file is left if anything fails.
+        classes: a name per value of the mask; numbers by default.
+
+    Returns: the model.
 
     Raises: ValueError as `convert` does, for another suffix and for a wrong number of names.
     """
@@ -49,15 +51,15 @@ def convert_file(
 
 
 def _parsed(options: dict) -> dict:
-    """Options of the command line, which come as text: "8" is a number, "[6, 12]" a list."""
+    """Parses options of the command line, which are text: "8" is a number, "[6, 12]" a list."""
     return {
         name: yaml.safe_load(value) if isinstance(value, str) else value
         for name, value in options.items()
     }
 
 
-def class_table(model: keras.Model, names) -> ClassTable:
-    """A table that fits the scores: one channel is what a sigmoid makes two classes of."""
+def class_table(model: keras.Model, names: tuple[str, ...] | None) -> ClassTable:
+    """A table that fits the scores; one channel stands for two classes, by a sigmoid."""
     scores = next(iter(model.output.values())) if isinstance(model.output, dict) else model.output
     count = max(scores.shape[-1], 2)
     if names is None:
@@ -68,7 +70,7 @@ def class_table(model: keras.Model, names) -> ClassTable:
 
 
 def summary(model: keras.Model) -> str:
-    """What was built: network, parameters, what goes in and out."""
+    """A summary for the terminal: network, parameters, shapes of image and outputs."""
     outputs = (
         model.output if isinstance(model.output, dict) else {_scores(model.output): model.output}
     )
@@ -81,9 +83,9 @@ def summary(model: keras.Model) -> str:
     return "\n".join(lines)
 
 
-def _scores(output) -> str:
-    return "probabilities" if model_output_activation(output).are_probabilities else "logits"
+def _scores(output: keras.KerasTensor) -> str:
+    return "probabilities" if model_ending(output).are_probabilities else "logits"
 
 
-def _size(shape) -> str:
+def _size(shape: tuple) -> str:
     return " x ".join("free" if size is None else str(size) for size in shape[1:])

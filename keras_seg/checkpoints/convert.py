@@ -1,29 +1,33 @@
-"""`convert`: a published checkpoint becomes a model that computes what its reference computes."""
+"""`convert`: turns a published checkpoint into a model with the same output as its reference."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from keras_seg.checkpoints import foreign, sources  # noqa: F401  (sources registers its modules)
 from keras_seg.checkpoints.folders import read_with_settings
-from keras_seg.checkpoints.registry import Source, find
+from keras_seg.checkpoints.registry import CheckpointSource, find
 from keras_seg.weights import load_strictly
 from keras_seg.weights.loading import DoesNotFit
 
 ANOTHER_NETWORK = 0.1
-"""Share of tensors without a partner from which a list of their names is of no use."""
+"""From this share of tensors without a partner on, the message does not list their names."""
 
 
 def convert(
-    checkpoint: Mapping | str | Path, source: str, input_shape=(None, None, 3), **options
+    checkpoint: Mapping | str | Path,
+    source: str,
+    input_shape: tuple = (None, None, 3),
+    **options: Any,
 ) -> keras.Model:
     """Builds the network that a checkpoint belongs to, and loads it strictly.
 
-    Shapes: the model takes images (B, H, W, C), normalised as the reference's are, and gives what
-    the reference returns: raw scores, without softmax, at the resolution where it stops.
+    Shapes: the model takes images (B, H, W, C), normalised as for the reference, and gives what the
+    reference returns: logits, without softmax, at the resolution where the reference stops.
 
     Args:
         checkpoint: tensor name → array, or a .safetensors, .npz, .h5, .pth, .pt or .ckpt file (the
@@ -32,13 +36,20 @@ def convert(
             folder, or beside a .safetensors file, is read too.
         source: the public repository that the names come from, one of `list_sources()`.
         input_shape: (height, width, channels), None for a free height or width.
-        options: arguments of the network's builder, for what shapes cannot tell. Source "smp"
-            takes the arguments of segmentation_models.pytorch, too, such as `encoder_name` and
-            `decoder_interpolation`, source "timm" the name of the model as `model`.
+        options: arguments of the network's builder, for what shapes cannot tell. A mapping as
+            `variant` changes the variant of the repository. Source "smp" also takes the arguments
+            of segmentation_models.pytorch, such as `encoder_name` and `decoder_interpolation`;
+            source "timm" takes the name of the model as `model`.
 
-    Raises: ValueError for an unknown source or option, for a network that no source reads, by its
-        name, for tensors of which several models have the names and shapes, and for a checkpoint
-        that does not fit, with the names of all tensors and weights that found no partner.
+    Returns: a functional `keras.Model`.
+
+    Raises: ValueError for an unknown source or option; for a network that no source reads, with its
+        name; for tensors whose names and shapes several models share; and for a checkpoint that
+        does not fit, with the names of all tensors and weights without a partner.
+
+    Example:
+
+        model = keras_seg.checkpoints.convert("unet_carvana.pth", "milesial")
     """
     if own := sorted({"name", "num_classes"} & {*options}):
         raise ValueError(f"options cannot hold {own}, which the checkpoint decides.")
@@ -65,7 +76,9 @@ def convert(
         ) from error
 
 
-def _converted(published: dict, spec: Source, input_shape, options: dict) -> keras.Model:
+def _converted(
+    published: dict, spec: CheckpointSource, input_shape: tuple, options: dict
+) -> keras.Model:
     if spec.prepare:
         published = spec.prepare(published)
     tensors, names = {}, {}
@@ -74,7 +87,7 @@ def _converted(published: dict, spec: Source, input_shape, options: dict) -> ker
             continue
         ours = spec.our_name(name)
         if ours in tensors:
-            raise ValueError(f"Two tensors of the checkpoint are called {ours!r} in our words.")
+            raise ValueError(f"Two tensors of the checkpoint get the same name {ours!r}.")
         names[ours] = name
         tensors[ours] = spec.adjust(ours, array) if spec.adjust else array
     shapes = {name: tuple(array.shape) for name, array in tensors.items()}

@@ -1,4 +1,4 @@
-"""Checkpoints with the settings that lie beside them, as hubs write both."""
+"""Reads checkpoints with the settings beside them, as hubs write both."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from keras_seg.weights import read
 
 CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""What `save_pretrained` of huggingface_hub and timm write, the first one if both are there."""
+"""Files that `save_pretrained` of huggingface_hub and timm write; the first is preferred."""
 
 
 def read_with_settings(checkpoint: Mapping | str | Path) -> tuple[dict[str, np.ndarray], dict]:
     """(tensors, settings) of a checkpoint: a folder, a file or a mapping.
 
-    Settings are those of a config.json in the folder or beside a .safetensors file, of which a
-    warning tells; {} if there is none.
+    Settings come from a config.json in the folder, or beside a .safetensors file, which is reported
+    by a warning; {} if there is none.
 
     Raises: ValueError as `keras_seg.weights.read` does, for a folder without weights and for
         settings that are no JSON object; FileNotFoundError.
@@ -28,17 +28,17 @@ def read_with_settings(checkpoint: Mapping | str | Path) -> tuple[dict[str, np.n
     if isinstance(checkpoint, Mapping):
         return read(checkpoint), {}
     if hasattr(checkpoint, "state_dict"):
-        return read(checkpoint), {}  # refuses it in words
+        return read(checkpoint), {}  # raises with the remedy
     path = Path(checkpoint)
     if path.is_dir():
-        found = [path / name for name in WEIGHTS if (path / name).is_file()]
-        if not found:
-            lies = sorted(entry.name for entry in path.iterdir())[:8]
+        files = [path / name for name in WEIGHTS if (path / name).is_file()]
+        if not files:
+            names = sorted(entry.name for entry in path.iterdir())[:8]
             raise ValueError(
                 f"The folder {path} holds none of {', '.join(WEIGHTS)}, which save_pretrained "
-                f"writes. It holds: {lies}. Pass the checkpoint file itself."
+                f"writes. It holds: {names}. Pass the checkpoint file itself."
             )
-        path = found[0]
+        path = files[0]
         return read(path), _settings(path.with_name(CONFIG))
     tensors = read(path)
     if path.name not in WEIGHTS and path.suffix != ".safetensors":

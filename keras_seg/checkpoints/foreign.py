@@ -1,4 +1,4 @@
-"""Networks that no source reads, told by the tensors that only they hold."""
+"""Recognises networks that no source reads, by tensors that only they have."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TORCHVISION_HEADS = (
     (r"^classifier\.cbr\.", "LRASPP of torchvision"),
     (r"^classifier\.4\.(weight|bias)$", "FCN of torchvision"),
 )
-"""Behind a `backbone`."""
+"""Heads of networks with tensors under `backbone.`."""
 ENCODERS = (
     (r"^_conv_stem\.", "EfficientNet"),
     (r"^blocks\.\d+\.\d+\.conv_(dw|pw|pwl)\.\d\.", "MixNet"),
@@ -64,17 +64,17 @@ ENCODERS = (
 
 
 def network(names: Iterable[str]) -> str | None:
-    """Name and origin of a network that no source reads, None if none is recognised."""
+    """Name and origin of a network that no source reads; None if none is recognised."""
     names = [*names]
     heads = TORCHVISION_HEADS if _any(r"^backbone\.", names) else ()
     return _first((*NETWORKS, *heads), names)
 
 
 def encoder(shapes: Mapping[str, tuple]) -> str | None:
-    """The family of an encoder that keras_seg does not have, None if none is recognised.
+    """The family of an encoder that keras_seg does not have; None if none is recognised.
 
     Args:
-        shapes: of its tensors, under the names that timm, torchvision or Hugging Face give them.
+        shapes: of its tensors, by their names in timm, torchvision or Hugging Face.
     """
     if name := _first(ENCODERS, shapes):
         return name
@@ -93,7 +93,7 @@ def encoder(shapes: Mapping[str, tuple]) -> str | None:
     return "Wide ResNet" if 4 * kernel[0] != last[0] else None
 
 
-def _first(table, names: Iterable[str]) -> str | None:
+def _first(table: Iterable[tuple[str, str]], names: Iterable[str]) -> str | None:
     return next((what for pattern, what in table if _any(pattern, names)), None)
 
 

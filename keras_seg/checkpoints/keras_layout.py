@@ -1,4 +1,4 @@
-"""Checkpoints that Keras wrote under its automatic names, in PyTorch's layout and our names."""
+"""Renames checkpoints with the automatic names of Keras, and gives them PyTorch's layout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 LEAVES = {
-    # what Keras calls a weight: (what PyTorch calls it, axes of its kernel by number of axes)
+    # name in Keras: (name in PyTorch, axes of the kernel by number of axes)
     "kernel": ("weight", {4: (3, 2, 0, 1), 2: (1, 0)}),
     "gamma": ("weight", {}),
     "beta": ("bias", {}),
@@ -26,19 +26,21 @@ NAME = re.compile(
 def by_order_of_creation(
     tensors: Mapping[str, np.ndarray], names: Mapping[str, Sequence[str]]
 ) -> dict[str, np.ndarray]:
-    """Renames the n-th layer of each kind: the only thing that automatic names tell.
+    """Renames the n-th layer of each kind. Automatic names tell nothing else.
 
-    Numbers need not begin at zero, since Keras counts on when a process builds a second model.
+    Numbers need not begin at zero: Keras continues to count when a process builds a second model.
 
     Args:
-        tensors: weights named by Keras, each with its own leaf (`kernel`, `gamma`, ...) in Keras'
-            layout, or with PyTorch's (`weight`, `running_mean`, ...) in PyTorch's.
+        tensors: weights named by Keras, each either with Keras' leaf (`kernel`, `gamma`, ...) and
+            layout, or with PyTorch's leaf (`weight`, `running_mean`, ...) and layout.
         names: kind ("conv2d", "batch_normalization", "dense") → new layer names, in the order in
-            which the layers were made. A layer too many keeps its name.
+            which the layers were created. Surplus layers keep their names.
+
+    Returns: new name → array in PyTorch's layout.
     """
-    found = {name: NAME.search(name) for name in tensors}
+    matches = {name: NAME.search(name) for name in tensors}
     counts = {kind: set() for kind in names}
-    for match in filter(None, found.values()):
+    for match in filter(None, matches.values()):
         counts[match["kind"]].add(int(match["count"] or 0))
     new_names = {
         (kind, count): new
@@ -47,7 +49,7 @@ def by_order_of_creation(
     }
     renamed = {}
     for name, array in tensors.items():
-        match = found[name]
+        match = matches[name]
         layer = match and new_names.get((match["kind"], int(match["count"] or 0)))
         if not layer:
             renamed[name] = array

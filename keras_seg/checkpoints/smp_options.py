@@ -1,4 +1,4 @@
-"""Arguments of segmentation_models.pytorch, given or in its config.json, in our words."""
+"""Translates the arguments of segmentation_models.pytorch, given or from its config.json."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ DEFAULTS = {
     "upsampling": None,
     "aux_params": None,
 }
-"""Of all arguments that the three networks take; None where tensors or our own default decide."""
+"""Arguments of the three networks; None where the tensors or our own default decide."""
 INTERPOLATIONS = {
     "nearest": {},
-    "area": {},  # the mean of the one pixel that each of four lies in, since steps double the size
-    "nearest-exact": {"upsampling": "nearest", "resize_grid": "half_pixel"},
-    "bilinear": {"upsampling": "bilinear", "resize_grid": "half_pixel"},
+    "area": {},  # equals "nearest", since each step doubles the size
+    "nearest-exact": {"upsampling": "nearest", "variant": {"resize_grid": "half_pixel"}},
+    "bilinear": {"upsampling": "bilinear", "variant": {"resize_grid": "half_pixel"}},
 }
 UNTOLD = {
     "DeepLabV3Plus": {
@@ -50,7 +50,7 @@ UNTOLD = {
         "activation": (None, "activation"),
     },
 }
-"""Of each network what changes no tensor: smp's default, and the word for it here."""
+"""Network → arguments that change no tensor: (smp's default, the option here)."""
 ACTIVATIONS = {
     None: None,
     "identity": None,
@@ -59,10 +59,19 @@ ACTIVATIONS = {
     "softmax2d": "softmax",
 }
 ENCODERS = (
-    *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
-    *("vgg16", "vgg16_bn", "vgg19", "vgg19_bn", "mobilenet_v2", "xception"),
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "vgg16",
+    "vgg16_bn",
+    "vgg19",
+    "vgg19_bn",
+    "mobilenet_v2",
+    "xception",
 )
-"""smp's own that keras_seg has; those of timm are told by their tensors."""
+"""smp's own encoders that keras_seg has; those of timm are recognised by their tensors."""
 OURS = (
     f"Of smp's own it has {', '.join(ENCODERS)}; of timm's (tu-) ResNets, VGGs, "
     "MobileNetV2 and V3, EfficientNetV2-B0 to B3, ConvNeXt and HRNet."
@@ -75,14 +84,14 @@ TIMM_MOBILENETV3 = re.compile(r"timm-mobilenetv3")
 
 
 def translate(published: dict[str, np.ndarray], settings: dict, options: dict) -> dict:
-    """Options of the sources' builders, and "encoder" with what decides on the encoder.
+    """Options of the sources' builders, and "encoder": (its name in smp, whether it is timm's).
 
     Args:
-        published: tensors under their names in the file.
+        published: tensors by their names in the file.
         settings: of a config.json, {} if there was none.
-        options: what the caller said, in words of smp's or of ours; wins over the settings.
+        options: arguments of smp or of our builders, from the caller; they override the settings.
 
-    Raises: ValueError that names an argument and its value, if keras_seg cannot honour it or the
+    Raises: ValueError that names an argument and its value, if keras_seg has nothing like it or the
         tensors contradict it.
     """
     network = _network(published)
@@ -102,6 +111,8 @@ def translate(published: dict[str, np.ndarray], settings: dict, options: dict) -
             "The classification head (aux_params) is left out: the model gives the mask alone.",
             stacklevel=3,
         )
+    if isinstance(ours.get("variant"), Mapping):
+        ours["variant"] = found.get("variant", {}) | dict(ours["variant"])
     on_timm = any(name.startswith("encoder.model.") for name in published)
     return found | ours | {"encoder": (_encoder_name(said["encoder_name"]), on_timm)}
 
@@ -123,7 +134,7 @@ def _warn_of_defaults(network: str, options: Mapping) -> None:
 
 
 def _split(settings: Mapping, options: Mapping) -> tuple[dict, dict]:
-    """(smp's arguments, ours): `upsampling` is a number there and a word here."""
+    """(smp's arguments, ours). `upsampling` is a number in smp and a name here."""
     own = {name: value for name, value in settings.items() if not name.startswith("_")}
     ours = {}
     for name, value in options.items():
@@ -164,7 +175,7 @@ def _check_class(settings: Mapping, network: str) -> None:
 
 
 def _check_tensors(published: Mapping, said: Mapping, network: str) -> None:
-    """What both the arguments and the tensors tell."""
+    """Raises ValueError where the arguments and the tensors contradict each other."""
     shapes = {name: tuple(array.shape) for name, array in published.items()}
     if said["decoder_attention_type"] or any(".attention1.attention." in name for name in shapes):
         value = said["decoder_attention_type"] or "scse"
@@ -242,12 +253,12 @@ def _check_norm(shapes: Mapping, said: Mapping, network: str) -> None:
             )
 
 
-def _compare(name: str, said, found, what: str = "the tensors say") -> None:
+def _compare(name: str, said: object, found: object, what: str = "the tensors say") -> None:
     if said is not None and found is not None and said != found:
-        raise ValueError(f"{name}={said!r} was said, and {what} {found!r}.")
+        raise ValueError(f"{name}={said!r} was given, but {what} {found!r}.")
 
 
-def _interpolation(mode) -> dict:
+def _interpolation(mode: object) -> dict:
     if mode not in INTERPOLATIONS:
         raise ValueError(
             f"decoder_interpolation={mode!r} is none that keras_seg's decoders have: "
@@ -256,7 +267,7 @@ def _interpolation(mode) -> dict:
     return INTERPOLATIONS[mode]
 
 
-def _activation(activation) -> str | None:
+def _activation(activation: object) -> str | None:
     if not isinstance(activation, str | None) or activation not in ACTIVATIONS:
         raise ValueError(
             f"activation={activation!r} is no last layer that keras_seg has: None, 'sigmoid' or "
@@ -294,14 +305,14 @@ def _deeplabv3plus(said: Mapping) -> dict:
 
 
 def _refuse_other(said: Mapping, network: str) -> None:
-    """Arguments of DeepLabV3Plus."""
+    """Raises ValueError for arguments of DeepLabV3Plus."""
     for name in ("encoder_output_stride", "decoder_atrous_rates", "upsampling"):
         if said[name] is not None:
             raise ValueError(f"{name}={said[name]!r} is no option of {network}.")
 
 
-def _encoder_name(name) -> str | None:
-    """smp's name without pretrained weights' tags; ValueError for an encoder that we lack."""
+def _encoder_name(name: str | None) -> str | None:
+    """smp's name of an encoder; ValueError for an encoder that keras_seg does not have."""
     if name is None or name in ENCODERS:
         return name
     if TIMM_MOBILENETV3.match(name):
@@ -312,7 +323,7 @@ def _encoder_name(name) -> str | None:
 
 
 def lacking(shapes: Mapping[str, tuple], name: str | None, on_timm: bool) -> str:
-    """That keras_seg does not have an encoder, with what it is."""
+    """The message that keras_seg does not have an encoder, with its name or family."""
     family = foreign.encoder(shapes)
     if name is not None:
         begin = f"encoder_name={name!r} is an encoder that keras_seg does not have."

@@ -1,11 +1,11 @@
-"""Models of timm by name, for tensors whose names and shapes several of them share."""
+"""Names of timm's models, for tensors whose names and shapes several models share."""
 
 from __future__ import annotations
 
 import re
 
 TWINS = {
-    # encoder that the tensors fit: (timm's name of it, others with such tensors, their difference)
+    # encoder that the tensors fit: (its name in timm, others with equal tensors, their difference)
     "resnet18": ("resnet18", ("resnetblur18",), "blurs before it strides"),
     "resnet50": ("resnet50", ("resnetblur50", "resnetaa50"), "blur or average before they stride"),
     **{
@@ -19,9 +19,9 @@ TWINS = {
 }
 """Found by comparing the tensors of all models of timm 1.0.31."""
 WIDTHS_OF_TWINS = ("", "_075", "_100")
-"""Of the mobile networks, timm has some of other widths in one form alone."""
+"""Widths of mobile networks that timm has in both forms; it has other widths in one form only."""
 NAMES = (
-    # (pattern of the encoder that tensors fit, pattern of timm's names of it)
+    # (pattern of the encoder that tensors fit, pattern of its names in timm)
     (r"(resnet\d+c?|vgg\d+(_bn)?|xception\d\d)", r"{0}"),
     (r"hrnet_(w18_small)_v1", r"hrnet_{1}"),
     (r"hrnet_(\w+)", r"hrnet_{1}(_ssld)?"),
@@ -37,22 +37,24 @@ OURS = (
     r"|legacy_xception|hrnet_w\w+|mobilenetv2_\w+|(tf_)?mobilenetv3_(small|large)_\w+"
     r"|tf_efficientnetv2_b[0-3]|convnext_\w+"
 )
-"""timm's names of all encoders that keras_seg has."""
+"""Names in timm of all encoders that keras_seg has."""
 
 
 def base_name(name: str) -> str:
-    """ "resnet50" of "tu-resnet50.tv_in1k": without what smp and the hub put around it."""
+    """The name without smp's prefix and the hub's tag: "resnet50" of "tu-resnet50.tv_in1k"."""
     return re.sub(r"^(tu-|timm[-/])", "", str(name)).partition(".")[0]
 
 
-def told_apart(found: tuple[str, dict], name: str | None, *, word: str, prefix: str = ""):
+def told_apart(
+    found: tuple[str, dict], name: str | None, *, word: str, prefix: str = ""
+) -> tuple[str, dict]:
     """(encoder, options) of the model that is meant, where several have the same tensors.
 
     Args:
         found: encoder and options that fit the tensors.
-        name: timm's name of the model, None if it was not said.
-        word: the option that says it.
-        prefix: what the source puts before timm's names.
+        name: the model's name in timm; None if it was not given.
+        word: the option that gives it.
+        prefix: put before timm's names by the source.
 
     Raises: ValueError if the name is missing and decides, or is that of another encoder.
     """

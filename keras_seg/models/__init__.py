@@ -1,16 +1,18 @@
-"""The networks: plain functions that return a functional `keras.Model`, one file a paper.
+"""The networks: plain functions that return a functional `keras.Model`, one file per paper.
 
 Every builder takes `input_shape` (height, width, channels; None for a free height or width) and
 `num_classes` first, everything else by keyword:
 
     activation: None for logits (default), "softmax" or "sigmoid".
     preprocessing: normalisation of pixels in 0..255 inside the model, see
-        `keras_seg.layers.Preprocessing`; None if the images come normalised.
+        `keras_seg.layers.Preprocessing`; None for images that are already normalised.
     backbone, backbone_weights: encoder and its weights, where a network takes one.
+    variant: details of published implementations, see `keras_seg.models.variants`.
     name: name of the returned model.
 """
 
 from keras_seg.card import ModelCard
+from keras_seg.models import variants
 from keras_seg.models.danet import danet
 from keras_seg.models.deconvnet import deconvnet
 from keras_seg.models.deeplabv3plus import deeplabv3plus
@@ -63,4 +65,5 @@ __all__ = [
     "segnet_basic",
     "unet",
     "unetplusplus",
+    "variants",
 ]

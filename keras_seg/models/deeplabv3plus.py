@@ -3,64 +3,30 @@ Convolution for Semantic Image Segmentation, ECCV 2018, arXiv:1802.02611."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import keras
-from keras import layers
+from keras import KerasTensor, layers
 
 from keras_seg import backbones, blocks
 from keras_seg.layers import Resize
+from keras_seg.models.options import (
+    Activation,
+    BackboneOptions,
+    BackbonePixels,
+    Count,
+    Counts,
+    ImageShape,
+    Share,
+    Weights,
+)
 from keras_seg.models.registry import register
-from keras_seg.names import unknown_name
+from keras_seg.models.variants import DeepLabV3PlusVariant, as_variant
+from keras_seg.option_values import choice
 
 ASPP_RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
-"""Dilation of the three 3x3 branches by output stride: the same field of view in the image."""
+"""Dilations of the three 3x3 branches per output stride: the same field of view in the image."""
 LOW_LEVEL_CHANNELS = 48
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What the published codes of the pyramid and the decoder disagree about.
-
-    pyramid, decoder: their 3x3 convolutions, each followed by norm and ReLU: "separable" (with
-        norm and ReLU also between the depthwise and the pointwise part), "plain_separable"
-        (nothing between) or "full".
-    pooling_first: the image pooling comes before the other branches in the concatenation, or last.
-    refined: a separable convolution follows the pyramid.
-    low_level_first: order of the concatenation in the decoder.
-    dropout: after the pyramid.
-    decoder_dropouts: after each of the decoder's convolutions; there are as many of these.
-    """
-
-    pyramid: str = "separable"
-    decoder: str = "separable"
-    pooling_first: bool = True
-    refined: bool = False
-    low_level_first: bool = False
-    dropout: float = 0.1
-    decoder_dropouts: tuple[float, ...] = (0.0, 0.0)
-
-
-LAYOUTS = {
-    "tensorflow": Layout(),
-    "jfzhang95": Layout(
-        "full", "full", pooling_first=False, dropout=0.5, decoder_dropouts=(0.5, 0.1)
-    ),
-    "vainf": Layout(
-        "full", "full", pooling_first=False, low_level_first=True, decoder_dropouts=(0.0,)
-    ),
-    "smp": Layout(
-        "plain_separable",
-        "plain_separable",
-        pooling_first=False,
-        refined=True,
-        dropout=0.5,
-        decoder_dropouts=(0.0,),
-    ),
-}
-"""The authors' tensorflow/models, jfzhang95/pytorch-deeplab-xception, VainF/DeepLabV3Plus-Pytorch
-and segmentation_models.pytorch."""
 
 
 @register(
@@ -75,20 +41,19 @@ and segmentation_models.pytorch."""
     },
 )
 def deeplabv3plus(
-    input_shape=(None, None, 3),
+    input_shape: ImageShape = (None, None, 3),
     num_classes: int = 21,
     *,
     backbone: str | keras.Model = "mobilenetv2",
-    backbone_weights: str | None = "imagenet",
-    backbone_options: Mapping | None = None,
+    backbone_weights: Weights | None = "imagenet",
+    backbone_options: BackboneOptions | None = None,
     output_stride: int = 16,
-    channels: int = 256,
-    layout: str | Layout = "tensorflow",
-    aspp_rates: tuple[int, int, int] | None = None,
-    dropout: float | None = None,
-    resize_grid: str = "half_pixel",
-    preprocessing: str | None = "backbone",
-    activation: str | None = None,
+    channels: Count = 256,
+    aspp_rates: Counts | None = None,
+    dropout: Share | None = None,
+    variant: DeepLabV3PlusVariant | str | None = None,
+    preprocessing: BackbonePixels | None = "backbone",
+    activation: Activation | None = None,
     upsample_logits: bool = True,
     name: str = "deeplabv3plus",
 ) -> keras.Model:
@@ -106,21 +71,30 @@ def deeplabv3plus(
             MobileNetV2, or {"multi_grid": (1, 2, 4)} of a ResNet, as DeepLabV3 has it.
         output_stride: input size / size of the encoder's last map: 8, 16 or 32.
         channels: width of the pyramid and of the decoder.
-        layout: whose pyramid and decoder, one of `LAYOUTS`, or a `Layout` of your own.
         aspp_rates: dilations of the pyramid; None for 6, 12, 18 at output stride 16, and in
             proportion at the others.
-        dropout: after the pyramid; None for the layout's, 0.1 in the authors' code.
-        resize_grid: sampling grid of every resize, "half_pixel" or "align_corners".
+        dropout: rate after the pyramid; None for the variant's, 0.1 in the authors' code.
+        variant: whose pyramid and decoder, "tensorflow" (the authors', the default), "jfzhang95",
+            "vainf" or "smp"; or details of your own, see `DeepLabV3PlusVariant`.
         preprocessing: "backbone" for what the encoder's ImageNet weights were trained with.
+        upsample_logits: False leaves the logits at stride 4.
+
+    Returns: a functional `keras.Model`.
+
+    Raises: ValueError for a wrong option; RuntimeError if weights cannot be downloaded.
+
+    Example:
+
+        model = keras_seg.models.deeplabv3plus(
+            (64, 64, 3), num_classes=2, backbone="mobilenetv2", backbone_weights=None
+        )
 
     Differs from the paper: MobileNetV2 as the encoder by default, half-pixel resizing (the
     authors' code aligns corners), encoder batch norm with its own epsilon of 1e-3.
     Source: tensorflow/models research/deeplab, model.py (separable convolutions with norm and ReLU
     after the depthwise and after the pointwise part).
-    Raises: ValueError for unknown options; RuntimeError if weights cannot be downloaded.
     """
-    blocks.check_classes(num_classes, activation)
-    layout = find_layout(layout)
+    variant = as_variant(DeepLabV3PlusVariant, variant)
     if isinstance(backbone, str):
         if preprocessing == "backbone":
             preprocessing = backbones.find(backbone).preprocessing
@@ -134,28 +108,35 @@ def deeplabv3plus(
         )
     image, features = backbone.input, check_maps(backbone.output)
     if aspp_rates is None:
-        blocks.check_choice("output_stride", output_stride, ASPP_RATES)
+        choice(output_stride, "output_stride", ASPP_RATES)
         aspp_rates = ASPP_RATES[output_stride]
 
     x = aspp(
         features["stride_32"],
         channels,
         aspp_rates,
-        layout=layout,
-        dropout=layout.dropout if dropout is None else dropout,
+        variant=variant,
+        dropout=variant.dropout if dropout is None else dropout,
     )
-    x = decoder(x, features["stride_4"], channels, layout=layout, resize_grid=resize_grid)
+    x = decoder(x, features["stride_4"], channels, variant=variant)
 
     x = blocks.classifier(x, num_classes, name="classifier")
     if upsample_logits:
-        x = Resize(grid=resize_grid, name="upsample_logits")(x, like=image)
+        x = Resize(grid=variant.resize_grid, name="upsample_logits")(x, like=image)
     return keras.Model(image, blocks.output_scores(x, activation), name=name)
 
 
-def aspp(x, channels: int, rates: tuple[int, int, int], *, layout: Layout, dropout: float):
+def aspp(
+    x: KerasTensor,
+    channels: int,
+    rates: Sequence[int],
+    *,
+    variant: DeepLabV3PlusVariant,
+    dropout: float,
+) -> KerasTensor:
     """Atrous spatial pyramid pooling: image pooling, 1x1 and three dilated 3x3, concatenated.
 
-    (B, H, W, C) → (B, H, W, channels).
+    Shapes: (B, H, W, C) → (B, H, W, channels).
     """
     pooled = layers.GlobalAveragePooling2D(keepdims=True, name="aspp.pool")(x)
     pooled = pointwise(pooled, channels, name="aspp.pool", conv_name="aspp.pool_conv")
@@ -164,35 +145,39 @@ def aspp(x, channels: int, rates: tuple[int, int, int], *, layout: Layout, dropo
     branches = [pointwise(x, channels, name="aspp.conv0")]
     for i, rate in enumerate(rates, start=1):
         branches.append(
-            conv3x3(x, channels, kind=layout.pyramid, dilation=rate, name=f"aspp.conv{i}")
+            conv3x3(x, channels, kind=variant.pyramid, dilation=rate, name=f"aspp.conv{i}")
         )
-    branches = [pooled, *branches] if layout.pooling_first else [*branches, pooled]
+    branches = [pooled, *branches] if variant.pooling_first else [*branches, pooled]
     x = layers.Concatenate(name="aspp.concat")(branches)
     x = pointwise(x, channels, name="aspp.project")
     x = layers.Dropout(dropout, name="aspp.dropout")(x)
-    if layout.refined:
-        x = conv3x3(x, channels, kind=layout.decoder, name="aspp.refine")
+    if variant.refined:
+        x = conv3x3(x, channels, kind=variant.decoder, name="aspp.refine")
     return x
 
 
-def decoder(x, low_level, channels: int, *, layout: Layout, resize_grid: str):
+def decoder(
+    x: KerasTensor, low_level: KerasTensor, channels: int, *, variant: DeepLabV3PlusVariant
+) -> KerasTensor:
     """Joins the pyramid with the narrowed map of the encoder at stride 4.
 
-    (B, H/s, W/s, channels), (B, H/4, W/4, C) → (B, H/4, W/4, channels).
+    Shapes: (B, H/s, W/s, channels), (B, H/4, W/4, C) → (B, H/4, W/4, channels).
     """
     low_level = pointwise(low_level, LOW_LEVEL_CHANNELS, name="decoder.low_level")
-    x = Resize(grid=resize_grid, name="decoder.up")(x, like=low_level)
-    pair = [low_level, x] if layout.low_level_first else [x, low_level]
+    x = Resize(grid=variant.resize_grid, name="decoder.up")(x, like=low_level)
+    pair = [low_level, x] if variant.low_level_first else [x, low_level]
     x = layers.Concatenate(name="decoder.concat")(pair)
-    for i, rate in enumerate(layout.decoder_dropouts):
-        x = conv3x3(x, channels, kind=layout.decoder, name=f"decoder.conv{i}")
+    for i, rate in enumerate(variant.decoder_dropouts):
+        x = conv3x3(x, channels, kind=variant.decoder, name=f"decoder.conv{i}")
         if rate:
             x = layers.Dropout(rate, name=f"decoder.dropout{i}")(x)
     return x
 
 
-def conv3x3(x, channels: int, *, kind: str, dilation: int = 1, name: str):
-    """A 3x3 convolution of the kind that the layout asks for, with norm and ReLU."""
+def conv3x3(
+    x: KerasTensor, channels: int, *, kind: str, dilation: int = 1, name: str
+) -> KerasTensor:
+    """A 3x3 convolution of a kind of `DeepLabV3PlusVariant`, with norm and ReLU."""
     if kind == "separable":
         return blocks.separable_conv_bn_act(x, channels, dilation=dilation, name=name)
     if kind == "plain_separable":
@@ -201,13 +186,15 @@ def conv3x3(x, channels: int, *, kind: str, dilation: int = 1, name: str):
     return blocks.conv_bn_act(x, channels, dilation=dilation, name=name, norm_name=f"{name}_bn")
 
 
-def pointwise(x, channels: int, *, name: str, conv_name: str | None = None):
+def pointwise(
+    x: KerasTensor, channels: int, *, name: str, conv_name: str | None = None
+) -> KerasTensor:
     """1x1 convolution, batch norm and ReLU: (B, H, W, C) → (B, H, W, channels)."""
     return blocks.conv_bn_act(x, channels, kernel=1, name=conv_name or name, norm_name=f"{name}_bn")
 
 
-def check_maps(features) -> dict:
-    """What an encoder gives; ValueError unless it has the two maps that the network takes."""
+def check_maps(features: object) -> dict[str, KerasTensor]:
+    """The output of an encoder; ValueError unless it has the two maps that the network takes."""
     maps = {"stride_4", "stride_32"}
     if not isinstance(features, dict) or not maps <= set(features):
         received = [*features] if isinstance(features, dict) else type(features).__name__
@@ -216,12 +203,3 @@ def check_maps(features) -> dict:
             f"Received: {received}"
         )
     return features
-
-
-def find_layout(layout: str | Layout) -> Layout:
-    """The layout of that name, or a ValueError that names the nearest."""
-    if isinstance(layout, Layout):
-        return layout
-    if not isinstance(layout, str) or layout not in LAYOUTS:
-        raise ValueError(unknown_name("layout", layout, LAYOUTS))
-    return LAYOUTS[layout]

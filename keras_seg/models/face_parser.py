@@ -5,24 +5,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
 from keras_seg import blocks
 from keras_seg.layers import CutWindow, PartWindows, PasteWindow, Resize
 from keras_seg.models.icnn import icnn
+from keras_seg.models.options import ImageShape, check_scores
 from keras_seg.names import IGNORE_CLASS, unknown_name
+from keras_seg.shapes import channels_last_shape
 
 
 @dataclass(frozen=True)
 class FacePart:
     """One patch of the second stage.
 
-    net: the network that labels it; parts may share one.
-    labels: classes of the whole mask, in the order of the network's own classes 1, 2, ....
-    mirrored: the patch is turned left to right for the network, and its scores are turned back.
-    side: of the window around the part, in pixels of the image; None for the patch's own size.
+    Attributes:
+        net: name of the network that labels it; parts may share one.
+        labels: classes of the whole mask, in the order of the network's own classes 1, 2, ....
+        mirrored: the patch is flipped left to right for the network, and its scores are flipped
+            back.
+        side: of the window around the part, in pixels of the image; None for the patch's size.
     """
 
     net: str
@@ -33,10 +38,16 @@ class FacePart:
 
 HELEN_LABELS = (
     "background",
-    *("left brow", "right brow", "left eye", "right eye"),
-    *("nose", "upper lip", "inner mouth", "lower lip"),
+    "left brow",
+    "right brow",
+    "left eye",
+    "right eye",
+    "nose",
+    "upper lip",
+    "inner mouth",
+    "lower lip",
 )
-"""Classes of the mask: those of the Helen data set without skin and hair."""
+"""Classes of the mask of `HELEN_PARTS`: those of the Helen data set without skin and hair."""
 HELEN_PARTS = (
     FacePart("brows", (1,)),
     FacePart("brows", (2,), mirrored=True),
@@ -46,11 +57,11 @@ HELEN_PARTS = (
     FacePart("mouth", (6, 7, 8)),
 )
 OUTSIDE = -20.0
-"""Log odds of a class against the background where no patch of its part lies."""
+"""Log odds of a class against the background outside of the patch of its part."""
 
 
 def face_parser(
-    input_shape=(None, None, 3),
+    input_shape: ImageShape = (None, None, 3),
     *,
     parts: tuple[FacePart, ...] = HELEN_PARTS,
     stage1: keras.Model | None = None,
@@ -65,32 +76,44 @@ def face_parser(
 ) -> keras.Model:
     """Labels a small whole face, cuts a patch around each part, labels the patches, joins them.
 
+    The result is one differentiable network of operators that devices have. It can be trained as a
+    whole, or part by part: train an `icnn` on `CutWindow(64)(images)` as stage 1, others on the
+    output of `part_patches` as the `nets`, and pass all of them here.
+
+    Each patch gives log odds of its labels against the background. A softmax over all of them
+    combines the parts as independent judgements.
+
     Shapes: image (B, H, W, C) of pixels in 0..255 that shows one face, any H and W → logits
-    (B, H, W, 1 + labels), whose argmax is the mask; with `auxiliary_head` a dict that also has
-    "stage1", the first stage's logits at the size of the image.
-
-    The whole is one differentiable network of operators that devices have. It can be trained part
-    by part, or as a whole. Part by part: an `icnn` on `CutWindow(64)(images)` is stage 1, others
-    on what `part_patches` gives are the `nets`, and all of them are passed here.
-
-    Log odds against the background are what the patches give; a softmax over them is what
-    independent judgements of the parts make together.
+    (B, H, W, 1 + labels), whose argmax is the mask.
 
     Args:
-        parts: the patches; together their labels are 1, 2, ..., each once.
+        parts: the patches; together their labels are 1, 2, ..., each once. The classes of the
+            default are `HELEN_LABELS`.
         stage1: network for the face at `stage1_size`, pixels → logits of all classes; None for an
             `icnn` of the given form.
         nets: networks for patches, by the names in `parts`; a missing one becomes an `icnn`.
         locator: probabilities of stage 1 → windows (B, parts, 2, 3), such as `part_locator` with
             `stage1_size=128`; None for a square window around each part's centre of mass.
+        form: of the `icnn`s that are built here, "theano" or "stn".
+        stage1_size: height and width of the face in stage 1, in pixels.
+        patch_size: height and width of a patch, in pixels.
+        auxiliary_head: also return the logits of stage 1.
 
-    Differs from the paper: the centre of mass in place of the box of the part, equal 64x64 patches
-    (80x80 for the mouth in the code), stage 1 sees the image smoothed to its size.
+    Returns: a functional `keras.Model`. With `auxiliary_head` its output is a dict of "logits" and
+        "stage1", the first stage's logits at the size of the image.
+
     Raises: ValueError for parts or networks that do not fit together.
+
+    Example:
+
+        model = keras_seg.models.face_parser((96, 96, 3), stage1_size=32, patch_size=32)
+
+    Differs from the paper: the centre of mass instead of the box of the part, equal 64x64 patches
+    (80x80 for the mouth in the code), stage 1 gets the image smoothed to its size.
     """
     num_classes = _class_count(parts)
-    blocks.check_classes(num_classes, activation)
-    channels = blocks.check_input_shape(input_shape)[-1]
+    check_scores(num_classes, activation)
+    channels = channels_last_shape(input_shape)[-1]
     image = keras.Input(input_shape, name="image")
 
     stage1 = _network("stage1", stage1, num_classes, (stage1_size, stage1_size, channels), form)
@@ -124,15 +147,30 @@ def face_parser(
     return keras.Model(image, output, name=name)
 
 
-def part_patches(images, masks, net: str, *, parts=HELEN_PARTS, size: int = 64):
-    """What one network of the second stage learns from: patches around its parts, labelled.
+def part_patches(
+    images: Any,
+    masks: Any,
+    net: str,
+    *,
+    parts: tuple[FacePart, ...] = HELEN_PARTS,
+    size: int = 64,
+) -> tuple[Any, Any]:
+    """Training data of one network of the second stage: labelled patches around its parts.
+
+    The windows are those that `face_parser` would cut if its first stage were right. Mirrored parts
+    are flipped. An image that does not show a part gives a patch without it.
 
     Shapes: images (B, H, W, C), masks (B, H, W) of the whole's classes, 255 for unknown → patches
     (B * n, size, size, C) float32 and their masks (B * n, size, size) int32 with the network's own
     classes 0, 1, ..., where n parts share the network.
 
-    The windows lie as `face_parser` would lay them if its first stage were right; mirrored parts
-    are turned. Images in which a part does not show give a patch without it.
+    Args:
+        net: name of the network in `parts`.
+        parts: as for `face_parser`.
+        size: height and width of a patch, in pixels.
+
+    Returns: (patches, masks).
+
     Raises: ValueError for a network that no part has, with the nearest name.
     """
     chosen = [part for part in parts if part.net == net]
@@ -153,7 +191,9 @@ def part_patches(images, masks, net: str, *, parts=HELEN_PARTS, size: int = 64):
     return ops.concatenate(patches), ops.cast(ops.concatenate(patch_masks), "int32")
 
 
-def part_log_odds(image, window, network: keras.Model, part: FacePart, name: str):
+def part_log_odds(
+    image: KerasTensor, window: KerasTensor, network: keras.Model, part: FacePart, name: str
+) -> KerasTensor:
     """Log odds of a part's labels against the background: (B, H, W, labels)."""
     size = network.input_shape[1]
     cut = CutWindow(size, mirrored=part.mirrored, dtype="float32", name=f"{name}_patch")
@@ -162,21 +202,25 @@ def part_log_odds(image, window, network: keras.Model, part: FacePart, name: str
     return paste(scores[..., 1:] - scores[..., :1], window, like=image)
 
 
-def _network(name, given, num_classes: int, shape, form: str) -> keras.Model:
+def _network(
+    name: str, given: keras.Model | None, num_classes: int, shape: tuple, form: str
+) -> keras.Model:
+    """The given network under a name, or a new `icnn`; ValueError if it does not fit."""
     if given is None:
         return icnn(shape, num_classes, form=form, name=name)
-    found, classes = given.input_shape[1:], given.output_shape[-1]
-    fits = all(size in (None, wanted) for size, wanted in zip(found, shape, strict=True))
+    own_shape, classes = given.input_shape[1:], given.output_shape[-1]
+    fits = all(own in (None, side) for own, side in zip(own_shape, shape, strict=True))
     if not fits or classes != num_classes:
         raise ValueError(
             f"The network for {name!r} must map {shape} to {num_classes} classes. Received: one "
-            f"that maps {found} to {classes}. Pass another, or change parts or sizes."
+            f"that maps {own_shape} to {classes}. Pass another, or change parts or sizes."
         )
     pixels = keras.Input(shape, name="pixels")
     return keras.Model(pixels, given(pixels), name=name)
 
 
-def _class_count(parts) -> int:
+def _class_count(parts: tuple[FacePart, ...]) -> int:
+    """Classes of the whole mask; ValueError unless the labels are 1, 2, ..., each once."""
     labels = sorted(label for part in parts for label in part.labels)
     if not labels or labels != list(range(1, len(labels) + 1)):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Saving and loading of `.keras` files together with their card."""
+"""Saves and loads `.keras` files together with their card."""
 
 from __future__ import annotations
 
@@ -19,16 +19,21 @@ from keras_seg.models.older_keras import open_to_older_keras
 from keras_seg.models.output_activation import model_output_activation
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
-"""What zipfile raises for an archive that is not as it was written."""
+"""What zipfile raises for a damaged archive."""
 
 
 def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
-    """Writes a `.keras` archive that also holds the card; an older file survives any failure.
+    """Writes a `.keras` archive that also holds the card. An existing file survives any failure.
 
-    The optimizer stays out: it would make the file three times as large. Options of Keras layers
-    that are newer than the oldest supported Keras and have their default value stay out too, so
-    that each supported version opens what another has written. The card says "probabilities" for a
-    model that ends in a sigmoid or softmax, whatever was given.
+    The optimizer is not saved: it would make the file three times as large. Options that newer
+    versions of Keras have added are left out where they have their default value, so that every
+    supported version opens the file. The card says "probabilities" for a model that ends in a
+    sigmoid or softmax, whatever was given.
+
+    Args:
+        model: any Keras model, see `as_functional`.
+        path: ends in .keras.
+        card: classes and sizes of the model.
 
     Raises: ValueError for another suffix; OSError if the folder cannot be written.
     """
@@ -49,7 +54,9 @@ def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
 def load(path: str | Path) -> keras.Model:
     """Reads a `.keras` file in safe mode, without its optimizer and losses.
 
-    Files that `model.save("m.h5")` wrote are read, too.
+    Files written by `model.save("m.h5")` can be read, too.
+
+    Returns: a `keras.Model`, not compiled.
 
     Raises: FileNotFoundError, or ValueError that says what the file is, if it holds no Keras model.
     """
@@ -66,7 +73,7 @@ def load(path: str | Path) -> keras.Model:
 
 
 def read_card(path: str | Path) -> ModelCard | None:
-    """The card of a `.keras` file, None if it was not saved by this package.
+    """The card of a `.keras` file; None if the file was not saved by this package.
 
     Raises: FileNotFoundError, or ValueError if the file is no `.keras` archive.
     """
@@ -99,7 +106,8 @@ def _check_whole_model(path: Path) -> None:
         )
 
 
-def _check_archive(path) -> Path:
+def _check_archive(path: str | Path) -> Path:
+    """The path; raises for a file that is missing, or no archive of a Keras model."""
     path = check_model_path(path, exported=False)
     if path.suffix.lower() != ".keras":
         return path

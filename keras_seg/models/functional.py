@@ -1,4 +1,4 @@
-"""Any Keras model as the functional one that every part of this package works on."""
+"""Turns any Keras model into the functional model that all parts of this package work on."""
 
 from __future__ import annotations
 
@@ -17,22 +17,28 @@ def as_functional(
 ) -> keras.Model:
     """A functional model that shares the layers and weights of `model`.
 
-        network = keras_seg.models.as_functional(my_subclassed_model)
-
-    - Functional models, and classes derived from them, are given back as they are.
-    - A Sequential with an `Input` keeps the size of that. One that was built by a call has the
-      size and the batch of that call, and gets a free size where its layers allow it.
-    - Of a subclassed model `call` is followed with a symbolic image, so that its layers are found.
-      It must consist of Keras layers and `keras.ops`.
+    - Functional models, and classes derived from them, are returned unchanged.
+    - A Sequential with an `Input` keeps its size. One that was built by a call has the size and
+      the batch of that call, and gets a free size where its layers allow it.
+    - The `call` of a subclassed model is traced with a symbolic image, so that its layers are
+      found. It must consist of Keras layers and `keras.ops`.
 
     Args:
-        input_shape: (height, width, channels) of the image, None for a free height or width; left
-            out, what the model was built for.
-        only_to_run: a model whose `call` cannot be followed becomes one layer, which runs as it
-            does, but cannot be exported.
+        model: a Keras model that has been built.
+        input_shape: (height, width, channels) of the image, None for a free height or width. By
+            default the shape that the model was built for.
+        only_to_run: turn a model whose `call` cannot be traced into one layer. It runs, but cannot
+            be exported.
 
-    Raises: TypeError for what is no Keras model; ValueError for a model that was never built, whose
-        image is not known, or whose `call` cannot be followed.
+    Returns: a functional `keras.Model`.
+
+    Raises: TypeError for anything but a Keras model; ValueError for a model that was never built,
+        whose image is not known, or whose `call` cannot be traced.
+
+    Example:
+
+        model = keras.Sequential([keras.Input((64, 64, 3)), keras.layers.Conv2D(2, 1)])
+        network = keras_seg.models.as_functional(model)
     """
     if not isinstance(model, keras.Model):
         raise TypeError(f"A Keras model is expected. Received: {type(model).__name__}.")
@@ -50,9 +56,9 @@ def as_functional(
 
 
 def built_shape(model: keras.Model) -> tuple | None:
-    """(height, width, channels) of the image that a model was built for, None if it is not known.
+    """(height, width, channels) of the image that a model was built for; None if it is not known.
 
-    Of a Sequential or subclassed model it is that of its first call.
+    For a Sequential or subclassed model, the shape of its first call.
     """
     if isinstance(model, keras.Sequential) or hasattr(model, "_nodes_by_depth"):
         shapes = [tuple(x.shape) for x in model.inputs or ()]
@@ -63,8 +69,10 @@ def built_shape(model: keras.Model) -> tuple | None:
     return tuple(shapes[0][1:])
 
 
-def _of_sequential(model: keras.Sequential, input_shape, only_to_run: bool) -> keras.Model:
-    if model.inputs is None:  # of several inputs, or of layers whose shapes cannot be told
+def _of_sequential(
+    model: keras.Sequential, input_shape: tuple | None, only_to_run: bool
+) -> keras.Model:
+    if model.inputs is None:  # several inputs, or shapes that cannot be inferred
         return _of_subclass(model, input_shape, only_to_run)
     own = model.inputs[0]
     if own.shape[0] is None or len(own.shape) != 4:  # its author wrote an Input
@@ -76,30 +84,30 @@ def _of_sequential(model: keras.Sequential, input_shape, only_to_run: bool) -> k
         try:
             for layer in model.layers:
                 x = layer(x)
-        except Exception:  # of layers that need one size, such as Flatten
+        except Exception:  # from layers that need one size, such as Flatten
             continue
         if shape != free or None in (x.shape[1:3] if len(x.shape) == 4 else ()):
             return keras.Model(image, x, name=model.name)
     return keras.Model(own, model.outputs[0], name=model.name)
 
 
-def _of_subclass(model: keras.Model, input_shape, only_to_run: bool) -> keras.Model:
+def _of_subclass(model: keras.Model, input_shape: tuple | None, only_to_run: bool) -> keras.Model:
     known = built_shape(model)
     if input_shape is None and known is None:
         raise ValueError(
             f"The model {model.name!r} ({type(model).__name__}) does not say what image it takes. "
             "Pass input_shape=(height, width, channels)."
         )
-    words, error = _inference_words(model), None
+    arguments, error = _inference_arguments(model), None
     shapes = [input_shape] if input_shape is not None else [(None, None, known[2]), known]
     for shape in shapes:
         image = keras.Input(shape, name="image")
         try:
-            return keras.Model(image, model.call(image, **words), name=model.name)
-        except Exception as found:  # whatever the code of another does with a symbolic image
-            error = found
+            return keras.Model(image, model.call(image, **arguments), name=model.name)
+        except Exception as failure:  # foreign code may raise anything for a symbolic image
+            error = failure
             if only_to_run:
-                return keras.Model(image, model(image, **words), name=model.name)
+                return keras.Model(image, model(image, **arguments), name=model.name)
     raise ValueError(
         f"The model {model.name!r} ({type(model).__name__}) cannot be followed: its call method "
         f"stops at a symbolic image with {type(error).__name__}: {_first_line(error)} Write call "
@@ -108,7 +116,7 @@ def _of_subclass(model: keras.Model, input_shape, only_to_run: bool) -> keras.Mo
     ) from error
 
 
-def _inference_words(model: keras.Model) -> dict:
+def _inference_arguments(model: keras.Model) -> dict:
     return {"training": False} if "training" in inspect.signature(model.call).parameters else {}
 
 

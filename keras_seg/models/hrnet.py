@@ -3,16 +3,18 @@ Representation Learning for Visual Recognition, TPAMI 2020, arXiv:1908.07919."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import keras
-from keras import layers
+from keras import KerasTensor, layers
 
 from keras_seg import backbones, blocks
 from keras_seg.backbones.hrnet import HRNetVariant, hrnet_branches
 from keras_seg.layers import Resize
+from keras_seg.models.options import Activation, ImageShape, Pixels, Weights
 from keras_seg.models.registry import register
 from keras_seg.names import unknown_name
 
-HEADS = ("v1", "v2", "v2p")
 PYRAMID_CHANNELS = 256
 
 
@@ -26,43 +28,50 @@ PYRAMID_CHANNELS = 256
     },
 )
 def hrnet(
-    input_shape=(None, None, 3),
+    input_shape: ImageShape = (None, None, 3),
     num_classes: int = 21,
     *,
     backbone: str | HRNetVariant = "hrnet_w48",
-    backbone_weights: str | None = "imagenet",
-    head: str = "v2",
-    resize_grid: str = "half_pixel",
-    preprocessing: str | None = "imagenet",
-    activation: str | None = None,
+    backbone_weights: Weights | None = "imagenet",
+    head: Literal["v1", "v2", "v2p"] = "v2",
+    resize_grid: Literal["half_pixel", "align_corners"] = "half_pixel",
+    preprocessing: Pixels | None = "imagenet",
+    activation: Activation | None = None,
     upsample_logits: bool = True,
     name: str = "hrnet",
 ) -> keras.Model:
-    """HRNet: four resolutions side by side from first to last, exchanging what they know.
+    """HRNet: four parallel resolutions from beginning to end, which exchange their maps repeatedly.
 
     Shapes: image (B, H, W, C) of pixels in 0..255, any H and W → logits (B, H, W, num_classes), or
-    with `upsample_logits=False` (B, H/4, W/4, num_classes). With head "v2p" a dict of "logits" and
-    of "logits_8", "logits_16", "logits_32", the scores of the coarser levels, likewise.
+    with `upsample_logits=False` (B, H/4, W/4, num_classes).
 
     Args:
         backbone: "hrnet_w18", "hrnet_w32", "hrnet_w48", ..., "hrnet_w18_small_v1" or "_v2", or the
             sizes of an HRNet of your own.
         backbone_weights: "imagenet", a weights file, or None for random values. The ImageNet
-            networks were trained with another resize, "nearest"; the authors start from them too.
+            networks were trained with "nearest" resizing; the authors start from them too.
         head: "v2" scores all four resolutions together (segmentation), "v1" the highest alone
             (keypoints), "v2p" makes a pyramid of the four for several levels (detection); its maps
             are the outputs of the layers "pyramid.0.act" to "pyramid.3.act".
         resize_grid: sampling grid of every resize: "half_pixel" as in the authors' branch
-            pytorch-v1.1, or "align_corners" as in most of what their branch HRNet-OCR trained.
+            pytorch-v1.1, or "align_corners" as in most networks of their branch HRNet-OCR.
+        upsample_logits: False leaves the logits at stride 4.
+
+    Returns: a functional `keras.Model`. With head "v2p" its output is a dict of "logits" and of
+        "logits_8", "logits_16", "logits_32", the scores of the coarser levels, at the same size.
+
+    Raises: ValueError for a wrong option; RuntimeError if weights cannot be downloaded.
+
+    Example:
+
+        model = keras_seg.models.hrnet(
+            (64, 64, 3), num_classes=2, backbone="hrnet_w18_small_v1", backbone_weights=None
+        )
 
     Differs from the paper: as in the authors' code, the convolution that mixes the resolutions has
-    a bias, and batch norm and ReLU follow it; logits at the size of the image.
-    Equal in structure and layer names to HRNet/HRNet-Semantic-Segmentation.
-    Raises: ValueError for unknown options; RuntimeError if weights cannot be downloaded.
+    a bias, and batch norm and ReLU follow it. The logits have the size of the image.
+    Source: HRNet/HRNet-Semantic-Segmentation, which has these layer names.
     """
-    blocks.check_classes(num_classes, activation)
-    if head not in HEADS:
-        raise ValueError(f"head must be one of {HEADS}. Received: {head!r}")
     image, branches = hrnet_encoder(
         input_shape,
         backbone,
@@ -71,7 +80,7 @@ def hrnet(
         preprocessing=preprocessing,
     )
 
-    def finished(x, name):
+    def finished(x: KerasTensor, name: str) -> KerasTensor:
         if upsample_logits:
             x = Resize(grid=resize_grid, name=f"{name}.upsample")(x, like=image)
         return blocks.output_scores(x, activation, name=name)
@@ -93,13 +102,13 @@ def hrnet(
 
 
 def hrnet_encoder(
-    input_shape,
+    input_shape: ImageShape,
     backbone: str | HRNetVariant,
     *,
     weights: str | None,
     resize_grid: str,
     preprocessing: str | None,
-):
+) -> tuple[KerasTensor, list[KerasTensor]]:
     """(image, [branches at strides 4, 8, 16 and 32]) of an HRNet."""
     if isinstance(backbone, HRNetVariant):
         if weights is not None:
@@ -118,7 +127,7 @@ def hrnet_encoder(
     return encoder.input, [encoder.output[f"stride_{stride}"] for stride in (4, 8, 16, 32)]
 
 
-def concat_branches(branches: list, resize_grid: str):
+def concat_branches(branches: list[KerasTensor], resize_grid: str) -> KerasTensor:
     """All branches at the size of the first: [(B, H/4, W/4, C), ...] → (B, H/4, W/4, 15 C)."""
     high = branches[0]
     resized = [
@@ -128,7 +137,7 @@ def concat_branches(branches: list, resize_grid: str):
     return layers.Concatenate(name="aggregate.concat")([high, *resized])
 
 
-def last_layer(x, num_classes: int):
+def last_layer(x: KerasTensor, num_classes: int) -> KerasTensor:
     """Mixes the channels and scores every pixel: (B, H, W, C) → (B, H, W, num_classes)."""
     x = blocks.conv_bn_act(
         x, x.shape[-1], kernel=1, use_bias=True, name="last_layer.0", norm_name="last_layer.1"
@@ -136,8 +145,8 @@ def last_layer(x, num_classes: int):
     return blocks.classifier(x, num_classes, name="last_layer.3")
 
 
-def pyramid(x, channels: int) -> list:
-    """HRNetV2p: (B, H, W, C) → four maps of `channels`, each half as high and wide as the last."""
+def pyramid(x: KerasTensor, channels: int) -> list[KerasTensor]:
+    """HRNetV2p: (B, H, W, C) → four maps of `channels`, each half the size of the one before."""
     x = blocks.conv_bn_act(x, channels, kernel=1, name="reduction", norm_name="reduction_bn")
     levels = []
     for level in range(4):

@@ -4,15 +4,18 @@ Face Parsing via Interlinked Convolutional Neural Networks, 2021, arXiv:2002.048
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
 import keras
-from keras import layers
+from keras import KerasTensor, layers
 
 from keras_seg import blocks
 from keras_seg.layers import PaddedMaxPooling2D, ParityPlanes, Resize, ScaleBreak
+from keras_seg.models.options import Activation, Count, ImageShape, Pixels, at_least
 from keras_seg.models.registry import register
 
 WIDTHS = (8, 16, 24, 32)
-FORMS = ("theano", "stn")
 
 
 @register(
@@ -22,36 +25,38 @@ FORMS = ("theano", "stn")
     tiny={"widths": (4, 4, 8, 8), "interlinks": 2},
 )
 def icnn(
-    input_shape=(None, None, 3),
+    input_shape: ImageShape = (None, None, 3),
     num_classes: int = 9,
     *,
-    form: str = "theano",
-    widths: tuple[int, ...] = WIDTHS,
-    interlinks: int = 3,
-    preprocessing: str | None = "symmetric",
-    activation: str | None = None,
+    form: Literal["theano", "stn"] = "theano",
+    widths: Annotated[tuple[int, ...], at_least(2)] = WIDTHS,
+    interlinks: Count = 3,
+    preprocessing: Pixels | None = "symmetric",
+    activation: Activation | None = None,
     name: str = "icnn",
 ) -> keras.Model:
-    """iCNN: one network a resolution, which hand their maps to their neighbours after each step.
+    """iCNN: one small network per resolution; neighbours exchange their maps after each step.
 
     Shapes: image (B, H, W, C) of pixels in 0..255, any H and W → logits (B, H, W, num_classes).
 
     Args:
         form: "theano" for the release of the paper's year (tanh, no norm, parity planes) or "stn"
-            for the network of STN-iCNN (batch norm, two convolutions an interlink).
-        widths: channels of each resolution, from the image's own down; each next has half its size.
+            for the network of STN-iCNN (batch norm, two convolutions per interlink).
+        widths: channels per resolution, beginning with that of the image; each next is half.
         interlinks: how often the resolutions exchange their maps.
+
+    Returns: a functional `keras.Model`.
+
+    Raises: ValueError for a wrong option.
+
+    Example:
+
+        model = keras_seg.models.icnn((64, 64, 3), num_classes=9, form="stn")
 
     Differs from the paper: class 0 is the background, the Theano release has it last; a constant
     normalisation instead of each image's own mean and deviation.
     Source: bloodmage/Twostep-helen-face-parsing ("theano"), aod321/STN-iCNN ("stn").
-    Raises: ValueError for an unknown form, or widths or interlinks that make no network.
     """
-    blocks.check_classes(num_classes, activation)
-    blocks.check_choice("form", form, FORMS)
-    blocks.check_widths(widths, 2)
-    if not isinstance(interlinks, int) or interlinks < 1:
-        raise ValueError(f"interlinks must be a whole number from 1. Received: {interlinks!r}")
     image, x = blocks.image_input(input_shape, preprocessing=preprocessing)
 
     rows = [x]
@@ -62,14 +67,21 @@ def icnn(
     return keras.Model(image, blocks.output_scores(x, activation), name=name)
 
 
-def theano_form(rows, widths, interlinks: int, num_classes: int):
-    """One convolution with tanh a step. A row reads itself, the finer and the coarser row."""
+def theano_form(
+    rows: list[KerasTensor], widths: Sequence[int], interlinks: int, num_classes: int
+) -> KerasTensor:
+    """One convolution with tanh per step. A row reads itself, the finer and the coarser row."""
 
-    def conv_tanh(x, width, name, kernel=5):
+    def conv_tanh(x: KerasTensor, width: int, name: str, kernel: int = 5) -> KerasTensor:
         x = blocks.conv2d(x, width, kernel=kernel, use_bias=True, name=name)
         return layers.Activation("tanh", name=f"{name}.tanh")(x)
 
-    def joined(name, row, finer=None, coarser=None):
+    def joined(
+        name: str,
+        row: KerasTensor,
+        finer: KerasTensor | None = None,
+        coarser: KerasTensor | None = None,
+    ) -> KerasTensor:
         maps = [row]
         if finer is not None:
             maps.append(down(finer, name=f"{name}.down"))
@@ -96,10 +108,12 @@ def theano_form(rows, widths, interlinks: int, num_classes: int):
     return blocks.classifier(x, num_classes, kernel=9, name="classifier")
 
 
-def stn_form(rows, widths, interlinks: int, num_classes: int):
-    """Two convolutions with batch norm and ReLU an interlink; a row reads finer, own, coarser."""
+def stn_form(
+    rows: list[KerasTensor], widths: Sequence[int], interlinks: int, num_classes: int
+) -> KerasTensor:
+    """Two convolutions with batch norm and ReLU per interlink; a row reads finer, own, coarser."""
 
-    def conv(x, width, name, norm_name, activation):
+    def conv(x: KerasTensor, width: int, name: str, norm_name: str, activation: str) -> KerasTensor:
         return blocks.conv_bn_act(
             x,
             width,
@@ -110,7 +124,9 @@ def stn_form(rows, widths, interlinks: int, num_classes: int):
             activation=activation,
         )
 
-    def cell(name, x, finer, coarser):
+    def cell(
+        name: str, x: KerasTensor, finer: KerasTensor | None, coarser: KerasTensor | None
+    ) -> KerasTensor:
         maps = [] if finer is None else [down(finer, name=f"{name}.down")]
         maps.append(x)
         if coarser is not None:
@@ -139,19 +155,19 @@ def stn_form(rows, widths, interlinks: int, num_classes: int):
     return blocks.classifier(x, num_classes, kernel=9, name="last_conv3")
 
 
-def down(x, *, name: str):
-    """3x3 max pooling of stride 2, padded on all sides: (B, H, W, C) → (B, ceil(H/2), ...)."""
+def down(x: KerasTensor, *, name: str) -> KerasTensor:
+    """3x3 max pooling with stride 2, padded on all sides: (B, H, W, C) → (B, ceil(H/2), ...)."""
     x = PaddedMaxPooling2D(name=name)(x)
     return ScaleBreak(name=f"{name}.scale")(x)
 
 
-def up(x, like, *, name: str):
-    """Every pixel twice in both directions, cut to the size of `like`."""
+def up(x: KerasTensor, like: KerasTensor, *, name: str) -> KerasTensor:
+    """Repeats every pixel twice in both directions, cropped to the size of `like`."""
     x = ScaleBreak(name=f"{name}.scale")(x)
     return Resize(grid="top_left", interpolation="nearest", name=name)(x, like=like)
 
 
-def _with_neighbours(rows, name: str):
+def _with_neighbours(rows: list[KerasTensor], name: str) -> list[tuple]:
     """(name with the row's number, row, finer row or None, coarser row or None) of each row."""
     finer, coarser = [None, *rows[:-1]], [*rows[1:], None]
     numbered = enumerate(zip(rows, finer, coarser, strict=True))

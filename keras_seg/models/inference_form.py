@@ -1,4 +1,4 @@
-"""What a trained network is shipped as: without the outputs that only training needs."""
+"""Removes the outputs of a network that only training needs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,23 @@ from keras_seg.weights import set_weights
 
 
 def for_inference(model: keras.Model) -> keras.Model:
-    """The part of a model that its "logits" need; a model with one output is given back as it is.
+    """The part of a model that its "logits" need.
 
-    Extra outputs (auxiliary heads, deep supervision) and all layers that only they need go. The
-    layers that stay are those of `model`, and share its weights.
+    Extra outputs (auxiliary heads, deep supervision) are removed with all layers that only they
+    need. The remaining layers are those of `model`, and share its weights.
 
     Shapes: image → logits, where `model` gave a dict with the key "logits".
-    Raises: ValueError for a model that puts out several tensors without saying which is which.
+
+    Returns: a functional `keras.Model`; `model` itself if it has one output.
+
+    Raises: ValueError for a model with several outputs, none of which is called "logits".
+
+    Example:
+
+        model = keras_seg.models.unetplusplus(
+            (64, 64, 3), num_classes=2, widths=(8, 16, 32), deep_supervision=True
+        )
+        network = keras_seg.models.for_inference(model)
     """
     model = as_functional(model)
     if hasattr(model.output, "shape"):
@@ -29,12 +39,13 @@ def for_inference(model: keras.Model) -> keras.Model:
 
 
 def changed_copy(model: keras.Model, changes: dict[str, dict]) -> keras.Model:
-    """A copy of a model with its weights, some layers of which have other settings.
+    """A copy of a model with its weights, in which some layers have other settings.
 
-    changes: layer name → entries of its config to replace, none of which changes a weight's shape.
+    Args:
+        changes: layer name → entries of its config to replace. None may change a weight's shape.
     """
 
-    def clone(layer):
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         return type(layer).from_config(layer.get_config() | changes.get(layer.name, {}))
 
     copy = keras.models.clone_model(model, clone_function=clone)

@@ -3,18 +3,31 @@ arXiv:1909.11065."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import keras
 import numpy as np
-from keras import layers
+from keras import KerasTensor, layers
 
 from keras_seg import backbones, blocks
 from keras_seg.backbones.hrnet import HRNetVariant
 from keras_seg.backbones.resnet import stage_dilations
 from keras_seg.layers import ObjectAttention, ObjectRegions, Resize
 from keras_seg.models.hrnet import concat_branches, hrnet_encoder
+from keras_seg.models.options import (
+    Activation,
+    Count,
+    Counts,
+    ImageShape,
+    OutputStride,
+    Pixels,
+    Share,
+    Weights,
+)
 from keras_seg.models.registry import register
+from keras_seg.models.variants import OCRNetVariant
 from keras_seg.names import unknown_name
 
 
@@ -30,98 +43,105 @@ from keras_seg.names import unknown_name
     },
 )
 def ocrnet(
-    input_shape=(None, None, 3),
+    input_shape: ImageShape = (None, None, 3),
     num_classes: int = 21,
     *,
     backbone: str | HRNetVariant = "hrnet_w48",
-    backbone_weights: str | None = "imagenet",
-    backbone_width: int = 64,
-    mid_channels: int = 512,
-    key_channels: int = 256,
+    backbone_weights: Weights | None = "imagenet",
+    mid_channels: Count = 512,
+    key_channels: Count = 256,
     auxiliary_head: bool = False,
-    auxiliary_channels: int | None = None,
-    auxiliary_kernel: int | None = None,
-    transform_bias: bool = False,
-    negative_slope: float = 0.0,
-    dropout: float = 0.05,
-    pyramid_rates: tuple[int, ...] | None = None,
-    output_stride: int = 8,
-    multi_grid: tuple[int, ...] | None = None,
-    deep_stem: str | None = None,
-    ceil_pool: bool = False,
-    resize_grid: str = "align_corners",
-    preprocessing: str | None = "imagenet",
-    activation: str | None = None,
+    dropout: Share = 0.05,
+    pyramid_rates: Counts | None = None,
+    output_stride: OutputStride = 8,
+    variant: OCRNetVariant | None = None,
+    preprocessing: Pixels | None = "imagenet",
+    activation: Activation | None = None,
     upsample_logits: bool = True,
     name: str = "ocrnet",
 ) -> keras.Model:
-    """OCR: every pixel asks the objects of the image, one vector a class, what it belongs to.
+    """OCR: every pixel attends to the objects of the image, which are one vector per class.
 
     Shapes: image (B, H, W, C) of pixels in 0..255, any H and W → logits (B, H, W, num_classes), or
-    with `upsample_logits=False` at the stride of the encoder: 4 on HRNet, 8 on ResNet. With
-    `auxiliary_head` a dict of "logits" and "aux", the scores of the soft object regions.
+    with `upsample_logits=False` at the stride of the encoder: 4 on HRNet, 8 on ResNet.
 
     Args:
         backbone: an HRNet as in `keras_seg.models.hrnet`, or "resnet50", "resnet101",
             "resnet101c", ....
         backbone_weights: "imagenet", a weights file, or None for random values.
-        mid_channels, key_channels: width of the features and of queries, keys and values; the
-            authors advise 256 and 128 for small encoders.
-        auxiliary_head: also return the regions' scores, whose loss (weight 0.4) makes objects of
-            the regions; train with it.
-        auxiliary_channels, auxiliary_kernel: of the convolution before these scores; None for the
-            authors' choice: as many as it gets and 1x1 on HRNet, `mid_channels` and 3x3 on ResNet.
-        transform_bias: whether the 1x1 convolutions of the attention have a bias.
-        negative_slope: of the ReLUs behind the encoder; 0.01 in networks of InPlaceABN.
+        mid_channels: width of the features; the authors advise 256 for small encoders.
+        key_channels: width of queries, keys and values; 128 for small encoders.
+        auxiliary_head: also return the regions' scores. Their loss (weight 0.4) is what makes
+            objects of the regions; train with it.
         dropout: share of channels dropped before the scores.
-        pyramid_rates: dilations of 3x3 convolutions of the encoder's map which, with a 1x1
-            convolution of it, take the place of the features beside the context (ASP-OCR: 12, 24,
-            36 at stride 8, with `mid_channels` 256, `key_channels` 128 and `dropout` 0.1).
-        backbone_width, output_stride, deep_stem, ceil_pool: of a ResNet, see
-            `keras_seg.backbones.resnet.resnet_maps`.
-        multi_grid: factors on the dilations of the blocks of a ResNet's last stage.
-        resize_grid: sampling grid of every resize, "align_corners" or "half_pixel".
+        pyramid_rates: ASP-OCR: dilations of 3x3 convolutions of the encoder's map which, with a
+            1x1 convolution, replace the features beside the context (12, 24, 36 at stride 8, with
+            `mid_channels` 256, `key_channels` 128 and `dropout` 0.1).
+        output_stride: of a ResNet, input size / size of its last map: 8, 16 or 32.
+        variant: details of published implementations, and options of a ResNet, see
+            `OCRNetVariant`.
+        upsample_logits: False leaves the logits at the stride of the encoder.
+
+    Returns: a functional `keras.Model`. With `auxiliary_head` its output is a dict of "logits" and
+        "aux", the scores of the soft object regions.
+
+    Raises: ValueError for a wrong option; RuntimeError if weights cannot be downloaded.
+
+    Example:
+
+        model = keras_seg.models.ocrnet(
+            (64, 64, 3),
+            num_classes=2,
+            backbone="resnet18",
+            backbone_weights=None,
+            mid_channels=32,
+            key_channels=16,
+        )
 
     Differs from the paper: as in the authors' code, the products of queries and keys are divided
-    by sqrt(key_channels), and the 3x3 convolution keeps a bias; logits at the size of the image.
-    Equal in structure to HRNet/HRNet-Semantic-Segmentation, branch HRNet-OCR, whose layer names
-    it has, and with other options to the SpatialOCRNet, ASPOCRNet and HRNet_W48_OCR of
-    openseg.pytorch.
-    Raises: ValueError for unknown options; RuntimeError if weights cannot be downloaded.
+    by sqrt(key_channels), and the 3x3 convolution keeps a bias. The logits have the size of the
+    image.
+    Source: HRNet/HRNet-Semantic-Segmentation, branch HRNet-OCR, which has these layer names; with
+    other options SpatialOCRNet, ASPOCRNet and HRNet_W48_OCR of openseg.pytorch.
     """
-    blocks.check_classes(num_classes, activation)
-    transform = partial(_transform, negative_slope=negative_slope)
-    options = {"weights": backbone_weights, "preprocessing": preprocessing}
-    on_resnet = str(backbone).startswith("resnet")
-    if on_resnet:
-        options |= {"width": backbone_width, "deep_stem": deep_stem, "ceil_pool": ceil_pool}
-        image, low, x = resnet_encoder(input_shape, backbone, output_stride, multi_grid, **options)
-    else:
-        check_hrnet(backbone, output_stride=output_stride, multi_grid=multi_grid, stem=deep_stem)
-        image, branches = hrnet_encoder(input_shape, backbone, resize_grid=resize_grid, **options)
-        low = x = concat_branches(branches, resize_grid)
+    variant = variant or OCRNetVariant()
+    transform = partial(conv_norm_relu, negative_slope=variant.negative_slope)
+    encoder = resnet_encoder if str(backbone).startswith("resnet") else hrnet_features
+    image, middle, encoded = encoder(
+        input_shape,
+        backbone,
+        output_stride,
+        variant,
+        weights=backbone_weights,
+        preprocessing=preprocessing,
+    )
 
-    # Soft object regions: how much every pixel is of every class, at first sight.
+    # Soft object regions: a first score per pixel and class.
+    on_resnet = encoder is resnet_encoder
     regions = object_regions(
-        low,
+        middle,
         num_classes,
-        channels=auxiliary_channels or (mid_channels if on_resnet else low.shape[-1]),
-        kernel=auxiliary_kernel or (3 if on_resnet else 1),
+        channels=variant.auxiliary_channels or (mid_channels if on_resnet else middle.shape[-1]),
+        kernel=variant.auxiliary_kernel or (3 if on_resnet else 1),
         dropout=dropout if on_resnet else 0.0,
         transform=transform,
     )
 
-    # Object region representations: one vector a class.
-    encoded = x
-    x = transform(
-        x, mid_channels, kernel=3, use_bias=True, name="conv3x3_ocr.0", norm_name="conv3x3_ocr.1"
+    # Object region representations: one vector per class.
+    pixels = transform(
+        encoded,
+        mid_channels,
+        kernel=3,
+        use_bias=True,
+        name="conv3x3_ocr.0",
+        norm_name="conv3x3_ocr.1",
     )
-    objects = ObjectRegions(name="ocr_gather_head")(x, regions)
+    objects = ObjectRegions(name="ocr_gather_head")(pixels, regions)
 
-    # Object-contextual representations: what a pixel hears from the objects, and itself.
-    transform = partial(transform, use_bias=transform_bias)
-    context = object_context(x, objects, key_channels, transform=transform)
-    beside = [x]
+    # Object-contextual representations: each pixel's context, beside its own features.
+    transform = partial(transform, use_bias=variant.transform_bias)
+    context = object_context(pixels, objects, key_channels, transform=transform)
+    beside = [pixels]
     if pyramid_rates:
         beside = pyramid(encoded, mid_channels, pyramid_rates, transform=transform)
     x = layers.Concatenate(name="ocr_distri_head.concat")([context, *beside])
@@ -134,46 +154,79 @@ def ocrnet(
         outputs["aux"] = regions
     for key, x in outputs.items():
         if upsample_logits:
-            x = Resize(grid=resize_grid, name=f"{key}.upsample")(x, like=image)
+            x = Resize(grid=variant.resize_grid, name=f"{key}.upsample")(x, like=image)
         outputs[key] = blocks.output_scores(x, activation, name=key)
     return keras.Model(image, outputs if auxiliary_head else outputs["logits"], name=name)
 
 
-def check_hrnet(backbone, *, output_stride: int, multi_grid, stem) -> None:
-    """ValueError for an encoder that is none of OCR's, or one that options of a ResNet miss."""
+def hrnet_features(
+    input_shape: ImageShape,
+    backbone: str | HRNetVariant,
+    output_stride: int,
+    variant: OCRNetVariant,
+    **options: Any,
+) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
+    """(image, x, x) of an HRNet, where x is all its branches: regions and pixels share the map.
+
+    Raises: ValueError for an encoder that OCR does not have, and for options of a ResNet.
+    """
     if isinstance(backbone, str) and not backbone.startswith("hrnet_"):
         known = [
             name for name in backbones.list_backbones() if name.startswith(("hrnet", "resnet"))
         ]
         raise ValueError(unknown_name("backbone of OCR", backbone, known))
-    if (output_stride, multi_grid, stem) != (8, None, None):
+    if (output_stride, variant.multi_grid, variant.deep_stem) != (8, None, None):
         raise ValueError(
             "output_stride, multi_grid and deep_stem are for ResNets; an HRNet keeps stride 4. "
             f"Received: backbone={backbone!r} with output_stride={output_stride}, "
-            f"multi_grid={multi_grid}, deep_stem={stem!r}. Leave them out."
+            f"multi_grid={variant.multi_grid}, deep_stem={variant.deep_stem!r}. Leave them out."
         )
+    grid = variant.resize_grid
+    image, branches = hrnet_encoder(input_shape, backbone, resize_grid=grid, **options)
+    x = concat_branches(branches, grid)
+    return image, x, x
 
 
-def resnet_encoder(input_shape, backbone: str, output_stride: int, multi_grid, **options):
+def resnet_encoder(
+    input_shape: ImageShape,
+    backbone: str,
+    output_stride: int,
+    variant: OCRNetVariant,
+    **options: Any,
+) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
     """(image, map of layer3, map of layer4) of a ResNet; `options` of `backbones.build`."""
     dilations = stage_dilations(backbones.find(backbone).facts["depth"], output_stride)
-    if multi_grid is not None:
-        if len(multi_grid) != len(dilations[-1]):
+    if variant.multi_grid is not None:
+        if len(variant.multi_grid) != len(dilations[-1]):
             raise ValueError(
                 f"multi_grid needs a factor for each of the {len(dilations[-1])} blocks of layer4. "
-                f"Received: {multi_grid}"
+                f"Received: {variant.multi_grid}"
             )
-        dilations[-1] = tuple(np.multiply(dilations[-1], multi_grid).tolist())
-    if options["deep_stem"] is None:
-        del options["deep_stem"]  # the name of the backbone says which
+        dilations[-1] = tuple(np.multiply(dilations[-1], variant.multi_grid).tolist())
+    if variant.deep_stem is not None:  # otherwise the name of the backbone says which stem
+        options["deep_stem"] = variant.deep_stem
     encoder = backbones.build(
-        backbone, input_shape, output_stride=output_stride, dilations=dilations, **options
+        backbone,
+        input_shape,
+        output_stride=output_stride,
+        dilations=dilations,
+        width=variant.backbone_width,
+        ceil_pool=variant.ceil_pool,
+        **options,
     )
     return encoder.input, encoder.output["stride_16"], encoder.output["stride_32"]
 
 
-def object_regions(x, num_classes: int, *, channels, kernel, dropout, transform):
-    """Scores that a loss of their own makes regions of: (B, H, W, C) → (B, H, W, num_classes)."""
+def object_regions(
+    x: KerasTensor,
+    num_classes: int,
+    *,
+    channels: int,
+    kernel: int,
+    dropout: float,
+    transform: Callable,
+) -> KerasTensor:
+    """Scores that become regions by a loss of their own: (B, H, W, C) → (B, H, W, num_classes)."""
     x = transform(
         x, channels, kernel=kernel, use_bias=True, name="aux_head.0", norm_name="aux_head.1"
     )
@@ -182,14 +235,16 @@ def object_regions(x, num_classes: int, *, channels, kernel, dropout, transform)
     return blocks.classifier(x, num_classes, name="aux_head.3")
 
 
-def object_context(pixels, objects, key_channels: int, *, transform):
-    """What every pixel hears from the objects.
+def object_context(
+    pixels: KerasTensor, objects: KerasTensor, key_channels: int, *, transform: Callable
+) -> KerasTensor:
+    """Attention of the pixels to the objects.
 
     Shapes: pixels (B, H, W, C), objects (B, K, 1, C) → (B, H, W, C).
     """
     name = "ocr_distri_head.object_context_block"
 
-    def stack(x, part, *widths):
+    def stack(x: KerasTensor, part: str, *widths: int) -> KerasTensor:
         path = f"{name}.{part}"
         for i, width in enumerate(widths):
             x = transform(x, width, name=f"{path}.{2 * i}", norm_name=f"{path}.{2 * i + 1}.0")
@@ -202,8 +257,10 @@ def object_context(pixels, objects, key_channels: int, *, transform):
     return stack(context, "f_up", pixels.shape[-1])
 
 
-def pyramid(x, channels: int, rates: tuple[int, ...], *, transform) -> list:
-    """A 1x1 convolution and one 3x3 for each dilation: (B, H, W, C) → [(B, H, W, channels), ...].
+def pyramid(
+    x: KerasTensor, channels: int, rates: Sequence[int], *, transform: Callable
+) -> list[KerasTensor]:
+    """A 1x1 convolution and one 3x3 per dilation: (B, H, W, C) → [(B, H, W, channels), ...].
 
     Layer names are those of openseg.pytorch, which counts them from 2, after the context.
     """
@@ -221,7 +278,17 @@ def pyramid(x, channels: int, rates: tuple[int, ...], *, transform) -> list:
     ]
 
 
-def _transform(x, filters, *, kernel=1, dilation=1, use_bias, negative_slope, name, norm_name):
+def conv_norm_relu(
+    x: KerasTensor,
+    filters: int,
+    *,
+    kernel: int = 1,
+    dilation: int = 1,
+    use_bias: bool,
+    negative_slope: float,
+    name: str,
+    norm_name: str,
+) -> KerasTensor:
     """Convolution, batch norm and (leaky) ReLU: (B, H, W, C) → (B, H, W, filters)."""
     x = blocks.conv_bn_act(
         x,

@@ -1,8 +1,8 @@
-"""Leaves out of a `.keras` file what older versions of Keras do not know and nobody has set.
+"""Removes options from a `.keras` file that older versions of Keras do not know.
 
-Keras writes every option of a layer, also those that a later version has added and that still have
-their default value. An older Keras then refuses the file: "Unrecognized keyword arguments". Without
-these entries each version fills in its default, which computes the same.
+Keras writes every option of a layer, also those that a later version added and that have their
+default value. An older Keras refuses such a file: "Unrecognized keyword arguments". Without these
+entries each version fills in its default, which computes the same.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ def without_added_options(config: Any) -> Any:
         return [without_added_options(item) for item in config]
     if not isinstance(config, dict):
         return config
-    found = {key: without_added_options(value) for key, value in config.items()}
-    options = found.get("config")
+    reduced = {key: without_added_options(value) for key, value in config.items()}
+    options = reduced.get("config")
     if isinstance(options, dict):
-        for name, default in ADDED_OPTIONS.get(found.get("class_name"), {}).items():
+        for name, default in ADDED_OPTIONS.get(reduced.get("class_name"), {}).items():
             if name in options and options[name] == default:
                 del options[name]
-    return found
+    return reduced
 
 
 def open_to_older_keras(path: Path) -> None:
-    """Rewrites the configuration in a `.keras` archive, if it names options that can be left out.
+    """Rewrites the configuration in a `.keras` archive if options can be left out.
 
-    The weights are copied byte by byte. To be called on a draft: the file is replaced at the end.
+    The weights are copied byte by byte. Call it on a draft: the file is replaced at the end.
     """
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read(CONFIG))

@@ -1,88 +1,212 @@
-"""What options of the same name may be, in every network that has them.
+"""Checks the options of a network by the annotations of its builder.
 
-Builders check what only they know; without this a wrong type would end in a layer, which knows
-nothing of the option.
+A builder annotates each option with a type of this module or with a plain type. `check_options`
+refuses a value that the annotation excludes, with a message that names the option. A new network
+therefore needs no entry here.
+
+    width: Count = 64,
+    padding: Literal["same", "valid"] = "same",
+    head: Annotated[str, one_of(HEADS)] = "v2",
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Mapping
+import types
+import typing
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from keras_seg.layers.preprocessing import MODES
 from keras_seg.layers.resize import GRIDS
-
-SWITCHES = (
-    *("any_size", "auxiliary_head", "bayesian", "ceil_pool", "centre", "deep_supervision"),
-    *("local_response", "norm", "transform_bias", "upsample_logits", "use_bias"),
-)
-COUNTS = (
-    *("auxiliary_channels", "auxiliary_kernel", "backbone_width", "channels", "columns"),
-    *("head_kernel", "interlinks", "kernel", "key_channels", "mid_channels", "query_chunk"),
-    *("rows", "squeeze_ratio"),
-)
-COUNTS_OF_EACH = ("aspp_rates", "multi_grid", "pyramid_rates")
-RESOLUTIONS = ("decoder_widths", "widths")
-RESIZES = (*GRIDS, "nearest")
-NUMBERS = ("attention_scale", "negative_slope")
+from keras_seg.option_values import is_one_of
 
 
-def check_options(options: Mapping) -> None:
-    """Raises ValueError that names the first option whose value no network can take.
+@dataclass(frozen=True)
+class Rule:
+    """Which values an option takes. Used as `Annotated[type, Rule(...)]`.
 
-    None is left to the builders, as is what only one of them knows.
+    Attributes:
+        fits: whether a value is taken.
+        expected: completes the sentence "<option> must be ...".
     """
-    for option, value in options.items():
-        if value is None or option not in _RULES:
-            continue
-        fits, expected = _RULES[option]
-        if not fits(value):
-            raise ValueError(f"{option} must be {expected}. Received: {value!r}")
+
+    fits: Callable[[Any], bool]
+    expected: str
 
 
-def _is_count(value) -> bool:
+def one_of(choices: Iterable) -> Rule:
+    """The rule of an option that is one of some choices."""
+    choices = tuple(choices)
+    return Rule(lambda value: is_one_of(value, choices), f"one of {choices}")
+
+
+def at_least(count: int, per: str = "resolution") -> Rule:
+    """The rule of a list of channel counts with a minimum length."""
+    return Rule(
+        lambda value: _are_widths(value) and len(value) >= count,
+        f"{count} or more whole numbers, one per {per}",
+    )
+
+
+def is_count(value: object) -> bool:
+    """Whether a value is a whole number of at least 1."""
     return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
 
 
-def _is_number(value) -> bool:
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_sequence(value) -> bool:
+def _is_list(value: object) -> bool:
     return isinstance(value, tuple | list | np.ndarray) and len(value) > 0
 
 
-def _is_name(value) -> bool:
-    """Also networks and variants of one's own, which builders check."""
-    return isinstance(value, str) or not isinstance(value, Real | tuple | list | Mapping)
+def _is_list_of_counts(value: object) -> bool:
+    return _is_list(value) and all(map(is_count, value))
 
 
-_Rule = tuple[Callable[[object], bool], str]
-_RULES: dict[str, _Rule] = {
-    **dict.fromkeys(SWITCHES, (lambda v: isinstance(v, bool | np.bool_), "True or False")),
-    **dict.fromkeys(COUNTS, (_is_count, "a whole number from 1")),
-    **dict.fromkeys(
-        COUNTS_OF_EACH,
-        (lambda v: _is_sequence(v) and all(map(_is_count, v)), "whole numbers from 1"),
+def _are_widths(value: object) -> bool:
+    return isinstance(value, tuple | list) and all(
+        type(width) is int and width > 0 for width in value
+    )
+
+
+def _are_stage_widths(value: object) -> bool:
+    listed = isinstance(value, tuple | list) and len(value) > 0
+    return listed and all(_are_widths(each) and len(each) > 0 for each in value)
+
+
+Count = Annotated[int, Rule(is_count, "a whole number from 1")]
+CountOrZero = Annotated[
+    int, Rule(lambda v: _is_whole(v) and v >= 0, "a whole number from 0 (0 for none)")
+]
+Counts = Annotated[tuple[int, ...], Rule(_is_list_of_counts, "whole numbers from 1")]
+StageWidths = Annotated[
+    tuple[tuple[int, ...], ...],
+    Rule(
+        _are_stage_widths,
+        "a list per stage with the channels of its convolutions, whole numbers from 1, such as "
+        "[[64, 64], [128, 128]]",
     ),
-    **dict.fromkeys(RESOLUTIONS, (_is_sequence, "a list with an entry a resolution")),
-    **dict.fromkeys(NUMBERS, (_is_number, "a number")),
-    "backbone": (_is_name, "a name or a network"),
-    "backbone_options": (lambda v: isinstance(v, Mapping), "a mapping of options"),
-    "backbone_weights": (
-        lambda v: isinstance(v, str | Path | Mapping),
-        "'imagenet', a file or a mapping of tensors",
+]
+StepWidths = Annotated[
+    tuple[int | tuple[int, int], ...], Rule(_is_list, "a list with one entry per resolution")
+]
+Number = Annotated[float, Rule(_is_number, "a number")]
+Positive = Annotated[float, Rule(lambda v: _is_number(v) and v > 0, "a number above 0")]
+Share = Annotated[
+    float, Rule(lambda v: _is_number(v) and 0 <= v < 1, "a share in 0..1 (1 excluded)")
+]
+Weights = Annotated[
+    str | Path | Mapping,
+    Rule(
+        lambda v: isinstance(v, str | Path | Mapping), "'imagenet', a file or a mapping of tensors"
     ),
-    "batch_norm_epsilon": (lambda v: _is_number(v) and v > 0, "a number above 0"),
-    "dropout": (lambda v: _is_number(v) and 0 <= v < 1, "a share in 0..1 (1 excluded)"),
-    "features": (
-        lambda v: _is_count(v) or (_is_sequence(v) and all(map(_is_count, v))),
-        "a whole number from 1, or one a row",
-    ),
-    "preprocessing": (lambda v: isinstance(v, str), f"one of {[*MODES]} or None"),
-    "resize_grid": (lambda v: v in RESIZES, f"one of {RESIZES}"),
-}
+]
+BackboneOptions = Annotated[Mapping, Rule(lambda v: isinstance(v, Mapping), "a mapping of options")]
+OutputStride = Annotated[int, one_of((8, 16, 32))]
+ResizeGrid = Annotated[str, one_of(GRIDS)]
+Pixels = Annotated[str, one_of(MODES)]
+"""How a network normalises pixels, see `keras_seg.layers.Preprocessing`."""
+BackbonePixels = Annotated[str, one_of((*MODES, "backbone"))]
+"""As `Pixels`; "backbone" is what the encoder's ImageNet weights were trained with."""
+Activation = Literal["softmax", "sigmoid"]
+ImageShape = tuple[int | None, int | None, int]
+
+
+def check_options(annotations: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Refuses the first option whose value its annotation excludes.
+
+    Args:
+        annotations: option → annotation, see `annotations_of`.
+        options: option → value. Options without an annotation are not checked.
+
+    Raises: ValueError that names the option, what it must be, and its value.
+    """
+    for option, value in options.items():
+        rule = rule_of(annotations.get(option))
+        if rule is not None and not rule.fits(value):
+            raise ValueError(f"{option} must be {rule.expected}. Received: {value!r}")
+
+
+def check_scores(num_classes: int, activation: str | None) -> None:
+    """Raises ValueError for a class count or an activation that makes no segmentation network."""
+    if not isinstance(num_classes, int) or num_classes < 1:
+        raise ValueError(f"num_classes must be a whole number from 1. Received: {num_classes!r}")
+    if not is_one_of(activation, (None, *typing.get_args(Activation))):
+        raise ValueError(
+            f"activation must be None (logits), 'softmax' or 'sigmoid'. Received: {activation!r}"
+        )
+    if num_classes == 1 and activation == "softmax":
+        raise ValueError(
+            "num_classes=1 needs activation 'sigmoid' or None, since a softmax over one class is "
+            "always 1. Received: activation='softmax'"
+        )
+
+
+@functools.cache
+def annotations_of(owner: Callable) -> dict[str, Any]:
+    """Option → annotation of a builder or of a record's fields."""
+    return typing.get_type_hints(owner, include_extras=True)
+
+
+@functools.cache
+def rule_of(annotation: Any) -> Rule | None:
+    """The rule that an annotation states; None for a type that is not checked here."""
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        return _any_of([rule_of(member) for member in typing.get_args(annotation)])
+    rules = [each for each in getattr(annotation, "__metadata__", ()) if isinstance(each, Rule)]
+    if rules:
+        return rules[0]
+    origin, members = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
+        return one_of(members)
+    if origin is tuple and members[1:] == (...,):
+        return _list_of(rule_of(members[0]))
+    return _of_plain_type(annotation)
+
+
+def _of_plain_type(annotation: Any) -> Rule | None:
+    known: dict[Any, Rule] = {
+        type(None): Rule(lambda value: value is None, "None"),
+        bool: Rule(lambda value: isinstance(value, bool | np.bool_), "True or False"),
+        int: Rule(_is_whole, "a whole number"),
+        float: Rule(_is_number, "a number"),
+        str: Rule(lambda value: isinstance(value, str), "text"),
+        Mapping: Rule(lambda value: isinstance(value, Mapping), "a mapping"),
+    }
+    if annotation in known:
+        return known[annotation]
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        return Rule(lambda value: isinstance(value, annotation), f"a {annotation.__name__}")
+    return None
+
+
+def _any_of(rules: Collection[Rule | None]) -> Rule | None:
+    """The rule of a union; None as soon as one member is not checked."""
+    if None in rules:
+        return None
+    return Rule(
+        lambda value: any(rule.fits(value) for rule in rules),
+        " or ".join(rule.expected for rule in rules),
+    )
+
+
+def _list_of(rule: Rule | None) -> Rule | None:
+    if rule is None:
+        return None
+    return Rule(
+        lambda value: _is_list(value) and all(map(rule.fits, value)),
+        f"a list, each entry {rule.expected}",
+    )

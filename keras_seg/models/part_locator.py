@@ -5,29 +5,43 @@ from __future__ import annotations
 
 import keras
 import numpy as np
-from keras import layers
+from keras import KerasTensor, layers
 
 from keras_seg import blocks
+from keras_seg.models.options import ImageShape
+from keras_seg.shapes import channels_last_shape
 
 SIDE = 128
-"""Height and width of the scores that it reads: only then the last map has 2x3 values."""
+"""Height and width of the scores: only at this size the last map has 2x3 values."""
 CONVOLUTIONS = 10
 SCALE_AND_SHIFT = np.array([[1, 0, 1], [0, 1, 1]], "float32")
-"""Which entries of a matrix are used: no turning, no shearing."""
+"""Which entries of a matrix are used: no rotation, no shear."""
 
 
 def part_locator(
-    input_shape=(SIDE, SIDE, 9), parts: int = 6, *, name: str = "part_locator"
+    input_shape: ImageShape = (SIDE, SIDE, 9), parts: int = 6, *, name: str = "part_locator"
 ) -> keras.Model:
-    """Scores of a whole face → where each part lies: an affine window by scale and shift.
+    """Predicts the window of each part of a face from the scores of the whole face.
 
-    Shapes: probabilities (B, 128, 128, classes) of stage 1 → (B, parts, 2, 3) matrices that map a
-    patch's coordinates, -1 to 1 along (x, y), to the image's. They neither turn nor shear.
+    Shapes: probabilities (B, 128, 128, classes) of stage 1 → (B, parts, 2, 3) affine matrices that
+    map a patch's coordinates, -1 to 1 along (x, y), to the image's. They scale and shift, without
+    rotation or shear.
 
-    Layer names are those of `SelectNet` in aod321/STN-iCNN, which it computes.
+    Args:
+        input_shape: (128, 128, classes).
+        parts: number of windows.
+
+    Returns: a functional `keras.Model`.
+
     Raises: ValueError for another size.
+
+    Example:
+
+        model = keras_seg.models.part_locator((128, 128, 9), parts=6)
+
+    Source: `SelectNet` in aod321/STN-iCNN, which has these layer names.
     """
-    height, width, _ = blocks.check_input_shape(input_shape)
+    height, width, _ = channels_last_shape(input_shape)
     if (height, width) != (SIDE, SIDE):
         raise ValueError(
             f"The part locator takes maps of {SIDE}x{SIDE} pixels only. Received: "
@@ -50,7 +64,7 @@ def part_locator(
         x = conv_bn(x, parts, index)
         x = layers.ReLU(name=f"localize_net.{index + 2}")(x)
         index += 3
-    # positions from here on, which float16 would put down beside their place
+    # positions from here on, for which float16 is too coarse
     x = layers.Conv2D(
         parts,
         3,
@@ -64,6 +78,7 @@ def part_locator(
     return keras.Model(scores, theta * SCALE_AND_SHIFT, name=name)
 
 
-def conv_bn(x, width: int, index: int, *, stride: int = 1):
+def conv_bn(x: KerasTensor, width: int, index: int, *, stride: int = 1) -> KerasTensor:
+    """3x3 convolution and batch norm, with the places `index` and `index + 1` in their names."""
     x = blocks.conv2d(x, width, stride=stride, use_bias=True, name=f"localize_net.{index}")
     return blocks.batch_norm(x, name=f"localize_net.{index + 1}")

@@ -9,11 +9,11 @@ from keras_seg.masks.margin import lost_border
 from keras_seg.models.functional import as_functional
 
 FOREIGN_PROBES = (320, 384)
-"""Heights and widths at which a network of free size is looked at, in pixels."""
+"""Heights and widths at which a network of free size is probed, in pixels."""
 
 
 def output_margin(model: keras.Model) -> tuple[int, int]:
-    """(rows, columns) that the outputs lack on each side of the image, for unpadded networks."""
+    """(rows, columns) that the outputs lack on each side of the image."""
     guarded = any(hasattr(layer, "multiple") for layer in model.layers)
     if guarded and not size_rule(model)[1]:
         return 0, 0
@@ -27,14 +27,14 @@ def output_margin(model: keras.Model) -> tuple[int, int]:
 
 
 def _foreign_margin(model: keras.Model) -> tuple[int, int]:
-    """The margin of a network without padding that is not of this package; (0, 0) for any other."""
+    """The margin of a network of another package without padding; (0, 0) for any other."""
     height, width, channels = model.inputs[0].shape[1:4]
     lost = set()
     for length in FOREIGN_PROBES:
         size = height or length, width or length
         try:
             shapes = model.compute_output_shape((1, *size, channels))
-        except Exception:  # of whatever layers make of a size that they do not take
+        except Exception:  # foreign layers may raise anything for a size that they do not take
             return 0, 0
         if isinstance(shapes, dict):
             shapes = shapes.get("logits", next(iter(shapes.values())))

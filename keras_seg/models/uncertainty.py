@@ -1,4 +1,4 @@
-"""What a Bayesian network predicts, and how sure it is.
+"""Predicts with a Bayesian network, and estimates the uncertainty of the prediction.
 
 Kendall, Badrinarayanan, Cipolla: Bayesian SegNet, BMVC 2017, arXiv:1511.02680.
 """
@@ -21,24 +21,29 @@ def predict_with_uncertainty(
     batch_size: int = 4,
     multi_label: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of the class probabilities over networks drawn by dropout.
+    """Mean and variance of the class probabilities over networks sampled by dropout.
+
+    The mean is the prediction, the variance its uncertainty per class. The maps of Bayesian SegNet
+    show the variance averaged over the classes.
 
     Shapes: images (B, H, W, C) as the model takes them → mean and variance, (B, H, W, num_classes)
-    float32 each. The mean is the prediction, the variance its uncertainty by class; Bayesian
-    SegNet's maps show the latter averaged over the classes.
+    float32 each.
 
     Args:
-        model: a network with dropout that stays on, as `segnet(..., bayesian=True)`. Its logits go
-            through a softmax here, or with one class through a sigmoid, unless it ends in one.
-        samples: passes; the paper finds no gain beyond 40.
+        model: a network with dropout that stays active, such as `segnet(..., bayesian=True)`.
+            Logits are turned into probabilities by a softmax, with one class by a sigmoid.
+        images: a batch.
+        samples: number of passes; the paper finds no gain beyond 40.
         batch_size: images in memory at a time.
         multi_label: whether each channel is a label of its own, for a sigmoid.
 
-    Raises: ValueError for a model without such dropout, or less than one sample.
+    Returns: (mean, variance).
+
+    Raises: ValueError for a model without such dropout, or fewer samples than one.
     """
     if not any(isinstance(layer, MonteCarloDropout) for layer in model._flatten_layers()):
         raise ValueError(
-            "predict_with_uncertainty needs dropout that stays on at inference. Received: "
+            "predict_with_uncertainty needs dropout that stays active at inference. Received: "
             f"{model.name!r}, which has none. Build it with bayesian=True."
         )
     if not isinstance(samples, int) or samples < 1:
@@ -49,10 +54,10 @@ def predict_with_uncertainty(
     mean = spread = 0.0
     for count in range(1, samples + 1):
         scores = model.predict(images, batch_size=batch_size, verbose=0)
-        found = _probabilities(scores, squashed, multi_label).astype(np.float64)
-        difference = found - mean
+        sample = _probabilities(scores, squashed, multi_label).astype(np.float64)
+        difference = sample - mean
         mean = mean + difference / count
-        spread = spread + difference * (found - mean)
+        spread = spread + difference * (sample - mean)
     return mean.astype(np.float32), (spread / samples).astype(np.float32)
 
 

@@ -3,22 +3,31 @@ Segmentation, MICCAI 2015, arXiv:1505.04597."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Annotated, Any, Literal
 
 import keras
-from keras import layers
+from keras import KerasTensor, layers
 
 from keras_seg import backbones, blocks
 from keras_seg.layers import CropOrPad
+from keras_seg.models.options import (
+    Activation,
+    BackboneOptions,
+    BackbonePixels,
+    ImageShape,
+    Share,
+    StepWidths,
+    Weights,
+    at_least,
+)
 from keras_seg.models.registry import register
+from keras_seg.models.variants import UNetVariant
+from keras_seg.option_values import choice
 
 WIDTHS = (64, 128, 256, 512, 1024)
 BACKBONE_DECODER_WIDTHS = (256, 128, 64, 32, 16)
-PADDINGS = ("same", "valid")
-UPSAMPLINGS = ("transposed", "bilinear")
-BACKBONE_UPSAMPLINGS = ("nearest", "bilinear", "transposed")
-CONCATS = ("up_last", "up_first")
 
 
 @register(
@@ -29,26 +38,20 @@ CONCATS = ("up_last", "up_first")
     tiny={"widths": (4, 8, 8, 16, 16)},
 )
 def unet(
-    input_shape=(None, None, 3),
+    input_shape: ImageShape = (None, None, 3),
     num_classes: int = 21,
     *,
-    widths: tuple[int, ...] = WIDTHS,
-    decoder_widths: tuple | None = None,
-    padding: str = "same",
-    upsampling: str | None = None,
-    resize_grid: str = "half_pixel",
-    concat: str = "up_last",
-    norm: bool | None = None,
-    use_bias: bool | None = None,
-    dropout: float | None = None,
-    centre: bool = False,
-    head_kernel: int = 1,
-    any_size: bool = False,
+    widths: Annotated[tuple[int, ...], at_least(2)] = WIDTHS,
+    decoder_widths: StepWidths | None = None,
+    padding: Literal["same", "valid"] = "same",
+    upsampling: Literal["transposed", "bilinear", "nearest"] | None = None,
+    dropout: Share | None = None,
     backbone: str | keras.Model | None = None,
-    backbone_weights: str | None = "imagenet",
-    backbone_options: Mapping | None = None,
-    preprocessing: str | None = "backbone",
-    activation: str | None = None,
+    backbone_weights: Weights | None = "imagenet",
+    backbone_options: BackboneOptions | None = None,
+    variant: UNetVariant | None = None,
+    preprocessing: BackbonePixels | None = "backbone",
+    activation: Activation | None = None,
     name: str = "unet",
 ) -> keras.Model:
     """U-Net with same padding, so that the mask has the size of the image; or the paper's own.
@@ -58,54 +61,61 @@ def unet(
     are 16k + 60 from 188 on, and the logits are those of the image without 92 pixels on each side.
 
     Args:
-        widths: channels of each resolution, the bridge last; as many resolutions as widths.
-        decoder_widths: channels of each step up, deepest first, each as a number or as
-            (middle, last). None: those of the resolution, with upsampling="bilinear" half as many
-            below each step, so that both halves of the concatenated map have the same width. With
-            a backbone five; n of them take the encoder no deeper than to stride 2^n.
+        widths: channels per resolution, the bridge last; as many resolutions as widths.
+        decoder_widths: channels per step up, deepest first, each a number or a pair (middle,
+            last). None: those of the resolution; with upsampling="bilinear" half as many after
+            each step, so that both halves of the concatenated map have the same width. With a
+            backbone there are five; only n of them cut the encoder off at stride 2^n.
         padding: "same"; or "valid" for the paper's network: no padding, skips cropped, biases
             instead of batch norm, dropout of 0.5.
         upsampling: "transposed" (2x2 convolutions, as the paper), "bilinear", or with a backbone
-            also "nearest", which is its default.
-        resize_grid: of the up-sampling by resizing, see `keras_seg.layers.Resize`.
-        concat: "up_last" for [skip, up-sampled map], "up_first" for the other order.
-        norm, use_bias: batch norm after, and bias in, the 3x3 convolutions. None: one of the two,
-            norm with padding="same", bias with "valid".
+            also "nearest". None: "transposed", with a backbone "nearest".
         dropout: rate at the end of the contracting path, after its two deepest resolutions.
-        centre: with a backbone, two more convolutions between encoder and decoder, as
-            segmentation_models.pytorch has them behind a VGG.
-        head_kernel: size of the last convolution.
-        any_size: take sizes that are no multiple: pooling drops the odd row, and the up-sampled
-            map is padded with zeros to the size of its skip.
-        backbone: encoder, one of `keras_seg.backbones.list_backbones()`, or a model of your own
+        backbone: encoder, one of `keras_seg.backbones.list_backbones()`; or a model of your own
             from an image to maps "stride_2", ..., "stride_32", which then decides the input shape,
-            the preprocessing and the weights; None for U-Net's own. The decoder has a fifth step,
-            to the size of the image. Steps to where the encoder has no map have no skip.
+            the preprocessing and the weights; None for U-Net's own. The decoder then has a fifth
+            step, to the size of the image. Where the encoder has no map there is no skip.
         backbone_weights: "imagenet", a weights file, or None for random values.
         backbone_options: arguments of the encoder's own function, such as {"width": 32} of a
             ResNet.
-        preprocessing: "backbone" for what the encoder's ImageNet weights were trained with, "unit"
-            without a backbone.
+        variant: details of published implementations, see `UNetVariant`.
+        preprocessing: "backbone" for what the encoder's ImageNet weights were trained with; the
+            same as "unit" without a backbone.
 
-    Differs from the paper: by default padded convolutions, batch norm without convolution bias,
-    no dropout; equal in structure and layer names to the PyTorch network of
-    milesial/Pytorch-UNet, with a backbone to that of segmentation_models.pytorch.
-    Raises: ValueError for a size that does not pass, or an unknown option.
+    Returns: a functional `keras.Model`.
+
+    Raises: ValueError for a size that does not pass, or a wrong option.
+
+    Example:
+
+        model = keras_seg.models.unet((64, 64, 3), num_classes=2, widths=(8, 16, 32))
+
+    Differs from the paper: by default padded convolutions, batch norm without convolution bias, no
+    dropout.
+    Source: milesial/Pytorch-UNet, which has these layer names; with a backbone
+    segmentation_models.pytorch.
     """
-    blocks.check_classes(num_classes, activation)
+    variant = variant or UNetVariant()
     if upsampling is None:
         upsampling = "transposed" if backbone is None else "nearest"
-    _check(widths, decoder_widths, padding, upsampling, concat, backbone, centre)
-    norm = padding == "same" if norm is None else norm
-    dropout = (0.5 if padding == "valid" else 0.0) if dropout is None else dropout
-    conv = partial(
-        double_conv,
-        norm=norm,
-        use_bias=not norm if use_bias is None else use_bias,
-        padding=padding,
-    )
+    _check(widths, decoder_widths, padding, upsampling, backbone, variant)
+    norm = padding == "same" if variant.norm is None else variant.norm
+    use_bias = not norm if variant.use_bias is None else variant.use_bias
+    conv = partial(double_conv, norm=norm, use_bias=use_bias, padding=padding)
+    if dropout is None:
+        dropout = 0.5 if padding == "valid" else 0.0
 
-    if backbone is not None:
+    # Contracting path: U-Net's own, or an encoder.
+    if backbone is None:
+        if decoder_widths is None:
+            widths, decoder_widths = _own_widths(widths, upsampling)
+        image, x = blocks.image_input(
+            input_shape,
+            preprocessing="unit" if preprocessing == "backbone" else preprocessing,
+            **({} if variant.any_size else _sizes(len(widths) - 1, padding)),
+        )
+        *skips, x = contracting_path(x, widths, conv, dropout=dropout)
+    else:
         image, features = backbone_encoder(
             backbone,
             input_shape,
@@ -116,26 +126,18 @@ def unet(
         decoder_widths = decoder_widths or BACKBONE_DECODER_WIDTHS
         *skips, x = features[: len(decoder_widths)]
         skips.insert(0, None)  # nothing at the size of the image
-        if centre:
+        if variant.centre:
             x = conv(x, x.shape[-1], name="centre")
         x = _dropout(x, dropout, name="dropout")
-    else:
-        if decoder_widths is None:
-            widths, decoder_widths = _own_widths(widths, upsampling)
-        image, x = blocks.image_input(
-            input_shape,
-            preprocessing="unit" if preprocessing == "backbone" else preprocessing,
-            **({} if any_size else _sizes(len(widths) - 1, padding)),
-        )
-        *skips, x = contracting_path(x, widths, conv, dropout=dropout)
 
+    # Expanding path.
     up = partial(
         step_up,
         conv=conv,
-        upsample=partial(blocks.upsample, method=upsampling, grid=resize_grid),
+        upsample=partial(blocks.upsample, method=upsampling, grid=variant.resize_grid),
         crop=padding == "valid",
-        pad=any_size and backbone is None,
-        concat=concat,
+        pad=variant.any_size and backbone is None,
+        concat=variant.concat,
     )
     for step, width in enumerate(decoder_widths, start=1):
         skip = skips.pop()
@@ -143,11 +145,13 @@ def unet(
         like = None if backbone is None else skip if skips else image
         x = up(x, skip, width, like=like, name=f"up{step}")
 
-    x = blocks.classifier(x, num_classes, kernel=head_kernel, name="outc.conv")
+    x = blocks.classifier(x, num_classes, kernel=variant.head_kernel, name="outc.conv")
     return keras.Model(image, blocks.output_scores(x, activation), name=name)
 
 
-def contracting_path(x, widths, conv, *, dropout: float) -> list:
+def contracting_path(
+    x: KerasTensor, widths: Sequence[int], conv: Callable, *, dropout: float
+) -> list[KerasTensor]:
     """Double convolutions with pooling between: (B, H, W, C) → the map of each resolution."""
     maps = []
     for level, width in enumerate(widths):
@@ -160,13 +164,27 @@ def contracting_path(x, widths, conv, *, dropout: float) -> list:
     return maps
 
 
-def step_up(x, skip, width, *, conv, upsample, like, crop: bool, pad: bool, concat, name: str):
-    """One step of the expanding path: (B, H, W, C) → (B, 2H, 2W, width), with a skip or None.
+def step_up(
+    x: KerasTensor,
+    skip: KerasTensor | None,
+    width: int | tuple[int, int],
+    *,
+    conv: Callable,
+    upsample: Callable,
+    like: KerasTensor | None,
+    crop: bool,
+    pad: bool,
+    concat: str,
+    name: str,
+) -> KerasTensor:
+    """One step of the expanding path: (B, H, W, C) → (B, 2H, 2W, width).
 
     Args:
-        width: channels, or (those after the first convolution, those after the second).
+        skip: map of the contracting path; None for a step without.
+        width: channels, or (channels after the first convolution, after the second).
         like: a tensor whose height and width the step takes; None to double them.
-        crop, pad: whether the skip is cropped to the size of the map, or the map padded to its.
+        crop: crop the skip to the size of the map.
+        pad: pad the map to the size of the skip.
     """
     middle, width = width if isinstance(width, (tuple, list)) else (width, width)
     filters = width if skip is None else skip.shape[-1]
@@ -182,7 +200,7 @@ def step_up(x, skip, width, *, conv, upsample, like, crop: bool, pad: bool, conc
 
 
 def double_conv(
-    x,
+    x: KerasTensor,
     width: int,
     *,
     middle: int | None = None,
@@ -190,7 +208,7 @@ def double_conv(
     use_bias: bool = False,
     padding: str = "same",
     name: str,
-):
+) -> KerasTensor:
     """Two 3x3 convolutions with batch norm and ReLU: (B, H, W, C) → (B, H, W, width)."""
     for filters, (conv, bn) in ((middle or width, (0, 1)), (width, (3, 4))):
         x = blocks.conv_bn_act(
@@ -204,10 +222,12 @@ def double_conv(
     return x
 
 
-def backbone_encoder(backbone, input_shape, preprocessing: str | None, **options):
+def backbone_encoder(
+    backbone: str | keras.Model, input_shape: ImageShape, preprocessing: str | None, **options: Any
+) -> tuple[KerasTensor, list[KerasTensor | None]]:
     """(image, maps at strides 2, 4, 8, 16 and 32) of an encoder; `options` of `backbones.build`.
 
-    None for a map that the encoder does not have, as some start at stride 4.
+    None for a map that the encoder does not have: some begin at stride 4.
     """
     if not isinstance(backbone, keras.Model):
         if preprocessing == "backbone":
@@ -216,23 +236,26 @@ def backbone_encoder(backbone, input_shape, preprocessing: str | None, **options
     return backbone.input, [backbone.output.get(f"stride_{stride}") for stride in (2, 4, 8, 16, 32)]
 
 
-def check_decoder_widths(decoder_widths):
-    """Raises: ValueError for fewer steps up than three, or more than an encoder has maps."""
+def check_decoder_widths(decoder_widths: Sequence) -> None:
+    """Raises ValueError for fewer steps up than three, or more than an encoder has maps."""
     most = len(BACKBONE_DECODER_WIDTHS)
     if not 3 <= len(decoder_widths) <= most:
         raise ValueError(
-            f"decoder_widths must have {most} entries, one a step up, or 3 or 4 for an encoder "
+            f"decoder_widths must have {most} entries, one per step up, or 3 or 4 for an encoder "
             f"that is cut off. Received: {decoder_widths}"
         )
 
 
-def _dropout(x, rate: float, *, name: str):
+def _dropout(x: KerasTensor, rate: float, *, name: str) -> KerasTensor:
     return layers.Dropout(rate, name=name)(x) if rate else x
 
 
-def _own_widths(widths, upsampling):
-    """(widths, decoder widths): with bilinear up-sampling no convolution halves the channels on
-    the way up, so each step does, and the bridge has half its width already."""
+def _own_widths(widths: Sequence[int], upsampling: str) -> tuple[Sequence[int], tuple]:
+    """(widths, decoder widths) of U-Net's own encoder.
+
+    With bilinear up-sampling no transposed convolution halves the channels on the way up. Each step
+    does instead, and the bridge has half its width.
+    """
     *steps, bridge = widths
     if upsampling == "transposed":
         return widths, tuple(reversed(steps))
@@ -240,13 +263,13 @@ def _own_widths(widths, upsampling):
     return (*steps, bridge // 2), (*halves, steps[0])
 
 
-def _sizes(depth: int, padding: str) -> dict:
-    """Sizes that come out even before each of `depth` poolings, as arguments of `image_input`."""
+def _sizes(depth: int, padding: str) -> dict[str, int]:
+    """Sizes that are even before each of `depth` poolings, as arguments of `image_input`."""
     multiple = 2**depth
     if padding == "same":
         return {"size_multiple": multiple}
-    lost = 4 * (multiple - 1)  # pixels that the convolutions of one path take, at full size
-    deepest = lost // multiple + 1  # the smallest bridge of which the expanding path leaves any
+    lost = 4 * (multiple - 1)  # pixels that the convolutions of one path remove, at full size
+    deepest = lost // multiple + 1  # the smallest bridge of which the expanding path leaves pixels
     return {
         "size_multiple": multiple,
         "size_offset": lost,
@@ -254,26 +277,31 @@ def _sizes(depth: int, padding: str) -> dict:
     }
 
 
-def _check(widths, decoder_widths, padding, upsampling, concat, backbone, centre):
-    blocks.check_widths(widths, 2)
-    blocks.check_choice("padding", padding, PADDINGS)
-    known = UPSAMPLINGS if backbone is None else BACKBONE_UPSAMPLINGS
-    blocks.check_choice("upsampling", upsampling, known)
-    blocks.check_choice("concat", concat, CONCATS)
-    if backbone is not None and (padding == "valid" or tuple(widths) != WIDTHS):
-        raise ValueError(
-            "A backbone has its own padding and widths. Received: a backbone with "
-            f"padding={padding!r}, widths={tuple(widths)}. Set decoder_widths."
-        )
+def _check(
+    widths: Sequence[int],
+    decoder_widths: Sequence | None,
+    padding: str,
+    upsampling: str,
+    backbone: str | keras.Model | None,
+    variant: UNetVariant,
+) -> None:
+    """Raises ValueError for options that do not go together."""
     if backbone is not None:
+        if padding == "valid" or tuple(widths) != WIDTHS:
+            raise ValueError(
+                "A backbone has its own padding and widths. Received: a backbone with "
+                f"padding={padding!r}, widths={tuple(widths)}. Set decoder_widths."
+            )
         check_decoder_widths(decoder_widths or BACKBONE_DECODER_WIDTHS)
-    elif centre:
-        raise ValueError("centre=True needs a backbone. Received: none. Set widths instead.")
-    elif decoder_widths is not None and len(decoder_widths) != len(widths) - 1:
-        raise ValueError(
-            f"decoder_widths must have {len(widths) - 1} entries, one a step up. Received: "
-            f"{decoder_widths}"
-        )
+    else:
+        choice(upsampling, "upsampling", ("transposed", "bilinear"))
+        if variant.centre:
+            raise ValueError("centre=True needs a backbone. Received: none. Set widths instead.")
+        if decoder_widths is not None and len(decoder_widths) != len(widths) - 1:
+            raise ValueError(
+                f"decoder_widths must have {len(widths) - 1} entries, one per step up. Received: "
+                f"{decoder_widths}"
+            )
     if upsampling == "bilinear" and decoder_widths is None and any(w % 2 for w in widths):
         raise ValueError(
             f"upsampling='bilinear' halves the widths, so they must be even. Received: {widths}"

@@ -30,7 +30,7 @@ CASES = {
         "danet",
         (512, 512, 3),
         19,
-        {"backbone": "resnet50", "attention_scale": 0.5} | RANDOM,
+        {"backbone": "resnet50", "variant": {"attention_scale": 0.5}} | RANDOM,
     ),
     "U-Net of the paper": ("unet", (572, 572, 3), 7, {"padding": "valid"}),
     "SegNet": ("segnet", (360, 480, 3), 11, {}),

@@ -105,12 +105,12 @@ def test_pytorch_model_bin_is_read_too(unet, tmp_path):
         ({"activation": "tanh"}, "activation='tanh'"),
         ({"activation": "logsoftmax"}, "activation='logsoftmax'"),
         ({"encoder_name": "efficientnet-b0"}, "encoder_name='efficientnet-b0' is an encoder that"),
-        ({"encoder_name": "vgg16"}, "encoder_name='vgg16' was said.*resnet18"),
+        ({"encoder_name": "vgg16"}, "encoder_name='vgg16' was given.*resnet18"),
         ({"encoder_name": "tu-resnet18"}, "encoder_name='tu-resnet18' has tensors under"),
-        ({"encoder_depth": 4}, "encoder_depth=4 was said, and the tensors say 3"),
-        ({"decoder_channels": [16, 8, 4]}, r"decoder_channels=\[16, 8, 4\] was said"),
-        ({"classes": 3}, "classes=3 was said, and the tensors say 2"),
-        ({"in_channels": 4}, "in_channels=4 was said, and the tensors say 3"),
+        ({"encoder_depth": 4}, "encoder_depth=4 was given, but the tensors say 3"),
+        ({"decoder_channels": [16, 8, 4]}, r"decoder_channels=\[16, 8, 4\] was given"),
+        ({"classes": 3}, "classes=3 was given, but the tensors say 2"),
+        ({"in_channels": 4}, "in_channels=4 was given, but the tensors say 3"),
         ({"_model_class": "UnetPlusPlus"}, "says UnetPlusPlus.*those of Unet"),
         ({"encoder_output_stride": 8}, "encoder_output_stride=8 is no option of Unet"),
         ({"upsampling": 2}, "upsampling=2 is no option of Unet"),
@@ -135,8 +135,8 @@ def test_an_unknown_option_without_a_value_changes_nothing(unet, tmp_path):
         ({"upsampling": 8}, "upsampling=8 gives scores of another size"),
         ({"encoder_output_stride": 4}, "encoder_output_stride=4 is not 8 or 16"),
         ({"decoder_atrous_rates": [1, 2]}, r"decoder_atrous_rates=\[1, 2\]"),
-        ({"decoder_aspp_separable": False}, "decoder_aspp_separable=False was said"),
-        ({"encoder_depth": 4}, "encoder_depth=4 was said, and the decoder needs 5"),
+        ({"decoder_aspp_separable": False}, "decoder_aspp_separable=False was given"),
+        ({"encoder_depth": 4}, "encoder_depth=4 was given, but the decoder needs 5"),
         ({"decoder_interpolation": "bilinear"}, "no option of DeepLabV3Plus"),
     ],
     ids=lambda value: str(value)[:40],
@@ -149,7 +149,8 @@ def test_options_of_deeplab_are_refused_by_name(deeplab, options, message):
 def test_our_own_words_still_count(unet):
     facts, tensors, expected = unet
     pixels = image(facts["input_shape"], facts["seed"])
-    ours = {"upsampling": "bilinear", "resize_grid": "half_pixel", "activation": "sigmoid"}
+    grid = {"resize_grid": "half_pixel"}
+    ours = {"upsampling": "bilinear", "variant": grid, "activation": "sigmoid"}
     found = np.asarray(convert(tensors, "smp", pixels.shape[1:], **ours)(pixels))
     thinned = found[:, :: facts["step"], :: facts["step"]]
     np.testing.assert_allclose(thinned, expected["logits"], rtol=0, atol=1e-4)
@@ -179,7 +180,11 @@ class TestOptionsThatNoTensorTells:
         "said",
         [
             {"decoder_interpolation": "bilinear", "activation": None},
-            {"upsampling": "bilinear", "resize_grid": "half_pixel", "activation": "sigmoid"},
+            {
+                "upsampling": "bilinear",
+                "variant": {"resize_grid": "half_pixel"},
+                "activation": "sigmoid",
+            },
         ],
         ids=["theirs", "ours"],
     )

@@ -1,8 +1,11 @@
 """Builders of any shape, class count and option: a mask of the image's size, or a ValueError."""
 
+import dataclasses
 import functools
 import inspect
 import math
+import types
+import typing
 
 import keras
 import numpy as np
@@ -11,55 +14,43 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_seg import models
-from keras_seg.models import options
+from keras_seg.models.options import annotations_of
 
 CHOICES = {
-    "activation": (None, "softmax", "sigmoid"),
-    "aspp_merge": ("sum", "concat"),
     "aspp_rates": ((1, 2, 4), (2, 3, 5)),
-    "attention": ("channels", "single"),
     "attention_scale": (0.0, 0.5),
     "auxiliary_channels": (None, 8),
     "auxiliary_kernel": (None, 1, 3),
     "backbone_weights": (None,),
-    "backbone_width": (4, 8),
     "batch_norm_epsilon": (1e-5, 1e-3),
     "channels": (8, 12),
     "columns": (2, 4),
-    "concat": ("up_last", "up_first", "up_first_newest_first"),
     "dropout": (0.0, 0.5),
     "fc": (0, 8),
-    "form": ("theano", "stn"),
     "head_kernel": (1, 3),
     "interlinks": (1, 2),
     "kernel": (3, 7),
     "key_channels": (4, 8),
-    "layout": ("tensorflow", "vainf"),
     "mid_channels": (8, 16),
     "multi_grid": (None, (1, 2)),
     "negative_slope": (0.0, 0.01),
-    "nonlinearity": ("relu", "prelu", "prelu_shared"),
     "output_stride": (8, 16, 32),
-    "padding": ("same", "valid"),
     "preprocessing": (None, "unit", "symmetric", "imagenet", "caffe"),
     "query_chunk": (None, 64),
     "resize_grid": ("half_pixel", "align_corners"),
-    "rounding": ("ceil", "floor"),
-    "shortcut_kernel": (1, 3),
-    "shortcut_norm": ("none", "units", "all"),
-    "squeeze_excite": ("after", "before", "before_strided"),
     "squeeze_ratio": (1, 2),
-    "stem": ("plain", "residual", "rows"),
-    "upsampling": ("nearest", "bilinear", "transposed"),
 }
-SWITCHES = options.SWITCHES
-HEADS = {"gridnet": ("plain", "residual", "shortcut"), "hrnet": ("v1", "v2", "v2p")}
+"""Right values of options whose annotation does not list them."""
 TOGETHER = {
     "backbone": "needs options of its own: its names are those of tests/backbones",
     "backbone_options": "of a backbone",
+    "backbone_width": "of a backbone",
+    "decoder": "a kind of convolution, as in the named variants",
+    "decoder_dropouts": "as many as the decoder has convolutions",
     "decoder_widths": "as many as the widths",
     "deep_stem": "of a backbone",
     "features": "as many as the rows",
+    "pyramid": "a kind of convolution, as in the named variants",
     "pyramid_rates": "of a backbone",
     "rows": "as many as the features",
     "widths": "as many as the decoder widths; tiny has some",
@@ -75,21 +66,48 @@ def parameters_of(name: str) -> list[str]:
     return [*inspect.signature(models.find(name).build).parameters]
 
 
+def fields_of(name: str) -> list[str]:
+    """The fields of a network's variant."""
+    record = models.find(name).variant
+    return [] if record is None else [field.name for field in dataclasses.fields(record)]
+
+
+def listed_values(annotation) -> tuple:
+    """The values that an annotation lists: of a Literal, of bool, and None."""
+    members = typing.get_args(annotation)
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        values = [listed_values(member) for member in members]
+        return sum(values, ()) if all(values) else ()
+    if annotation in (bool, type(None)):
+        return (True, False) if annotation is bool else (None,)
+    return members if typing.get_origin(annotation) is typing.Literal else ()
+
+
+def strategies(owner, names: list[str]) -> dict:
+    """Option → strategy of its right values, for those that have some."""
+    annotations = annotations_of(inspect.unwrap(owner))
+    values = {name: CHOICES.get(name) or listed_values(annotations.get(name)) for name in names}
+    return {name: st.sampled_from(of_name) for name, of_name in values.items() if of_name}
+
+
 def options_of(name: str) -> dict:
     """Option → strategy of its right values."""
-    known = set(parameters_of(name))
-    values = {option: st.sampled_from(CHOICES[option]) for option in sorted(known & set(CHOICES))}
-    values |= {option: st.booleans() for option in sorted(known & set(SWITCHES))}
-    if name in HEADS:
-        values["head"] = st.sampled_from(HEADS[name])
-    return values
+    network = models.find(name)
+    values = strategies(network.build, parameters_of(name))
+    if network.variant is not None:
+        of_fields = strategies(network.variant, fields_of(name))
+        values["variant"] = st.fixed_dictionaries({}, optional=of_fields)
+    return {option: values[option] for option in values if option not in TOGETHER}
 
 
 @pytest.mark.parametrize("name", models.list_models())
 def test_every_option_is_drawn(name):
-    """A new option needs values here."""
+    """A new option needs a Literal, or values here."""
+    network = models.find(name)
     drawn = {*options_of(name), *TOGETHER, "input_shape", "num_classes"}
     assert set(parameters_of(name)) <= drawn
+    if network.variant is not None:
+        assert set(fields_of(name)) <= {*strategies(network.variant, fields_of(name)), *TOGETHER}
 
 
 @functools.cache
@@ -98,10 +116,17 @@ def wrong_values() -> tuple:
     return tuple(
         (name, option, value)
         for name in models.list_models()
-        for option in parameters_of(name)
+        for option in (*parameters_of(name), *fields_of(name))
         for value in (WRONG if option != "name" else ())
         if value not in LEFT_ALONE.get(option, ())
     )
+
+
+def as_argument(name: str, option: str, value) -> dict:
+    """The argument with which a builder gets the value of an option, or of its variant's field."""
+    if option in parameters_of(name):
+        return {option: value}
+    return {"variant": models.find(name).tiny.get("variant", {}) | {option: value}}
 
 
 @pytest.mark.parametrize("name", models.list_models())
@@ -110,7 +135,7 @@ def test_an_error_names_the_one_argument_that_is_wrong(name):
     for _, option, value in filter(lambda each: each[0] == name, wrong_values()):
         arguments = models.find(name).tiny | {"input_shape": (64, 64, 3), "num_classes": 3}
         with pytest.raises(ValueError, match=rf"\b{option}\b"):
-            models.build(name, **arguments | {option: value})
+            models.build(name, **arguments | as_argument(name, option, value))
             pytest.fail(f"{name} takes {option}={value!r}")
 
 
@@ -140,7 +165,7 @@ def builds(draw):
     wrong = None
     if draw(st.integers(0, 3)) == 0:
         _, wrong, value = draw(st.sampled_from([w for w in wrong_values() if w[0] == name]))
-        arguments[wrong] = value
+        arguments |= as_argument(name, wrong, value)
     return name, arguments, wrong
 
 
@@ -152,11 +177,11 @@ def check_build(name: str, arguments: dict, wrong: str | None):
         scores = model(images if len(images) > 1 else images[0])
     except ValueError as error:
         # two right values may not go together, and a fixed size may not fit the network
-        defaults = {*inspect.signature(models.find(name).build).parameters} - {"name"}
-        named = [*defaults, "The height of the image", "The width of the image"]
+        options = {*parameters_of(name), *fields_of(name)} - {"name"}
+        named = [*options, "The height of the image", "The width of the image"]
         assert any(word in str(error) for word in named), f"{type(error).__name__}: {error}"
         return
-    assert wrong is None, f"{wrong}={arguments[wrong]!r} is taken"
+    assert wrong is None, f"a wrong {wrong} is taken: {arguments}"
     scores = scores["logits"] if isinstance(scores, dict) else scores
     if arguments.get("upsample_logits", True):
         assert scores.shape == (*images[0].shape[:3], arguments["num_classes"])

@@ -1,5 +1,9 @@
 """Promises that every registered network keeps."""
 
+import inspect
+import itertools
+import textwrap
+
 import keras
 import numpy as np
 import pytest
@@ -139,8 +143,27 @@ class TestEveryModel:
 
     def test_docstring_gives_shapes_errors_and_source(self, name):
         text = models.find(name).build.__doc__
-        for part in ("Shapes:", "Raises:", "Differs from the paper:"):
+        for part in ("Shapes:", "Returns:", "Raises:", "Differs from the paper:"):
             assert part in text
+
+    def test_the_example_of_the_docstring_runs(self, name):
+        namespace = {"keras_seg": keras_seg}
+        exec(example_of(models.find(name).build), namespace)
+        assert namespace["model"].name == name
+
+
+def example_of(function) -> str:
+    """The code under "Example:" in a docstring."""
+    after = inspect.getdoc(function).partition("Example:\n\n")[2]
+    lines = itertools.takewhile(lambda x: not x or x.startswith("    "), after.splitlines())
+    return textwrap.dedent("\n".join(lines))
+
+
+@pytest.mark.parametrize("function", [models.build, models.prune], ids=lambda f: f.__name__)
+def test_examples_of_other_functions_run(function):
+    namespace = {"keras_seg": keras_seg}
+    exec(example_of(function), namespace)
+    assert isinstance(namespace["model"], keras.Model)
 
 
 class TestRegistry:

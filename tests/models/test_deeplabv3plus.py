@@ -82,7 +82,7 @@ class TestEncoders:
         ("option", "message"),
         [
             ({"output_stride": 4}, "output_stride must be"),
-            ({"layout": "jfzhang"}, "Did you mean 'jfzhang95'"),
+            ({"variant": "jfzhang"}, "Did you mean 'jfzhang95'"),
             ({"backbone": "resnet19"}, "Did you mean 'resnet18'"),
             ({"backbone_options": {"widht": 8}}, "Did you mean 'width'"),
             ({"backbone": "hrnet_w18", "backbone_options": None}, "output_stride must be 32"),

@@ -6,9 +6,12 @@ import pytest
 
 from keras_seg import models
 from keras_seg.layers import TotalDropout
+from keras_seg.models.variants import GridNetVariant
 
 IMAGE = np.random.default_rng(0).uniform(0, 255, (1, 16, 24, 3)).astype("float32")
-BILINEAR = {"norm": False, "upsampling": "bilinear", "dropout": 0.0}
+PLAIN = GridNetVariant(norm=False)
+BILINEAR = {"variant": PLAIN, "upsampling": "bilinear", "dropout": 0.0}
+ROWS = BILINEAR | {"variant": GridNetVariant(norm=False, stem="rows")}
 
 
 def trainable(model):
@@ -23,8 +26,13 @@ class TestGrid:
             ({"features": (16, 32, 64)}, 19, 809_769),
             ({"features": 8, "rows": 3}, 5, 203_157),
             (
-                {"features": (32, 64, 96), "nonlinearity": "prelu_shared", "norm": False}
-                | {"upsampling": "bilinear", "stem": "residual", "head": "residual"},
+                {
+                    "features": (32, 64, 96),
+                    "upsampling": "bilinear",
+                    "variant": GridNetVariant(
+                        norm=False, nonlinearity="prelu_shared", stem="residual", head="residual"
+                    ),
+                },
                 19,
                 2_259_076,
             ),
@@ -45,28 +53,26 @@ class TestGrid:
         assert model(np.zeros((1, 33, 47, 3))).shape == (1, 33, 47, 2)
 
     def test_rows_can_take_feature_maps(self):
-        model = models.gridnet((34, 50, 4), 2, features=(4, 6), columns=2, stem="rows", **BILINEAR)
+        model = models.gridnet((34, 50, 4), 2, features=(4, 6), columns=2, **ROWS)
         assert [tensor.shape[1:] for tensor in model.inputs] == [(34, 50, 4), (17, 25, 6)]
-        same = models.gridnet(
-            [(34, 50, 4), (17, 25, 6)], 2, features=(4, 6), columns=2, stem="rows", **BILINEAR
-        )
+        same = models.gridnet([(34, 50, 4), (17, 25, 6)], 2, features=(4, 6), columns=2, **ROWS)
         assert same.output.shape == (None, 34, 50, 2)
         with pytest.raises(ValueError, match="channels of each row"):
-            models.gridnet(
-                [(34, 50, 4), (17, 25, 5)], 2, features=(4, 6), columns=2, stem="rows", **BILINEAR
-            )
+            models.gridnet([(34, 50, 4), (17, 25, 5)], 2, features=(4, 6), columns=2, **ROWS)
 
     @pytest.mark.parametrize(
-        ("shape", "options"),
+        ("shape", "upsampling"),
         [
-            ((17, 24, 4), {}),
-            ([(16, 24, 4), (16, 24, 6)], {}),
-            ([(34, 50, 4), (17, 24, 6)], BILINEAR),
+            ((17, 24, 4), "transposed"),
+            ([(16, 24, 4), (16, 24, 6)], "transposed"),
+            ([(34, 50, 4), (17, 24, 6)], "bilinear"),
         ],
     )
-    def test_rows_of_sizes_that_are_no_halves_are_refused(self, shape, options):
+    def test_rows_of_sizes_that_are_no_halves_are_refused(self, shape, upsampling):
         with pytest.raises(ValueError, match="input_shape to halve"):
-            models.gridnet(shape, 2, features=(4, 6), columns=2, stem="rows", **options)
+            models.gridnet(
+                shape, 2, features=(4, 6), columns=2, **ROWS | {"upsampling": upsampling}
+            )
 
     @pytest.mark.parametrize(
         "wrong",
@@ -74,10 +80,7 @@ class TestGrid:
             {"columns": 5},
             {"columns": 0},
             {"rows": 2},
-            {"nonlinearity": "elu"},
             {"upsampling": "nearest"},
-            {"stem": "conv"},
-            {"head": "conv"},
         ],
         ids=str,
     )
@@ -85,14 +88,18 @@ class TestGrid:
         with pytest.raises(ValueError, match=next(iter(wrong))):
             _tiny(**wrong)
 
+    @pytest.mark.parametrize("field", ["nonlinearity", "stem", "head"])
+    def test_variants_that_make_no_grid_are_refused(self, field):
+        with pytest.raises(ValueError, match=f"{field} must be one of"):
+            _tiny(variant={field: "conv"})
+
     @pytest.mark.parametrize("nonlinearity", ["prelu", "prelu_shared"])
     def test_prelu_grid_leaves_as_built_in_operators(self, nonlinearity, tmp_path):
         from keras_seg.export import export
         from tests.helpers.shapes import Shapes
 
-        model = models.gridnet(
-            (None, None, 3), 3, features=(4, 4), columns=2, nonlinearity=nonlinearity, **BILINEAR
-        )
+        options = BILINEAR | {"variant": GridNetVariant(norm=False, nonlinearity=nonlinearity)}
+        model = models.gridnet((None, None, 3), 3, features=(4, 4), columns=2, **options)
         report = export(
             model, tmp_path / "m.tflite", input_shape=(33, 47, 3), evaluation=Shapes("val", 1)
         )
@@ -127,11 +134,11 @@ class TestTotalDropout:
 
     def test_shortcut_stays_when_the_branch_is_dropped(self):
         keras.utils.set_random_seed(0)  # one branch in a thousand stays
-        model = _tiny(dropout=0.999, norm=False)
+        model = _tiny(dropout=0.999, variant=PLAIN)
         for layer in model.layers:
             if layer.name.startswith("lateral") and layer.name.endswith(".5"):
                 layer.bias.assign_add(np.full(layer.bias.shape, 7.0))
-        bare = _tiny(dropout=0.0, norm=False)
+        bare = _tiny(dropout=0.0, variant=PLAIN)
         bare.set_weights([np.array(w) for w in model.weights if "seed" not in w.path])
         for layer in bare.layers:
             if layer.name.startswith("lateral") and layer.name.endswith(".5"):

@@ -1,5 +1,7 @@
 """OCR computes its formulas, on HRNet and on ResNet, and reads both repositories' files."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from keras_seg import checkpoints, models
 from keras_seg.backbones.hrnet import HRNetVariant
 from keras_seg.layers import ObjectAttention, ObjectRegions
+from keras_seg.models.variants import OCRNetVariant
 from keras_seg.weights import load_strictly
 from tests.helpers.networks import checkpoint, trainable_parameters
 from tests.helpers.reference import image
@@ -27,7 +30,12 @@ def small_ocrnet(input_shape=(None, None, 3), num_classes=3, **options):
     return models.ocrnet(input_shape, num_classes, **small | options)
 
 
-OPENSEG = {"backbone": "resnet101", "deep_stem": "openseg", "transform_bias": True}
+OPENSEG = {
+    "backbone": "resnet101",
+    "variant": OCRNetVariant(deep_stem="openseg", transform_bias=True),
+}
+WIDE_REGIONS = replace(OPENSEG["variant"], auxiliary_channels=512)
+OPENSEG_ON_HRNET = OCRNetVariant(auxiliary_kernel=3, transform_bias=True)
 PYRAMID = {"pyramid_rates": (12, 24, 36), "mid_channels": 256, "key_channels": 128}
 
 
@@ -38,11 +46,9 @@ PYRAMID = {"pyramid_rates": (12, 24, 36), "mid_channels": 256, "key_channels": 1
         # SpatialOCRNet, ASPOCRNet and HRNet_W48_OCR of openseg.pytorch
         (OPENSEG, 57_988_838),
         pytest.param(
-            OPENSEG | PYRAMID | {"auxiliary_channels": 512}, 67_256_166, marks=pytest.mark.slow
+            OPENSEG | PYRAMID | {"variant": WIDE_REGIONS}, 67_256_166, marks=pytest.mark.slow
         ),
-        pytest.param(
-            {"auxiliary_kernel": 3, "transform_bias": True}, 74_522_182, marks=pytest.mark.slow
-        ),
+        pytest.param({"variant": OPENSEG_ON_HRNET}, 74_522_182, marks=pytest.mark.slow),
         pytest.param({"backbone": "hrnet_w18_small_v2"}, 6_379_278, marks=pytest.mark.slow),
         pytest.param({"backbone": "hrnet_w18"}, 12_080_818, marks=pytest.mark.slow),
         pytest.param({"backbone": "hrnet_w32"}, 32_953_894, marks=pytest.mark.slow),
@@ -161,9 +167,7 @@ class TestPyramid:
     def test_on_hrnet_scores_of_openseg_have_no_bias(self):
         reference = small_ocrnet(
             auxiliary_head=True,
-            auxiliary_channels=24,
-            auxiliary_kernel=3,
-            transform_bias=True,
+            variant=replace(OPENSEG_ON_HRNET, auxiliary_channels=24),
             pyramid_rates=(24, 48, 72),
             upsample_logits=False,
         )
@@ -214,16 +218,17 @@ class TestCheckpoints:
     @pytest.mark.parametrize("on_resnet", [True, False])
     @pytest.mark.parametrize("inplace_abn", [True, False])
     def test_openseg_files_tell_their_norm_by_their_names(self, on_resnet, inplace_abn):
-        options = {"backbone": "resnet50", "backbone_width": 4} if on_resnet else {}
-        reference = small_ocrnet(
-            auxiliary_head=True,
+        variant = OCRNetVariant(
             auxiliary_kernel=3,
             transform_bias=True,
             negative_slope=0.01 if inplace_abn else 0.0,
+            backbone_width=4,
             deep_stem="openseg" if on_resnet else None,
             ceil_pool=True,
-            upsample_logits=False,
-            **options,
+        )
+        options = {"backbone": "resnet50"} if on_resnet else {}
+        reference = small_ocrnet(
+            auxiliary_head=True, variant=variant, upsample_logits=False, **options
         )
         ours = checkpoint(reference)
         theirs = openseg_names(ours, on_resnet=on_resnet, inplace_abn=inplace_abn)

@@ -39,9 +39,12 @@ class TestResUNet:
         ("options", "trainable", "all_weights"),
         [
             ({}, 8_220_993, 8_227_393),
-            ({"shortcut_norm": "all"}, 8_223_809, 8_233_025),
+            ({"variant": {"shortcut_norm": "all"}}, 8_223_809, 8_233_025),
             (
-                {"shortcut_kernel": 3, "shortcut_norm": "units", "upsampling": "transposed"},
+                {
+                    "variant": {"shortcut_kernel": 3, "shortcut_norm": "units"},
+                    "upsampling": "transposed",
+                },
                 13_043_009,
                 None,
             ),
@@ -79,13 +82,15 @@ class TestResUNet:
         [
             {"widths": (8,)},
             {"upsampling": "cubic"},
-            {"shortcut_kernel": 2},
-            {"shortcut_norm": True},
-            {"padding": "valid"},
+            {"variant": {"shortcut_kernel": 2}},
+            {"variant": {"shortcut_norm": True}},
+            {"variant": {"padding": "valid"}},
         ],
+        ids=str,
     )
     def test_options_that_make_no_resunet_are_refused(self, options):
-        with pytest.raises(ValueError, match=f"{next(iter(options))} must be .* Received"):
+        option = next(iter(options.get("variant", options)))
+        with pytest.raises(ValueError, match=f"{option} must be .* Received"):
             models.resunet((64, 64, 3), 2, **options)
 
 
@@ -95,7 +100,11 @@ class TestResUNetPlusPlus:
         [
             ({}, 4_062_993, 4_070_385),
             ({"widths": (32, 64, 128, 256, 512)}, 16_228_001, 16_242_785),
-            ({"shortcut_norm": "none", "squeeze_excite": "before"}, 4_086_193, 4_092_657),
+            (
+                {"variant": {"shortcut_norm": "none", "squeeze_excite": "before"}},
+                4_086_193,
+                4_092_657,
+            ),
         ],
         ids=["default", "follow-up code of the authors", "nikhilroxtomar"],
     )
@@ -106,7 +115,7 @@ class TestResUNetPlusPlus:
     def test_squeeze_and_excitation_stands_where_it_is_put(self):
         def squeezed(place):
             model = models.resunetplusplus(
-                (64, 64, 3), 2, widths=(*NARROW, 16), squeeze_excite=place
+                (64, 64, 3), 2, widths=(*NARROW, 16), variant={"squeeze_excite": place}
             )
             return {name.split(".attn")[0] for name in operations(model) if ".attn.net.0" in name}
 
@@ -115,11 +124,10 @@ class TestResUNetPlusPlus:
         assert squeezed("before") == {"c2", "c3", "c4"} | decoder
         assert squeezed("before_strided") == {"c2", "c3", "c4"}
 
-    @pytest.mark.parametrize(
-        ("options", "channels"), [({}, 16), ({"attention": "single"}, 1)], ids=["channels", "one"]
-    )
-    def test_attention_has_as_many_factors_as_said_and_no_sigmoid(self, options, channels):
-        model = models.resunetplusplus((64, 64, 3), 2, widths=(*NARROW, 16), **options)
+    @pytest.mark.parametrize(("attention", "channels"), [("channels", 16), ("single", 1)])
+    def test_attention_has_as_many_factors_as_said_and_no_sigmoid(self, attention, channels):
+        variant = {"attention": attention}
+        model = models.resunetplusplus((64, 64, 3), 2, widths=(*NARROW, 16), variant=variant)
         factors, gated = operations(model)["d1.a1.gate"].input
         assert factors._keras_history.operation.name == "d1.a1.gc_conv.2"
         assert (factors.shape[-1], gated.shape[-1]) == (channels, 16)
@@ -128,14 +136,16 @@ class TestResUNetPlusPlus:
         "options",
         [
             {"widths": (8, 8)},
-            {"squeeze_excite": "none"},
-            {"attention": "sigmoid"},
-            {"aspp_merge": "mean"},
-            {"shortcut_norm": "some"},
+            {"variant": {"squeeze_excite": "none"}},
+            {"variant": {"attention": "sigmoid"}},
+            {"variant": {"aspp_merge": "mean"}},
+            {"variant": {"shortcut_norm": "some"}},
         ],
+        ids=str,
     )
     def test_options_that_make_no_resunetplusplus_are_refused(self, options):
-        with pytest.raises(ValueError, match=f"{next(iter(options))} must be .* Received"):
+        option = next(iter(options.get("variant", options)))
+        with pytest.raises(ValueError, match=f"{option} must be .* Received"):
             models.resunetplusplus((64, 64, 3), 2, **options)
 
 

@@ -7,7 +7,8 @@ import pytest
 from keras_seg import inference, models
 from keras_seg.export import export
 from keras_seg.layers import CropOrPad, SizeGuard
-from tests.helpers.shapes import Shapes
+from keras_seg.models.variants import UNetVariant
+from tests.conftest import Shapes
 
 NARROW = (2, 2, 2, 2, 2)
 BACKBONE = {
@@ -61,17 +62,16 @@ class TestPaperNetwork:
 
 class TestOptions:
     def test_norm_and_bias_are_free(self):
-        model = models.unet((32, 32, 3), 2, widths=NARROW, norm=True, use_bias=True)
+        both = UNetVariant(norm=True, use_bias=True)
+        model = models.unet((32, 32, 3), 2, widths=NARROW, variant=both)
         assert model.get_layer("inc.double_conv.0").use_bias
         assert model.get_layer("inc.double_conv.1").epsilon == 1e-5
-        plain = models.unet((32, 32, 3), 2, widths=NARROW, norm=False)
+        plain = models.unet((32, 32, 3), 2, widths=NARROW, variant=UNetVariant(norm=False))
         assert plain.get_layer("inc.double_conv.0").use_bias
 
     def test_resize_grid_and_concat_order_reach_the_layers(self):
-        model = models.unet(
-            (32, 32, 3), 2, widths=NARROW, upsampling="bilinear", resize_grid="align_corners",
-            concat="up_first",
-        )  # fmt: skip
+        variant = UNetVariant(resize_grid="align_corners", concat="up_first")
+        model = models.unet((32, 32, 3), 2, widths=NARROW, upsampling="bilinear", variant=variant)
         assert model.get_layer("up2.up").grid == "align_corners"
         names = [t._keras_history.operation.name for t in model.get_layer("up2.concat").input]
         assert names[0] == "up2.up"
@@ -80,10 +80,10 @@ class TestOptions:
         ("options", "message"),
         [
             ({"padding": "full"}, "padding must be one of"),
-            ({"concat": "skip"}, "concat must be one of"),
+            ({"variant": {"concat": "skip"}}, "concat must be one of"),
             ({"upsampling": "bilinear", "widths": (3, 5)}, "must be even"),
             ({"decoder_widths": (8, 8)}, "decoder_widths must have 4 entries"),
-            ({"centre": True}, "centre=True needs a backbone"),
+            ({"variant": {"centre": True}}, "centre=True needs a backbone"),
             (BACKBONE | {"decoder_widths": (8, 8)}, "or 3 or 4 for an encoder"),
             (BACKBONE | {"decoder_widths": (8,) * 6}, "decoder_widths must have 5 entries"),
             ({"backbone": "resnet18", "padding": "valid"}, "A backbone has its own"),
@@ -99,17 +99,16 @@ class TestOptions:
 
 class TestAnySize:
     def test_sizes_that_pooling_rounds_down_give_a_mask_of_the_image(self):
-        model = models.unet((None, None, 3), 2, widths=NARROW, any_size=True)
+        options = {"widths": NARROW, "variant": UNetVariant(any_size=True)}
+        model = models.unet((None, None, 3), 2, **options)
         assert model(PIXELS[:, :43, :50]).shape == (1, 43, 50, 2)
-        assert models.unet((43, 50, 3), 2, widths=NARROW, any_size=True).output.shape[1:3] == (
-            43,
-            50,
-        )
+        assert models.unet((43, 50, 3), 2, **options).output.shape[1:3] == (43, 50)
 
     def test_sizes_that_fit_give_what_the_plain_network_gives(self):
         keras.utils.set_random_seed(0)
         plain = models.unet((None, None, 3), 2, widths=NARROW)
-        model = models.unet((None, None, 3), 2, widths=NARROW, any_size=True)
+        any_size = UNetVariant(any_size=True)
+        model = models.unet((None, None, 3), 2, widths=NARROW, variant=any_size)
         model.set_weights(plain.get_weights())
         np.testing.assert_array_equal(model(PIXELS[:, :48, :64]), plain(PIXELS[:, :48, :64]))
 
@@ -146,7 +145,7 @@ class TestBackbone:
         assert np.isfinite(model(PIXELS[:, :64, :96])).all()
 
     def test_a_centre_stands_between_encoder_and_decoder(self):
-        model = models.unet((64, 96, 3), 2, centre=True, **BACKBONE)
+        model = models.unet((64, 96, 3), 2, variant=UNetVariant(centre=True), **BACKBONE)
         first = model.get_layer("centre.double_conv.0")
         assert first.kernel.shape[2:] == (32, 32)
         assert first.input is model.get_layer("layer4.1.act").output
@@ -165,7 +164,8 @@ class TestBackbone:
     @pytest.mark.parametrize("kind", ["tflite", "onnx"])
     def test_odd_sizes_leave_as_files_that_compute_the_same(self, kind, tmp_path):
         keras.utils.set_random_seed(0)
-        model = models.unet((75, 109, 3), 3, resize_grid="top_left", **BACKBONE)
+        variant = UNetVariant(resize_grid="top_left")
+        model = models.unet((75, 109, 3), 3, variant=variant, **BACKBONE)
         path = tmp_path / f"model.{kind}"
         report = export(model, path, evaluation=Shapes("val", 1, size=(75, 109)))
         assert report.audit.problems == ()

@@ -46,7 +46,9 @@ class TestPaperNetwork:
         ],
     )
     def test_a_node_sees_its_row_and_the_one_below_in_the_stated_order(self, concat, expected):
-        model = models.unetplusplus((32, 32, 3), 2, widths=NARROW, concat=concat, dropout=0.0)
+        model = models.unetplusplus(
+            (32, 32, 3), 2, widths=NARROW, variant={"concat": concat}, dropout=0.0
+        )
         inputs = model.get_layer("conv0_2.concat").input
         names = [tensor._keras_history.operation.name for tensor in inputs]
         wanted = {

@@ -1,27 +1,7 @@
-"""One module a family of networks; importing it registers its sources."""
+"""One module per family of networks. Importing this package registers all sources."""
 
-from keras_seg.checkpoints.sources import (
-    danet,
-    deconvnet,
-    deeplabv3plus,
-    gridnet,
-    hrnet,
-    icnn,
-    imagenet,
-    resunet,
-    segnet,
-    unet,
-)
+import importlib
+import pkgutil
 
-__all__ = [
-    "danet",
-    "deconvnet",
-    "deeplabv3plus",
-    "gridnet",
-    "hrnet",
-    "icnn",
-    "imagenet",
-    "resunet",
-    "segnet",
-    "unet",
-]
+for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
+    importlib.import_module(_module.name)

@@ -1,4 +1,4 @@
-"""DANets in circulation."""
+"""Checkpoints of DANet."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import keras
 
 from keras_seg import models
 from keras_seg.checkpoints.registry import Shapes, source
-from keras_seg.checkpoints.sources.facts import resnet_name, with_grid
+from keras_seg.checkpoints.sources.shared import in_variant, resnet_name
+from keras_seg.models.variants import DANetVariant
 
 
 @source("danet", rename=[(r"^pretrained\.", "")], ignore=[r"^pretrained\.fc\."])
-def danet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """junfu1115/DANet, three scores at the stride of the encoder."""
+def danet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """junfu1115/DANet: three scores at the stride of the encoder."""
+    options = in_variant("danet", DANetVariant(), options, align_corners=True)
     found = {
         "backbone": resnet_name(shapes),
         "backbone_weights": None,
@@ -24,6 +26,4 @@ def danet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
         "upsample_logits": False,
     }
     num_classes = shapes["head.conv8.1.weight"][0]
-    return models.build(
-        "danet", input_shape, num_classes, **found | with_grid(options, align_corners=True)
-    )
+    return models.build("danet", input_shape, num_classes, **found | options)

@@ -1,17 +1,18 @@
-"""DeconvNets in circulation."""
+"""Checkpoints of DeconvNet."""
 
 from __future__ import annotations
 
 import re
 
 import keras
+import numpy as np
 
 from keras_seg import models
 from keras_seg.checkpoints.registry import Shapes, source
 from keras_seg.checkpoints.sources.segnet import from_caffe, stage_widths, turned
 
 
-def _turn_deconvolutions(name, tensor):
+def _turn_deconvolutions(name: str, tensor: np.ndarray) -> np.ndarray:
     return turned(tensor) if re.fullmatch(r"deconv\d+_\d+\.weight", name) else tensor
 
 
@@ -21,8 +22,8 @@ def _turn_deconvolutions(name, tensor):
     prepare=from_caffe,
     adjust=_turn_deconvolutions,
 )
-def deconvnet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """HyeonwooNoh/DeconvNet, for BGR images without their mean; with fc6 and fc7 or without."""
+def deconvnet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """HyeonwooNoh/DeconvNet, with or without fc6 and fc7; for BGR images minus their mean."""
     found = {
         "widths": stage_widths(shapes),
         "fc": shapes["fc6.weight"][0] if "fc6.weight" in shapes else 0,

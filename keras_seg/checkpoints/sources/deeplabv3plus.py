@@ -1,10 +1,11 @@
-"""DeepLabV3+ in circulation: three heads, each on several encoders."""
+"""Checkpoints of DeepLabV3+: three heads, each on several encoders."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import keras
 
@@ -15,10 +16,10 @@ from keras_seg.backbones.mobilenetv2 import STAGES, STEM_CHANNELS, names_from_to
 from keras_seg.backbones.vainf_xception import vainf_xception_maps
 from keras_seg.checkpoints.registry import Shapes, source
 from keras_seg.checkpoints.smp_options import translate
-from keras_seg.checkpoints.sources.facts import resnet_name, with_grid
+from keras_seg.checkpoints.sources.shared import in_variant, resnet_name
 from keras_seg.checkpoints.sources.smp_encoders import encoder, with_plain_names
-from keras_seg.models.deeplabv3plus import LAYOUTS
 from keras_seg.models.hrnet import concat_branches
+from keras_seg.models.variants import DEEPLABV3PLUS_VARIANTS as VARIANTS
 
 JFZHANG95_NAMES = [
     (r"^backbone\.", ""),
@@ -77,7 +78,7 @@ SMP_NAMES = [
     (r"^segmentation_head\.0\.", "classifier."),
 ]
 SMP_RATES = (12, 24, 36)
-"""Of the pyramid, at every output stride."""
+"""Dilations of the pyramid, at every output stride."""
 
 
 def jfzhang95_xception_names() -> list[tuple[str, str]]:
@@ -101,7 +102,7 @@ def jfzhang95_xception_names() -> list[tuple[str, str]]:
 
 
 def jfzhang95_mobilenet_names() -> list[tuple[str, str]]:
-    """(pattern, replacement) pairs to torchvision's names: one list, without pairs in it."""
+    """(pattern, replacement) pairs to torchvision's names, for one flat list of layers."""
     places = {0: "0.0", 1: "0.1", 3: "1.0", 4: "1.1", 6: "2", 7: "3"}
     first = {0: "0.0", 1: "0.1", 3: "1", 4: "2"}
     return [
@@ -118,11 +119,9 @@ def jfzhang95_mobilenet_names() -> list[tuple[str, str]]:
 
 
 @source("jfzhang95", has=r"^backbone\.layer1\.0\.conv1\.", rename=JFZHANG95_NAMES)
-def jfzhang95(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def jfzhang95(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """jfzhang95/pytorch-deeplab-xception on ResNet-101; scores at stride 4."""
-    options = {"layout": "jfzhang95", "multi_grid": (1, 2, 4)} | with_grid(
-        options, align_corners=True
-    )
+    options = jfzhang95_options({"multi_grid": (1, 2, 4)} | options)
     return on_resnet(shapes, input_shape, options, first_block="own")
 
 
@@ -131,14 +130,13 @@ def jfzhang95(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     has=r"^backbone\.block20\.",
     rename=[*JFZHANG95_NAMES, *jfzhang95_xception_names()],
 )
-def jfzhang95_xception(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def jfzhang95_xception(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """The same on an aligned Xception, whose batch norms have PyTorch's epsilon."""
     found = {
-        "layout": "jfzhang95",
         "backbone": "xception65",
         "backbone_options": {"jfzhang95": True, "epsilon": 1e-5},
     }
-    return deeplabv3plus(shapes, input_shape, found | with_grid(options, align_corners=True))
+    return deeplabv3plus(shapes, input_shape, found | jfzhang95_options(options))
 
 
 @source(
@@ -147,9 +145,9 @@ def jfzhang95_xception(shapes: Shapes, input_shape, options: dict) -> keras.Mode
     rename=[*JFZHANG95_NAMES, *jfzhang95_mobilenet_names(), *names_from_torchvision()],
     ignore=[r"^backbone\.features\."],  # the two halves once more
 )
-def jfzhang95_mobilenet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """The same on MobileNetV2, every stage of which has the dilation of the stage before."""
-    options = {"layout": "jfzhang95"} | with_grid(options, align_corners=True)
+def jfzhang95_mobilenet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """The same on MobileNetV2, where every stage has the dilation of the stage before."""
+    options = jfzhang95_options(options)
     reached, dilations = 2, []
     for *_, stride in STAGES:
         dilations.append((max(1, reached // options.get("output_stride", 16)),) * 2)
@@ -158,11 +156,15 @@ def jfzhang95_mobilenet(shapes: Shapes, input_shape, options: dict) -> keras.Mod
 
 
 @source("jfzhang95", has=r"^backbone\.layer0\.", rename=JFZHANG95_NAMES)
-def jfzhang95_drn(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """The same on DRN-D-54, whose output stride is always 8."""
-    options = {"layout": "jfzhang95"} | with_grid(options, align_corners=True)
-    # whatever else is asked, as in the repository
-    return on_maps(shapes, input_shape, options | {"output_stride": 8}, drn_maps)
+def jfzhang95_drn(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """The same on DRN-D-54. As in the repository, the output stride is always 8."""
+    options = jfzhang95_options(options) | {"output_stride": 8}
+    return on_maps(shapes, input_shape, options, drn_maps)
+
+
+def jfzhang95_options(options: dict) -> dict:
+    """The options of all networks of jfzhang95."""
+    return in_variant("deeplabv3plus", VARIANTS["jfzhang95"], options, align_corners=True)
 
 
 @source(
@@ -174,31 +176,31 @@ def jfzhang95_drn(shapes: Shapes, input_shape, options: dict) -> keras.Model:
         *((rf"^transition{i}\.(?=\d\.\w+$)", rf"transition{i}.{i}.0.") for i in (2, 3)),
     ],
 )
-def vainf_hrnet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """VainF/DeepLabV3Plus-Pytorch on an HRNet: all four branches, and the first stage below."""
+def vainf_hrnet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """VainF/DeepLabV3Plus-Pytorch on an HRNet: all four branches, and the first stage as skip."""
     variant = variant_from_shapes(shapes)
 
-    def maps(x):
+    def maps(x: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
         branches = hrnet_maps(x, variant, resize="nearest", first_relu=False)
         branches = [branches[f"stride_{stride}"] for stride in (4, 8, 16, 32)]
         stem = keras.Model(x, branches).get_layer(f"layer1.{variant.stem_blocks - 1}.act").output
         return {"stride_4": stem, "stride_32": concat_branches(branches, "half_pixel")}
 
-    # that of the pyramid's rates, though the encoder's is 4
+    # decides the pyramid's rates only; the encoder has stride 4
     options = {"output_stride": 8} | options
     return on_maps(shapes, input_shape, vainf_options(shapes, options), maps)
 
 
 @source("vainf", has=r"^backbone\.layer1\.", rename=VAINF_NAMES)
-def vainf(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def vainf(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """VainF/DeepLabV3Plus-Pytorch on ResNets; scores at stride 4."""
     options = vainf_options(shapes, options)
     return on_resnet(shapes, input_shape, options, first_block="previous")
 
 
 @source("vainf", has=r"^backbone\.block12\.", rename=VAINF_NAMES)
-def vainf_xception(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """The same on the original Xception, which gives no map the size that its stride promises."""
+def vainf_xception(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """The same on the original Xception, whose maps are smaller than the image over the stride."""
     options = {"output_stride": 16} | vainf_options(shapes, options)
     maps = partial(vainf_xception_maps, output_stride=options["output_stride"])
     return on_maps(shapes, input_shape, options, maps)
@@ -209,7 +211,7 @@ def vainf_xception(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     has=r"^backbone\.low_level_features\.",
     rename=[*VAINF_NAMES, *names_from_torchvision()],
 )
-def vainf_mobilenet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def vainf_mobilenet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """The same on MobileNetV2, whose first convolution has no padding."""
     options = vainf_options(shapes, options)
     return on_mobilenet(shapes, input_shape, options, stem_padding="valid")
@@ -223,35 +225,36 @@ def vainf_mobilenet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     ignore=[r"^classification_head\."],
     rename=[*SMP_NAMES, *names_from_torchvision()],
 )
-def smp_deeplabv3plus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def smp_deeplabv3plus(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """DeepLabV3Plus of segmentation_models.pytorch on an encoder of its own or of timm's."""
-    layout = LAYOUTS["smp"]
+    variant = VARIANTS["smp"]
     if "aspp.conv1.weight" in shapes:
-        layout = replace(layout, pyramid="full")
-    options = dict(options)
+        variant = replace(variant, pyramid="full")
+    options = in_variant("deeplabv3plus", variant, options, align_corners=True)
     backbone, backbone_options = encoder(shapes, input_shape, options.pop("encoder"))
     if "multi_grid" in options:
         backbone_options = backbone_options | {"multi_grid": options.pop("multi_grid")}
     found = {
-        "layout": layout,
         "aspp_rates": SMP_RATES,
         "upsample_logits": True,
         "backbone": backbone,
         "backbone_options": backbone_options,
     }
-    return deeplabv3plus(shapes, input_shape, found | with_grid(options, align_corners=True))
+    return deeplabv3plus(shapes, input_shape, found | options)
 
 
 def vainf_options(shapes: Shapes, options: dict) -> dict:
-    """The options of all networks of VainF, whose 3x3 convolutions may be separable ones."""
-    layout = LAYOUTS["vainf"]
+    """The options of all networks of VainF, whose 3x3 convolutions may be separable."""
+    variant = VARIANTS["vainf"]
     if "aspp.conv1.pointwise.weight" in shapes:
-        layout = replace(layout, pyramid="plain_separable", decoder="plain_separable")
-    return {"layout": layout} | with_grid(options, align_corners=False)
+        variant = replace(variant, pyramid="plain_separable", decoder="plain_separable")
+    return in_variant("deeplabv3plus", variant, options, align_corners=False)
 
 
-def on_resnet(shapes: Shapes, input_shape, options: dict, *, first_block: str) -> keras.Model:
-    """DeepLabV3+ on the ResNet that these tensors belong to."""
+def on_resnet(
+    shapes: Shapes, input_shape: tuple, options: dict, *, first_block: str
+) -> keras.Model:
+    """DeepLabV3+ on the ResNet with these tensors."""
     encoder = {
         "width": shapes["conv1.weight"][0],
         "first_block": first_block,
@@ -262,21 +265,21 @@ def on_resnet(shapes: Shapes, input_shape, options: dict, *, first_block: str) -
     return deeplabv3plus(shapes, input_shape, found | options)
 
 
-def on_mobilenet(shapes: Shapes, input_shape, options: dict, **encoder) -> keras.Model:
+def on_mobilenet(shapes: Shapes, input_shape: tuple, options: dict, **encoder: Any) -> keras.Model:
     """DeepLabV3+ on a MobileNetV2 without its head, padded before each block."""
     encoder |= {"alpha": _alpha(shapes), "with_head": False, "pad_first": True}
     found = {"backbone": "mobilenetv2_timm", "backbone_options": encoder}
     return deeplabv3plus(shapes, input_shape, found | options)
 
 
-def on_maps(shapes: Shapes, input_shape, options: dict, maps: Callable) -> keras.Model:
-    """DeepLabV3+ on what a function makes of the normalised image, {"stride_4": ..., ...}."""
+def on_maps(shapes: Shapes, input_shape: tuple, options: dict, maps: Callable) -> keras.Model:
+    """DeepLabV3+ on the maps {"stride_4": ..., ...} that a function computes from the image."""
     image, x = blocks.image_input(input_shape, preprocessing=None)
     return deeplabv3plus(shapes, input_shape, {"backbone": keras.Model(image, maps(x))} | options)
 
 
-def deeplabv3plus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """Pyramid and decoder of the widths that the tensors have, on an encoder."""
+def deeplabv3plus(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """Pyramid and decoder with the widths of the tensors, on an encoder."""
     found = {
         "backbone_weights": None,
         "channels": shapes["aspp.project.weight"][0],
@@ -287,5 +290,5 @@ def deeplabv3plus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     return models.build("deeplabv3plus", input_shape, num_classes, **found | options)
 
 
-def _alpha(shapes):
+def _alpha(shapes: Shapes) -> float:
     return shapes["conv_stem.weight"][0] / STEM_CHANNELS

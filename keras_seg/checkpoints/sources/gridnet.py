@@ -1,29 +1,33 @@
-"""GridNets in circulation: the authors' for segmentation, and two that others made."""
+"""Checkpoints of GridNet: the authors' for segmentation, and two by others."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import replace
 
 import keras
 import numpy as np
 
 from keras_seg import models
 from keras_seg.checkpoints.registry import Shapes, source
+from keras_seg.checkpoints.sources.shared import in_variant
+from keras_seg.models.variants import GridNetVariant
 
 LATERAL = re.compile(r"lateral_(\d+)_(\d+)\.(?:f\.)?\d\.weight")
 OUR_INDEX = {0: 1, 1: 2, 2: 4, 3: 5}
-"""Place in a block without norm → in ours, which counts the norms."""
+"""Position in a block without norms → position in ours, which counts the norms."""
 
 
 def turn_transposed(tensors: dict) -> dict:
-    """Kernels of transposed convolutions of stride 1 → of the convolutions that compute the same.
+    """Turns kernels of transposed convolutions of stride 1 into those of equal plain convolutions.
 
-    The later lateral blocks of the way up, the second convolutions of `up` and both of `last` are
-    transposed there.
+    In the repository the later lateral blocks of the way up, the second convolutions of `up` and
+    both of `last` are transposed.
     """
     half = _half(tensors)
 
-    def is_turned(name):
+    def is_turned(name: str) -> bool:
         if found := re.match(r"lateral_\d+_(\d+)\.[25]\.weight", name):
             return int(found[1]) >= half
         return re.match(r"(up_\d+_\d+\.5|last\.[03])\.weight", name)
@@ -35,17 +39,15 @@ def turn_transposed(tensors: dict) -> dict:
 
 
 @source("gridnet-fourure", prepare=turn_transposed)
-def fourure(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def fourure(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """Fourure/GridNet: batch norm, ReLU, transposed convolutions upwards."""
-    found = _grid(shapes) | {"preprocessing": None}
-    num_classes = shapes["last.3.weight"][0]
-    return models.build("gridnet", input_shape, num_classes, **found | options)
+    return _gridnet(shapes, input_shape, options, "last.3.weight", GridNetVariant())
 
 
 def rename_niklaus(tensors: dict) -> dict:
-    """`<row>x<column> - <row>x<column>.netMain.<i>`: along a row, or to the one below or above."""
+    """Renames `<row>x<column> - <row>x<column>.netMain.<i>`, a block between two nodes."""
 
-    def ours(name):
+    def ours(name: str) -> str:
         if found := re.match(r"(\d+)x(\d+) - (\d+)x\d+\.netMain\.(\d)\.(.*)", name):
             row, column, target, index = (int(number) for number in found.groups()[:4])
             if target == row:
@@ -60,20 +62,23 @@ def rename_niklaus(tensors: dict) -> dict:
 
 
 @source("gridnet-niklaus", prepare=rename_niklaus)
-def niklaus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """The grid of sniklaus/softmax-splatting: takes a list of feature maps, one for each row."""
-    found = _grid(shapes) | {"stem": "rows", "head": "shortcut"}
-    found |= {"norm": False, "upsampling": "bilinear"}
-    found["nonlinearity"] = _nonlinearity(shapes, "last.2.weight")
-    num_classes = shapes["last.3.weight"][0]
-    return models.build("gridnet", input_shape, num_classes, **found | options)
+def niklaus(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """The grid of sniklaus/softmax-splatting, which takes a list of feature maps, one per row."""
+    variant = GridNetVariant(
+        norm=False,
+        nonlinearity=_nonlinearity(shapes, "last.2.weight"),
+        stem="rows",
+        head="shortcut",
+    )
+    options = {"upsampling": "bilinear"} | options
+    return _gridnet(shapes, input_shape, options, "last.3.weight", variant)
 
 
 def rename_daigo(tensors: dict) -> dict:
-    """`<block>.f.<i>`; its `up` blocks are counted from the first column of the way up."""
+    """Renames `<block>.f.<i>`; the `up` blocks are counted from the first column of the way up."""
     half = _half(tensors)
 
-    def ours(name):
+    def ours(name: str) -> str:
         name = re.sub(r"^lateral_init\.", "first.", name)
         name = re.sub(r"^lateral_final\.", "last.", name)
         name = re.sub(r"^(first|last)\.conv\.", r"\1.shortcut.", name)
@@ -86,23 +91,41 @@ def rename_daigo(tensors: dict) -> dict:
 
 
 @source("gridnet-daigo0927", prepare=rename_daigo)
-def daigo0927(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """daigo0927/GridNet: one PReLU slope a layer, no norm, residual blocks at both ends."""
-    found = _grid(shapes) | {"stem": "residual", "head": "residual", "preprocessing": None}
-    found |= {"norm": False, "upsampling": "bilinear"}
-    found["nonlinearity"] = _nonlinearity(shapes, "first.4.weight")
-    num_classes = shapes["last.5.weight"][0]
-    return models.build("gridnet", input_shape, num_classes, **found | options)
+def daigo0927(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """daigo0927/GridNet: one PReLU slope per layer, no norm, residual blocks at both ends."""
+    variant = GridNetVariant(
+        norm=False,
+        nonlinearity=_nonlinearity(shapes, "first.4.weight"),
+        stem="residual",
+        head="residual",
+    )
+    options = {"upsampling": "bilinear"} | options
+    return _gridnet(shapes, input_shape, options, "last.5.weight", variant)
 
 
-def _half(names) -> int:
-    """Columns of the way down: half of all, which are one more than there are lateral steps."""
+def _gridnet(
+    shapes: Shapes, input_shape: tuple, options: dict, scores: str, variant: GridNetVariant
+) -> keras.Model:
+    """The GridNet of these tensors.
+
+    Args:
+        scores: name of a tensor with one entry per class.
+        variant: what the tensors do not tell.
+    """
+    variant = replace(variant, use_bias="lateral_0_0.5.bias" in shapes)
+    found = {"preprocessing": None} | _grid(shapes)
+    options = in_variant("gridnet", variant, options)
+    return models.build("gridnet", input_shape, shapes[scores][0], **found | options)
+
+
+def _half(names: Iterable[str]) -> int:
+    """Columns of the way down, half of all. There is one column more than lateral steps."""
     steps = [int(match[2]) for name in names if (match := LATERAL.match(name))]
     return (max(steps, default=0) + 2) // 2
 
 
 def _grid(shapes: Shapes) -> dict:
-    """Rows, columns and biases, from the lateral blocks."""
+    """Rows and columns, from the lateral blocks."""
     features = []
     while (name := f"lateral_{len(features)}_0.5.weight") in shapes:
         features.append(shapes[name][0])
@@ -111,7 +134,6 @@ def _grid(shapes: Shapes) -> dict:
     return {
         "features": tuple(features),
         "columns": 2 * _half(shapes),
-        "use_bias": "lateral_0_0.5.bias" in shapes,
     }
 
 

@@ -1,8 +1,9 @@
-"""HRNet and OCR in the authors' repositories."""
+"""Checkpoints of HRNet and OCR in the authors' repositories."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -10,10 +11,12 @@ import numpy as np
 from keras_seg import models
 from keras_seg.backbones.hrnet import variant_from_shapes
 from keras_seg.checkpoints.registry import Shapes, source
-from keras_seg.checkpoints.sources.facts import resnet_name, with_grid
+from keras_seg.checkpoints.sources.shared import grid_of, in_variant, resnet_name
+from keras_seg.models.variants import OCRNetVariant
 
+CONTEXT = "ocr_distri_head.object_context_block"
 INPLACE_ABN_OFFSET = 1e-5
-"""InPlaceABN scales by |gamma| + this."""
+"""InPlaceABN scales by |gamma| plus this."""
 WRAPPED = {
     # the authors save the network together with its loss
     "rename": [(r"^model\.", "")],
@@ -39,7 +42,7 @@ OPENSEG_NAMES = [
 
 
 def from_inplace_abn(tensors: dict) -> dict:
-    """The same network with plain batch norms: gamma becomes |gamma| + 1e-5."""
+    """The tensors of the same network with plain batch norms: gamma becomes |gamma| + 1e-5."""
     return {
         name: np.abs(array) + np.float32(INPLACE_ABN_OFFSET)
         if array.ndim == 1 and name.endswith(".weight")
@@ -49,15 +52,15 @@ def from_inplace_abn(tensors: dict) -> dict:
 
 
 def with_plain_norms(tensors: dict) -> dict:
-    """The authors' files of PyTorch 0.4 hold InPlaceABN norms, which count no batches."""
+    """Converts the authors' files of PyTorch 0.4, whose InPlaceABN norms count no batches."""
     counted = any(name.endswith("num_batches_tracked") for name in tensors)
     return tensors if counted else from_inplace_abn(tensors)
 
 
 def openseg_tensors(tensors: dict) -> dict:
-    """A bias of zeros for scores without one (ASP-OCR on HRNet), and the names of a plain stem.
+    """Adds a bias of zeros to scores without one (ASP-OCR on HRNet), and renames a plain stem.
 
-    openseg's ResNets have one name for the deep stem and for the 7x7 convolution.
+    openseg's ResNets have the same name for the deep stem and for the 7x7 convolution.
     """
     for scores in ("cls_head", "aux_head.2"):
         if f"{scores}.weight" in tensors and f"{scores}.bias" not in tensors:
@@ -70,37 +73,30 @@ def openseg_tensors(tensors: dict) -> dict:
 
 
 @source("hrnet", **WRAPPED, prepare=with_plain_norms)
-def hrnet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def hrnet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """HRNet/HRNet-Semantic-Segmentation, pytorch-v1.1; `align_corners=True` for other branches."""
+    grid, options = grid_of(options, align_corners=False)
     variant = variant_from_shapes(shapes)
     mixed = shapes["last_layer.0.weight"][1]
     found = {
         "backbone": variant,
         "backbone_weights": None,
         "head": "v1" if mixed == variant.width else "v2",
+        "resize_grid": grid,
         "preprocessing": None,
         "upsample_logits": False,
     }
     num_classes = shapes["last_layer.3.weight"][0]
-    return models.build(
-        "hrnet", input_shape, num_classes, **found | with_grid(options, align_corners=False)
-    )
+    return models.build("hrnet", input_shape, num_classes, **found | options)
 
 
 @source("hrnet-ocr", **WRAPPED, prepare=with_plain_norms)
-def hrnet_ocr(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def hrnet_ocr(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """HRNet/HRNet-Semantic-Segmentation, branch HRNet-OCR; its plain HRNets are read too."""
     if "cls_head.weight" not in shapes:
         return hrnet(shapes, input_shape, options)
-    found = {
-        "backbone": variant_from_shapes(shapes),
-        "backbone_weights": None,
-        **_ocr_head(shapes),
-    }
-    num_classes = shapes["cls_head.weight"][0]
-    return models.build(
-        "ocrnet", input_shape, num_classes, **found | with_grid(options, align_corners=True)
-    )
+    found = {"backbone": variant_from_shapes(shapes)}
+    return _ocrnet(shapes, input_shape, found | options, _ocr_variant(shapes))
 
 
 @source(
@@ -109,25 +105,29 @@ def hrnet_ocr(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     rename=OPENSEG_NAMES,
     prepare=openseg_tensors,
 )
-def openseg(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def openseg(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """openseg-group/openseg.pytorch: OCR and ASP-OCR on dilated ResNets and on HRNet-W48."""
-    found = {"backbone_weights": None, **_ocr_head(shapes)}
+    return _openseg(shapes, input_shape, options, negative_slope=0.0)
+
+
+def _openseg(
+    shapes: Shapes, input_shape: tuple, options: dict, *, negative_slope: float
+) -> keras.Model:
+    found, variant = {}, replace(_ocr_variant(shapes), negative_slope=negative_slope)
     on_hrnet = "transition1.0.0.weight" in shapes
     if "asp_ocr_head.conv2.0.weight" in shapes:
         found |= {"pyramid_rates": (24, 48, 72) if on_hrnet else (12, 24, 36), "dropout": 0.1}
     if on_hrnet:
         found["backbone"] = variant_from_shapes(shapes)
     else:
-        found |= {
-            "backbone": resnet_name(shapes),
-            "backbone_width": shapes["layer1.0.conv1.weight"][0],
-            "deep_stem": "openseg" if "resinit.conv1.weight" in shapes else None,
-            "ceil_pool": True,
-        }
-    num_classes = shapes["cls_head.weight"][0]
-    return models.build(
-        "ocrnet", input_shape, num_classes, **found | with_grid(options, align_corners=True)
-    )
+        found["backbone"] = resnet_name(shapes)
+        variant = replace(
+            variant,
+            backbone_width=shapes["layer1.0.conv1.weight"][0],
+            deep_stem="openseg" if "resinit.conv1.weight" in shapes else None,
+            ceil_pool=True,
+        )
+    return _ocrnet(shapes, input_shape, found | options, variant)
 
 
 @source(
@@ -136,20 +136,32 @@ def openseg(shapes: Shapes, input_shape, options: dict) -> keras.Model:
     rename=OPENSEG_NAMES,
     prepare=lambda tensors: openseg_tensors(from_inplace_abn(tensors)),
 )
-def openseg_inplace_abn(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """The same of the master branch: norm and leaky ReLU of the heads are one module."""
-    return openseg(shapes, input_shape, {"negative_slope": 0.01} | options)
+def openseg_inplace_abn(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """The same in the master branch: norm and leaky ReLU of the heads are one module."""
+    return _openseg(shapes, input_shape, options, negative_slope=0.01)
 
 
-def _ocr_head(shapes):
-    context = "ocr_distri_head.object_context_block"
-    return {
+def _ocr_variant(shapes: Shapes) -> OCRNetVariant:
+    """What the tensors of the head tell about the variant."""
+    return OCRNetVariant(
+        auxiliary_channels=shapes["aux_head.0.weight"][0],
+        auxiliary_kernel=shapes["aux_head.0.weight"][-1],
+        transform_bias=f"{CONTEXT}.f_pixel.0.bias" in shapes,
+    )
+
+
+def _ocrnet(
+    shapes: Shapes, input_shape: tuple, options: dict, variant: OCRNetVariant
+) -> keras.Model:
+    """The OCRNet of these tensors, with scores at the stride of the encoder."""
+    found = {
+        "backbone_weights": None,
         "auxiliary_head": True,
-        "auxiliary_channels": shapes["aux_head.0.weight"][0],
-        "auxiliary_kernel": shapes["aux_head.0.weight"][-1],
         "mid_channels": shapes["conv3x3_ocr.0.weight"][0],
-        "key_channels": shapes[f"{context}.f_pixel.0.weight"][0],
-        "transform_bias": f"{context}.f_pixel.0.bias" in shapes,
+        "key_channels": shapes[f"{CONTEXT}.f_pixel.0.weight"][0],
         "preprocessing": None,
         "upsample_logits": False,
     }
+    options = in_variant("ocrnet", variant, options, align_corners=True)
+    num_classes = shapes["cls_head.weight"][0]
+    return models.build("ocrnet", input_shape, num_classes, **found | options)

@@ -1,4 +1,4 @@
-"""iCNN as released in Theano, and the networks of STN-iCNN."""
+"""Checkpoints of iCNN as released in Theano, and of the networks of STN-iCNN."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ NODE = re.compile(r"interlink_layers\.(\d+)\.iCNN_Nodelist\.(\d+)\.")
 
 
 @source("icnn-theano")
-def icnn_theano(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def icnn_theano(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """bloodmage/Twostep-helen-face-parsing, with kernels for cross-correlation.
 
-    As there, the background is the last class.
+    As in the repository, the background is the last class.
     """
     interlinks = 0
     while f"row0_inter{interlinks}.weight" in shapes:
@@ -32,16 +32,17 @@ def icnn_theano(shapes: Shapes, input_shape, options: dict) -> keras.Model:
 
 
 def without_dead_tensors(tensors: dict) -> dict:
-    """Takes out what no output depends on.
+    """Removes tensors that no output depends on.
 
-    Each interlink has convolutions that join the rows in the end, but only the last interlink's
-    are run, from the coarsest row to the finest; the two last convolutions have unused norms.
+    Each interlink has convolutions that join the rows at the end, but only those of the last
+    interlink are run, from the coarsest row to the finest. The two last convolutions have unused
+    norms.
     """
     nodes = [match for name in tensors if (match := NODE.match(name))]
     last_step = max((int(match[1]) for match in nodes), default=0)
     last_row = max((int(match[2]) for match in nodes), default=0)
 
-    def is_dead(name):
+    def is_dead(name: str) -> bool:
         if re.match(r"last_con2_bnm\.|last_conv3_bnm\.", name):
             return True
         match = NODE.match(name)
@@ -55,8 +56,8 @@ def without_dead_tensors(tensors: dict) -> dict:
 
 
 @source("icnn-stn", has=r"^input_conv\.0\.", prepare=without_dead_tensors)
-def icnn_stn(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """aod321/STN-iCNN, either stage: the label count is in the shapes."""
+def icnn_stn(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """aod321/STN-iCNN, either stage; the shapes tell the number of labels."""
     steps = [int(match[1]) for name in shapes if (match := NODE.match(name))]
     found = {
         "form": "stn",
@@ -69,8 +70,8 @@ def icnn_stn(shapes: Shapes, input_shape, options: dict) -> keras.Model:
 
 
 @source("icnn-stn", has=r"^localize_net\.")
-def select_net(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """aod321/STN-iCNN, the part locator: probabilities of stage 1 → a matrix a part."""
+def select_net(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """aod321/STN-iCNN, the part locator: probabilities of stage 1 → a matrix per part."""
     parts, classes = shapes["localize_net.0.weight"][:2]
     height, width = (128 if size is None else size for size in input_shape[:2])
     return models.part_locator((height, width, classes), parts, **options)

@@ -1,4 +1,4 @@
-"""ImageNet networks of timm and torchvision, as encoders of ours."""
+"""ImageNet checkpoints of timm and torchvision, as encoders of ours."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from keras_seg.backbones.vgg import CONVOLUTIONS
 from keras_seg.backbones.xception import ENTRY_FLOWS, MIDDLE_BLOCKS
 from keras_seg.checkpoints import foreign
 from keras_seg.checkpoints.registry import Shapes, source
-from keras_seg.checkpoints.sources.facts import resnet_name
+from keras_seg.checkpoints.sources.shared import resnet_name
 from keras_seg.checkpoints.timm_names import told_apart
 
 HARMLESS_ARGUMENTS = re.compile(
     r"num_classes|in_chans|global_pool|img_size|features_only|out_indices|pretrained\w*|(\w+_)?drop_rate"
     r"|scriptable|exportable|no_jit|zero_init_last"
 )
-"""Of timm's models: what changes the classifier, the training or the initial weights alone."""
+"""Arguments of timm's models that change only the classifier, the training or initial weights."""
 
 
 def timm_options(published: dict, settings: dict, options: dict) -> dict:
-    """What timm's config.json says of the model, under what the caller said.
+    """Options from timm's config.json, overridden by those of the caller.
 
-    "architecture" is its name, and "model_args" are the arguments that it was built with.
+    "architecture" is the model's name, and "model_args" are the arguments that it was built with.
 
     Raises: ValueError for an argument that changes what the encoder computes.
     """
@@ -46,11 +46,11 @@ def timm_options(published: dict, settings: dict, options: dict) -> dict:
 
 @source("timm", ignore=CLASSIFIER, translate=timm_options)
 @source("timm", has=r"^conv_head\.bias$", ignore=MOBILENETV3_CLASSIFIER, translate=timm_options)
-def timm(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """The encoders of timm that `keras_seg.backbones` has, as their weights' names tell.
+def timm(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """The encoders of timm that `keras_seg.backbones` has, recognised by their tensors.
 
-    Returns a dict: "features", the last map before timm's pooling (not for HRNet, which has four
-    last maps), and the maps "stride_2" to "stride_32".
+    The model's output is a dict of "features", the last map before timm's pooling (not for HRNet,
+    which has four last maps), and the maps "stride_2" to "stride_32".
     """
     options = dict(options)
     said = options.pop("model", None)
@@ -60,7 +60,7 @@ def timm(shapes: Shapes, input_shape, options: dict) -> keras.Model:
 
 
 def _known(shapes: Shapes, said: str | None) -> tuple[str, dict]:
-    """As `encoder_of`, with the family of an encoder that keras_seg does not have."""
+    """As `encoder_of`; the refusal of an unknown encoder names its family."""
     family = foreign.encoder(shapes)
     try:
         if family is None:
@@ -75,7 +75,7 @@ def _known(shapes: Shapes, said: str | None) -> tuple[str, dict]:
     )
 
 
-def _imagenet(encoder: tuple[str, dict], input_shape, options: dict) -> keras.Model:
+def _imagenet(encoder: tuple[str, dict], input_shape: tuple, options: dict) -> keras.Model:
     name, found = encoder
     model = backbones.build(name, input_shape, preprocessing=None, **found | options)
     if name.startswith("hrnet"):
@@ -89,8 +89,8 @@ def _imagenet(encoder: tuple[str, dict], input_shape, options: dict) -> keras.Mo
     "torchvision", has=r"^features\.1\.conv\.", rename=names_from_torchvision(), ignore=CLASSIFIER
 )
 @source("torchvision", has=r"^(layer1\.|features\.0\.weight$)", ignore=CLASSIFIER)
-def torchvision(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """ResNet, VGG and MobileNetV2 of torchvision, which timm took its names from."""
+def torchvision(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """ResNet, VGG and MobileNetV2 of torchvision, whose names timm uses."""
     return _imagenet(_known(shapes, None), input_shape, options)
 
 
@@ -121,7 +121,8 @@ def encoder_of(shapes: Shapes) -> tuple[str, dict]:
     return resnet_name(shapes), {"deep_stem": deep_stem, "width": width}
 
 
-def _mobile_network(shapes):
+def _mobile_network(shapes: Shapes) -> tuple[str, dict]:
+    """`encoder_of` for MobileNetV2 and V3 and EfficientNetV2."""
     if "blocks.1.0.conv_exp.weight" in shapes:
         depth = _count(shapes, r"blocks\.5")
         for variant in efficientnetv2.FACTORS:
@@ -144,17 +145,17 @@ def _mobile_network(shapes):
     return "mobilenetv2_timm", found
 
 
-def _without_head(shapes) -> dict:
+def _without_head(shapes: Shapes) -> dict:
     return {} if "conv_head.weight" in shapes else {"with_head": False}
 
 
-def _count(shapes, path):
-    """How many numbers follow a path in the names of tensors."""
+def _count(shapes: Shapes, path: str) -> int:
+    """How many different numbers follow a path in the names of tensors."""
     found = (re.match(rf"{path}\.(\d+)\.", name) for name in shapes)
     return len({match[1] for match in found if match})
 
 
-def _xception_name(shapes):
+def _xception_name(shapes: Shapes) -> str:
     count = _count(shapes, "blocks")
     for depth, entry in ENTRY_FLOWS.items():
         if len(entry) + MIDDLE_BLOCKS[depth] + 2 == count:
@@ -162,7 +163,7 @@ def _xception_name(shapes):
     raise ValueError(f"No aligned Xception of {[*ENTRY_FLOWS]} has {count} blocks.")
 
 
-def _vgg_name(shapes):
+def _vgg_name(shapes: Shapes) -> str:
     count = sum(name.startswith("features.") and len(shape) == 4 for name, shape in shapes.items())
     for depth, convolutions in CONVOLUTIONS.items():
         if sum(convolutions) == count:

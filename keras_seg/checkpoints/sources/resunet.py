@@ -1,4 +1,4 @@
-"""ResUNets and ResUNet++s in circulation."""
+"""Checkpoints of ResUNet and ResUNet++."""
 
 from __future__ import annotations
 
@@ -7,23 +7,18 @@ import keras
 from keras_seg import models
 from keras_seg.checkpoints.keras_layout import by_order_of_creation
 from keras_seg.checkpoints.registry import Shapes, source
+from keras_seg.checkpoints.sources.shared import in_variant
+from keras_seg.models.variants import ResUNetPlusPlusVariant, ResUNetVariant
 
 KERAS_EPSILON = 1e-3
 """Keras' default epsilon of batch norm, with which its own weights were trained."""
 
 
 @source("rishikksh20", has=r"^bridge\.")
-def rishikksh20_resunet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def rishikksh20_resunet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """core/res_unet.py: 3x3 shortcuts, learned up-sampling."""
-    found = {
-        "widths": _resunet_widths(shapes),
-        "upsampling": "transposed",
-        "shortcut_kernel": 3,
-        "shortcut_norm": "units",
-        "preprocessing": None,
-    }
-    num_classes = shapes["output_layer.0.weight"][0]
-    return models.build("resunet", input_shape, num_classes, **found | options)
+    variant = ResUNetVariant(shortcut_kernel=3, shortcut_norm="units")
+    return _resunet(shapes, input_shape, {"upsampling": "transposed"} | options, variant)
 
 
 @source(
@@ -48,22 +43,21 @@ def rishikksh20_resunet(shapes: Shapes, input_shape, options: dict) -> keras.Mod
         (r"^output_layer\.0\.", "output."),
     ],
 )
-def rishikksh20_resunetplusplus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """core/res_unet_plus.py: another network than the authors' in nearly every block."""
+def rishikksh20_resunetplusplus(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """core/res_unet_plus.py, which differs from the authors' network in nearly every block."""
+    variant = ResUNetPlusPlusVariant(
+        shortcut_kernel=3,
+        shortcut_norm="units",
+        squeeze_excite="before_strided",
+        attention="single",
+        aspp_merge="concat",
+    )
     found = {
-        "widths": _resunetplusplus_widths(shapes),
         "upsampling": "bilinear",
-        "shortcut_kernel": 3,
-        "shortcut_norm": "units",
-        "squeeze_excite": "before_strided",
         "squeeze_ratio": _squeeze_ratio(shapes, usual=16),
-        "attention": "single",
         "aspp_rates": (6, 12, 18),
-        "aspp_merge": "concat",
-        "preprocessing": None,
     }
-    num_classes = shapes["output.weight"][0]
-    return models.build("resunetplusplus", input_shape, num_classes, **found | options)
+    return _resunetplusplus(shapes, input_shape, found | options, variant)
 
 
 @source(
@@ -86,41 +80,29 @@ def rishikksh20_resunetplusplus(shapes: Shapes, input_shape, options: dict) -> k
         (r"^output\.", "output_layer.0."),
     ],
 )
-def nikhilroxtomar(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def nikhilroxtomar(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """Semantic-Segmentation-Architecture, PyTorch/resunet.py: the paper's 1x1 shortcuts."""
-    found = {
-        "widths": _resunet_widths(shapes),
-        "upsampling": "bilinear",
-        "resize_grid": "align_corners",
-        "preprocessing": None,
-    }
-    num_classes = shapes["output_layer.0.weight"][0]
-    return models.build("resunet", input_shape, num_classes, **found | options)
+    variant = ResUNetVariant(resize_grid="align_corners")
+    return _resunet(shapes, input_shape, {"upsampling": "bilinear"} | options, variant)
 
 
 @source("debeshjha", has=r"^c1\.attn\.")
-def debeshjha(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def debeshjha(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """ResUNetPlusPlus, resunet++_pytorch.py."""
-    found = {
-        "widths": _resunetplusplus_widths(shapes),
-        "squeeze_ratio": _squeeze_ratio(shapes, usual=8),
-        "preprocessing": None,
-    }
-    num_classes = shapes["output.weight"][0]
-    return models.build("resunetplusplus", input_shape, num_classes, **found | options)
+    return _debeshjha(shapes, input_shape, options, ResUNetPlusPlusVariant())
 
 
 def debeshjha_keras_names() -> dict[str, list[str]]:
-    """Layers of m_resunet.py by kind, in the order in which its code makes them."""
+    """Layers of m_resunet.py by kind, in the order in which its code creates them."""
     conv, norm, dense = [], [], []
 
-    def unit(name):
+    def unit(name: str) -> None:
         first, second, norms = ("0", "3", ["1"]) if name == "c1" else ("2", "5", ["0", "3"])
         conv.extend([f"{name}.c1.{first}", f"{name}.c1.{second}", f"{name}.c2.0"])
         norm.extend([*(f"{name}.c1.{position}" for position in norms), f"{name}.c2.1"])
         dense.extend([f"{name}.attn.net.0", f"{name}.attn.net.2"])
 
-    def pyramid(name):
+    def pyramid(name: str) -> None:
         for branch in (2, 3, 4, 1):  # rates 6, 12, 18, then 1
             conv.append(f"{name}.c{branch}.0")
             norm.append(f"{name}.c{branch}.1")
@@ -144,10 +126,35 @@ def debeshjha_keras_names() -> dict[str, list[str]]:
     has=r"(^|/)conv2d(_\d+)?[./]",
     prepare=lambda tensors: by_order_of_creation(tensors, debeshjha_keras_names()),
 )
-def debeshjha_keras(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def debeshjha_keras(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """ResUNetPlusPlus, m_resunet.py: the same network, padded and normalised as Keras does."""
-    found = {"padding": "keras_same", "batch_norm_epsilon": KERAS_EPSILON}
-    return debeshjha(shapes, input_shape, found | options)
+    variant = ResUNetPlusPlusVariant(padding="keras_same", batch_norm_epsilon=KERAS_EPSILON)
+    return _debeshjha(shapes, input_shape, options, variant)
+
+
+def _debeshjha(
+    shapes: Shapes, input_shape: tuple, options: dict, variant: ResUNetPlusPlusVariant
+) -> keras.Model:
+    found = {"squeeze_ratio": _squeeze_ratio(shapes, usual=8)}
+    return _resunetplusplus(shapes, input_shape, found | options, variant)
+
+
+def _resunet(
+    shapes: Shapes, input_shape: tuple, options: dict, variant: ResUNetVariant
+) -> keras.Model:
+    found = {"widths": _resunet_widths(shapes), "preprocessing": None}
+    options = in_variant("resunet", variant, options)
+    num_classes = shapes["output_layer.0.weight"][0]
+    return models.build("resunet", input_shape, num_classes, **found | options)
+
+
+def _resunetplusplus(
+    shapes: Shapes, input_shape: tuple, options: dict, variant: ResUNetPlusPlusVariant
+) -> keras.Model:
+    found = {"widths": _resunetplusplus_widths(shapes), "preprocessing": None}
+    options = in_variant("resunetplusplus", variant, options)
+    num_classes = shapes["output.weight"][0]
+    return models.build("resunetplusplus", input_shape, num_classes, **found | options)
 
 
 def _out_channels(shapes: Shapes, *names: str) -> tuple[int, ...]:
@@ -165,7 +172,7 @@ def _resunetplusplus_widths(shapes: Shapes) -> tuple[int, ...]:
 
 
 def _squeeze_ratio(shapes: Shapes, usual: int) -> int:
-    """Channels / hidden units that all squeeze-and-excitations share, the usual one if it fits."""
+    """The ratio that fits all squeeze-and-excitations; the usual one if it fits."""
     sizes = [shape for name, shape in shapes.items() if name.endswith(".attn.net.0.weight")]
     for ratio in (usual, *range(1, 1 + max(channels for _, channels in sizes))):
         if all(max(1, channels // ratio) == hidden for hidden, channels in sizes):

@@ -1,4 +1,4 @@
-"""SegNets in circulation."""
+"""Checkpoints of SegNet."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ CAFFE_BLOBS = {".0": ".weight", ".1": ".bias"}
 
 
 def from_caffe(tensors: dict) -> dict:
-    """Tensors of a caffemodel, or of a PyTorch transcription, in PyTorch's layout.
+    """Tensors of a caffemodel, or of a PyTorch port of one, in PyTorch's layout.
 
-    Blobs may be numbered (`conv1_1.0`). Released models hold two vectors a batch norm, (1, C, 1, 1)
-    scale and shift with the statistics folded in; mean 0 and variance 1 - epsilon change nothing.
+    Blobs may be numbered (`conv1_1.0`). Released models have two vectors per batch norm, a
+    (1, C, 1, 1) scale and shift with the statistics folded in. A mean of 0 and a variance of
+    1 - epsilon complete them without changing the result.
     """
     tensors = {re.sub(r"\.[01]$", lambda m: CAFFE_BLOBS[m[0]], k): v for k, v in tensors.items()}
     complete = {}
@@ -33,13 +34,13 @@ def from_caffe(tensors: dict) -> dict:
 
 
 @source("segnet-caffe", has=r"^conv1_1\.", prepare=from_caffe)
-def segnet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def segnet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """SegNet of alexgkendall/SegNet-Tutorial, for BGR images; `bayesian=True` for the other."""
     return _segnet(shapes, input_shape, options, rounding="ceil")
 
 
 @source("segnet-caffe", has=r"^conv_classifier\.", prepare=from_caffe)
-def segnet_basic(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def segnet_basic(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """SegNet-Basic of alexgkendall/SegNet-Tutorial, for BGR images."""
     stages = sum(bool(re.fullmatch(r"conv\d+\.weight", name)) for name in shapes)
     found = {
@@ -61,12 +62,12 @@ def segnet_basic(shapes: Shapes, input_shape, options: dict) -> keras.Model:
         (r"^(conv\d_\d)d", r"\1_D"),
     ],
 )
-def deltaonera(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """delta-onera/segnet_pytorch, which takes multiples of 32 alone."""
+def deltaonera(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """delta-onera/segnet_pytorch, which takes multiples of 32 only."""
     return _segnet(shapes, input_shape, options, rounding="floor")
 
 
-def _say4n_name(match) -> str:
+def _say4n_name(match: re.Match) -> str:
     """`decoder_convtr_42.1.` → `conv5_3_D_bn.`: stages and convolutions count from zero."""
     coder, stage, conv, part = match.groups()
     return (
@@ -76,7 +77,7 @@ def _say4n_name(match) -> str:
 
 
 def turned(tensor: np.ndarray) -> np.ndarray:
-    """The kernel of a transposed convolution (in, out, h, w), stride 1, as that of a plain one."""
+    """Turns the kernel (in, out, h, w) of a transposed convolution into that of a plain one."""
     return tensor.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
 
 
@@ -86,8 +87,8 @@ def turned(tensor: np.ndarray) -> np.ndarray:
     ignore=[r"^vgg16\."],
     adjust=lambda name, tensor: turned(tensor) if name.endswith("_D.weight") else tensor,
 )
-def say4n(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """say4n/pytorch-segnet: its decoder convolves transposed; it carries an unused VGG16 along."""
+def say4n(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """say4n/pytorch-segnet: transposed convolutions in the decoder, and an unused VGG16."""
     return _segnet(shapes, input_shape, options, rounding="floor")
 
 
@@ -101,8 +102,8 @@ def stage_widths(shapes: Shapes) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(w for _, w in sorted(widths[stage].items())) for stage in sorted(widths))
 
 
-def _segnet(shapes, input_shape, options, **facts):
-    """The SegNet of tensors in Caffe's names; `facts` are what shapes cannot tell."""
+def _segnet(shapes: Shapes, input_shape: tuple, options: dict, **facts: str) -> keras.Model:
+    """The SegNet of tensors in Caffe's names; `facts` are what the shapes do not tell."""
     num_classes = shapes["conv1_1_D.weight"][0]
     found = {"widths": stage_widths(shapes), "preprocessing": None}
     return models.build("segnet", input_shape, num_classes, **found | facts | options)

@@ -1,4 +1,4 @@
-"""Encoders of segmentation_models.pytorch: its own, and timm's behind `encoder.model.`."""
+"""Encoders of segmentation_models.pytorch: its own, and timm's under `encoder.model.`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from keras_seg.checkpoints.sources.imagenet import encoder_of
 from keras_seg.checkpoints.timm_names import base_name, told_apart
 
 FLATTENED = re.compile(r"^(stem|stages|features|blocks)_(?=\d)")
-"""timm's `features_only` puts an underscore where a list was."""
+"""timm's `features_only` joins the name and the index of a list with an underscore."""
 NOT_RUN = (
-    # (a tensor of the family, with four steps up, with three): what is not run, in our names
+    # (a tensor of the family, not run with four steps up, not run with three), by our names
     ("layer1.0.conv1.weight", r"layer4\.", r"layer[34]\."),
     ("conv_head.weight", r"(blocks\.[56]|conv_head|bn2)\.", r"(blocks\.[3-6]|conv_head|bn2)\."),
     (
@@ -27,11 +27,11 @@ NOT_RUN = (
     ),
 )
 UNEQUAL = r"xception"
-"""Encoders of timm that smp takes maps of that ours does not give."""
+"""Encoders of timm from which smp takes maps that ours does not return."""
 
 
 def with_plain_names(tensors: dict) -> dict:
-    """timm's encoders under the names that smp's own have."""
+    """Renames timm's encoders as smp names its own."""
     plain = {}
     for name, array in tensors.items():
         inner = re.match(r"encoder\.model\.(body\.)?(?P<rest>.*)", name)
@@ -39,12 +39,12 @@ def with_plain_names(tensors: dict) -> dict:
     return plain
 
 
-def _dotted(match) -> str:
+def _dotted(match: re.Match) -> str:
     return f"{match[1]}."
 
 
 def not_run(shapes: Shapes, steps: int) -> Callable[[str], bool]:
-    """Which tensors of an encoder are below the decoder, whose steps up are fewer than five."""
+    """Which tensors of an encoder are not run by a decoder with fewer than five steps up."""
     if "features.0.weight" in shapes and steps == 3:
         first = _fifth_stage(shapes)
         return lambda name: bool(m := re.match(r"features\.(\d+)\.", name)) and int(m[1]) >= first
@@ -56,7 +56,7 @@ def not_run(shapes: Shapes, steps: int) -> Callable[[str], bool]:
 
 
 def _fifth_stage(shapes: Shapes) -> int:
-    """Place of the first convolution of a VGG behind the fourth pooling."""
+    """Place of the first convolution of a VGG after the fourth pooling."""
     with_norm = "features.1.weight" in shapes
     convolutions = sum(
         name.startswith("features.") and len(shape) == 4 for name, shape in shapes.items()
@@ -65,14 +65,16 @@ def _fifth_stage(shapes: Shapes) -> int:
     return before * (3 if with_norm else 2) + 4
 
 
-def encoder(shapes: Shapes, input_shape, choice: tuple) -> tuple[str, dict]:
+def encoder(
+    shapes: Shapes, input_shape: tuple | None, choice: tuple[str | None, bool]
+) -> tuple[str, dict]:
     """(encoder of ours, its options) for tensors of these shapes.
 
     Args:
         choice: (smp's name of the encoder or None, whether it is one of timm's).
 
-    Raises: ValueError for an encoder that keras_seg does not have, one that its tensors do not
-        tell, and an image of other channels.
+    Raises: ValueError for an encoder that keras_seg does not have, for one that its tensors do not
+        identify, and for an image with other channels.
     """
     name, on_timm = choice
     if name and name.startswith("tu-") and not on_timm:
@@ -101,7 +103,7 @@ def encoder(shapes: Shapes, input_shape, choice: tuple) -> tuple[str, dict]:
             )
     elif name and not _is_own(found[0], name):
         raise ValueError(
-            f"encoder_name={name!r} was said, and the tensors are those of "
+            f"encoder_name={name!r} was given, but the tensors are those of "
             f"{found[0].removesuffix('_timm')}."
         )
     backbone, options = found
@@ -126,7 +128,8 @@ def _is_own(backbone: str, name: str) -> bool:
 FIRST_KERNEL = re.compile(r"^(conv1|conv1\.0|conv_stem|features\.0|stem\.0(\.conv)?)\.weight$")
 
 
-def _check_channels(shapes: Shapes, input_shape) -> None:
+def _check_channels(shapes: Shapes, input_shape: tuple | None) -> None:
+    """Raises ValueError for an image with other channels than the first kernel."""
     channels = next((shape[1] for name, shape in shapes.items() if FIRST_KERNEL.match(name)), None)
     if channels is not None and input_shape is not None and input_shape[-1] != channels:
         wanted = (*input_shape[:-1], channels)

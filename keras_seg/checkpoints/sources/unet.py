@@ -1,9 +1,10 @@
-"""U-Nets in circulation."""
+"""Checkpoints of U-Net and U-Net++."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import keras
 
@@ -11,16 +12,18 @@ from keras_seg import models
 from keras_seg.backbones.mobilenetv2 import names_from_torchvision
 from keras_seg.checkpoints.registry import Shapes, source
 from keras_seg.checkpoints.smp_options import translate
+from keras_seg.checkpoints.sources.shared import in_variant
 from keras_seg.checkpoints.sources.smp_encoders import (
     encoder,
     not_run,
     with_plain_names,
 )
+from keras_seg.models.variants import UNetPlusPlusVariant, UNetVariant
 
 DEPTH = 4
-"""Poolings of every U-Net here but smp's."""
+"""Number of poolings of all U-Nets here except smp's."""
 SMP_STEPS = (5, 4, 3)
-"""Steps up of smp's, `encoder_depth` there; with four or three the deeper stages are not run."""
+"""Steps up in smp (`encoder_depth`); with four or three the deeper stages are not run."""
 SMP_STEP = re.compile(r"up(\d)\.(?:conv\.double_conv\.0|conv1)\.weight")
 
 
@@ -34,9 +37,10 @@ SMP_STEP = re.compile(r"up(\d)\.(?:conv\.double_conv\.0|conv1)\.weight")
     ],
     ignore=[r"^mask_values$"],
 )
-def milesial(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def milesial(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """milesial/Pytorch-UNet: transposed up-sampling, or bilinear where there is no `up1.up`."""
-    return _unet(shapes, input_shape, options, resize_grid="align_corners", any_size=True)
+    variant = UNetVariant(resize_grid="align_corners", any_size=True)
+    return _unet(shapes, input_shape, options, variant)
 
 
 @source(
@@ -58,26 +62,29 @@ def milesial(shapes: Shapes, input_shape, options: dict) -> keras.Model:
         (r"\.norm2\.", ".4."),
     ],
 )
-def mateuszbuda(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """mateuszbuda/brain-segmentation-pytorch; without the sigmoid that its forward ends in."""
-    return _unet(shapes, input_shape, options, concat="up_first")
+def mateuszbuda(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """mateuszbuda/brain-segmentation-pytorch, without the sigmoid at the end of its forward."""
+    return _unet(shapes, input_shape, options, UNetVariant(concat="up_first"))
 
 
 @source("4uiiurz1", has=r"^conv0_1\.")
-def nested_unet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
-    """NestedUNet of 4uiiurz1/pytorch-nested-unet, whose layers ours are called after."""
+def nested_unet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
+    """NestedUNet of 4uiiurz1/pytorch-nested-unet, which has our layer names."""
     deep_supervision = "final1.weight" in shapes
     num_classes = shapes["final1.weight" if deep_supervision else "final.weight"][0]
     found = {
         "widths": tuple(shapes[f"conv{i}_0.conv1.weight"][0] for i in range(DEPTH + 1)),
         "upsampling": "bilinear",
-        "resize_grid": "align_corners",
-        "concat": "up_last",
-        "norm": True,
-        "use_bias": "conv0_0.conv1.bias" in shapes,
         "deep_supervision": deep_supervision,
         "preprocessing": None,
     }
+    variant = UNetPlusPlusVariant(
+        norm=True,
+        use_bias="conv0_0.conv1.bias" in shapes,
+        concat="up_last",
+        resize_grid="align_corners",
+    )
+    options = in_variant("unetplusplus", variant, options)
     return models.build("unetplusplus", input_shape, num_classes, **found | options)
 
 
@@ -95,9 +102,9 @@ def nested_unet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
         (r"\.bn2\.", ".4."),
     ],
 )
-def unet_of_nested_unet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def unet_of_nested_unet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """UNet of 4uiiurz1/pytorch-nested-unet."""
-    return _unet(shapes, input_shape, options, resize_grid="align_corners")
+    return _unet(shapes, input_shape, options, UNetVariant(resize_grid="align_corners"))
 
 
 @source(
@@ -116,13 +123,13 @@ def unet_of_nested_unet(shapes: Shapes, input_shape, options: dict) -> keras.Mod
         (r"\.bn2\.", ".4."),
     ],
 )
-def nikhilroxtomar(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def nikhilroxtomar(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """Semantic-Segmentation-Architecture, PyTorch/unet.py."""
-    return _unet(shapes, input_shape, options, concat="up_first")
+    return _unet(shapes, input_shape, options, UNetVariant(concat="up_first"))
 
 
 def smp_not_run(shapes: Shapes) -> Callable[[str], bool]:
-    """Which tensors smp keeps but does not run, by our names."""
+    """Which tensors are in smp's checkpoint but not run, by our names."""
     steps = max(int(match[1]) for name in shapes if (match := SMP_STEP.match(name)))
     return not_run(shapes, steps)
 
@@ -146,20 +153,23 @@ def smp_not_run(shapes: Shapes) -> Callable[[str], bool]:
         (r"^segmentation_head\.0\.", "outc.conv."),
     ],
 )
-def smp_unet(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def smp_unet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """Unet of segmentation_models.pytorch on an encoder of its own or of timm's."""
     steps = sum(f"up{step}.conv.double_conv.0.weight" in shapes for step in range(1, 6))
-    found = {
-        "decoder_widths": tuple(last for _, last in _decoder_widths(shapes, steps)),
-        "centre": "centre.double_conv.0.weight" in shapes,
-        "norm": "up1.conv.double_conv.1.weight" in shapes,
-        "use_bias": "up1.conv.double_conv.0.bias" in shapes,
-        "head_kernel": shapes["outc.conv.weight"][-1],
-    }
-    return _smp("unet", shapes, shapes["outc.conv.weight"][0], input_shape, found | options)
+    variant = UNetVariant(
+        norm="up1.conv.double_conv.1.weight" in shapes,
+        use_bias="up1.conv.double_conv.0.bias" in shapes,
+        concat="up_first",
+        centre="centre.double_conv.0.weight" in shapes,
+        head_kernel=shapes["outc.conv.weight"][-1],
+        resize_grid="top_left",
+    )
+    found = {"decoder_widths": tuple(last for _, last in _decoder_widths(shapes, steps))}
+    options = in_variant("unet", variant, found | options)
+    return _smp("unet", shapes, shapes["outc.conv.weight"][0], input_shape, options)
 
 
-def smp_unetplusplus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
+def smp_unetplusplus(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """UnetPlusPlus of segmentation_models.pytorch on an encoder of its own or of timm's."""
     if "stages.0.blocks.0.gamma" in shapes:
         raise ValueError(
@@ -168,20 +178,21 @@ def smp_unetplusplus(shapes: Shapes, input_shape, options: dict) -> keras.Model:
         )
     steps = next(step for step in SMP_STEPS if f"up{step}.conv1.weight" in shapes)
     last_nodes = [f"conv{row}_{steps - 1 - row}" for row in range(steps - 2, -1, -1)]
-    found = {
-        "decoder_widths": tuple(
-            shapes[f"{node}.conv1.weight"][0] for node in (*last_nodes, f"up{steps}")
-        ),
-        "norm": f"up{steps}.bn1.weight" in shapes,
-        "use_bias": f"up{steps}.conv1.bias" in shapes,
-        "head_kernel": shapes["final.weight"][-1],
-        "concat": "up_first_newest_first",
-    }
-    return _smp("unetplusplus", shapes, shapes["final.weight"][0], input_shape, found | options)
+    variant = UNetPlusPlusVariant(
+        norm=f"up{steps}.bn1.weight" in shapes,
+        use_bias=f"up{steps}.conv1.bias" in shapes,
+        concat="up_first_newest_first",
+        head_kernel=shapes["final.weight"][-1],
+        resize_grid="top_left",
+    )
+    nodes = (*last_nodes, f"up{steps}")
+    found = {"decoder_widths": tuple(shapes[f"{node}.conv1.weight"][0] for node in nodes)}
+    options = in_variant("unetplusplus", variant, found | options)
+    return _smp("unetplusplus", shapes, shapes["final.weight"][0], input_shape, options)
 
 
 def smp_unetplusplus_names(steps: int) -> list[tuple[str, str]]:
-    """Its block x_d_l is a node of the row l + 1 steps above the deepest; the last has no skip."""
+    """Block x_d_l is a node of the row l + 1 steps above the deepest; the last has no skip."""
     return [
         (r"^encoder\.", ""),
         *names_from_torchvision(),
@@ -210,39 +221,48 @@ for _steps in SMP_STEPS:  # the deepest first: its names are those of the others
     )(smp_unetplusplus)
 
 
-def _smp(network, shapes, num_classes, input_shape, options):
+def _smp(
+    network: str, shapes: Shapes, num_classes: int, input_shape: tuple, options: dict
+) -> keras.Model:
+    """A network of segmentation_models.pytorch; `options` have the variant."""
     options = dict(options)
     backbone, backbone_options = encoder(shapes, input_shape, options.pop("encoder"))
-    facts = {
+    found = {
         "backbone": backbone,
         "backbone_weights": None,
         "backbone_options": backbone_options,
         "preprocessing": None,
         "upsampling": "nearest",
-        "resize_grid": "top_left",
-        "concat": "up_first",
     }
-    return models.build(network, input_shape, num_classes, **facts | options)
+    return models.build(network, input_shape, num_classes, **found | options)
 
 
-def _unet(shapes, input_shape, options, **facts):
-    """The U-Net of tensors in milesial's names; `facts` are what shapes cannot tell."""
+def _unet(shapes: Shapes, input_shape: tuple, options: dict, variant: UNetVariant) -> keras.Model:
+    """The U-Net of tensors in milesial's names.
+
+    Args:
+        variant: what the shapes do not tell.
+    """
     transposed = "up1.up.weight" in shapes
     first = ["inc", *(f"down{level}.maxpool_conv.1" for level in range(1, DEPTH + 1))]
     found = {
         "widths": tuple(shapes[f"{name}.double_conv.0.weight"][0] for name in first),
         "decoder_widths": _decoder_widths(shapes, DEPTH),
         "upsampling": "transposed" if transposed else "bilinear",
-        "use_bias": "inc.double_conv.0.bias" in shapes,
-        "norm": "inc.double_conv.1.weight" in shapes,
         "preprocessing": None,
     }
+    variant = replace(
+        variant,
+        norm="inc.double_conv.1.weight" in shapes,
+        use_bias="inc.double_conv.0.bias" in shapes,
+    )
+    options = in_variant("unet", variant, options)
     num_classes = shapes["outc.conv.weight"][0]
-    return models.build("unet", input_shape, num_classes, **found | facts | options)
+    return models.build("unet", input_shape, num_classes, **found | options)
 
 
-def _decoder_widths(shapes, steps):
-    """(middle, last) channels of every step up."""
+def _decoder_widths(shapes: Shapes, steps: int) -> tuple[tuple[int, int], ...]:
+    """(middle, last) channels per step up."""
     return tuple(
         tuple(shapes[f"up{step}.conv.double_conv.{i}.weight"][0] for i in (0, 3))
         for step in range(1, steps + 1)
