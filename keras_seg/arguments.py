@@ -94,3 +94,14 @@ def checked_shape(shape: Any) -> tuple[int | None, int | None, int]:
             "(256, 256, 3)."
         )
     return tuple(None if entry is None else int(entry) for entry in entries)
+
+
+def channels_last_shape(shape: Any) -> tuple[int | None, int | None, int]:
+    """As `checked_shape`, for the image of a network. It also refuses (channels, height, width)."""
+    height, width, channels = checked_shape(shape)
+    if height in (1, 3, 4) and channels > 16 and (width is None or width > 16):
+        raise ValueError(
+            f"input_shape is (height, width, channels). Received: {shape!r}, in which the channels "
+            f"seem to come first. Write {(width, channels, height)!r}."
+        )
+    return height, width, channels

@@ -7,8 +7,8 @@ from functools import partial
 import keras
 from keras import KerasTensor, layers
 
+from keras_seg.arguments import channels_last_shape
 from keras_seg.layers import BatchNormalization, CropOrPad, Preprocessing, Resize, SizeGuard
-from keras_seg.shapes import channels_last_shape
 
 BATCH_NORM_EPSILON = 1e-5
 """PyTorch's value, with which nearly all published segmentation weights were trained."""

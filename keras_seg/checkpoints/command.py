@@ -84,7 +84,7 @@ def summary(model: keras.Model) -> str:
 
 
 def _scores(output: keras.KerasTensor) -> str:
-    return "probabilities" if model_ending(output).are_probabilities else "logits"
+    return "probabilities" if model_output_activation(output).are_probabilities else "logits"
 
 
 def _size(shape: tuple) -> str:

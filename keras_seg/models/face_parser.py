@@ -11,11 +11,11 @@ import keras
 from keras import KerasTensor, layers, ops
 
 from keras_seg import blocks
+from keras_seg.arguments import channels_last_shape
 from keras_seg.layers import CutWindow, PartWindows, PasteWindow, Resize
 from keras_seg.models.icnn import icnn
 from keras_seg.models.options import ImageShape, check_scores
 from keras_seg.names import IGNORE_CLASS, unknown_name
-from keras_seg.shapes import channels_last_shape
 
 
 @dataclass(frozen=True)

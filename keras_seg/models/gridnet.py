@@ -12,6 +12,7 @@ import keras
 from keras import KerasTensor, layers
 
 from keras_seg import blocks
+from keras_seg.arguments import channels_last_shape
 from keras_seg.layers import CropOrPad, Resize, TotalDropout
 from keras_seg.models.options import (
     Activation,
@@ -24,7 +25,6 @@ from keras_seg.models.options import (
 )
 from keras_seg.models.registry import register
 from keras_seg.models.variants import GridNetVariant
-from keras_seg.shapes import channels_last_shape
 
 FEATURES = (16, 32, 64, 128, 256)
 Features = Annotated[

@@ -23,9 +23,9 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
+from keras_seg.arguments import is_one_of
 from keras_seg.layers.preprocessing import MODES
 from keras_seg.layers.resize import GRIDS
-from keras_seg.option_values import is_one_of
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 from keras import KerasTensor, layers
 
 from keras_seg import blocks
+from keras_seg.arguments import channels_last_shape
 from keras_seg.models.options import ImageShape
-from keras_seg.shapes import channels_last_shape
 
 SIDE = 128
 """Height and width of the scores: only at this size the last map has 2x3 values."""

@@ -11,6 +11,7 @@ import keras
 from keras import KerasTensor, layers
 
 from keras_seg import blocks
+from keras_seg.arguments import channels_last_shape
 from keras_seg.backbones.vgg16_weights import VGG16_WIDTHS, check_vgg16, load_vgg16
 from keras_seg.layers import (
     LocalResponseNormalization,
@@ -29,7 +30,6 @@ from keras_seg.models.options import (
     at_least,
 )
 from keras_seg.models.registry import register
-from keras_seg.shapes import channels_last_shape
 
 PADDING_OF = {"ceil": "same", "floor": "valid"}
 """How pooling rounds odd sizes → the layer's padding."""

@@ -16,7 +16,7 @@ from keras_seg.models.variants import (
     as_variant,
 )
 from keras_seg.training import Recipe
-from keras_seg.training.fit import build_model
+from keras_seg.training.network import build_model
 
 SMALL = {"widths": (2, 4)}
 WITH_VARIANT = [name for name in models.list_models() if models.find(name).variant]
