@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal, get_type_hints
 
 import jsonargparse
 
+from keras_seg.cli.files import FLOAT32
 from keras_seg.cli.verbs import ABOUT, EXPLICIT, TRAIN_HELP, VERBS, summary
 from keras_seg.version import __version__
 
@@ -30,7 +34,8 @@ def make_parser(verb: str | None = None) -> jsonargparse.ArgumentParser:
     if verb in (None, "train"):
         verbs.add_subcommand("train", _train_parser(), help=TRAIN_HELP)
     for name in VERBS if verb is None else {verb} & {*VERBS}:
-        verbs.add_subcommand(name, _verb_parser(name), help=summary(name))
+        make = _export_parser if name == "export" else _verb_parser
+        verbs.add_subcommand(name, make(name), help=summary(name))
     return parser
 
 
@@ -61,13 +66,36 @@ def _train_parser() -> jsonargparse.ArgumentParser:
     return parser
 
 
-def _verb_parser(name: str) -> jsonargparse.ArgumentParser:
+def _verb_parser(name: str, skip: Iterable[str] = ()) -> jsonargparse.ArgumentParser:
     function, explicit = VERBS[name], EXPLICIT.get(name, {})
     parser = jsonargparse.ArgumentParser(description=function.__doc__.splitlines()[0])
-    skipped = {argument.lstrip("-") for argument in explicit}
+    skipped = {*skip, *(argument.lstrip("-") for argument in explicit)}
     parser.add_function_arguments(function, as_positional=True, skip=skipped)
     for argument, options in explicit.items():
         parser.add_argument(argument, **options)
+    return parser
+
+
+def _export_parser(name: str) -> jsonargparse.ArgumentParser:
+    """The arguments of the verb, and the fields of `ExportOptions` with their docstring."""
+    from keras_seg.export.options import ExportOptions, choices
+
+    types = get_type_hints(ExportOptions)
+    for option, names in choices().items():
+        literal = Literal[tuple(filter(None, names))]
+        types[option] = literal | None if None in names else literal
+    fields = {field.name: field.default for field in dataclasses.fields(ExportOptions)}
+    parser = _verb_parser(name, skip=fields)
+    types["quantize"], fields["quantize"] = (
+        Literal[FLOAT32, *filter(None, choices()["quantize"])],
+        FLOAT32,
+    )
+    arguments = dataclasses.make_dataclass(
+        ExportOptions.__name__,
+        [(option, types[option], default) for option, default in fields.items()],
+        namespace={"__doc__": ExportOptions.__doc__},
+    )
+    parser.add_class_arguments(arguments)
     return parser
 
 

@@ -10,12 +10,12 @@ TensorFlow is imported only when a .keras file is loaded.
 from keras_seg.inference.evaluation import compare, evaluate
 from keras_seg.inference.faces import load_face_parser
 from keras_seg.inference.loading import load, predict
-from keras_seg.inference.prediction import SIZINGS
 from keras_seg.inference.proposals import predict_by_proposals
 from keras_seg.inference.results import Comparison, Evaluation
 from keras_seg.inference.runner import Runner
 from keras_seg.inference.uncertainty import predict_uncertainty
 from keras_seg.inference.views import TestTimeAugmentation
+from keras_seg.names import SIZINGS
 
 __all__ = [
     "SIZINGS",

@@ -11,15 +11,13 @@ from PIL import Image
 from keras_seg.card import ModelCard
 from keras_seg.data.resized import resize_image
 from keras_seg.inference.tiles import overlap_tiled, tiled_probabilities, to_probabilities
+from keras_seg.names import SIZINGS
 
 if TYPE_CHECKING:
     from keras_seg.inference.runner import Runner
 
 SUM_TOLERANCE = 0.03
 """Of two probabilities: files of int8 have steps of 1/256, and float16 rounds, too."""
-
-SIZINGS = ("auto", "resize", "tile")
-"""How an image meets a network: as in its training, resized, or in overlapping windows."""
 
 
 def predict_by(
