@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -13,6 +15,7 @@ from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.given import Data, as_dataset, has_masks
 from keras_seg.export.aware.trained_ranges import has_trained_ranges
 from keras_seg.export.converters import converter_of
+from keras_seg.export.errors import ExportError
 from keras_seg.export.int8.calibration import (
     COUNT,
     NO_IMAGES,
@@ -24,10 +27,12 @@ from keras_seg.export.int8.calibration import (
 from keras_seg.export.network.deployed import deploy
 from keras_seg.export.network_to_export import NetworkToExport, open_network
 from keras_seg.export.options import ExportOptions, ExportWords, with_words
+from keras_seg.export.proof.gate import GateError
 from keras_seg.export.proof.publish import check_writable, publish
 from keras_seg.export.report import ExportReport
 from keras_seg.inference.evaluation import check_comparable
 from keras_seg.inference.prediction import resolve_sizing
+from keras_seg.layers import DepthToSpace
 from keras_seg.model_paths import check_model_path
 from keras_seg.tested_versions import tell_if_untested
 
@@ -89,9 +94,14 @@ def export(
     network = open_network(model, options, card)
     evaluation = _evaluation_data(network, evaluation)
     chosen = NO_IMAGES if trained_ranges else _calibration_images(network, calibration)
-    deployed = deploy(network.model, network.shape, network.options)
-    file = converter_of(options.kind)(deployed, network, chosen.images, evaluation)
-    audit, gate = publish(file.content, path, network, evaluation)
+    for network, deployed, is_last in _forms(network):
+        try:
+            file = converter_of(options.kind)(deployed, network, chosen.images, evaluation)
+            audit, gate = publish(file.content, path, network, evaluation)
+            break
+        except ExportError as error:
+            if is_last or isinstance(error, GateError):
+                raise
     return ExportReport(
         path=str(path),
         options=network.options,
@@ -105,6 +115,21 @@ def export(
         mixed=file.mixed,
         clipped=file.clipped,
     )
+
+
+def _forms(network: NetworkToExport) -> Iterator[tuple[NetworkToExport, keras.Model, bool]]:
+    """The deployed network in the forms to try, the fastest first, and whether it is the last.
+
+    TFLite's quantizer loses the ranges of some maps that a sub-pixel convolution pads. Whether it
+    does depends on the graph around them. The network's own operators are the second form; if the
+    converter refuses these, too, its error is about layers that the user knows.
+    """
+    deployed = deploy(network.model, network.shape, network.options)
+    if any(isinstance(layer, DepthToSpace) for layer in deployed.layers):
+        yield network, deployed, False
+        network = replace(network, options=replace(network.options, subpixel=False))
+        deployed = deploy(network.model, network.shape, network.options)
+    yield network, deployed, True
 
 
 def _calibration_images(network: NetworkToExport, calibration: Data | None) -> Calibration:
