@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
 import keras
+import numpy as np
 
 from keras_seg.card import ModelCard
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.given import Data, as_dataset, has_masks
 from keras_seg.export.aware.trained_ranges import has_trained_ranges
+from keras_seg.export.conversion import ConvertedFile
 from keras_seg.export.converters import converter_of
 from keras_seg.export.errors import ExportError
 from keras_seg.export.int8.calibration import (
@@ -27,7 +29,8 @@ from keras_seg.export.int8.calibration import (
 from keras_seg.export.network.deployed import deploy
 from keras_seg.export.network_to_export import NetworkToExport, open_network
 from keras_seg.export.options import ExportOptions, ExportWords, with_words
-from keras_seg.export.proof.gate import GateError
+from keras_seg.export.proof.audit import Audit
+from keras_seg.export.proof.gate import GateError, GateResult
 from keras_seg.export.proof.publish import check_writable, publish
 from keras_seg.export.report import ExportReport
 from keras_seg.inference.evaluation import check_comparable
@@ -94,14 +97,7 @@ def export(
     network = open_network(model, options, card)
     evaluation = _evaluation_data(network, evaluation)
     chosen = NO_IMAGES if trained_ranges else _calibration_images(network, calibration)
-    for network, deployed, is_last in _forms(network):
-        try:
-            file = converter_of(options.kind)(deployed, network, chosen.images, evaluation)
-            audit, gate = publish(file.content, path, network, evaluation)
-            break
-        except ExportError as error:
-            if is_last or isinstance(error, GateError):
-                raise
+    network, file, audit, gate = _write(network, path, chosen.images, evaluation)
     return ExportReport(
         path=str(path),
         options=network.options,
@@ -117,19 +113,36 @@ def export(
     )
 
 
-def _forms(network: NetworkToExport) -> Iterator[tuple[NetworkToExport, keras.Model, bool]]:
-    """The deployed network in the forms to try, the fastest first, and whether it is the last.
+Written = tuple[NetworkToExport, ConvertedFile, Audit, GateResult | None]
+
+
+def _write(
+    network: NetworkToExport,
+    path: Path,
+    images: Sequence[np.ndarray],
+    evaluation: SegmentationDataset | None,
+) -> Written:
+    """Converts and publishes the fastest form of a network that the converter takes.
 
     TFLite's quantizer loses the ranges of some maps that a sub-pixel convolution pads. Whether it
-    does depends on the graph around them. The network's own operators are the second form; if the
-    converter refuses these, too, its error is about layers that the user knows.
+    does depends on the graph around them. The second form has the network's own operators; if that
+    is refused, too, the error is about layers that the user knows.
+
+    Returns: the network with the options of that form, the file, its audit and its comparison.
     """
-    deployed = deploy(network.model, network.shape, network.options)
-    if any(isinstance(layer, DepthToSpace) for layer in deployed.layers):
-        yield network, deployed, False
-        network = replace(network, options=replace(network.options, subpixel=False))
-        deployed = deploy(network.model, network.shape, network.options)
-    yield network, deployed, True
+    own = replace(network, options=replace(network.options, subpixel=False))
+    for form in [network, own] if network.options.subpixel else [own]:
+        deployed = deploy(form.model, form.shape, form.options)
+        try:
+            file = converter_of(form.options.kind)(deployed, form, images, evaluation)
+            return form, file, *publish(file.content, path, form, evaluation)
+        except GateError:
+            raise
+        except ExportError as error:
+            refused = error
+        if not any(isinstance(layer, DepthToSpace) for layer in deployed.layers):
+            break
+    raise refused
 
 
 def _calibration_images(network: NetworkToExport, calibration: Data | None) -> Calibration:
