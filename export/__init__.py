@@ -4,22 +4,31 @@
         "run/model.keras", "model.tflite", quantize="int8", calibration=train, evaluation=val
     )
 
-The file has a static shape with batch 1, built-in operators only, and a card that says what it is.
-It gets its name only after it was opened by its own runtime, its operators were audited and its
-answers were compared with the Keras model's.
+The file has a static shape with batch 1, built-in operators only, and a card that describes it. It
+gets its name only after it was opened in its own runtime, its operators were audited, and its
+predictions were compared with the Keras model's.
+
+The folders are the steps of an export: `network` (the network rewritten for a device), `aware`
+(training with roundings), `tflite` and `onnx` (a file of each format), `int8` (what integers need),
+`proof` (audit, gate, publish). `exporter` runs them in this order.
 """
 
-from keras_seg.export.aware.rewrite import quantization_aware
-from keras_seg.export.aware.soft_labels import soft_labels
-from keras_seg.export.aware.tflite import float_layers
-from keras_seg.export.errors import ExportError, GateError
-from keras_seg.export.exporter import export
-from keras_seg.export.int8.clipped_ranges import ClippedRanges
-from keras_seg.export.int8.mixed_report import MixedPrecision
-from keras_seg.export.options import FORMATS, HEADS, INPUTS, QUANTIZATIONS
-from keras_seg.export.proof.audit import Audit, audit
-from keras_seg.export.proof.gate import GateResult
-from keras_seg.export.report import ExportReport
+from typing import TYPE_CHECKING
+
+from keras_seg.export.kinds import FORMATS, INPUTS, QUANTIZATIONS
+from keras_seg.export.options import HEADS, ExportOptions
+from keras_seg.lazy import lazy_names
+
+if TYPE_CHECKING:  # editors and type checkers do not follow the lazy names below
+    from keras_seg.export.aware.rewrite import quantization_aware
+    from keras_seg.export.aware.soft_labels import soft_labels
+    from keras_seg.export.aware.trained_ranges import float_layers
+    from keras_seg.export.conversion import ClippedRanges, MixedPrecision
+    from keras_seg.export.errors import ExportError
+    from keras_seg.export.exporter import export
+    from keras_seg.export.proof.audit import Audit, audit
+    from keras_seg.export.proof.gate import GateError, GateResult
+    from keras_seg.export.report import ExportReport
 
 __all__ = [
     "FORMATS",
@@ -29,6 +38,7 @@ __all__ = [
     "Audit",
     "ClippedRanges",
     "ExportError",
+    "ExportOptions",
     "ExportReport",
     "GateError",
     "GateResult",
@@ -39,3 +49,22 @@ __all__ = [
     "quantization_aware",
     "soft_labels",
 ]
+
+# The command line reads the options before TensorFlow is needed.
+__getattr__, _ = lazy_names(
+    __name__,
+    {
+        "Audit": "keras_seg.export.proof.audit",
+        "ClippedRanges": "keras_seg.export.conversion",
+        "ExportError": "keras_seg.export.errors",
+        "ExportReport": "keras_seg.export.report",
+        "GateError": "keras_seg.export.proof.gate",
+        "GateResult": "keras_seg.export.proof.gate",
+        "MixedPrecision": "keras_seg.export.conversion",
+        "audit": "keras_seg.export.proof.audit",
+        "export": "keras_seg.export.exporter",
+        "float_layers": "keras_seg.export.aware.trained_ranges",
+        "quantization_aware": "keras_seg.export.aware.rewrite",
+        "soft_labels": "keras_seg.export.aware.soft_labels",
+    },
+)

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 import keras
+import numpy as np
 
 from keras_seg.card import ModelCard
 from keras_seg.data.as_dataset import Data, as_dataset, has_masks
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.export.errors import ExportError, GateError
-from keras_seg.export.int8.calibration import COUNT, SCANNED, Calibration, choose
-from keras_seg.export.int8.clipped_ranges import ClippedRanges, with_clipped_ranges
-from keras_seg.export.int8.mixed import to_mixed_tflite
-from keras_seg.export.int8.mixed_report import MixedPrecision
-from keras_seg.export.network.deployed import model_of_file
-from keras_seg.export.onnx.convert import float_graph, onnx_file
-from keras_seg.export.options import CALIBRATED, HEADS, Request
+from keras_seg.data.given import Data, as_dataset, has_masks
+from keras_seg.export.aware.trained_ranges import has_trained_ranges
+from keras_seg.export.conversion import ConvertedFile
+from keras_seg.export.converters import converter_of
+from keras_seg.export.errors import ExportError
+from keras_seg.export.int8.calibration import (
+    COUNT,
+    NO_IMAGES,
+    SCANNED,
+    Calibration,
+    check_ranges,
+    choose_images,
+)
+from keras_seg.export.network.deployed import deploy
+from keras_seg.export.network_to_export import NetworkToExport, open_network
+from keras_seg.export.options import ExportOptions, ExportWords, with_words
 from keras_seg.export.proof.audit import Audit
-from keras_seg.export.proof.gate import GateResult
-from keras_seg.export.proof.publish import publish
-from keras_seg.export.report import ExportReport, in_words
-from keras_seg.export.source import Source, opened
-from keras_seg.export.tflite.convert import to_tflite
-from keras_seg.export.tflite.metadata import with_card
-from keras_seg.export.trained_ranges import has_trained_ranges
+from keras_seg.export.proof.gate import GateError, GateResult
+from keras_seg.export.proof.publish import check_writable, publish
+from keras_seg.export.report import ExportReport
 from keras_seg.inference.evaluation import check_comparable
 from keras_seg.inference.sizing import resolve_sizing
 from keras_seg.layers import DepthToSpace
@@ -38,25 +44,20 @@ from keras_seg.tested_versions import tell_if_untested
 def export(
     model: keras.Model | str | Path,
     path: str | Path,
+    options: ExportOptions | None = None,
     *,
-    format: str | None = None,
-    quantize: str | None = None,
     calibration: Data | None = None,
     evaluation: Data | None = None,
-    input_shape: tuple[int, int, int] | None = None,
-    input: str = "float32",
-    head: str | None = None,
-    max_drop: float = 1.0,
-    sizing: str = "auto",
-    layout: str = "nhwc",
-    subpixel: bool = True,
-    limit: int | None = None,
-    threads: int | None = None,
     card: ModelCard | None = None,
-    scores: str | None = None,
-    multi_label: bool | None = None,
+    **words: Unpack[ExportWords],
 ) -> ExportReport:
-    """Writes a network as a .tflite or .onnx file, and proves that it answers as the network does.
+    """Writes a network as a .tflite or .onnx file, and proves that the file agrees with it.
+
+    Example:
+        report = keras_seg.export.export(
+            "run/model.keras", "model.tflite", quantize="int8", calibration=images
+        )
+        print(report.accuracy)
 
     Args:
         model: a .keras or .h5 file, or a model: image in 0..255 → logits or probabilities.
@@ -64,177 +65,121 @@ def export(
             layers.
         path: file to write. It appears only when the export has passed everything; an older file
             of that name stays until then.
-        format: "tflite" or "onnx"; None for what the suffix of `path` says.
-        quantize: None (float32). For TFLite "fp16" (weights), "dynamic" (int8 weights), "int8"
-            (everything), "mixed" (int8 but for attention and as many of the most sensitive layers
-            as must stay float for the loss to fit `max_drop`, see `report.mixed`) or "int16x8"
-            (int8 weights, 16-bit maps: more exact than int8 but run by no delegate, so slower than
-            float32, and refused where an operator has no such form). For ONNX "fp16" (everything)
-            or "int8" (QDQ pairs and int8 weights). "int8", "int16x8" and "mixed" need
-            `calibration`, whose unusual images an "int8" file lets go where they spoil the ranges
-            of the others (see `report.clipped`); a model of `quantization_aware` is written in
-            TFLite "int8" with the ranges that it was trained in.
+        options: what the file is to be like.
         calibration: training data, from which real images are chosen for integer files: a data
             set, its name ("builtin:cells", a folder, also of images without masks), an array or a
             list of images, a generator function as TFLite's `representative_dataset`, a
             `tf.data.Dataset` or a PyDataset. Images are pixels in 0..255, as the model takes them;
-            floats are rounded to the nearest pixel value.
+            floats are rounded to the nearest pixel value. For int8, outlier images are ignored if
+            they widen the ranges too much (see `report.clipped`).
         evaluation: validation data for the comparison, in the same forms, with masks; None leaves
             the accuracy unmeasured.
-        input_shape: (height, width, channels) for a model of free size; left out, the size that
-            its training images were resized to.
-        input: "float32" or "uint8", the type of the image. Values are pixels in 0..255 either way.
-            "int8", for TFLite "int8" and "mixed", is pixel - 128: what such a file computes with,
-            so that nothing is converted at its ends; scores come out as int8 with a scale, classes
-            as int8, too. TFLite Micro needs it for class maps.
-        head: None for what the model puts out, "logits" or "probabilities". Or one of these,
-            "argmax" (uint8 classes), or "fused_argmax": uint8 classes,
-            decided at the resolution of the network's head and repeated to the image's. That saves
-            resizing scores, and gives up the smooth borders which resized scores draw between
-            classes: they follow the cells of the head, 4 or 8 pixels wide. The gate compares it
-            with "argmax" and lets it lose at most `max_drop`. A network that ends at full
-            resolution has nothing to fuse.
-        max_drop: points of mIoU that a quantized or fused file may lose; for "mixed" without
-            evaluation data, percent of the calibration pixels whose class may change.
-        sizing: how images of other sizes meet the file: "auto" (as in training), "resize", "tile".
-        layout: "nhwc", or for ONNX "nchw": the order of the axes of the image and the scores.
-        subpixel: whether nearest up-sampling with the convolution behind it, and transposed
-            convolutions, are computed as convolutions of the small map whose channels are pixels:
-            the same numbers in 0.7 to 0.97 of the time. It needs the operator DEPTH_TO_SPACE, which
-            some accelerators lack; False leaves the network's own operators. A model of
-            `quantization_aware` was trained with or without.
-        limit: compare on this many evaluation images; None for all.
-        threads: CPU threads for the comparison.
         card: classes and size multiple of a model in memory; a .keras file has its own.
-        scores, multi_label: what a foreign model puts out, see `keras_seg.inference.load`. A
-            multi-label model has no class maps.
+        words: any field of `ExportOptions` (format, quantize, input_shape, input, head, max_drop,
+            sizing, layout, subpixel, limit, threads, scores, multi_label). It replaces the value
+            in `options`.
 
-    Raises: ValueError or OSError for what was asked wrongly; ExportError for a network that the
-    format cannot hold; GateError, with the numbers, for a file that answers too differently.
+    Returns: what the file contains, and how it compares with the Keras model.
+
+    Raises: ValueError or OSError for a wrong request; TypeError for an unknown keyword;
+        ExportError for a network that the format cannot hold; GateError, with the numbers, for a
+        file that differs too much from the Keras model.
     """
     start = time.perf_counter()
     tell_if_untested()
+    path = Path(path)
+    options = with_words(options, words).for_file(path)
     if not isinstance(model, keras.Model):
         model = check_model_path(model, exported=False)
     trained_ranges = has_trained_ranges(model)
-    request = Request.checked(
-        path,
-        format=format,
-        quantize=quantize,
-        calibration=calibration,
-        trained_ranges=trained_ranges,
-        input=input,
-        head="logits" if head is None else head,
-        sizing=sizing,
-        max_drop=max_drop,
-        limit=limit,
-        layout=layout,
-        subpixel=subpixel,
-    )
-    model, card, sha256 = opened(model, card, input_shape, multi_label)
-    source = Source.of(
-        model,
-        card,
-        sha256,
-        input_shape,
-        request,
-        threads,
-        own_head=head is None,
-        scores=scores,
-        multi_label=multi_label,
-    )
-    request = source.request
-    calibration, evaluation = _data_sets(source, calibration, evaluation)
-    if evaluation is not None:  # before the slow part
-        check_comparable({"keras": source.reference}, evaluation, limit)
-    chosen = Calibration([], [], [])
-    if quantize in CALIBRATED and not trained_ranges:
-        chosen = choose(calibration, source.shape, sizing=resolve_sizing(sizing, source.card))
-    mixed, clipped, found, result = _made(source, request, chosen, evaluation, threads)
+    check_ranges(options.kind, calibration, has_trained_ranges=trained_ranges)
+    check_writable(path)
+
+    network = open_network(model, options, card)
+    evaluation = _evaluation_data(network, evaluation)
+    chosen = NO_IMAGES if trained_ranges else _calibration_images(network, calibration)
+    network, file, audit, gate = _write(network, path, chosen.images, evaluation)
     return ExportReport(
-        path=str(request.path),
-        format=request.format,
-        quantize=quantize,
-        input_shape=source.shape,
-        input=input,
-        head=request.head,
-        size_bytes=found.size_bytes,
-        audit=found,
-        gate=result,
-        accuracy=in_words(result),
+        path=str(path),
+        options=network.options,
+        audit=audit,
+        gate=gate,
         calibration_images=len(chosen.images),
         missing_classes=tuple(chosen.missing),
         calibration_masks=chosen.has_masks,
         seconds=time.perf_counter() - start,
-        card=source.card,
-        mixed=mixed,
-        clipped=clipped,
+        card=network.card,
+        mixed=file.mixed,
+        clipped=file.clipped,
     )
 
 
-def _data_sets(source: Source, calibration, evaluation) -> tuple:
-    """What was given to calibrate and to evaluate on, as data sets."""
-    words = {
-        "channels": source.shape[2],
-        "classes": source.card.classes,
-        "value_range": source.card.value_range,
-        "multi_label": source.card.multi_label,
-    }
-    if calibration is not None:
-        calibration = as_dataset(calibration, what="calibration", limit=COUNT * SCANNED, **words)
-    if evaluation is not None:
-        evaluation = as_dataset(evaluation, what="evaluation", split="val", **words)
-        if not has_masks(evaluation):
-            raise ValueError(
-                "evaluation: masks are needed, to measure the accuracy on. Received: images alone. "
-                "Pass (images, masks), or leave evaluation out."
-            )
-    return calibration, evaluation
+Written = tuple[NetworkToExport, ConvertedFile, Audit, GateResult | None]
 
 
-def _made(
-    source: Source,
-    request: Request,
-    chosen: Calibration,
+def _write(
+    network: NetworkToExport,
+    path: Path,
+    images: Sequence[np.ndarray],
     evaluation: SegmentationDataset | None,
-    threads: int | None,
-) -> tuple[MixedPrecision | None, ClippedRanges | None, Audit, GateResult | None]:
-    """Makes the file; tells how its precision was found, and what `publish` says of it."""
-    model = model_of_file(source.model, source.shape, request)
-    try:
-        content, *how = _converted(model, source, request, chosen, evaluation, threads)
-        return *how, *publish(content, source, request, evaluation, threads)
-    except ExportError as error:
-        rewritten = any(isinstance(layer, DepthToSpace) for layer in model.layers)
-        if isinstance(error, GateError) or not (rewritten and request.subpixel):
+) -> Written:
+    """Converts and publishes the fastest form of a network that the converter takes.
+
+    TFLite's quantizer loses the ranges of some maps that a sub-pixel convolution pads. Whether it
+    does depends on the graph around them. The second form has the network's own operators; if that
+    is refused, too, the error is about layers that the user knows.
+
+    Returns: the network with the options of that form, the file, its audit and its comparison.
+    """
+    own = replace(network, options=replace(network.options, subpixel=False))
+    for form in [network, own] if network.options.subpixel else [own]:
+        deployed = deploy(form.model, form.shape, form.options)
+        try:
+            file = converter_of(form.options.kind)(deployed, form, images, evaluation)
+            return form, file, *publish(file.content, path, form, evaluation)
+        except GateError:
             raise
-    # the network's own operators may do, and if not, it is them that the error should name
-    return _made(source, replace(request, subpixel=False), chosen, evaluation, threads)
+        except ExportError as error:
+            refused = error
+        if not any(isinstance(layer, DepthToSpace) for layer in deployed.layers):
+            break
+    raise refused
 
 
-def _converted(
-    model: keras.Model,
-    source: Source,
-    request: Request,
-    chosen: Calibration,
-    evaluation: SegmentationDataset | None,
-    threads: int | None,
-) -> tuple[bytes, MixedPrecision | None, ClippedRanges | None]:
-    """The file's bytes, with its card in them, and how a mixed file or its ranges were found."""
-    mixed = clipped = None
-    if request.format == "onnx":
-        graph = float_graph(model, request, source.from_logits, source.card.multi_label)
-        file = partial(onnx_file, graph, request, source.card)
-        content = file(chosen.images)
-        if request.quantize == "int8":
-            content, clipped = with_clipped_ranges(content, source, request, chosen, threads, file)
-        return content, None, clipped
-    if request.quantize == "mixed":
-        content, mixed = to_mixed_tflite(model, request, source, chosen, evaluation, threads)
-    else:
-        content = to_tflite(
-            model, request, chosen.images, source.from_logits, source.card.multi_label
+def _calibration_images(network: NetworkToExport, calibration: Data | None) -> Calibration:
+    """The images on which ranges are measured; none for kinds that need none."""
+    if calibration is None:
+        return NO_IMAGES
+    dataset = as_dataset(
+        calibration, what="calibration", limit=COUNT * SCANNED, **_facts_for_data(network)
+    )
+    if not network.options.kind.needs_calibration:
+        return NO_IMAGES
+    sizing = resolve_sizing(network.options.sizing, network.card)
+    return choose_images(dataset, network.shape, sizing=sizing)
+
+
+def _evaluation_data(
+    network: NetworkToExport, evaluation: Data | None
+) -> SegmentationDataset | None:
+    """The data to compare on, checked before the slow part of an export."""
+    if evaluation is None:
+        return None
+    dataset = as_dataset(evaluation, what="evaluation", split="val", **_facts_for_data(network))
+    if not has_masks(dataset):
+        raise ValueError(
+            "evaluation: masks are needed, to measure the accuracy on. Received: images alone. "
+            "Pass (images, masks), or leave evaluation out."
         )
-    if request.quantize == "int8" and chosen.images:
-        content, clipped = with_clipped_ranges(content, source, request, chosen, threads)
-    return with_card(content, source.card, HEADS[request.head]), mixed, clipped
+    check_comparable({"keras": network.reference}, dataset, network.options.limit)
+    return dataset
+
+
+def _facts_for_data(network: NetworkToExport) -> dict:
+    """What data in memory, which say nothing of it, are taken to be."""
+    return {
+        "channels": network.shape[2],
+        "classes": network.card.classes,
+        "value_range": network.card.value_range,
+        "multi_label": network.card.multi_label,
+    }

@@ -1,17 +1,21 @@
-"""How much memory maps need that are not all alive at once."""
+"""The memory that maps need, of which not all are alive at once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 ALIGNMENT = 64
-"""Bytes at whose multiples LiteRT places tensors."""
+"""LiteRT places tensors at multiples of so many bytes."""
 
 
 def placed_bytes(maps: Iterable[tuple[int, int, int]]) -> int:
-    """Bytes that hold (size in bytes, first operator, last operator) each while it is alive.
+    """Bytes that hold all maps while they are alive.
 
-    Places are given to the largest first, the lowest that is free all that time, as LiteRT does.
+    As in LiteRT, the largest map is placed first, and each at the lowest address that is free while
+    it is alive.
+
+    Args:
+        maps: (size in bytes, first operator, last operator) of each.
     """
     placed: list[tuple[int, int, int, int]] = []  # (first byte, end, first operator, last)
     for size_bytes, first, last in sorted(maps, key=lambda entry: -entry[0]):

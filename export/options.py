@@ -1,235 +1,241 @@
-"""What an export was asked for, checked before anything slow begins."""
+"""`ExportOptions`: the options of an exported file, in one checked record.
+
+The function `export`, the command line, reports and refusals read this record. Imports no
+TensorFlow.
+"""
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import dataclass
+import numbers
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any, TypedDict
 
-import numpy as np
+from keras_seg.output_activation import SCORES
+from keras_seg.export.kinds import FORMATS, INPUTS, KINDS, LAYOUTS, Kind, kinds_that, quantizations
+from keras_seg.names import SIZINGS, unknown_name
+from keras_seg.option_values import flag, number, whole_number
+from keras_seg.shapes import checked_shape
 
-from keras_seg.arguments import checked_shape, flag, number
-from keras_seg.card import ModelCard
-from keras_seg.data.as_dataset import Data
-from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.export.errors import ExportError
-from keras_seg.export.trained_ranges import check_quantization
-from keras_seg.inference.sizing import check_sizing
-from keras_seg.layers.size_guard import nearest_sizes
-from keras_seg.names import unknown_name
-
-QUANTIZATIONS = {
-    "tflite": (None, "fp16", "dynamic", "int8", "int16x8", "mixed"),
-    "onnx": (None, "fp16", "int8"),
-}
-"""What each format can be quantized to; None is float32."""
-CALIBRATED = ("int8", "int16x8", "mixed")
-"""Quantizations that need the range of every tensor, measured on real images."""
-FORMATS = tuple(QUANTIZATIONS)
-INPUTS = ("float32", "uint8", "int8")
-"""Type of the image that the file takes. Values are pixels in 0..255; as int8, pixel - 128."""
-INT8_INPUT = ("int8", "mixed")
-"""Quantizations of TFLite whose files can take it: their first map is integers."""
 HEADS = {
     "logits": "logits",
     "probabilities": "probabilities",
     "argmax": "classes",
     "fused_argmax": "classes",
 }
-"""What the file puts out, and the name of that output."""
-LAYOUTS = {"tflite": ("nhwc",), "onnx": ("nhwc", "nchw")}
-"""Orders of the axes of the image and the scores that each format can have."""
-MAX_CLASSES = {"uint8": 255, "int8": 128}
-"""How many classes a class map holds by its type; 255 means "unknown" in masks."""
+"""Head of a file → name of its output."""
 
 
 @dataclass(frozen=True)
-class Request:
-    """The words of `export`, checked.
+class ExportOptions:
+    """Options of an exported file.
 
-    Raises: ValueError for a name that does not exist (with the nearest), a quantization or layout
-    that the format does not have, or int8 without calibration images; OSError if the folder cannot
-    be written to.
-    """
+    All values are plain, so that the options can be kept as JSON.
 
-    path: Path
-    format: str
-    quantize: str | None
-    input: str
-    head: str
-    sizing: str
-    max_drop: float
-    limit: int | None
-    layout: str = "nhwc"
-    subpixel: bool = True
-
-    @property
-    def puts_out(self) -> str:
-        """Head of the file as whoever runs it sees it: "argmax" for class maps of either kind."""
-        return "argmax" if HEADS[self.head] == "classes" else self.head
-
-    @property
-    def class_type(self) -> str:
-        """Type of a class map: TFLite Micro, which int8 images are for, has no cast to uint8."""
-        return "int8" if self.input == "int8" else "uint8"
-
-    @classmethod
-    def checked(
-        cls,
-        path: str | Path,
-        *,
-        format: str | None,
-        quantize: str | None,
-        calibration: Data | None,
-        trained_ranges: bool,
-        input: str,
-        head: str,
-        sizing: str,
-        max_drop: float,
-        limit: int | None,
-        layout: str = "nhwc",
-        subpixel: bool = True,
-    ) -> Request:
-        path = Path(path)
-        format = _format_of(path, format)
-        _check_name("quantize", quantize, QUANTIZATIONS["tflite"])
-        if quantize not in QUANTIZATIONS[format]:
-            known = ", ".join(map(repr, QUANTIZATIONS[format][1:]))
-            raise ValueError(
-                f"{format} files are written in float32, or with quantize one of {known}. "
-                f"Received: quantize={quantize!r}. Take one of these, or write a .tflite file."
-            )
-        _check_name("layout", layout, LAYOUTS["onnx"])
-        if layout not in LAYOUTS[format]:
-            raise ValueError(
-                f"{format} files hold images as (height, width, channels). Received: layout="
-                f"{layout!r}. Leave layout out, or write an .onnx file."
-            )
-        _check_name("input", input, INPUTS)
-        if input == "int8" and (format != "tflite" or quantize not in INT8_INPUT):
-            raise ValueError(
-                "input='int8' is for .tflite files of quantize='int8' or 'mixed'. Received: "
-                f"quantize={quantize!r} for a {format} file. Take input='uint8', which every file "
-                "has, or one of these."
-            )
-        _check_name("head", head, tuple(HEADS))
-        check_sizing(sizing)
-        if trained_ranges:
-            check_quantization(quantize, format)
-        elif quantize in CALIBRATED and (calibration is None or _is_empty(calibration)):
-            raise ValueError(
-                f"quantize={quantize!r} needs real images to measure the range of every tensor on. "
-                f"Received: {'no' if calibration is None else 'an empty'} calibration data set. "
-                "Pass the training data as calibration."
-            )
-        max_drop, subpixel = number(max_drop, "max_drop"), flag(subpixel, "subpixel")
-        if max_drop < 0:
-            raise ValueError(f"max_drop is in points of mIoU, 0 or more. Received: {max_drop}")
-        _check_writable(path)
-        return cls(path, format, quantize, input, head, sizing, max_drop, limit, layout, subpixel)
-
-
-def resolve_shape(
-    own_shape: tuple, input_shape: tuple[int, int, int] | None, card: ModelCard
-) -> tuple[int, int, int]:
-    """The static (height, width, channels) of the file.
+        options = ExportOptions(quantize="int8", input="uint8", head="argmax")
+        keras_seg.export.export("run/model.keras", "model.tflite", options, calibration=images)
 
     Args:
-        own_shape: of the model, None where free; `input_shape` or else the size that the card says
-            it was trained at takes that place.
+        format: "tflite" or "onnx". By default the suffix of the output file decides; the command
+            line writes TFLite if no output file is named.
+        quantize: how numbers are stored and computed; float32 by default. "fp16": float16 weights,
+            in ONNX also float16 arithmetic. "dynamic" (TFLite): int8 weights. "int8": int8 weights
+            and maps, in ONNX as QDQ pairs. "mixed" (TFLite): int8, but attention and as few of the
+            most sensitive layers as possible stay float so that the loss fits max_drop.
+            "int16x8" (TFLite): int8 weights and 16-bit maps, which is more exact than int8, slower
+            than float32 because no delegate runs it, and refused if an operator has no such form.
+            "int8", "mixed" and "int16x8" need calibration images.
+        input_shape: height and width of the image in pixels, for a model of free size; the number
+            of channels may follow. By default the size that the training images had.
+        input: type of the image. Values are pixels in 0..255 as "float32" or "uint8". "int8", for
+            TFLite int8 and mixed, is pixel - 128, which is what such a file computes with: nothing
+            is converted, scores come out as int8 with a scale and classes as int8. TFLite Micro
+            needs it for class maps.
+        head: what the file puts out; by default what the model does, "logits" or "probabilities".
+            "argmax": uint8 classes. "fused_argmax": uint8 classes that are decided at the
+            resolution of the network's head and repeated to the size of the image; faster, but
+            borders between classes follow cells of 4 or 8 pixels.
+        max_drop: points of mIoU that a quantized file, or one with head fused_argmax, may lose.
+            For mixed without evaluation images: percent of the calibration pixels that may change
+            class.
+        sizing: how images of another size meet the file: "resize", "tile" (overlapping windows), or
+            "auto" for what the training did.
+        layout: order of the axes of image and scores: "nhwc", or "nchw" (ONNX only).
+        subpixel: rewrite nearest up-sampling with the convolution behind it, and transposed
+            convolutions, as sub-pixel convolutions: the same numbers in 0.7 to 0.97 of the time.
+            Use false for accelerators without the operator DEPTH_TO_SPACE. A quantization-aware
+            model keeps the form that it was trained in.
+        limit: number of evaluation images to compare on; all by default.
+        threads: CPU threads for the comparison; all by default.
+        scores: what a foreign model puts out, "logits" or "probabilities"; by default what its
+            graph shows.
+        multi_label: whether a pixel of a foreign model may have several labels. Such a model has no
+            class maps.
 
-    Raises: ValueError if it stays free, contradicts the model, or is no size that it can take.
+    Raises: ValueError for a name that does not exist (with the nearest one), a value of another
+        type, or a combination that the format does not have.
     """
-    shape = own_shape if input_shape is None else checked_shape(input_shape)
-    if shape[:2] == (None, None) and card.image_size is not None:
-        shape = (*card.image_size, own_shape[2])
-    if len(shape) != 3 or None in shape:
-        raise ValueError(
-            "A file for a device has a fixed size. "
-            f"Received: input_shape={input_shape} for a model of {own_shape}. "
-            f"Pass input_shape, such as (256, 256, {own_shape[2]})."
-        )
-    if shape[2] != own_shape[2]:
-        size = shape[1:] if shape[0] == own_shape[2] else shape[:2]  # with the channels first
-        raise ValueError(
-            f"The model takes images of {own_shape[2]} channels. Received: input_shape={shape}. "
-            f"Pass {(*size, own_shape[2])}."
-        )
-    for axis, size, own in zip(("height", "width"), shape, own_shape, strict=False):
-        if own not in (None, size):
+
+    format: str | None = None
+    quantize: str | None = None
+    input_shape: list[int] | tuple[int, ...] | None = None
+    input: str = "float32"
+    head: str | None = None
+    max_drop: float = 1.0
+    sizing: str = "auto"
+    layout: str = "nhwc"
+    subpixel: bool = True
+    limit: int | None = None
+    threads: int | None = None
+    scores: str | None = None
+    multi_label: bool | None = None
+
+    def __post_init__(self) -> None:
+        for option, names in choices().items():
+            _check_name(option, getattr(self, option), names)
+        checked = {
+            "input_shape": _checked_input_shape(self.input_shape),
+            "max_drop": number(self.max_drop, "max_drop"),
+            "subpixel": flag(self.subpixel, "subpixel"),
+        }
+        for option, value in checked.items():
+            object.__setattr__(self, option, value)
+        if self.max_drop < 0:
+            raise ValueError(f"max_drop is in points of mIoU, 0 or more. Received: {self.max_drop}")
+        for option in ("limit", "threads"):
+            value = getattr(self, option)
+            if value is not None and whole_number(value, option) < 1:
+                raise ValueError(f"{option} must be at least 1, or None for all. Received: {value}")
+        if self.multi_label is not None:
+            flag(self.multi_label, "multi_label")
+        if self.format is not None:
+            self._check_combination(self.format)
+
+    def _check_combination(self, format: str) -> None:
+        if (format, self.quantize) not in KINDS:
+            known = kinds_that(lambda kind: True, format)
             raise ValueError(
-                f"The model has the fixed {axis} {own}. Received: input_shape={shape}. "
-                "Leave input_shape out."
+                f"{format} files are written in float32, or with quantize one of {known}. "
+                f"Received: quantize={self.quantize!r}. Take one of these, or write a file of "
+                "another format."
             )
-        if size < 1 or size % card.size_multiple:
-            near = " and ".join(map(str, nearest_sizes(max(size, 1), card.size_multiple)))
+        if self.layout not in LAYOUTS[format]:
             raise ValueError(
-                f"The {axis} must be a multiple of {card.size_multiple} pixels. "
-                f"Received: {size} in input_shape={shape}. The nearest that work are {near}."
+                f"{format} files hold images as (height, width, channels). Received: layout="
+                f"{self.layout!r}. Leave layout out, or write an .onnx file."
             )
-    return shape
-
-
-def check_class_map(request: Request, num_classes: int):
-    """Raises ValueError for more classes than the file's class map holds."""
-    head, most = request.head, MAX_CLASSES[request.class_type]
-    if HEADS[head] == "classes" and num_classes > most:
-        raise ValueError(
-            f"head={head!r} with input={request.input!r} writes classes as {request.class_type}, "
-            f"for at most {most} of them. Received: {num_classes} classes. Use head='logits'."
-        )
-
-
-def check_head(request: Request, card: ModelCard):
-    """Raises ExportError for a head that the model cannot have."""
-    head = request.head
-    if card.multi_label and HEADS[head] == "classes":
-        raise ExportError(
-            f"head={head!r} writes one class a pixel. Received: a multi-label model, whose pixels "
-            "may have several labels. Use head='logits' or 'probabilities'."
-        )
-    if card.head == "argmax" or (card.head == "probabilities" and head == "logits"):
-        raise ExportError(
-            f"The model puts out {card.head} itself, from which head={head!r} cannot be had. Use "
-            "head='probabilities' or 'argmax' with a model that ends in logits or probabilities."
-        )
-
-
-def _format_of(path: Path, format: str | None) -> str:
-    suffix = path.suffix.lower().removeprefix(".")
-    if format is not None:
-        _check_name("format", format, FORMATS)
-        if suffix != format:
+        if self.input not in self.kind.images:
+            fitting = kinds_that(lambda kind: self.input in kind.images)
             raise ValueError(
-                f"A {format} file is written to a path ending in .{format}. "
+                f"input={self.input!r} is for .tflite files of quantize={fitting}. Received: "
+                f"quantize={self.quantize!r} for a {format} file. Take input='uint8', which every "
+                "file has, or one of these."
+            )
+
+    @property
+    def kind(self) -> Kind:
+        """The row of the table of kinds; options for a file, see `for_file`, have one."""
+        return KINDS[self.format, self.quantize]
+
+    @property
+    def runner_head(self) -> str:
+        """Head of the file as a runner sees it: "argmax" for class maps of either kind."""
+        return "argmax" if self.puts_out_classes else self.head
+
+    @property
+    def puts_out_classes(self) -> bool:
+        """Whether the output is a map of classes, not of scores."""
+        return self.head is not None and HEADS[self.head] == "classes"
+
+    @property
+    def class_dtype(self) -> str:
+        """Type of a class map: TFLite Micro, which needs int8 images, has no cast to uint8."""
+        return "int8" if self.input == "int8" else "uint8"
+
+    def for_file(self, path: Path) -> ExportOptions:
+        """The options with the format that the suffix of a path says.
+
+        Raises: ValueError for a suffix of no format, or of another than `format`.
+        """
+        suffix = path.suffix.lower().removeprefix(".")
+        if self.format not in (None, suffix):
+            raise ValueError(
+                f"A {self.format} file is written to a path ending in .{self.format}. "
                 f"Received: {str(path)!r}. Rename it, or leave format out."
             )
-    elif suffix not in FORMATS:
-        known = [f".{name}" for name in FORMATS]
-        raise ValueError(unknown_name("suffix of an exported file", path.suffix, known))
-    return suffix
+        if suffix not in FORMATS:
+            known = [f".{name}" for name in FORMATS]
+            raise ValueError(unknown_name("suffix of an exported file", path.suffix, known))
+        return replace(self, format=suffix)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values for JSON."""
+        return asdict(self)
 
 
-def _check_name(what: str, received: str | None, known: tuple):
+class ExportWords(TypedDict, total=False):
+    """The fields of `ExportOptions` as keywords of `export`, for editors and type checkers."""
+
+    format: str | None
+    quantize: str | None
+    input_shape: list[int] | tuple[int, ...] | None
+    input: str
+    head: str | None
+    max_drop: float
+    sizing: str
+    layout: str
+    subpixel: bool
+    limit: int | None
+    threads: int | None
+    scores: str | None
+    multi_label: bool | None
+
+
+def choices() -> dict[str, tuple[str | None, ...]]:
+    """Option → the names that it can have; None among them where it may be left out."""
+    layouts = dict.fromkeys(layout for names in LAYOUTS.values() for layout in names)
+    return {
+        "format": (None, *FORMATS),
+        "quantize": quantizations(),
+        "input": INPUTS,
+        "head": (None, *HEADS),
+        "sizing": SIZINGS,
+        "layout": tuple(layouts),
+        "scores": (None, *SCORES),
+    }
+
+
+def with_words(options: ExportOptions | None, words: ExportWords) -> ExportOptions:
+    """The options, whose fields the keywords replace.
+
+    Raises: TypeError for an unknown keyword, with the nearest known one.
+    """
+    if not isinstance(options, ExportOptions | None):
+        raise TypeError(
+            "options is a keras_seg.export.ExportOptions, such as ExportOptions(quantize='int8'). "
+            f"Received: {options!r}"
+        )
+    known = [field.name for field in fields(ExportOptions)]
+    for word in words:
+        if word not in known:
+            arguments = ("calibration", "evaluation", "card")
+            raise TypeError(unknown_name("keyword of export", word, (*known, *arguments)))
+    return replace(options or ExportOptions(), **words)
+
+
+def _check_name(option: str, received: str | None, known: tuple[str | None, ...]) -> None:
     if received not in known:
-        raise ValueError(unknown_name(what, received, map(str, known)))
+        raise ValueError(unknown_name(option, received, [name for name in known if name]))
 
 
-def _is_empty(calibration: Data) -> bool:
-    """Whether it holds no image; what must be opened or run to know is looked at later."""
-    sized = isinstance(calibration, SegmentationDataset | list | tuple | np.ndarray)
-    return sized and len(calibration) == 0
-
-
-def _check_writable(path: Path):
-    """Tries to write, because permissions alone do not tell of read-only or full disks."""
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder. Give the name of a file to write.")
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise type(error)(
-            f"Cannot write into the folder {str(path.parent)!r}: {error}. "
-            "Make it first, or choose another."
-        ) from error
+def _checked_input_shape(shape: Any) -> tuple[int | None, ...] | None:
+    """(height, width) or (height, width, channels); ValueError for anything else."""
+    if shape is None or isinstance(shape, str) or not hasattr(shape, "__len__") or len(shape) != 2:
+        return None if shape is None else checked_shape(shape)
+    for size in shape:
+        if not isinstance(size, numbers.Integral) or isinstance(size, bool) or size < 1:
+            raise ValueError(
+                "input_shape is (height, width) in pixels, which the number of channels may "
+                f"follow. Received: {shape!r}. Write for example (256, 256)."
+            )
+    return tuple(map(int, shape))

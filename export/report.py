@@ -1,54 +1,48 @@
-"""What an export made and what is known about it."""
+"""The report of an export."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from keras_seg.card import ModelCard
-from keras_seg.export.int8.clipped_ranges import ClippedRanges
-from keras_seg.export.int8.mixed_report import MixedPrecision
+from keras_seg.export.conversion import ClippedRanges, MixedPrecision
+from keras_seg.export.options import ExportOptions
 from keras_seg.export.proof.audit import Audit
 from keras_seg.export.proof.gate import GateResult
 from keras_seg.inference.results import megabytes, percent
 
 UNMEASURED = "accuracy unmeasured: no evaluation images were given"
 PRODUCT = "BATCH_MATMUL"
-"""The operator of attention: XNNPACK takes it in float, LiteRT's own kernel in int8."""
+"""The operator of attention. XNNPACK runs it in float, LiteRT's own slow kernel in int8."""
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """An exported file.
+    """An exported file. The options of the file are attributes, too, such as `report.quantize`.
 
     Attributes:
-        quantize: None for float32.
-        input_shape: (height, width, channels) in pixels.
-        input, head: type of the image that it takes, and what it puts out.
+        path: of the file.
+        options: what the file is like: the options of the export, with the format, the head and the
+            (height, width, channels) that were found out.
         audit: its operators and tensors.
-        gate: how it compares with the Keras model, None if there were no images to tell.
-        accuracy: the gate's finding in words.
+        gate: how it compares with the Keras model, None without evaluation images.
         calibration_images: number of images that ranges were measured on, 0 if none were needed.
         missing_classes: names of the classes that were on none of these.
         seconds: that the export took.
         card: what the file says of itself.
         mixed: what a mixed file keeps in float and why, None for others.
+        clipped: how the ranges of an int8 file were clipped, None if they hold all values.
         calibration_masks: whether the calibration images had masks, which tell their classes.
-        clipped: where the ranges of an int8 file end, None if they hold all that was seen.
     """
 
     path: str
-    format: str
-    quantize: str | None
-    input_shape: tuple[int, int, int]
-    input: str
-    head: str
-    size_bytes: int
+    options: ExportOptions
     audit: Audit
     gate: GateResult | None
-    accuracy: str
     calibration_images: int
     missing_classes: tuple[str, ...]
     seconds: float
@@ -58,18 +52,58 @@ class ExportReport:
     calibration_masks: bool = True
 
     @property
+    def format(self) -> str:
+        """ "tflite" or "onnx"."""
+        return self.options.format
+
+    @property
+    def quantize(self) -> str | None:
+        """None for float32."""
+        return self.options.quantize
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) in pixels."""
+        return self.options.input_shape
+
+    @property
+    def input(self) -> str:
+        """Type of the image that the file takes."""
+        return self.options.input
+
+    @property
+    def head(self) -> str:
+        """What the file puts out."""
+        return self.options.head
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the file."""
+        return self.audit.size_bytes
+
+    @property
+    def accuracy(self) -> str:
+        """The result of the comparison in words."""
+        return accuracy_in_words(self.gate)
+
+    @property
     def advice(self) -> str | None:
         """What would make the file faster, if anything is known."""
-        if self.quantize == "int8" and PRODUCT in self.audit.undelegated:
+        kind = self.options.kind
+        if kind.attention_in_float and PRODUCT in self.audit.undelegated:
             return (
-                f"attention ({PRODUCT}) is several times slower in int8 than in float on CPUs; "
-                "quantize='mixed' leaves it in float"
+                f"attention ({PRODUCT}) is several times slower in {kind.label} than in float on "
+                f"CPUs; quantize={kind.attention_in_float!r} leaves it in float"
             )
         return None
 
-    def to_dict(self) -> dict:
-        """Everything as plain values for JSON."""
-        return vars(self) | {
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values for JSON, with the options beside the rest."""
+        record = vars(self) | self.options.to_dict()
+        del record["options"]
+        return record | {
+            "size_bytes": self.size_bytes,
+            "accuracy": self.accuracy,
             "audit": self.audit.to_dict(),
             "gate": None if self.gate is None else self.gate.to_dict(),
             "card": asdict(self.card),
@@ -82,7 +116,7 @@ class ExportReport:
         height, width, channels = self.input_shape
         table = Table("exported")
         table.add_column(Text(str(self.path)))
-        table.add_row("format", f"{self.format}, {self.quantize or 'float32'}")
+        table.add_row("format", f"{self.format}, {self.options.kind.label}")
         table.add_row("image", f"{height} x {width} x {channels}, {self.input}")
         table.add_row("output", self.head)
         table.add_row("size", megabytes(self.size_bytes))
@@ -91,16 +125,7 @@ class ExportReport:
         if self.audit.islands:
             table.add_row("stays float", Text(", ".join(self.audit.islands)))
         if self.calibration_images:
-            missing = ", ".join(self.missing_classes)
-            table.add_row(
-                "calibrated on",
-                Text(
-                    f"{self.calibration_images} images"
-                    + (f", none of them with {missing}" if missing else ", every class on them")
-                    if self.calibration_masks
-                    else f"{self.calibration_images} images without masks"
-                ),
-            )
+            table.add_row("calibrated on", Text(self._calibration_in_words()))
         if self.clipped is not None:
             table.add_row("ranges", str(self.clipped))
         if self.mixed is not None:
@@ -118,9 +143,16 @@ class ExportReport:
         table.add_row("took", f"{self.seconds:.1f} s")
         return table
 
+    def _calibration_in_words(self) -> str:
+        if not self.calibration_masks:
+            return f"{self.calibration_images} images without masks"
+        missing = ", ".join(self.missing_classes)
+        classes = f"none of them with {missing}" if missing else "every class on them"
+        return f"{self.calibration_images} images, {classes}"
 
-def in_words(gate: GateResult | None) -> str:
-    """What is known of a file's accuracy."""
+
+def accuracy_in_words(gate: GateResult | None) -> str:
+    """What is known about the accuracy of a file."""
     if gate is None:
         return UNMEASURED
     sides = gate.comparison.evaluations

@@ -1,4 +1,4 @@
-"""`keras-seg export`: what a run's folder knows fills in what was not said."""
+"""Exports of a model in its run folder: what the run knows are the defaults."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from keras_seg import training
 from keras_seg.data.as_dataset import images_of_folder
 from keras_seg.export.aware.rewrite import quantization_aware
 from keras_seg.export.exporter import export
+from keras_seg.export.options import ExportOptions
 from keras_seg.export.report import ExportReport
 from keras_seg.inference.keras_runner import model_shapes
 from keras_seg.models.files import load, read_card
@@ -17,73 +18,61 @@ from keras_seg.models.functional import as_functional
 from keras_seg.training.run_folder import evaluation_data, recipe_beside
 
 FINE_TUNING = 0.1
-"""Share of a run's epochs and learning rate that its training with roundings takes."""
+"""Share of a run's epochs and learning rate that its quantization-aware training takes."""
 
 
 def export_run(
     model_path: Path,
+    options: ExportOptions,
     *,
-    output: Path | None,
-    format: str | None,
-    quantize: str | None,
-    input_shape: list[int] | None,
-    input: str,
-    head: str | None,
-    data: str | None,
-    max_drop: float,
-    sizing: str,
-    limit: int | None,
-    layout: str = "nhwc",
-    subpixel: bool = True,
-    scores: str | None = None,
-    multi_label: bool | None = None,
+    output: Path | None = None,
+    data: str | None = None,
 ) -> ExportReport:
-    """Exports a model that lies in the folder of its run.
+    """Exports a model in the folder of its run.
 
     Args:
+        options: without a size, the file has the size that images had in training, or else the size
+            of the training crops. Without a format and an output, it is TFLite.
         output: None for a file beside the model, called `model_int8_argmax.tflite` or the like.
-        input_shape: (height, width); None for the size that images had in training, or else the
-            size of the training crops.
-        data: None for the data of the run; without a run, and for a folder of images without
-            masks, the accuracy stays unmeasured.
+        data: None for the data of the run. Without a run, and for a folder of images without masks,
+            the accuracy is not measured.
 
     Raises: as `export`.
     """
     recipe, card = recipe_beside(model_path), read_card(model_path)
-    size = _size(input_shape) or (card and card.image_size) or (recipe and recipe.crop)
     channels = model_shapes(as_functional(load(model_path)))[0][2]
-    known = data is not None or recipe is not None
+    if options.input_shape is None:
+        size = (card and card.image_size) or (recipe and recipe.crop)
+        shape = None if size is None else (*size, channels)
+        options = dataclasses.replace(options, input_shape=shape)
+    train_set = val_set = None
     if data is not None and images_of_folder(Path(data)):  # to calibrate on, not to measure on
-        train_set, val_set = data, None
-    else:
+        train_set = data
+    elif data is not None or recipe is not None:
         value_range = card and card.value_range
         train_set, val_set = (
-            evaluation_data(model_path, data, split, channels, value_range) if known else None
+            evaluation_data(model_path, data, split, channels, value_range)
             for split in ("train", "val")
         )
-    suffix = format or (output.suffix.removeprefix(".") if output else "tflite")
     return export(
         model_path,
-        output or model_path.with_name(_file_name(model_path, suffix, quantize, head, layout)),
-        format=format,
-        quantize=quantize,
+        output or model_path.with_name(file_name(model_path, options)),
+        options,
         calibration=train_set,
         evaluation=val_set,
-        input_shape=None if size is None else (*size, channels),
-        input=input,
-        head=head,
-        max_drop=max_drop,
-        sizing=sizing,
-        limit=limit,
-        layout=layout,
-        subpixel=subpixel,
-        scores=scores,
-        multi_label=multi_label,
     )
 
 
-def beside(model_path: Path) -> Path:
-    """Folder for the training with roundings of a run's model: `<run>_int8`."""
+def file_name(model_path: Path, options: ExportOptions) -> str:
+    """Name of the file beside a model, which tells the options that change what is in it."""
+    head = None if options.head == "logits" else options.head
+    layout = None if options.layout == "nhwc" else options.layout
+    parts = filter(None, [model_path.stem, options.quantize, head, layout])
+    return f"{'_'.join(parts)}.{options.format or 'tflite'}"
+
+
+def aware_run_folder(model_path: Path) -> Path:
+    """Folder for the quantization-aware training of a run's model: `<run>_int8`."""
     run = model_path.resolve().parent
     return run.with_name(f"{run.name}_int8")
 
@@ -94,18 +83,19 @@ def train_quantized(
     epochs: int | None = None,
     learning_rate: float | None = None,
 ) -> training.TrainingResult:
-    """Trains the model of a run on, as `quantization_aware`, on the data and by the recipe of it.
+    """Fine-tunes the model of a run as `quantization_aware`, with the data and recipe of the run.
 
     Args:
         output: folder of the new run.
-        epochs, learning_rate: None for a tenth of the recipe's.
+        epochs: None for a tenth of the recipe's.
+        learning_rate: None for a tenth of the recipe's.
 
-    Raises: ValueError for a model that lies in no run's folder; as `training.train` otherwise.
+    Raises: ValueError for a model that is in no run folder; as `training.train` otherwise.
     """
     recipe = recipe_beside(model_path)
     if recipe is None:
         raise ValueError(
-            f"{model_path} lies in no run folder, so its data and recipe are not known. Pass the "
+            f"{model_path} is in no run folder, so its data and recipe are not known. Pass the "
             "model.keras of a run, or call keras_seg.export.quantization_aware and model.fit."
         )
     tuned = dataclasses.replace(
@@ -121,20 +111,3 @@ def train_quantized(
         overwrite=False,
     )
     return training.train(tuned, rewrite=quantization_aware)
-
-
-def _file_name(
-    model_path: Path, suffix: str, quantize: str | None, head: str | None, layout: str
-) -> str:
-    layout = None if layout == "nhwc" else layout
-    parts = [model_path.stem, quantize, head if head != "logits" else None, layout]
-    return f"{'_'.join(filter(None, parts))}.{suffix}"
-
-
-def _size(input_shape: list[int] | None) -> tuple[int, int] | None:
-    if input_shape is not None and len(input_shape) != 2:
-        raise ValueError(
-            "--input_shape is the height and width in pixels, such as [256,320]. "
-            f"Received: {input_shape}"
-        )
-    return None if input_shape is None else (input_shape[0], input_shape[1])

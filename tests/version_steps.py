@@ -161,18 +161,18 @@ def maps(data: str, folder: str) -> dict[str, float]:
 def gate(model: str, data: str, folder: str) -> dict[str, str]:
     """The gate refuses a converted file with other weights, and leaves the older file there."""
     from keras_seg import export
-    from keras_seg.export import exporter
+    from keras_seg.export.tflite import convert
 
     val_set = _drawn(data, "val")
-    convert, found = exporter.to_tflite, {}
+    graph, found = convert.tflite_graph, {}
 
     def scrambled(network, *arguments):
         last = network.layers[-1] if network.layers[-1].weights else None
         layer = last or next(each for each in reversed(network.layers) if each.weights)
         layer.set_weights([-value for value in layer.get_weights()])
-        return convert(network, *arguments)
+        return graph(network, *arguments)
 
-    exporter.to_tflite = scrambled
+    convert.tflite_graph = scrambled
     path = Path(folder, "model.tflite")
     path.write_bytes(b"the file of yesterday")
     try:

@@ -17,19 +17,18 @@ def write(model: keras.Model, path: Path, quantize: str | None) -> None:
     """
     from keras_seg.card import ModelCard
     from keras_seg.data import BuiltinDataset, ClassTable
-    from keras_seg.export.network.deployed import model_of_file
-    from keras_seg.export.onnx.convert import to_onnx
-    from keras_seg.export.options import Request
-    from keras_seg.export.tflite.convert import to_tflite
+    from keras_seg.export import ExportOptions
+    from keras_seg.export.network.deployed import deploy
+    from keras_seg.export.network_to_export import open_network
+    from keras_seg.export.onnx.convert import CONVERTERS as ONNX
+    from keras_seg.export.tflite.convert import CONVERTERS as TFLITE
     from keras_seg.models import for_inference
 
     shape, classes = model.input_shape[1:], for_inference(model).output_shape[-1]
     (sample,) = BuiltinDataset("streets", size=shape[:2], length=1)
-    format = path.suffix.removeprefix(".")
-    request = Request(path, format, quantize, "float32", "logits", "auto", 1.0, None)
-    deployed = model_of_file(for_inference(model), shape, request)
-    if format == "onnx":
-        card = ModelCard(ClassTable.numbered(classes))
-        path.write_bytes(to_onnx(deployed, request, card, [sample.image]))
-    else:
-        path.write_bytes(to_tflite(deployed, request, [sample.image]))
+    options = ExportOptions(quantize=quantize, head="logits").for_file(path)
+    card = ModelCard(ClassTable.numbered(classes))
+    network = open_network(for_inference(model), options, card)
+    deployed = deploy(network.model, network.shape, network.options)
+    convert = {"tflite": TFLITE, "onnx": ONNX}[network.options.format][quantize]
+    path.write_bytes(convert(deployed, network, [sample.image], None).content)

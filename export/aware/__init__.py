@@ -1,1 +1,1 @@
-"""Step 2 of an export, optional: training with the rounding of the integer file."""
+"""Step 2 of an export, optional: training with the roundings of the integer file."""

@@ -1,21 +1,26 @@
-"""Training that sees the rounding of the integer file, for Keras 3."""
+"""Quantization-aware training for Keras 3: the network computes with the roundings of its file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
+from keras_seg.export.aware.trained_ranges import is_quantization_aware
 from keras_seg.export.errors import ExportError
-from keras_seg.export.network.copies import config_of, copy_of
-from keras_seg.export.network.deployed import in_float32
+from keras_seg.export.network.copies import config_of, copy_of, in_float32
 from keras_seg.export.network.folding import folded, scale_and_offset
-from keras_seg.export.network.layer_rules import CONVOLUTIONS, DROPOUTS, FIXED, by_channel
-from keras_seg.export.network.plan import Step, make_plan
+from keras_seg.export.network.layer_rules import (
+    CONVOLUTIONS,
+    DROPOUTS,
+    FIXED,
+    is_scale_and_offset,
+)
+from keras_seg.export.network.plan import LayerCall, make_plan
 from keras_seg.export.network.subpixel import with_subpixel_convolutions
-from keras_seg.export.trained_ranges import is_quantization_aware
 from keras_seg.layers import (
     FakeQuantize,
     Preprocessing,
@@ -42,50 +47,53 @@ def quantization_aware(
 ) -> keras.Model:
     """A copy of a trained network that computes with the roundings of its int8 TFLite file.
 
+    Fine-tuned for a few epochs at a tenth to a hundredth of the learning rate, it wins back what
+    rounding has cost. The copy is an ordinary functional model: it trains, saves and loads as
+    `.keras`, and takes the images and masks of the original. `export` recognises it and writes the
+    trained ranges as the scales of the file.
+
+    Shapes: as the original, (B, H, W, C) pixels in 0..255 → (B, H, W, num_classes).
+
+    Example:
         aware = keras_seg.export.quantization_aware(model)
         aware.compile(keras.optimizers.Adam(1e-4), loss)
         aware.fit(images, masks, epochs=3)
         keras_seg.export.export(aware, "model.tflite", quantize="int8")  # needs no calibration
 
-    A few epochs at a tenth to a hundredth of the learning rate win back what rounding has cost.
-    The copy is an ordinary functional model: it trains, saves and loads as `.keras` and takes the
-    images and masks of the original. `export` knows it and writes the trained ranges as the scales
-    of the file.
-
     Args:
-        model: a trained network, functional, Sequential, or subclassed of Keras layers; pixels in
-            0..255 → logits or probabilities. It stays as it is.
-        momentum: share of a range's old extremes that a training step keeps; the first batch
-            counts whole, so that one step is enough to have ranges at all.
-        subpixel: as in `export`, for the file to be; the copy trains in that form.
+        model: a trained network: functional, Sequential, or subclassed of Keras layers. It is not
+            changed.
+        momentum: share of the old extremes of a range that a training step keeps. The first batch
+            sets them, so one step is enough to have ranges.
+        subpixel: as in `ExportOptions`, for the file; the copy trains in that form.
 
-    What is rounded, by the rules of TFLite's integer kernels:
+    The rules are those of TFLite's integer kernels:
 
-    - Kernels: 255 steps about zero, one step size an output channel, also in depthwise and
+    - Kernels: 255 steps about zero, with one step size per output channel, also in depthwise and
       transposed convolutions.
-    - Tensors: 256 steps, one range a tensor, after the ReLU that becomes part of an operator.
-      What pools, resizes, pads or unpools a map keeps its range. A concatenation has one range with
-      its inputs, but for those that other layers take, too: the common range would be too coarse
-      for these, so the file converts them, by one operator. The image has the range 0..255, a
+    - Tensors: 256 steps, with one range per tensor, after the ReLU that fuses into an operator.
+      Layers that pool, resize, pad or unpool a map keep its range. A concatenation shares one range
+      with its inputs, except inputs that other layers read, too: the common range would be too
+      coarse for these, so the file converts them by one operator. The image has the range 0..255, a
       sigmoid and a tanh the ranges that TFLite prescribes.
-    - Batch norm folds into the convolution before it, for good and with its moving statistics: its
-      copy has a kernel and a bias in place of the two. Statistics of a batch would make training
-      compute something else than the file, and segmentation's batches are too small for good
-      ones. Batch norms that follow no convolution become 1x1 depthwise convolutions, as the
-      normalisation of the image does, which loses nothing: a kernel of one weight a channel is
-      rounded without error.
-    - Dropout is left out: what it makes of a tensor is larger than what the file will see, and its
-      range would be.
+    - Batch norm folds into the convolution before it, permanently and with its moving statistics:
+      the copy has a kernel and a bias instead. With batch statistics, training would compute
+      something else than the file, and batches are too small for good statistics in segmentation.
+      Batch norms that follow no convolution become 1x1 depthwise convolutions, as the normalisation
+      of the image does. That loses nothing: a kernel of one weight per channel is rounded without
+      error.
+    - Dropout is removed. Its outputs are larger than any that the file will see, and would widen
+      the ranges.
     - Softmax attention, local response normalisation and other layers that consist of several
-      operators stay float, since their insides have no ranges; `float_layers` names them.
+      operators stay float, because their inner tensors have no ranges; `float_layers` names them.
+    - Everything is float32, also for a model in mixed precision.
 
-    Everything is float32, also from a model of mixed precision.
+    Raises: ExportError for a subclassed model whose `call` cannot be followed, or a model that
+        takes several images or keeps channels first; ValueError for one that is quantization-aware
+        already.
 
     Source: Jacob et al., CVPR 2018, arXiv:1712.05877, which folds with the statistics of the batch
-    and freezes them later; Krishnamoorthi, arXiv:1806.08342, for a step a channel.
-    Raises: ExportError for a subclassed model whose `call` cannot be followed, or a model that
-    takes several images or keeps channels first; ValueError for one that is quantization-aware
-    already.
+    and freezes them later; Krishnamoorthi, arXiv:1806.08342, for a step size per channel.
     """
     if is_quantization_aware(model):
         raise ValueError(
@@ -103,11 +111,11 @@ def quantization_aware(
         )
     if subpixel:
         model = with_subpixel_convolutions(model)
-    return _Rewriting(model, momentum).run()
+    return _RoundingCopy(model, momentum).build()
 
 
-class _Rewriting:
-    """Builds the quantization-aware copy of one model, step by step."""
+class _RoundingCopy:
+    """Builds the quantization-aware copy of one model, call by call."""
 
     def __init__(self, model: keras.Model, momentum: float):
         self.model, self.momentum, self.plan = model, momentum, make_plan(model)
@@ -115,20 +123,20 @@ class _Rewriting:
         self.ranges: dict[int, FakeQuantize] = {}
         self.names: set[str] = set()
 
-    def run(self) -> keras.Model:
+    def build(self) -> keras.Model:
         plan = self.plan
         image = keras.Input(self.model.inputs[0].shape[1:], name=self.model.inputs[0].name)
         tensors = {plan.image: self.rounded(plan.image, image, "image")}
         norms = set(map(id, plan.folds.values()))
-        for step in plan.steps:
-            if id(step.operation) in norms:  # in the convolution already
-                outputs = [tensors[step.values[0]]]
+        for call in plan.calls:
+            if id(call.operation) in norms:  # folded into the convolution already
+                outputs = [tensors[call.values[0]]]
             else:
-                outputs = keras.tree.flatten(self.converted(step, tensors))
-            for number, x in zip(step.outputs, outputs, strict=True):
-                tensors[number] = self.rounded(number, x, step.operation.name)
-        found = [tensors[number] for number in plan.outputs]
-        output = keras.tree.pack_sequence_as(self.model.output, found)
+                outputs = keras.tree.flatten(self.as_in_file(call, tensors))
+            for number, x in zip(call.outputs, outputs, strict=True):
+                tensors[number] = self.rounded(number, x, call.operation.name)
+        outputs = [tensors[number] for number in plan.outputs]
+        output = keras.tree.pack_sequence_as(self.model.output, outputs)
         return keras.Model(image, output, name=self.model.name)
 
     def rounded(self, number: int, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
@@ -136,23 +144,26 @@ class _Rewriting:
         group = self.plan.group.get(number)
         if group is None:
             return x
-        if group in self.plan.given:
-            return self.fixed(x, self.plan.given[group], name)
+        if group in self.plan.prescribed:
+            return self.fixed(x, self.plan.prescribed[group], name)
         members = self.plan.members[group]
         member = members.index(number) if number in members else None
         return self.group_range(group, name)(x, member=member)
 
-    def fixed(self, x, bounds: tuple[float, float], name: str):
+    def fixed(
+        self, x: keras.KerasTensor, bounds: tuple[float, float], name: str
+    ) -> keras.KerasTensor:
+        """Rounds a tensor in a prescribed range."""
         name = self.free_name(f"{name}.fixed_range")
         return FakeQuantize(fixed=bounds, name=name, dtype="float32")(x)
 
-    def own_range(self, x, name: str):
+    def own_range(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """Rounds a tensor that the original network does not have."""
         name = self.free_name(f"{name}.range")
         return FakeQuantize(momentum=self.momentum, name=name, dtype="float32")(x, member=0)
 
     def group_range(self, group: int, name: str) -> FakeQuantize:
-        """The one layer of all tensors of a group, named after the first of them."""
+        """The layer that all tensors of a group share, named after the first of them."""
         if group not in self.ranges:
             self.ranges[group] = FakeQuantize(
                 len(self.plan.members[group]),
@@ -168,37 +179,41 @@ class _Rewriting:
         self.names.add(name)
         return name
 
-    def converted(self, step: Step, tensors: dict[int, keras.KerasTensor]):
-        """What a layer puts out, computed as the integer file will, but for the last rounding."""
-        layer, values = step.operation, [tensors[number] for number in step.values]
+    def as_in_file(self, call: LayerCall, tensors: dict[int, keras.KerasTensor]) -> Any:
+        """The outputs of a layer, computed as in the integer file but before the last rounding."""
+        layer, values = call.operation, [tensors[number] for number in call.values]
         if isinstance(layer, DROPOUTS):
             return values[0]
         if isinstance(layer, CONVOLUTIONS):
-            return self.convolution(layer, self.plan.folds.get(step.outputs[0]), values[0])
-        if by_channel(layer) and len(values[0].shape) == 4:
+            return self.convolution(layer, self.plan.folds.get(call.outputs[0]), values[0])
+        if is_scale_and_offset(layer) and len(values[0].shape) == 4:
             return self.per_channel(layer, values[0])
-        if isinstance(layer, ScaleBreak):  # the converter overlooks two roundings in a row
+        if isinstance(layer, ScaleBreak):  # the converter would merge two roundings in a row
             return self.depthwise(values[0], layer.name, scale=1.0)
         if isinstance(layer, (layers.Add, layers.Multiply)) and len(values) > 2:
             return self.in_pairs(layer, values)
         if isinstance(layer, layers.Activation):
             return self.activated(layer.activation, values[0], layer.name)
-        args, kwargs = step.arguments.fill_in({key: tensors[n] for key, n in step.inputs.items()})
+        args, kwargs = call.arguments.fill_in({key: tensors[n] for key, n in call.inputs.items()})
         copy = self.copy_of(layer, lambda: _copied(layer))
         outputs = copy(*args, **kwargs)
         if isinstance(layer, keras.layers.Layer) and layer.weights:
             set_weights(copy, [np.asarray(value, np.float32) for value in layer.get_weights()])
         return outputs
 
-    def copy_of(self, layer, make: Callable[[], keras.layers.Layer]):
-        """One copy of each layer, however often it is called."""
+    def copy_of(
+        self, layer: keras.Operation, make: Callable[[], keras.Operation]
+    ) -> keras.Operation:
+        """The copy of a layer, which is made once however often the layer is called."""
         if id(layer) not in self.copies:
             self.copies[id(layer)] = make()
             self.names.add(layer.name)
         return self.copies[id(layer)]
 
-    def convolution(self, layer, norm: layers.BatchNormalization | None, x):
-        """A convolution with its batch norm, without its activation."""
+    def convolution(
+        self, layer: layers.Layer, norm: layers.BatchNormalization | None, x: keras.KerasTensor
+    ) -> keras.KerasTensor:
+        """A convolution with its batch norm and its activation."""
         kind = next(kind for kind in QUANTIZED if isinstance(layer, kind))
         _check_channels_last(layer)
         config = in_float32(layer.get_config())
@@ -215,7 +230,7 @@ class _Rewriting:
             x = self.own_range(x, layer.name)
         return self.activated(layer.activation, x, self.free_name(f"{layer.name}.activation"))
 
-    def per_channel(self, layer, x):
+    def per_channel(self, layer: layers.Layer, x: keras.KerasTensor) -> keras.KerasTensor:
         """y = x * scale + offset as a 1x1 depthwise convolution."""
         scale, offset = scale_and_offset(layer, x.shape[-1])
         copy = self.copy_of(layer, lambda: _depthwise(layer.name))
@@ -224,16 +239,18 @@ class _Rewriting:
         copy.trainable = layer.trainable and not isinstance(layer, Preprocessing)
         return x
 
-    def depthwise(self, x, name: str, *, scale: float, offset: float = 0.0):
-        """y = x * scale + offset with numbers that do not train."""
+    def depthwise(
+        self, x: keras.KerasTensor, name: str, *, scale: float, offset: float = 0.0
+    ) -> keras.KerasTensor:
+        """y = x * scale + offset with numbers that are not trained."""
         layer = _depthwise(name)
         channels, x = x.shape[-1], layer(x)
         layer.set_weights([np.full((1, 1, channels, 1), scale), np.full(channels, offset)])
         layer.trainable = False
         return x
 
-    def in_pairs(self, layer, values: list):
-        """A sum or product of many as operators of two, as TFLite has them."""
+    def in_pairs(self, layer: layers.Layer, values: list[keras.KerasTensor]) -> keras.KerasTensor:
+        """A sum or product of many maps as operators on two, as in TFLite."""
         *pairs, last = values[1:]
         x = values[0]
         for i, value in enumerate(pairs):
@@ -241,8 +258,10 @@ class _Rewriting:
             x = self.own_range(x, f"{layer.name}.{i}")
         return type(layer)(name=layer.name, dtype="float32")([x, last])
 
-    def activated(self, function, x, name: str):
-        """A function of each value; two of them consist of operators that are rounded singly."""
+    def activated(
+        self, function: Callable[[Any], Any], x: keras.KerasTensor, name: str
+    ) -> keras.KerasTensor:
+        """An activation. Two of them consist of several operators, each of which is rounded."""
         self.names.add(name)
         kind = getattr(function, "__name__", None)
         if kind == "silu":
@@ -251,14 +270,14 @@ class _Rewriting:
             gate = self.fixed(gate, FIXED["sigmoid"], name)
             return layers.Multiply(name=name, dtype="float32")([x, gate])
         if kind == "hard_sigmoid" and len(x.shape) == 4:
-            # the rounding that follows cuts it off at 0 and 1
+            # the rounding that follows clips it to 0..1
             return self.depthwise(x, name, scale=1 / 6, offset=0.5)
         return layers.Activation(function, name=name, dtype="float32")(x)
 
 
-def _copied(layer):
+def _copied(layer: keras.Operation) -> keras.Operation:
     if not isinstance(layer, keras.layers.Layer):
-        return layer  # an operation of keras.ops, which holds nothing
+        return layer  # an operation of keras.ops, which has no weights
     return copy_of(layer, in_float32(config_of(layer)))
 
 
@@ -266,9 +285,9 @@ def _depthwise(name: str) -> QuantizedDepthwiseConv2D:
     return QuantizedDepthwiseConv2D(1, name=name, dtype="float32")
 
 
-def _check_channels_last(layer):
+def _check_channels_last(layer: layers.Layer) -> None:
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         raise ExportError(
-            f"Integer files hold channels last. Received: layer {layer.name!r} with "
+            f"Integer files have channels last. Received: layer {layer.name!r} with "
             f"data_format={layer.data_format!r}. Build the network with channels_last."
         )

@@ -1,8 +1,9 @@
-"""What a trained network answers, as the labels of its copy that trains with roundings."""
+"""Distillation: predictions of a trained network as labels of its quantization-aware copy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,20 +17,22 @@ def soft_labels(
 ) -> Callable:
     """A function for `tf.data.Dataset.map`: (image, ...) → (image, probabilities of `model`).
 
+    No masks are needed. Fine-tuning on masks continues the whole training, and can first make a
+    network worse whose learning rate had fallen to zero. On the network's own predictions there is
+    nothing to learn but to undo the roundings, so tens of steps are enough. With masks and more
+    steps, the copy may become better than the network.
+
+    Shapes: (B, H, W, C) pixels in 0..255 → (B, h, w, classes) float32 in 0..1, at the size of the
+    network's output; a dict of them for a network with several outputs. A single logit becomes its
+    sigmoid, for `keras.losses.BinaryCrossentropy`.
+
+    Example:
         aware = keras_seg.export.quantization_aware(model)
         aware.compile("adam", keras.losses.CategoricalCrossentropy(from_logits=True))
         aware.fit(batches.map(keras_seg.export.soft_labels(model)))
 
-    Masks are not needed, so images without any will do. Training with roundings on masks goes on
-    with the whole training, and a network whose rate had fallen to nothing first gets worse by it;
-    on the network's own answers there is nothing to learn but to undo the roundings, so that tens
-    of steps are enough. With masks it may in the end become better than the network was.
-
-    Shapes: (B, H, W, C) pixels in 0..255 → (B, h, w, classes) float32 in 0..1, of the size of the
-    network's output; a dict of them for a network with several. Of one class: its sigmoid, for
-    `keras.losses.BinaryCrossentropy`.
-
     Args:
+        model: the trained network.
         from_logits: False for a network that ends in probabilities, which are its labels as they
             are; None for what its graph shows.
         multi_label: whether each channel is a label of its own, for a sigmoid.
@@ -38,23 +41,22 @@ def soft_labels(
 
     Source: Hinton et al., arXiv:1503.02531, at temperature 1.
     """
-
     ending = model_output_activation(as_functional(model, only_to_run=True).output)
     if ending.are_probabilities and from_logits:
         raise ValueError(
-            f"The model ends in {ending}, so that its values are probabilities. Received: "
+            f"The model ends in {ending}, so its values are probabilities. Received: "
             "from_logits=True. Leave from_logits out."
         )
     squashed = ending.are_probabilities if from_logits is None else not from_logits
 
-    def probabilities(scores):
+    def probabilities(scores: tf.Tensor) -> tf.Tensor:
         scores = tf.cast(scores, tf.float32)
         if squashed:
             return scores
         binary = scores.shape[-1] == 1
         return tf.sigmoid(scores) if binary or multi_label else tf.nn.softmax(scores)
 
-    def label(image, *_):
+    def label(image: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, Any]:
         scores = model(tf.cast(image, tf.float32), training=False)
         return image, keras.tree.map_structure(probabilities, scores)
 

@@ -1,10 +1,10 @@
-"""A network with the range of every tensor, from which files of any mixture of int8 and float are
-made in a fraction of a second each.
+"""A converted network with the range of every tensor.
 
-TensorFlow's own quantizer does it, the one that makes int8 files, so that a mixed file that keeps
-nothing in float is the int8 file. It knows every operator of the networks here; the package
-ai-edge-quantizer, made for the same task, knows neither ARG_MAX nor comparisons, of which class
-maps and pooling indices are made, and brings a second way to choose scales.
+From it, files with any mixture of int8 and float are made in a fraction of a second each, by
+TensorFlow's own quantizer. That quantizer makes int8 files, too, so a mixed file that keeps nothing
+in float is the int8 file. The package ai-edge-quantizer, made for the same task, supports neither
+ARG_MAX nor comparisons, which class maps and pooling indices need, and chooses scales in another
+way.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python.convert import mlir_quantize
 
-from keras_seg.export.options import Request
-from keras_seg.export.tflite.convert import calibrated_content, layer_of, types_of_ends
+from keras_seg.export.network_to_export import NetworkToExport
+from keras_seg.export.options import ExportOptions
+from keras_seg.export.tflite.convert import calibrate, layer_of, tflite_graph, types_of_ends
 from keras_seg.export.tflite.graph import Graph, Operator, read_graphs
 from keras_seg.export.tflite.metadata import read_model, write_model
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
-"""Operators that are worth a conversion to int8 and back."""
+"""Operators that are worth a conversion to int8 and back, since they have weights."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,11 @@ class Calibrated:
     """A float .tflite file that carries the range of every tensor.
 
     Attributes:
-        content: its bytes.
-        graph: what is in it.
-        layers: Keras layer → numbers of the operators that it became, those that touch floats.
-        input_type, output_type: of the files to make.
+        content: the bytes of the file.
+        graph: of the file.
+        layers: Keras layer → numbers of its operators that read or write floats.
+        input_type: type of the image in the files to make.
+        output_type: type of the output in the files to make.
     """
 
     content: bytes
@@ -50,34 +52,32 @@ class Calibrated:
     @classmethod
     def measured(
         cls,
-        model: keras.Model,
-        request: Request,
+        deployed: keras.Model,
+        network: NetworkToExport,
         images: Sequence[np.ndarray],
-        from_logits: bool,
-        multi_label: bool = False,
     ) -> Calibrated:
-        """Converts a deployed model and runs it on (H, W, C) uint8 images.
+        """Converts a deployed network and runs it on (H, W, C) uint8 images.
 
         Raises: ExportError that names the operators which TFLite does not have.
         """
-        content = calibrated_content(model, request, images, from_logits, multi_label)
+        content = tflite_graph(deployed, network, images, _only_calibrate)
         graph = read_graphs(content)[0]
         layers = defaultdict(set)
         for i, operator in enumerate(graph.operators):
             if touches_floats(graph, operator):
-                layers[_layer(graph, operator, model)].add(i)
+                layers[_layer(graph, operator, deployed)].add(i)
         return cls(
             content,
             graph,
             {name: frozenset(operators) for name, operators in layers.items()},
-            *types_of_ends(request),
+            *types_of_ends(network.options),
         )
 
     def quantized(self, kept: frozenset[int]) -> bytes:
-        """A .tflite file in int8 but for the operators of these numbers, which compute in float."""
+        """A .tflite file in int8, except the operators with these numbers, which stay float."""
         operators = [self.graph.operators[i] for i in kept]
-        # the quantizer finds an operator by the name of its result; one of several results it
-        # finds by its kind alone, so that all of that kind become float
+        # The quantizer finds an operator by the name of its result. One with several results it
+        # finds only by its kind, so all operators of that kind become float.
         several = {operator.kind for operator in operators if len(operator.outputs) > 1}
         names = {self.graph.tensors[operator.outputs[0]].name for operator in operators}
         with _silent():  # the quantizer prints its options each time
@@ -90,7 +90,7 @@ class Calibrated:
             )
 
     def until_scores(self) -> Calibrated:
-        """The same, but float images in and the scores out that a class map is made of."""
+        """The same network with float images, cut off at the scores that a class map is made of."""
         makers, (tensor,) = self.graph.producers(), self.graph.outputs
         while self.graph.tensors[tensor].dtype != "FLOAT32":
             tensor = self.graph.operators[makers[tensor]].inputs[0]
@@ -107,8 +107,17 @@ class Calibrated:
         )
 
 
+def _only_calibrate(
+    converter: tf.lite.TFLiteConverter, options: ExportOptions, images: Sequence[np.ndarray]
+) -> None:
+    """Lets TensorFlow's converter write a float file with the range of every tensor."""
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    calibrate(converter, options, images)
+    converter._experimental_calibrate_only = True  # as tf.lite's own debugger does
+
+
 def with_enclosed(graph: Graph, kept: frozenset[int]) -> frozenset[int]:
-    """Adds operators without weights that only kept operators give to and take from.
+    """Adds operators without weights all of whose neighbours are kept in float.
 
     In int8 they would cost two conversions and gain nothing.
     """
@@ -130,13 +139,13 @@ def with_enclosed(graph: Graph, kept: frozenset[int]) -> frozenset[int]:
 
 
 def touches_floats(graph: Graph, operator: Operator) -> bool:
-    """Whether an operator takes or makes a float map, so that it could be quantized."""
+    """Whether an operator reads or writes a float map, so that it could be quantized."""
     ends = graph.computed_inputs(operator) + [graph.tensors[i] for i in operator.outputs]
     return any(tensor.dtype == "FLOAT32" for tensor in ends)
 
 
 def _neighbours(graph: Graph) -> dict[int, set[int]]:
-    """Operator → those that it shares a float map with by making or taking it; -1: the outside."""
+    """Operator → operators that share a float map with it; -1 stands for input and output."""
     makers, around = graph.producers(), defaultdict(set)
     for i, operator in enumerate(graph.operators):
         for tensor in operator.inputs:
@@ -150,15 +159,15 @@ def _neighbours(graph: Graph) -> dict[int, set[int]]:
 
 
 def _layer(graph: Graph, operator: Operator, model: keras.Model) -> str:
-    """The layer that an operator comes from; of several that became one, the first to compute."""
+    """The layer that an operator comes from; for a fused operator, the first of its layers."""
     node = graph.tensors[operator.outputs[0]].name.split(";")[-1]
-    found = layer_of(node, model)
-    return "output" if found == node else found  # the head and what it shares a name with
+    layer = layer_of(node, model)
+    return "output" if layer == node else layer  # the head, and what has its name
 
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Keeps back what compiled code prints to standard error."""
+    """Suppresses what compiled code prints to standard error."""
     before = os.dup(2)
     try:
         with Path(os.devnull).open("wb") as nothing:

@@ -1,4 +1,4 @@
-"""The images on which an integer file learns the range of every tensor."""
+"""Calibration images, on which the range of every tensor of an integer file is measured."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ import numpy as np
 
 from keras_seg.data.as_dataset import has_masks
 from keras_seg.data.dataset import Sample, SegmentationDataset
-from keras_seg.data.reading.in_memory import as_pixels
-from keras_seg.data.reading.resize import resize_image
+from keras_seg.data.given import Data, has_masks
+from keras_seg.data.pixels import as_pixels
+from keras_seg.data.resized import resize_image
+from keras_seg.export.kinds import Kind, kinds_that
 from keras_seg.names import IGNORE_CLASS
 
 COUNT = 32
-"""Images to calibrate on: one costs 7 dB of the logits' accuracy, more than 16 gain nothing."""
+"""Calibration images. With a single one, logits lost 7 dB; more than 16 gained nothing."""
 SCANNED = 8
-"""How many times more images are looked at in search of classes that are still missing."""
+"""Times as many images are searched for classes that are still missing."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Images to calibrate on.
+    """Calibration images.
 
     Attributes:
         images: (H, W, C) uint8 each, at the size of the network.
-        names: the samples that they come from.
+        names: of the samples that they come from.
         missing: names of the classes that are on none of them.
-        has_masks: whether masks told what is on them; if not, `missing` is empty.
+        has_masks: whether masks tell which classes are on them; if not, `missing` is empty.
     """
 
     images: list[np.ndarray]
@@ -35,7 +37,30 @@ class Calibration:
     has_masks: bool = True
 
 
-def choose(
+NO_IMAGES = Calibration([], [], [])
+"""For kinds that need no calibration, and models that bring their ranges along."""
+
+
+def check_ranges(kind: Kind, calibration: Data | None, *, has_trained_ranges: bool) -> None:
+    """Raises ValueError unless the ranges of an integer file can be known."""
+    if has_trained_ranges:
+        if not kind.takes_trained_ranges:
+            fitting = kinds_that(lambda kind: kind.takes_trained_ranges)
+            raise ValueError(
+                "A quantization-aware model was trained for one kind of file: TFLite with "
+                f"quantize={fitting}. Received: format={kind.format!r}, "
+                f"quantize={kind.quantize!r}. Pass quantize={fitting}, or export the network that "
+                "it was made from."
+            )
+    elif kind.needs_calibration and (calibration is None or _is_empty(calibration)):
+        raise ValueError(
+            f"quantize={kind.quantize!r} needs real images to measure the range of every tensor. "
+            f"Received: {'no' if calibration is None else 'an empty'} calibration data set. "
+            "Pass the training data as calibration."
+        )
+
+
+def choose_images(
     dataset: SegmentationDataset,
     input_shape: tuple[int, int, int],
     *,
@@ -43,23 +68,29 @@ def choose(
     count: int = COUNT,
     seed: int = 0,
 ) -> Calibration:
-    """Picks real images at random, then swaps some until every class is on one of them.
+    """Picks images at random, then swaps some until every class is on one of them.
 
-    Images meet the network as `predict` would have it: resized, or for sizing "tile" one window of
-    each at its own scale. Pixels 0 and 255 are always among them, so that a uint8 camera image is
-    the network's input as it is (scale 1, zero point 0).
+    Images are resized, or for sizing "tile" a window of each is cut out, as in `predict`. Pixels 0
+    and 255 are always among them, so that a uint8 camera image is the network's input as it is
+    (scale 1, zero point 0).
+
+    Args:
+        input_shape: (height, width, channels) of the network.
+        sizing: "resize" or "tile".
+        count: number of images.
+        seed: of the random choice.
 
     Raises: ValueError for images whose channels the network cannot take.
     """
     random = np.random.default_rng(seed)
     order = random.permutation(len(dataset))[: SCANNED * count]
-    wanted = set(range(len(dataset.classes))) if has_masks(dataset) else set()
+    all_classes = set(range(len(dataset.classes))) if has_masks(dataset) else set()
     picks: list[tuple[str, np.ndarray, set[int]]] = []
     for index in order.tolist():
         seen = set().union(*(classes for _, _, classes in picks))
-        if len(picks) == count and seen >= wanted:
+        if len(picks) == count and seen >= all_classes:
             break
-        pick = _view(dataset[index], input_shape, sizing, random)
+        pick = _as_network_sees(dataset[index], input_shape, sizing, random)
         if len(picks) < count:
             picks.append(pick)
         elif pick[2] - seen and (spare := _spare(picks)) is not None:
@@ -68,12 +99,12 @@ def choose(
     return Calibration(
         images=_with_extremes([image for _, image, _ in picks]),
         names=[name for name, _, _ in picks],
-        missing=[dataset.classes.names[value] for value in sorted(wanted - seen)],
+        missing=[dataset.classes.names[value] for value in sorted(all_classes - seen)],
         has_masks=has_masks(dataset),
     )
 
 
-def _view(
+def _as_network_sees(
     sample: Sample, input_shape: tuple, sizing: str, random: np.random.Generator
 ) -> tuple[str, np.ndarray, set[int]]:
     """A sample's name, its image as the network sees it, and the classes on it."""
@@ -89,7 +120,7 @@ def _view(
         )
         place = np.s_[top : top + input_shape[0], left : left + input_shape[1]]
         image, mask = image[place], mask[place]
-    if mask.ndim == 3:  # labels, of which a pixel may have several
+    if mask.ndim == 3:  # multi-label masks
         classes = set(np.flatnonzero((mask == 1).any((0, 1))).tolist())
     else:
         classes = {int(value) for value in np.unique(mask)} - {IGNORE_CLASS}
@@ -97,7 +128,7 @@ def _view(
 
 
 def _spare(picks: list[tuple[str, np.ndarray, set[int]]]) -> int | None:
-    """Index of an image all of whose classes are on others too."""
+    """Index of an image whose classes are all on other images, too; None if there is none."""
     for i, (_, _, classes) in enumerate(picks):
         if classes <= set().union(*(other for j, (_, _, other) in enumerate(picks) if j != i)):
             return i
@@ -105,10 +136,10 @@ def _spare(picks: list[tuple[str, np.ndarray, set[int]]]) -> int | None:
 
 
 def _with_extremes(images: list[np.ndarray]) -> list[np.ndarray]:
-    """Adds, where 0 or 255 is missing, a copy of an image with its darkest and brightest pixel so.
+    """Adds a copy of an image with a pixel of 0 and one of 255, if either is missing.
 
-    Whole black and white images would do it too, but they would also stretch the ranges of the
-    tensors within, which real images never fill.
+    Its darkest and brightest pixel get these values. Black and white images would do, too, but they
+    would also widen the ranges of inner tensors, which real images never fill.
     """
     if min(image.min() for image in images) == 0 and max(image.max() for image in images) == 255:
         return images
@@ -117,3 +148,9 @@ def _with_extremes(images: list[np.ndarray]) -> list[np.ndarray]:
     copy[np.unravel_index(brightness.argmin(), brightness.shape)] = 0
     copy[np.unravel_index(brightness.argmax(), brightness.shape)] = 255
     return [*images, copy]
+
+
+def _is_empty(calibration: Data) -> bool:
+    """Whether data hold no image; data that must be opened or run to know are checked later."""
+    sized = isinstance(calibration, SegmentationDataset | list | tuple | np.ndarray)
+    return sized and len(calibration) == 0

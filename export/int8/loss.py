@@ -1,4 +1,4 @@
-"""What a file loses against the Keras model, measured again and again in a search."""
+"""What a file loses compared with the Keras model, for searches that try many files."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg import inference
-from keras_seg.card import ModelCard
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.export.options import HEADS
-from keras_seg.export.proof.audit import broken_comparisons
-from keras_seg.export.proof.gate import unlabelled
+from keras_seg.export.errors import without_labels
+from keras_seg.export.network_to_export import NetworkToExport
+from keras_seg.export.tflite.faults import broken_comparisons
 from keras_seg.export.tflite.graph import read_graphs
-from keras_seg.export.tflite.metadata import with_card
 from keras_seg.inference.evaluation import evenly_spread
 from keras_seg.inference.loading import predict
 from keras_seg.inference.prediction import Runner
@@ -25,7 +23,7 @@ from keras_seg.masks.confusion import confusion_matrix, empty_confusion, mean_io
 
 
 class Loss(abc.ABC):
-    """Called with the runner of a file: what it loses, in units of `measure`."""
+    """Called with the runner of a file, gives what it loses in units of `measure`."""
 
     measure: str
 
@@ -34,7 +32,7 @@ class Loss(abc.ABC):
 
 
 class LostMIoU(Loss):
-    """Points of mIoU lost on images with masks: what the gate measures, on the same images."""
+    """Points of mIoU lost on images with masks, as the gate measures it on the same images."""
 
     measure = "points of mIoU lost"
 
@@ -56,12 +54,12 @@ class LostMIoU(Loss):
             classes = runner.num_classes
             counts += confusion_matrix(sample.mask, mask, classes, name=sample.name)
         if not counts.any():
-            raise unlabelled(self._dataset)
+            raise without_labels(self._dataset.name)
         return mean_iou(counts)
 
 
 class OtherClasses(Loss):
-    """Percent of the pixels that get another class than from Keras, on images without masks."""
+    """Percent of the pixels with another class than in Keras, on images without masks."""
 
     measure = "% of the pixels of the calibration images with another class"
 
@@ -78,18 +76,11 @@ def _classes(runner: Runner, image: np.ndarray) -> np.ndarray:
     return mask_of(runner, runner.run(image), runner.card.head)
 
 
-def loss_of(
-    content: bytes, card: ModelCard, head: str, loss: Loss, threads: int | None = None
-) -> float:
-    """What the bytes of a .tflite file lose; infinity for a file that cannot be right."""
-    if any(broken_comparisons(graph) for graph in read_graphs(content)):
+def loss_of_file(content: bytes, network: NetworkToExport, loss: Loss) -> float:
+    """What the bytes of a file lose; infinity for a .tflite file that LiteRT would misread."""
+    if network.options.format == "tflite" and any(map(broken_comparisons, read_graphs(content))):
         return float("inf")
-    return loss_of_file(with_card(content, card, HEADS[head]), "tflite", loss, threads)
-
-
-def loss_of_file(content: bytes, format: str, loss: Loss, threads: int | None = None) -> float:
-    """What the bytes of a file lose that has its card in it."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"trial.{format}"
+        path = Path(folder) / f"trial.{network.options.format}"
         path.write_bytes(content)
-        return loss(inference.load(path, threads=threads))
+        return loss(inference.load(path, threads=network.options.threads))

@@ -1,9 +1,10 @@
-"""Mixed precision: int8 wherever the measured loss allows it, float where it does not.
+"""Mixed precision: int8 wherever the measured loss allows it, float elsewhere.
 
 Attention stays float from the start: LiteRT multiplies two int8 maps in a plain loop, 10 times
-slower than XNNPACK does floats, and softmax likewise. If such a file loses too much, every layer is
-tried alone in int8, and the layers that disturb the scores most go back to float: 1, 2, 4, 8 ...
-of them until the loss fits, then as many fewer as halving the last step allows.
+slower than XNNPACK multiplies floats, and so it does with softmax. If such a file loses too much,
+each layer is tried alone in int8 to rank the layers by the noise in the scores. Then the most
+sensitive layers return to float: 1, 2, 4, 8 ... of them until the loss fits, and a bisection of the
+last step finds the smallest number that does.
 """
 
 from __future__ import annotations
@@ -18,92 +19,96 @@ from rich.console import Console
 from rich.progress import track
 
 from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.export.conversion import ConvertedFile, KeptLayer, MixedPrecision, TriedFile
 from keras_seg.export.errors import ExportError
 from keras_seg.export.int8.calibrated import Calibrated, with_enclosed
-from keras_seg.export.int8.calibration import Calibration
-from keras_seg.export.int8.loss import Loss, LostMIoU, OtherClasses, loss_of
-from keras_seg.export.int8.mixed_report import Kept, MixedPrecision, Step
-from keras_seg.export.options import Request
-from keras_seg.export.proof.audit import COMPARISONS, broken_comparisons
-from keras_seg.export.source import Source
+from keras_seg.export.int8.loss import LostMIoU, OtherClasses, loss_of_file
+from keras_seg.export.network_to_export import NetworkToExport
+from keras_seg.export.options import HEADS
+from keras_seg.export.tflite.faults import COMPARISONS, broken_comparisons
 from keras_seg.export.tflite.graph import read_graphs
+from keras_seg.export.tflite.metadata import with_card
 
 PROBED = 4
-"""Calibration images on which the layers are compared; their order hardly changes with more."""
+"""Calibration images on which layers are ranked; with more, the order hardly changes."""
 ATTENTION = "attention, which is several times slower in int8"
-COARSE = "compares numbers so large that int8 kernels take them for equal"
-ENCLOSED = "lies between operators in float"
+COARSE = "compares numbers so large that int8 kernels take them as equal"
+ENCLOSED = "is between operators in float"
 
 
-def to_mixed_tflite(
-    model: keras.Model,
-    request: Request,
-    source: Source,
-    chosen: Calibration,
-    evaluation: SegmentationDataset | None,
-    threads: int | None,
-) -> tuple[bytes, MixedPrecision]:
-    """Converts a deployed model (see `deployed_model`), keeping as little as possible in float.
+def mixed_tflite(
+    deployed: keras.Model,
+    network: NetworkToExport,
+    images: Sequence[np.ndarray],
+    evaluation: SegmentationDataset | None = None,
+) -> ConvertedFile:
+    """Converter of TFLite in mixed precision, which keeps as little as possible in float.
 
     Args:
-        evaluation: images with masks, on which at most `max_drop` points of mIoU may be lost; None
-            lets at most `max_drop` percent of the pixels of the calibration images change class,
-            which flatters the file, since its ranges were measured on them.
+        evaluation: images with masks, on which at most `max_drop` points of mIoU may be lost.
+            Without them, at most `max_drop` percent of the pixels of the calibration images may
+            change class; that flatters the file, since its ranges were measured on these images.
 
-    Returns: the file's bytes without card, and how it was found.
-    Raises: ExportError for operators that TFLite does not have.
+    Raises: ExportError for operators that TFLite does not have, or if no file loses little enough.
     """
+    options = network.options
     loss = (
-        OtherClasses(source.reference, chosen.images)
+        OtherClasses(network.reference, images)
         if evaluation is None
-        else LostMIoU(source.reference, evaluation, request.sizing, request.limit)
+        else LostMIoU(network.reference, evaluation, options.sizing, options.limit)
     )
-    calibrated = Calibrated.measured(
-        model, request, chosen.images, source.from_logits, source.card.multi_label
-    )
+    calibrated = Calibrated.measured(deployed, network, images)
 
-    def measured(content: bytes) -> float:
-        return loss_of(content, source.card, request.head, loss, threads)
+    def file(kept: frozenset[int]) -> tuple[bytes, float]:
+        content = calibrated.quantized(kept)
+        content = with_card(content, network.card, HEADS[options.head])
+        return content, loss_of_file(content, network, loss)
 
-    search = _Search(calibrated, measured, loss, request.max_drop)
-    return search.run(chosen.images)
+    content, mixed = _Search(calibrated, file, loss.measure, options.max_drop).run(images)
+    return ConvertedFile(content, mixed=mixed)
 
 
 class _Search:
-    """Tries files until one loses little enough; remembers which."""
+    """Tries files until one loses little enough, and records them.
+
+    Args:
+        file: numbers of the operators in float → the file, and what it loses.
+        measure: what is lost, in words.
+        allowed: what may be lost.
+    """
 
     def __init__(
         self,
         calibrated: Calibrated,
-        measured: Callable[[bytes], float],
-        loss: Loss,
+        file: Callable[[frozenset[int]], tuple[bytes, float]],
+        measure: str,
         allowed: float,
     ):
-        self.calibrated, self.measured = calibrated, measured
-        self.loss, self.allowed = loss, allowed
+        self.calibrated, self.file = calibrated, file
+        self.measure, self.allowed = measure, allowed
         self.reasons = dict.fromkeys(_coarse(calibrated), COARSE)
         self.reasons |= dict.fromkeys(_attention(calibrated), ATTENTION)
         self.ranking: dict[str, float] = {}
-        self.steps: list[Step] = []
+        self.steps: list[TriedFile] = []
         self.console = Console(file=sys.stderr, markup=False, emoji=False)
 
     def run(self, images: Sequence[np.ndarray]) -> tuple[bytes, MixedPrecision]:
         content, count = self.tried(0), 0
         if not self.fits():
             self.ranking = self.ranked(images[:: max(1, len(images) // PROBED)][:PROBED])
-            content, count = self.shortest()
+            content, count = self.smallest()
         best = next(step for step in self.steps if step.layers == count)
         return content, MixedPrecision(
             kept=tuple(self.explained(count)),
             loss=best.loss,
             allowed=self.allowed,
-            measure=self.loss.measure,
+            measure=self.measure,
             steps=tuple(self.steps),
             noise=self.ranking,
         )
 
-    def shortest(self) -> tuple[bytes, int]:
-        """The file with the fewest sensitive layers in float that fits, of those tried."""
+    def smallest(self) -> tuple[bytes, int]:
+        """The file that fits with the fewest sensitive layers in float, and their number."""
         low, high, content = 0, 0, b""
         while high < len(self.ranking):
             low, high = high, min(max(1, 2 * high), len(self.ranking))
@@ -113,39 +118,40 @@ class _Search:
         else:
             raise ExportError(
                 f"Even with every layer in float the file loses {self.steps[-1].loss:.2f} "
-                f"{self.loss.measure}, where {self.allowed:g} are allowed. Use quantize='fp16', or "
+                f"{self.measure}, where {self.allowed:g} are allowed. Use quantize='fp16', or "
                 "allow more with max_drop."
             )
         while high - low > 1:
             middle = (low + high) // 2
-            shorter = self.tried(middle)
+            smaller = self.tried(middle)
             if self.fits():
-                high, content = middle, shorter
+                high, content = middle, smaller
             else:
                 low = middle
         return content, high
 
     def tried(self, count: int) -> bytes:
-        """The file that keeps so many of the ranked layers in float; its loss is noted."""
-        content = self.calibrated.quantized(self.kept(count))
-        self.steps.append(Step(count, self.measured(content)))
+        """The file that keeps so many of the ranked layers in float; its loss is recorded."""
+        content, loss = self.file(self.kept(count))
+        self.steps.append(TriedFile(count, loss))
         self.say(
-            f"mixed: {count} sensitive layers in float lose {self.steps[-1].loss:.2f} "
-            f"{self.loss.measure}, {self.allowed:g} allowed"
+            f"mixed: {count} sensitive layers in float lose {loss:.2f} {self.measure}, "
+            f"{self.allowed:g} allowed"
         )
         return content
 
     def fits(self) -> bool:
+        """Whether the last file that was tried loses little enough."""
         return self.steps[-1].loss <= self.allowed
 
     def kept(self, count: int) -> frozenset[int]:
-        """Numbers of the operators in float if so many of the ranked layers are."""
+        """Numbers of the operators in float, with so many of the ranked layers."""
         layers = self.calibrated.layers
         chosen = frozenset().union(*(layers[name] for name in list(self.ranking)[:count]))
         return with_enclosed(self.calibrated.graph, chosen | set(self.reasons))
 
     def ranked(self, images: Sequence[np.ndarray]) -> dict[str, float]:
-        """Layer → noise over signal of the scores with that layer alone in int8, largest first."""
+        """Layer → noise-to-signal ratio of the scores with it alone in int8, largest first."""
         scores = self.calibrated.until_scores()
         expected, noise = _scores(scores.content, images), {}
         everything = frozenset().union(*scores.layers.values())
@@ -162,12 +168,14 @@ class _Search:
             if any(broken_comparisons(graph) for graph in read_graphs(content)):
                 noise[name] = float("inf")
                 continue
-            found = _scores(content, images)
-            noise[name] = float(((found - expected) ** 2).mean() / expected.var())
+            noise[name] = float(
+                ((_scores(content, images) - expected) ** 2).mean() / expected.var()
+            )
         return dict(sorted(noise.items(), key=lambda entry: -entry[1]))
 
-    def explained(self, count: int) -> list[Kept]:
-        graph, found = self.calibrated.graph, []
+    def explained(self, count: int) -> list[KeptLayer]:
+        """The layers in float with so many of the ranked ones, each with the reason."""
+        graph, explained = self.calibrated.graph, []
         kept, sensitive = self.kept(count), list(self.ranking)[:count]
         for layer, operators in self.calibrated.layers.items():
             whys: dict[str, list[str]] = {}
@@ -176,8 +184,10 @@ class _Search:
                     self.noise_of(layer) if layer in sensitive else ENCLOSED
                 )
                 whys.setdefault(why, []).append(graph.operators[i].kind)
-            found += [Kept(layer, dict(Counter(kinds)), why) for why, kinds in whys.items()]
-        return found
+            explained += [
+                KeptLayer(layer, dict(Counter(kinds)), why) for why, kinds in whys.items()
+            ]
+        return explained
 
     def noise_of(self, layer: str) -> str:
         noise = self.ranking[layer]
@@ -191,7 +201,7 @@ class _Search:
 
 
 def _attention(calibrated: Calibrated) -> list[int]:
-    """Products of two computed maps, and softmax."""
+    """Numbers of the products of two computed maps, and of softmax."""
     graph = calibrated.graph
     return [
         i
@@ -202,7 +212,7 @@ def _attention(calibrated: Calibrated) -> list[int]:
 
 
 def _coarse(calibrated: Calibrated) -> list[int]:
-    """Whole layers with comparisons at steps of 1 or more; see `broken_comparisons`."""
+    """Numbers of the operators of layers that compare in steps of 1 or more."""
     graph = calibrated.graph
     return [
         i
@@ -223,9 +233,9 @@ def _scores(content: bytes, images: Sequence[np.ndarray]) -> np.ndarray:
     interpreter = Interpreter(model_content=content)
     interpreter.allocate_tensors()
     image, output = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    found = []
+    scores = []
     for pixels in images:
         interpreter.set_tensor(image["index"], pixels[None].astype(np.float32))
         interpreter.invoke()
-        found.append(interpreter.get_tensor(output["index"]))
-    return np.stack(found)
+        scores.append(interpreter.get_tensor(output["index"]))
+    return np.stack(scores)

@@ -1,1 +1,1 @@
-"""Step 1 of an export: the network rewritten for a device."""
+"""Step 1 of an export: the network is rewritten for a device."""

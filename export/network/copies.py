@@ -1,16 +1,24 @@
-"""Copies of layers, by their configurations."""
+"""Copies of layers and of whole networks, in float32."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from keras_seg.export.errors import ExportError
+from keras_seg.inference.keras_runner import first_output
+
+REDUCED = {"float16", "bfloat16", "mixed_float16", "mixed_bfloat16"}
+"""Names of the dtype policies that a copy replaces by float32."""
 
 
-def copy_of(layer: keras.layers.Layer, config: dict) -> keras.layers.Layer:
-    """A layer of the same class by another configuration, without weights.
+def copy_of(layer: keras.layers.Layer, config: dict[str, Any]) -> keras.layers.Layer:
+    """A layer of the same class with another configuration, without weights.
 
-    Raises: ExportError for a class that does not say how its layers were made.
+    Raises: ExportError for a class whose `get_config` does not fit its `__init__`.
     """
     try:
         return type(layer).from_config(config)
@@ -21,11 +29,73 @@ def copy_of(layer: keras.layers.Layer, config: dict) -> keras.layers.Layer:
         ) from error
 
 
-def config_of(layer: keras.layers.Layer) -> dict:
-    """Its configuration; ExportError for a class without one."""
+def config_of(layer: keras.layers.Layer) -> dict[str, Any]:
+    """The configuration of a layer; ExportError for a class without one."""
     try:
         return layer.get_config()
     except NotImplementedError as error:
         raise ExportError(
             f"The layer {layer.name!r} ({type(layer).__name__}) cannot be copied: {error}"
         ) from error
+
+
+def in_float32(config: Any) -> Any:
+    """A configuration in which every reduced precision, however deep, is replaced by float32."""
+    if isinstance(config, dict):
+        return {key: in_float32(value) for key, value in config.items()}
+    if isinstance(config, (list, tuple)):
+        return type(config)(in_float32(value) for value in config)
+    return "float32" if isinstance(config, str) and config in REDUCED else config
+
+
+def float32_copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """A float32 layer of the same class, or of one that the converters write as one operator."""
+    grouped = type(layer) is keras.layers.Conv2D and layer.groups > 1
+    kind = _GroupedConv2D if grouped and layer.data_format == "channels_last" else type(layer)
+    return kind.from_config(in_float32(layer.get_config()))
+
+
+class _GroupedConv2D(keras.layers.Conv2D):
+    """A grouped convolution as one operator; Keras calls a function that XLA compiles."""
+
+    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        options = {"padding": self.padding.upper(), "dilations": self.dilation_rate}
+        return tf.nn.conv2d(inputs, kernel, self.strides, **options)
+
+
+def rebuilt(
+    model: keras.Model,
+    image: keras.KerasTensor,
+    copy: Callable[[keras.layers.Layer], keras.layers.Layer],
+    copy_weights: Callable[[keras.layers.Layer, keras.layers.Layer], None],
+) -> keras.Model:
+    """A copy of a network for another image, with the first of its outputs.
+
+    Args:
+        copy: layer → its copy, without weights.
+        copy_weights: gives a copy the weights of its layer.
+
+    Raises: ExportError if the network cannot take the image.
+    """
+    # a model of its own, not compiled, so that unregistered losses and metrics do not matter
+    bare = keras.Model(model.inputs, first_output(model.output))
+    pairs = []
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        pairs.append((layer, copy(layer)))
+        return pairs[-1][1]
+
+    inputs = keras.tree.map_structure(lambda _: image, bare.input)
+    try:
+        network = keras.models.clone_model(
+            bare, input_tensors=inputs, clone_function=clone, recursive=True
+        )
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise ExportError(
+            f"The network cannot be rebuilt for images of {image.shape[1:]}: {error} "
+            "It must take that size, and each of its layers needs a get_config with all arguments "
+            "of its __init__."
+        ) from error
+    for source, target in pairs:
+        copy_weights(source, target)
+    return network

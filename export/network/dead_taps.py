@@ -1,8 +1,8 @@
-"""Dilated convolutions without the weights that only ever meet padding.
+"""Dilated convolutions without the kernel taps that only ever read padding.
 
-A tap that lies as many pixels from the centre as the map is long falls outside of it wherever the
-kernel stands. Of DeepLab's pyramid at stride 16, rates 6, 12 and 18, the last is a 1x1 convolution
-for images of up to 288 pixels: a ninth of the products, and the same sums.
+A tap whose distance from the centre is at least the length of the map reads padding at every
+position. In DeepLab's pyramid at stride 16 with rates 6, 12 and 18, the last branch is a 1x1
+convolution for images of up to 288 pixels: the same sums with a ninth of the multiplications.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DILATED = (layers.Conv2D, layers.DepthwiseConv2D)
 
 
 def without_dead_taps(model: keras.Model) -> keras.Model:
-    """A copy of a functional network of fixed size, with the same outputs; or `model` as it is."""
+    """A copy of a functional network of fixed size; `model` if no tap is dead."""
     sizes = {layer.name: live_size(layer) for layer in model.layers}
     if not any(sizes.values()):
         return model
@@ -42,7 +42,7 @@ def without_dead_taps(model: keras.Model) -> keras.Model:
 
 
 def live_size(layer: keras.Layer) -> tuple[int, int] | None:
-    """Height and width of what is left of a kernel, None where all of it is, or nobody can tell."""
+    """Height and width of the live part of a kernel; None if that is all of it, or unknown."""
     if type(layer) not in DILATED or len(layer._inbound_nodes) != 1:
         return None
     if (
@@ -51,12 +51,12 @@ def live_size(layer: keras.Layer) -> tuple[int, int] | None:
         or layer.data_format != "channels_last"
     ):
         return None
-    lengths, found = layer.input.shape[1:3], []
+    lengths, live = layer.input.shape[1:3], []
     for size, rate, length in zip(layer.kernel_size, layer.dilation_rate, lengths, strict=True):
         if length is None or size % 2 == 0:
             return None
-        found.append(min(size, 2 * ((length - 1) // rate) + 1))
-    return tuple(found) if found != list(layer.kernel_size) else None
+        live.append(min(size, 2 * ((length - 1) // rate) + 1))
+    return tuple(live) if live != list(layer.kernel_size) else None
 
 
 def _middle(kernel: np.ndarray, size: tuple[int, int]) -> np.ndarray:

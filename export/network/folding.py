@@ -1,4 +1,4 @@
-"""Numbers of layers that become one convolution."""
+"""Weights of layers that fold into one convolution."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from keras import layers
 from keras_seg.layers import LayerScale
 
 
-def folded(layer, norm: layers.BatchNormalization | None) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel and bias of a convolution and the batch norm behind it.
+def folded(
+    layer: layers.Layer, norm: layers.BatchNormalization | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel and bias of a convolution with the batch norm behind it.
 
-    A channel's step grows with its weights, so folding before or after rounding is the same.
+    The quantization step of a channel scales with its weights, so folding before or after rounding
+    gives the same numbers.
     """
     kernel = np.asarray(layer.kernel, np.float32)
     bias = np.asarray(layer.bias, np.float32) if layer.use_bias else np.float32(0)
@@ -25,8 +28,8 @@ def folded(layer, norm: layers.BatchNormalization | None) -> tuple[np.ndarray, n
     return kernel * by_channel, bias * scale + offset
 
 
-def scale_and_offset(layer, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    """y = x * scale + offset of a layer that computes with numbers a channel."""
+def scale_and_offset(layer: layers.Layer, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """(scale, offset) of a layer that computes y = x * scale + offset per channel."""
     if isinstance(layer, layers.BatchNormalization):
         mean, variance = np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)
         scale = (np.asarray(layer.gamma) if layer.scale else 1.0) / np.sqrt(

@@ -1,8 +1,8 @@
-"""Classes are decided where the network ends, and repeated to the size of the image.
+"""Head "fused_argmax": argmax at the resolution of the network's head, then up-sampling.
 
-A network with a stride resizes its scores to the image before anyone decides: at 512x512 with 19
-classes that are 5 million numbers to interpolate and to compare. Deciding before the resize leaves
-a small class map, whose cells are then repeated, which costs next to nothing.
+A network with a stride resizes its scores to the image before the argmax: at 512x512 with 19
+classes, 5 million numbers are interpolated and compared. With the argmax before the resize, only a
+small class map has to be enlarged, by repeating its cells, which costs next to nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from keras_seg.inference.keras_runner import first_output
 from keras_seg.layers import Resize
 
 ORDER_KEEPING = ("linear", "softmax", "sigmoid")
-"""Activations that leave the largest score the largest."""
+"""Activations after which the largest score is still the largest."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class CoarseScores:
 
     Attributes:
         model: image → scores at the resolution of the head.
-        grid: where the samples of the resize lie, see `keras_seg.layers.Resize`.
+        grid: sampling grid of the resize, see `keras_seg.layers.Resize`.
         from_logits: how `model` ends.
     """
 
@@ -36,9 +36,7 @@ class CoarseScores:
 
 
 def coarse_scores(model: keras.Model, from_logits: bool) -> CoarseScores:
-    """The network up to the scores that its last bilinear resize takes.
-
-    A network that ends otherwise is left as it is.
+    """The network without its last bilinear resize; unchanged if it ends otherwise.
 
     Args:
         from_logits: how `model` ends.
@@ -51,12 +49,12 @@ def coarse_scores(model: keras.Model, from_logits: bool) -> CoarseScores:
         layer = scores._keras_history.operation
     if not (isinstance(layer, Resize) and layer.interpolation == "bilinear"):
         return CoarseScores(model, "half_pixel", from_logits)
-    scores = keras.tree.flatten(layer.input)[0]  # beside the map whose size it takes
+    scores = keras.tree.flatten(layer.input)[0]  # the second input gives the size
     return CoarseScores(keras.Model(model.inputs, scores), layer.grid, is_logits)
 
 
 def repeated(classes: tf.Tensor, size: tuple[int, int], grid: str) -> tf.Tensor:
-    """Gives every pixel the class of the cell whose centre is nearest: (1, h, w) → (1, *size).
+    """Nearest-neighbour up-sampling of a class map: (1, h, w) → (1, *size).
 
     Two gathers with constant indices, because TFLite has no nearest-neighbour resize of integers.
     Columns come first, while there are few rows.
@@ -69,7 +67,7 @@ def repeated(classes: tf.Tensor, size: tuple[int, int], grid: str) -> tf.Tensor:
 
 
 def nearest_cells(before: int, after: int, grid: str) -> np.ndarray:
-    """(after,) int32: the cell nearest to where each pixel of a bilinear resize samples."""
+    """(after,) int32: the cell nearest to the sampling point of each pixel of a bilinear resize."""
     pixels = np.arange(after)
     positions = {
         "half_pixel": (pixels + 0.5) * before / after - 0.5,
@@ -79,5 +77,5 @@ def nearest_cells(before: int, after: int, grid: str) -> np.ndarray:
     return np.clip(np.round(positions), 0, before - 1).astype(np.int32)
 
 
-def _keeps_order(layer) -> bool:
+def _keeps_order(layer: keras.Operation) -> bool:
     return isinstance(layer, keras.layers.Activation) and layer.activation.__name__ in ORDER_KEEPING

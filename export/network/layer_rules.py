@@ -1,7 +1,15 @@
-"""What TFLite's integer kernels make of each kind of layer."""
+"""What is known of each kind of layer.
+
+How TFLite's integer kernels compute it, and whether it can be computed on the small map of a
+sub-pixel convolution, before the map is enlarged.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import keras
 from keras import layers
 
 from keras_seg.layers import (
@@ -24,7 +32,7 @@ from keras_seg.layers import (
 CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.Conv2DTranspose, layers.Dense)
 DROPOUTS = (layers.Dropout, layers.SpatialDropout2D, TotalDropout)
 IDENTITIES = (*DROPOUTS, SizeGuard)
-"""Layers that do nothing once the network is trained."""
+"""Layers that do nothing at inference."""
 SAME_RANGE = (
     *IDENTITIES,
     layers.AveragePooling2D,
@@ -45,11 +53,11 @@ SAME_RANGE = (
     PaddedMaxPooling2D,
     Resize,
 )
-"""Layers whose output has the integers of their inputs, or means of them."""
+"""Layers whose outputs are integers of their inputs, or means of these, in the same range."""
 MEANS = (layers.AveragePooling2D, layers.UpSampling2D, Resize)
-"""Those of them that round, since they put out means."""
+"""Those of them that compute means, and therefore round."""
 PER_CHANNEL = (layers.BatchNormalization, LayerScale, Preprocessing)
-"""y = x * scale + offset with numbers a channel: a 1x1 depthwise convolution for TFLite."""
+"""y = x * scale + offset per channel, which a 1x1 depthwise convolution can compute."""
 ARITHMETIC = (layers.Add, layers.Multiply, layers.Subtract)
 ONE_OPERATOR = (
     *CONVOLUTIONS,
@@ -62,20 +70,49 @@ ONE_OPERATOR = (
     ParityPlanes,
     ScaleBreak,
 )
-"""What becomes integer operators. The insides of other layers have no ranges: they stay float."""
+"""Layers that become integer operators. Others stay float: their inner tensors have no ranges."""
 IMAGE = (0.0, 255.0)
-"""A network takes pixels, so that the bytes of a camera are its input as they are."""
+"""Range of the image: bytes of a camera are its integers as they are."""
 FIXED = {
     "sigmoid": (0.0, 255 / 256),
     "softmax": (0.0, 255 / 256),
     "tanh": (-1.0, 127 / 128),
-    "hard_sigmoid": (0.0, 1.0),  # which its rounding cuts off at; TFLite leaves it open
+    "hard_sigmoid": (0.0, 1.0),  # not prescribed, but rounding clips the values to it
 }
 """Ranges that TFLite prescribes for the outputs of these functions."""
+FOLLOWING_FUNCTIONS = ("linear", "relu", "relu6")
+"""Functions of a layer of their own that can be applied before a map is enlarged."""
+ELEMENTWISE = {
+    keras.activations.get(name)
+    for name in (
+        "linear",
+        "relu",
+        "relu6",
+        "leaky_relu",
+        "elu",
+        "selu",
+        "celu",
+        "gelu",
+        "silu",
+        "mish",
+        "sigmoid",
+        "log_sigmoid",
+        "hard_sigmoid",
+        "hard_silu",
+        "tanh",
+        "hard_tanh",
+        "softplus",
+        "softsign",
+        "exponential",
+    )
+}
+"""Activations that are element-wise; softmax, for one, reads all channels."""
+ELEMENTWISE_LAYERS = (layers.ReLU, layers.LeakyReLU, layers.ELU)
+"""Layers, given as an activation, that are element-wise."""
 
 
-def function_of(operation) -> str | None:
-    """Name of the function that a layer without weights applies to each value, None if none."""
+def function_of(operation: keras.Operation) -> str | None:
+    """Name of the element-wise function, or softmax, that a layer without weights applies."""
     if isinstance(operation, layers.ReLU):
         plain = not operation.negative_slope and not operation.threshold
         return {None: "relu", 6: "relu6"}.get(operation.max_value) if plain else None
@@ -86,25 +123,50 @@ def function_of(operation) -> str | None:
     return None
 
 
-def last_function_of(operation) -> str | None:
-    """The same, also of the function that a convolution ends with."""
+def last_function_of(operation: keras.Operation) -> str | None:
+    """The same, or the name of the activation of a convolution."""
     if isinstance(operation, CONVOLUTIONS):
         return getattr(operation.activation, "__name__", None)
     return function_of(operation)
 
 
-def hands_on(operation) -> bool:
+def keeps_range(operation: keras.Operation) -> bool:
     """Whether a layer puts out the integers that it takes, or means of them."""
     return isinstance(operation, SAME_RANGE) or function_of(operation) == "linear"
 
 
-def stays_float(operation) -> bool:
-    """Whether a file computes a layer in float, because its insides have no ranges."""
+def stays_float(operation: keras.Operation) -> bool:
+    """Whether a file computes a layer in float, because its inner tensors have no ranges."""
     return not isinstance(operation, (FakeQuantize, layers.InputLayer, *ONE_OPERATOR))
 
 
-def by_channel(operation) -> bool:
-    """Whether a layer is y = x * scale + offset with numbers a channel, and not a row, say."""
+def is_scale_and_offset(operation: keras.Operation) -> bool:
+    """Whether a layer is y = x * scale + offset per channel, and not per row, say."""
     if isinstance(operation, layers.BatchNormalization):
         return operation.axis in (-1, operation.input_spec.ndim - 1)
     return isinstance(operation, PER_CHANNEL)
+
+
+def is_elementwise(activation: Callable[[Any], Any] | None) -> bool:
+    """Whether the activation of a convolution is known to be element-wise."""
+    return isinstance(activation, ELEMENTWISE_LAYERS) or activation in ELEMENTWISE
+
+
+def may_have_weights(activation: Callable[[Any], Any] | None) -> bool:
+    """Whether an activation is a layer like PReLU, whose weights are made at its first call."""
+    return isinstance(activation, layers.Layer) and not isinstance(
+        activation, (*ELEMENTWISE_LAYERS, layers.Softmax)
+    )
+
+
+def is_per_channel(operation: keras.Operation) -> bool:
+    """Whether a layer computes each value from that value and weights of its channel alone."""
+    if isinstance(operation, layers.BatchNormalization):
+        return is_scale_and_offset(operation)
+    if isinstance(operation, layers.DepthwiseConv2D):
+        return (
+            operation.kernel_size == operation.strides == (1, 1)
+            and operation.depth_multiplier == 1
+            and is_elementwise(operation.activation)
+        )
+    return function_of(operation) in FOLLOWING_FUNCTIONS

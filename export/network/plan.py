@@ -1,8 +1,12 @@
 """Which tensors of a network are rounded, which share a range, and what folds into what.
 
-By the rules of TFLite's integer kernels: batch norm and ReLU are part of the operator before them;
-pooling, resizing, padding and concatenation leave the integers as they are, so that all their
-tensors have one range; a sigmoid's range is given; everything else has a range of its own.
+The rules are those of TFLite's integer kernels:
+
+- Batch norm and ReLU are part of the operator before them.
+- Pooling, resizing, padding and concatenation keep integers as they are, so inputs and output share
+  one range.
+- The range of a sigmoid is prescribed.
+- Every other tensor has a range of its own.
 """
 
 from __future__ import annotations
@@ -22,19 +26,24 @@ from keras_seg.export.network.layer_rules import (
     IMAGE,
     MEANS,
     PER_CHANNEL,
-    by_channel,
     function_of,
-    hands_on,
+    is_scale_and_offset,
+    keeps_range,
     last_function_of,
 )
 
 
 @dataclass(frozen=True)
-class Step:
+class LayerCall:
     """One call of a layer, with numbers for tensors.
 
-    inputs: id of a symbolic tensor → its number. values: inputs that are computed with, without
-    those that only lend their size. outputs: numbers; floats: those of them that are rounded.
+    Attributes:
+        operation: the layer.
+        arguments: of the call.
+        inputs: id of a symbolic tensor → its number.
+        values: numbers of the inputs that are computed with, without those that only give a size.
+        outputs: numbers of the outputs.
+        floats: numbers of the outputs that are floats, which are rounded.
     """
 
     operation: keras.Operation
@@ -47,64 +56,71 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """What happens to each tensor, by its number, in the graph of a network.
+    """What happens to each tensor of a network. Tensors and groups of tensors have numbers.
 
     Attributes:
-        steps: in the order of computation.
+        calls: calls of layers, in the order of computation.
         image: number of the input.
         outputs: numbers of the outputs, in the order of `keras.tree.flatten`.
-        folds: a convolution's output → the batch norm that folds into the convolution.
-        group: tensor that is rounded → number of its group, all of whose tensors have one range.
+        folds: output of a convolution → the batch norm that folds into the convolution.
+        group: tensor that is rounded → its group, whose tensors share one range.
         members: group with a measured range → the tensors that it is measured on.
-        given: group with a prescribed range → that range.
+        prescribed: group with a prescribed range → that range.
     """
 
-    steps: list[Step]
+    calls: list[LayerCall]
     image: int
     outputs: list[int]
     folds: dict[int, layers.BatchNormalization]
     group: dict[int, int]
     members: dict[int, list[int]]
-    given: dict[int, tuple[float, float]]
+    prescribed: dict[int, tuple[float, float]]
 
 
 def make_plan(model: keras.Model) -> Plan:
-    """Reads the graph of a functional model; nested functional models are taken apart."""
+    """Reads the graph of a functional model; nested functional models are flattened."""
     count = itertools.count()
     numbers = {id(x): next(count) for x in model.inputs}
-    steps = list(_steps(model, numbers, count))
+    calls = list(_calls(model, numbers, count))
     outputs = [numbers[id(x)] for x in keras.tree.flatten(model.output)]
-    takers = sole_takers(steps, outputs)
-    folds = _folds(steps, takers)
+    takers = sole_takers(calls, outputs)
+    folds = _folds(calls, takers)
     image = numbers[id(model.inputs[0])]
-    means = {n for step in steps if isinstance(step.operation, MEANS) for n in step.floats}
+    means = {n for call in calls if isinstance(call.operation, MEANS) for n in call.floats}
     fixed = {image: IMAGE} | {
-        step.outputs[0]: FIXED[function]
-        for step in steps
-        if (function := last_function_of(step.operation)) in FIXED
+        call.outputs[0]: FIXED[function]
+        for call in calls
+        if (function := last_function_of(call.operation)) in FIXED
     }
-    root, joints = _joined(steps, outputs, fixed)
-    bare = set(folds) | _before_relu(steps, takers, folds)
-    sources = [image, *_sources(steps, bare, joints)]
-    # a measured tensor never shares the group of a fixed one: only joints have several sources
-    given = {root(number): bounds for number, bounds in fixed.items()}
+    root, joints = _joined(calls, outputs, fixed)
+    fused = set(folds) | _before_relu(calls, takers, folds)
+    sources = [image, *_sources(calls, fused, joints)]
+    # a measured tensor never shares the group of a prescribed one: only joints have several sources
+    prescribed = {root(number): bounds for number, bounds in fixed.items()}
     members = defaultdict(list)
     for number in sources:
-        if root(number) not in given:
+        if root(number) not in prescribed:
             members[root(number)].append(number)
     return Plan(
-        steps=steps,
+        calls=calls,
         image=image,
         outputs=outputs,
         folds=folds,
         group={number: root(number) for number in (*sources, *means)},
         members=dict(members),
-        given=given,
+        prescribed=prescribed,
     )
 
 
-def _steps(model: keras.Model, numbers: dict[int, int], count: Iterator[int]) -> Iterator[Step]:
-    """Calls in the order of computation; numbers (id of a symbolic tensor → number) fills up."""
+def _calls(
+    model: keras.Model, numbers: dict[int, int], count: Iterator[int]
+) -> Iterator[LayerCall]:
+    """Calls in the order of computation.
+
+    Args:
+        numbers: id of a symbolic tensor → number; the outputs of the calls are added to it.
+        count: the next free numbers.
+    """
     nodes = model._nodes_by_depth
     for node in (node for depth in sorted(nodes, reverse=True) for node in nodes[depth]):
         if node.is_input:
@@ -114,18 +130,18 @@ def _steps(model: keras.Model, numbers: dict[int, int], count: Iterator[int]) ->
             # a model may be called twice: each time with numbers of its own for its inside
             pairs = zip(inner.inputs, node.input_tensors, strict=True)
             inside = {id(x): numbers[id(y)] for x, y in pairs}
-            yield from _steps(inner, inside, count)
-            found = [inside[id(x)] for x in keras.tree.flatten(inner.output)]
+            yield from _calls(inner, inside, count)
+            outputs = [inside[id(x)] for x in keras.tree.flatten(inner.output)]
         else:
-            found = [next(count) for _ in node.outputs]
+            outputs = [next(count) for _ in node.outputs]
             inputs = {id(x): numbers[id(x)] for x in node.input_tensors}
             values = tuple(inputs[id(x)] for x in _floats(_first_argument(node)))
             floats = _floats(node.outputs)
             rounded = tuple(
-                n for n, x in zip(found, node.outputs, strict=True) if any(x is y for y in floats)
+                n for n, x in zip(outputs, node.outputs, strict=True) if any(x is y for y in floats)
             )
-            yield Step(node.operation, node.arguments, inputs, values, tuple(found), rounded)
-        numbers |= {id(x): number for x, number in zip(node.outputs, found, strict=True)}
+            yield LayerCall(node.operation, node.arguments, inputs, values, tuple(outputs), rounded)
+        numbers |= {id(x): number for x, number in zip(node.outputs, outputs, strict=True)}
 
 
 def _first_argument(node) -> list:
@@ -137,67 +153,72 @@ def _floats(values: list) -> list[keras.KerasTensor]:
     return [x for x in values if isinstance(x, keras.KerasTensor) and "float" in str(x.dtype)]
 
 
-def sole_takers(steps: list[Step], outputs: list[int]) -> dict[int, Step]:
-    """Tensor → the only step that takes it, if there is one and the tensor is no output."""
+def sole_takers(calls: list[LayerCall], outputs: list[int]) -> dict[int, LayerCall]:
+    """Tensor → the only call that takes it, for tensors that are no outputs."""
     takers = defaultdict(list)
-    for step in steps:
-        for number in set(step.inputs.values()):
-            takers[number].append(step)
+    for call in calls:
+        for number in set(call.inputs.values()):
+            takers[number].append(call)
     return {n: few[0] for n, few in takers.items() if len(few) == 1 and n not in outputs}
 
 
-def _folds(steps: list[Step], takers: dict[int, Step]) -> dict[int, layers.BatchNormalization]:
-    """A convolution's output → the batch norm that is the only one to take it."""
-    calls = Counter(id(step.operation) for step in steps)
+def _folds(
+    calls: list[LayerCall], takers: dict[int, LayerCall]
+) -> dict[int, layers.BatchNormalization]:
+    """Output of a convolution → the batch norm that is the only layer to take it."""
+    times = Counter(id(call.operation) for call in calls)
     return {
-        step.outputs[0]: norm
-        for step in steps
-        if isinstance(step.operation, CONVOLUTIONS)
-        and step.operation.activation is keras.activations.linear
-        and step.outputs[0] in takers
-        and isinstance(norm := takers[step.outputs[0]].operation, layers.BatchNormalization)
-        and by_channel(norm)
-        and calls[id(step.operation)] == calls[id(norm)] == 1
+        call.outputs[0]: norm
+        for call in calls
+        if isinstance(call.operation, CONVOLUTIONS)
+        and call.operation.activation is keras.activations.linear
+        and call.outputs[0] in takers
+        and isinstance(norm := takers[call.outputs[0]].operation, layers.BatchNormalization)
+        and is_scale_and_offset(norm)
+        and times[id(call.operation)] == times[id(norm)] == 1
     }
 
 
-def _before_relu(steps: list[Step], takers: dict[int, Step], folds: dict) -> set[int]:
-    """Outputs of operators that a ReLU becomes part of."""
-    # transposed convolutions have no ReLU in them, with a batch norm or without
+def _before_relu(calls: list[LayerCall], takers: dict[int, LayerCall], folds: dict) -> set[int]:
+    """Outputs of operators into which a ReLU fuses."""
+    # no ReLU fuses into a transposed convolution, with a batch norm or without
     ends = {}
-    for step in steps:
-        if isinstance(step.operation, layers.Conv2DTranspose):
-            number = step.outputs[0]
-            ends[takers[number].outputs[0] if number in folds else number] = step
+    for call in calls:
+        if isinstance(call.operation, layers.Conv2DTranspose):
+            number = call.outputs[0]
+            ends[takers[number].outputs[0] if number in folds else number] = call
     return {
-        step.outputs[0]
-        for step in steps
-        if isinstance(step.operation, (*CONVOLUTIONS, *PER_CHANNEL, *ARITHMETIC))
-        and step.outputs[0] not in ends
-        and step.outputs[0] in takers
-        and function_of(takers[step.outputs[0]].operation) in ("relu", "relu6")
+        call.outputs[0]
+        for call in calls
+        if isinstance(call.operation, (*CONVOLUTIONS, *PER_CHANNEL, *ARITHMETIC))
+        and call.outputs[0] not in ends
+        and call.outputs[0] in takers
+        and function_of(takers[call.outputs[0]].operation) in ("relu", "relu6")
     }
 
 
-def _sources(steps: list[Step], bare: set[int], joints: set[int]) -> list[int]:
-    """Tensors that are computed anew, not handed on, nor swallowed by the next operator."""
+def _sources(calls: list[LayerCall], fused: set[int], joints: set[int]) -> list[int]:
+    """Tensors whose values are new and exist in the file: not those inside a fused operator."""
     return [
         number
-        for step in steps
-        for number in step.floats
-        if number in joints or not (hands_on(step.operation) or number in bare)
+        for call in calls
+        for number in call.floats
+        if number in joints or not (keeps_range(call.operation) or number in fused)
     ]
 
 
 def _joined(
-    steps: list[Step], outputs: list[int], fixed: dict[int, tuple[float, float]]
+    calls: list[LayerCall], outputs: list[int], fixed: dict[int, tuple[float, float]]
 ) -> tuple[Callable[[int], int], set[int]]:
-    """A function that gives all tensors which have one range the same number, and the joints.
+    """Which tensors share a range.
 
-    What pools, resizes or pads a map takes its range. What joins several shares its range with
-    those that nothing else takes. The others keep ranges of their own, since the range of all would
-    be too coarse for what takes them, too; the file converts them at the joint, whose output is
-    rounded therefore.
+    A layer that pools, resizes or pads a map keeps its range. A joint, such as a concatenation, has
+    one range with those of its inputs that no other layer takes. Its other inputs keep ranges of
+    their own, because the common range would be too coarse for the other layers; the file converts
+    them at the joint, so the output of the joint is rounded.
+
+    Returns: a function that gives all tensors with the same range the same number, and the outputs
+    of the joints that convert.
     """
     parents: dict[int, int] = {}
 
@@ -207,25 +228,25 @@ def _joined(
         return number
 
     uses = Counter(outputs)
-    for step in steps:
-        if hands_on(step.operation) and len(set(step.values)) == 1:
-            for number in step.floats:
-                parents[number] = step.values[0]
+    for call in calls:
+        if keeps_range(call.operation) and len(set(call.values)) == 1:
+            for number in call.floats:
+                parents[number] = call.values[0]
         else:
-            uses.update(step.values if hands_on(step.operation) else set(step.inputs.values()))
+            uses.update(call.values if keeps_range(call.operation) else set(call.inputs.values()))
     for number, count in list(uses.items()):
         if root(number) != number:
             uses[root(number)] += count
     joints = set()
-    for step in steps:
-        if not hands_on(step.operation) or len(set(step.values)) < 2:
+    for call in calls:
+        if not keeps_range(call.operation) or len(set(call.values)) < 2:
             continue
-        (output,) = step.floats
-        ranges = {fixed.get(root(number)) for number in step.values}
+        (output,) = call.floats
+        ranges = {fixed.get(root(number)) for number in call.values}
         if len(ranges) == 1 and None not in ranges:
-            parents[output] = root(step.values[0])
+            parents[output] = root(call.values[0])
             continue
-        for number in step.values:
+        for number in call.values:
             if root(number) == output:
                 continue
             if uses[root(number)] == 1 and root(number) not in fixed:

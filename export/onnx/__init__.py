@@ -1,1 +1,1 @@
-"""Step 3 of an export: the .onnx file."""
+"""Step 3 of an export: a file in the ONNX format."""

@@ -1,23 +1,32 @@
-"""The deployed graph as an .onnx file."""
+"""The deployed network as an .onnx file.
+
+`CONVERTERS` has a converter for each kind. A kind is a function that changes the numbers of a
+float32 graph.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import keras
 import numpy as np
 import onnx
+import tensorflow as tf
 import tf2onnx
 
-from keras_seg.card import CARD_ENTRY, ModelCard
+from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.export.conversion import ConvertedFile, Converter
 from keras_seg.export.errors import ExportError
-from keras_seg.export.network.deployed import deployed_function
+from keras_seg.export.network.function import function_to_convert
+from keras_seg.export.network_to_export import NetworkToExport
+from keras_seg.export.onnx.faults import foreign_nodes
 from keras_seg.export.onnx.precision import simplified, to_fp16, to_int8
-from keras_seg.export.options import Request
-from keras_seg.export.proof.audit import foreign_nodes
+from keras_seg.export.options import ExportOptions
+from keras_seg.inference.runner import CARD_ENTRY
 
 OPSET = 18
 OUTPUT = "Identity:0"
@@ -25,41 +34,69 @@ OUTPUT = "Identity:0"
 UNDO_FAILED_PASSES = "TF2ONNX_CATCH_ERRORS"
 """tf2onnx's environment variable for what `_without_copies` switches off."""
 
+Precision = Callable[[onnx.ModelProto, Sequence[np.ndarray]], onnx.ModelProto]
+"""Changes the numbers of a float32 graph, by calibration images in the form that the file takes."""
 
-def to_onnx(
-    model: keras.Model,
-    request: Request,
-    card: ModelCard,
-    images: Sequence[np.ndarray] = (),
-    from_logits: bool = True,
-    multi_label: bool = False,
-) -> bytes:
-    """Converts a deployed model (see `deployed_model`) and writes the card into it.
 
-    Args:
-        images: (H, W, C) uint8 calibration images, used for int8 only.
+def as_float32(graph: onnx.ModelProto, images: Sequence[np.ndarray]) -> onnx.ModelProto:
+    """The graph as it is."""
+    return graph
+
+
+def as_fp16(graph: onnx.ModelProto, images: Sequence[np.ndarray]) -> onnx.ModelProto:
+    """Weights and arithmetic in float16."""
+    return to_fp16(graph)
+
+
+def as_int8(graph: onnx.ModelProto, images: Sequence[np.ndarray]) -> onnx.ModelProto:
+    """QDQ pairs with ranges measured on the images.
+
+    The graph can be quantized again, with other images.
+    """
+    return to_int8(graph, images)
+
+
+def onnx_converter(precision: Precision) -> Converter:
+    """The converter of a kind, from what changes the numbers of a float32 graph for it."""
+
+    def convert(
+        deployed: keras.Model,
+        network: NetworkToExport,
+        images: Sequence[np.ndarray] = (),
+        evaluation: SegmentationDataset | None = None,
+    ) -> ConvertedFile:
+        return ConvertedFile(onnx_file(float_graph(deployed, network), network, images, precision))
+
+    return convert
+
+
+CONVERTERS: dict[str | None, Converter] = {
+    None: onnx_converter(as_float32),
+    "fp16": onnx_converter(as_fp16),
+    "int8": onnx_converter(as_int8),
+}
+"""Value of `quantize` → converter."""
+
+
+def float_graph(deployed: keras.Model, network: NetworkToExport) -> onnx.ModelProto:
+    """The graph of a deployed network in float32, without a card.
+
+    In layout "nhwc" the image and the scores are (1, H, W, C), as everywhere in this package; ONNX
+    has channels first, so one transpose follows the image and one precedes the scores. In "nchw"
+    they are (1, C, H, W), without transposes. Class maps are (1, H, W) in both.
 
     Raises: ExportError that names the operators which ONNX does not have.
     """
-    return onnx_file(float_graph(model, request, from_logits, multi_label), request, card, images)
-
-
-def float_graph(
-    model: keras.Model, request: Request, from_logits: bool = True, multi_label: bool = False
-) -> onnx.ModelProto:
-    """A deployed model in float32, without a card.
-
-    In the layout "nhwc" the image and the scores are (1, H, W, C), as everywhere in this package;
-    ONNX's own order of axes then costs one transpose after the image and one before the scores. In
-    "nchw" they are (1, C, H, W), without a transpose. Class maps are (1, H, W) in both.
-
-    Raises: ExportError that names the operators which ONNX does not have.
-    """
-    function, spec = deployed_function(
-        model, request.input, request.head, from_logits, multi_label=multi_label
+    options = network.options
+    function, spec = function_to_convert(
+        deployed,
+        options,
+        options.input,
+        from_logits=network.from_logits,
+        multi_label=network.card.multi_label,
     )
     try:
-        proto = _converted(function, spec, request)
+        proto = _onnx_of_function(function, spec, options)
         _hold_constants(proto, function.get_concrete_function(spec))
     except Exception as error:  # tf2onnx raises whatever its rewriters run into
         raise ExportError(f"tf2onnx cannot write this network. It says: {error}") from error
@@ -75,30 +112,33 @@ def float_graph(
 
 
 def onnx_file(
-    graph: onnx.ModelProto, request: Request, card: ModelCard, images: Sequence[np.ndarray] = ()
+    graph: onnx.ModelProto,
+    network: NetworkToExport,
+    images: Sequence[np.ndarray],
+    precision: Precision,
 ) -> bytes:
-    """A `float_graph` in the precision that is asked for, with the card in it.
+    """An .onnx file with its card, from a `float_graph`.
 
-    int8 leaves the graph to be quantized again, with ranges of other images.
+    Args:
+        images: (H, W, C) uint8 calibration images, for integer files.
     """
-    if request.quantize == "fp16":
-        graph = to_fp16(graph)
-    elif request.quantize == "int8":
-        graph = to_int8(graph, [_as_input(image, request) for image in images])
-    onnx.helper.set_model_props(graph, {CARD_ENTRY: card.to_json()})
+    graph = precision(graph, [_as_input(image, network.options) for image in images])
+    onnx.helper.set_model_props(graph, {CARD_ENTRY: network.card.to_json()})
     onnx.checker.check_model(graph, full_check=True)
     return graph.SerializeToString()
 
 
-def _as_input(image: np.ndarray, request: Request) -> np.ndarray:
+def _as_input(image: np.ndarray, options: ExportOptions) -> np.ndarray:
     """(H, W, C) uint8 → (1, H, W, C) or (1, C, H, W) in the type that the file takes."""
-    image = image[None] if request.layout == "nhwc" else image[None].transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(image, request.input)
+    image = image[None] if options.layout == "nhwc" else image[None].transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(image, options.input)
 
 
-def _converted(function, spec, request: Request) -> onnx.ModelProto:
-    """The ONNX graph of a function, in little memory if every pass of tf2onnx works on it."""
-    channels_first = request.layout == "nchw"
+def _onnx_of_function(
+    function: tf.types.experimental.GenericFunction, spec: tf.TensorSpec, options: ExportOptions
+) -> onnx.ModelProto:
+    """The ONNX graph of a function, in little memory unless a pass of tf2onnx fails."""
+    channels_first = options.layout == "nchw"
     convert = partial(
         tf2onnx.convert.from_function,
         function,
@@ -106,19 +146,21 @@ def _converted(function, spec, request: Request) -> onnx.ModelProto:
         opset=OPSET,
         custom_op_handlers={"Erfc": (_write_erfc, []), "MirrorPad": (_write_mirror_pad, [])},
         inputs_as_nchw=[spec.name] if channels_first else None,
-        outputs_as_nchw=[OUTPUT] if channels_first and request.head != "argmax" else None,
+        outputs_as_nchw=[OUTPUT] if channels_first and not options.puts_out_classes else None,
     )
     try:
         with _without_copies():
             return convert()[0]
-    except Exception:  # a pass failed and spoilt the graph; with copies it is undone
+    except Exception:  # a pass failed and spoilt the graph; with copies tf2onnx undoes it
         return convert()[0]
 
 
-def _hold_constants(proto: onnx.ModelProto, function) -> None:
-    """Gives numbers that a layer has as a tensor to the file, which would ask for them as inputs.
+def _hold_constants(
+    proto: onnx.ModelProto, function: tf.types.experimental.ConcreteFunction
+) -> None:
+    """Writes constants that a layer holds as tensors into the file, instead of as its inputs.
 
-    So has Normalization its mean, for which tf2onnx knows no value, as it does for variables.
+    Normalization holds its mean so. tf2onnx knows the values of variables, not of such tensors.
     """
     captured = function.captured_inputs
     own = function.inputs[len(function.inputs) - len(captured) :]
@@ -129,7 +171,7 @@ def _hold_constants(proto: onnx.ModelProto, function) -> None:
         proto.graph.input.remove(entry)
 
 
-def _write_erfc(context, node, _, __) -> None:
+def _write_erfc(context: Any, node: Any, _: str, __: list) -> None:
     """Erfc, which TensorFlow's exact GELU uses and tf2onnx does not know, as 1 - Erf."""
     outputs = node.output
     shapes = [context.get_shape(output) for output in outputs]
@@ -142,10 +184,10 @@ def _write_erfc(context, node, _, __) -> None:
     )
 
 
-def _write_mirror_pad(context, node, name, arguments) -> None:
-    """Padding by mirrored pixels; one of them, border included, is the border repeated.
+def _write_mirror_pad(context: Any, node: Any, name: str, arguments: list) -> None:
+    """Padding by mirrored pixels. If it is one pixel, border included, the border is repeated.
 
-    tf2onnx pads twice for that, and cuts rows and columns out again by computed masks.
+    tf2onnx would pad twice, and remove rows and columns again by computed masks.
     """
     pads = node.inputs[1].get_tensor_value(as_list=False)
     if node.get_attr_value("mode").decode() != "SYMMETRIC" or pads.max() > 1:
@@ -158,7 +200,8 @@ def _write_mirror_pad(context, node, name, arguments) -> None:
     amounts = context.make_const(f"{node.name}/amounts", pads.T.flatten().astype(np.int64))
     context.remove_node(node.name)
     context.make_node(
-        *("Pad", [image, amounts.output[0]]),
+        "Pad",
+        [image, amounts.output[0]],
         attr={"mode": "edge"},
         outputs=outputs,
         shapes=shapes,
@@ -171,7 +214,7 @@ def _without_copies() -> Iterator[None]:
     """Lets tf2onnx change its graph in place.
 
     Otherwise it copies the graph with all weights before each of some 60 passes, to undo one that
-    fails, and many copies stay alive: 16 GB for DANet, whose weights have 0.2.
+    fails, and many copies stay alive: 16 GB for DANet, whose weights take 0.2 GB.
     """
     before = os.environ.get(UNDO_FAILED_PASSES)
     os.environ[UNDO_FAILED_PASSES] = "FALSE"
@@ -185,9 +228,9 @@ def _without_copies() -> Iterator[None]:
 
 
 def _resize_to_sizes(proto: onnx.ModelProto) -> None:
-    """Lets every Resize by a broken factor say the size that it makes.
+    """Gives every Resize by a fractional factor its output size instead.
 
-    tf2onnx writes the factor, for which 32 bits are too few: 3 rows times 5/3 are 4 rows.
+    tf2onnx writes the factor in float32, which is not exact enough: 3 rows times 5/3 give 4 rows.
     """
     constants = {tensor.name: tensor for tensor in proto.graph.initializer}
     for node in proto.graph.node:
@@ -196,7 +239,7 @@ def _resize_to_sizes(proto: onnx.ModelProto) -> None:
         factors = onnx.numpy_helper.to_array(constants[node.input[2]])
         if np.array_equal(factors, factors.round()):
             continue
-        # anew for each, since those before had the wrong size
+        # inferred again for each, because the sizes behind earlier ones were wrong
         inferred = onnx.shape_inference.infer_shapes(proto).graph
         (value,) = (v for v in inferred.value_info if v.name == node.input[0])
         shape = [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
@@ -207,11 +250,11 @@ def _resize_to_sizes(proto: onnx.ModelProto) -> None:
 
 
 def _standard_nearest(proto: onnx.ModelProto) -> None:
-    """Spells the grid of TensorFlow's nearest neighbours as the standard does since opset 13."""
+    """Writes TensorFlow's grid of nearest neighbours in the terms of the ONNX standard."""
     for node in proto.graph.node:
         words = {attribute.name: attribute for attribute in node.attribute}
         grid = words.get("coordinate_transformation_mode")
         if node.op_type == "Resize" and grid is not None and grid.s == b"tf_half_pixel_for_nn":
-            # floor((x + 0.5) / factor) either way
+            # both are floor((x + 0.5) / factor)
             grid.s = b"half_pixel"
             words["nearest_mode"].s = b"round_prefer_ceil"

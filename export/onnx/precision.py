@@ -1,7 +1,7 @@
-"""An .onnx graph made simple, in float16, or in int8 as QDQ.
+"""An .onnx graph simplified, in float16, or in int8 with QDQ pairs.
 
-The tools are ONNX Runtime's: its optimizer, its float16 converter and its static quantization. What
-they leave to the caller is decided here.
+The tools are ONNX Runtime's: its optimizer, its float16 converter and its static quantization. This
+module chooses their settings and corrects what they leave.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ import onnxruntime
 from onnxruntime import quantization
 
 PREPARED = {"onnx.quant.pre_process": "onnxruntime.quant"}
-"""How a graph tells the quantizer that it was simplified, so that it does not ask for it."""
+"""Entry that tells the quantizer that a graph was simplified, so that it gives no warning."""
 FLOAT_OPERATORS = ("Softmax", "LayerNormalization", "InstanceNormalization")
-"""What stays float in an int8 file.
+"""Operators that stay float in an int8 file.
 
-Attention over 4,096 pixels has probabilities around 1/4096, which steps of 1/256 round to zero; the
-norms are as slow in integers as in float and far less exact.
+Attention over 4,096 pixels has probabilities around 1/4096, which steps of 1/256 round to zero.
+Norms are as slow in integers as in float, and far less exact.
 """
 IMAGE_OPERATORS = ("Cast", "Transpose")
-"""What may stand between the image and the operator that quantizes it."""
+"""Operators that may come between the image and the operator that quantizes it."""
 
 
 def simplified(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The same graph with batch norms and paddings in their convolutions, and fewer transposes.
+    """The graph with batch norms and paddings folded into convolutions, and fewer transposes.
 
-    tf2onnx leaves the norms behind depthwise and transposed convolutions, and the transposes
-    around operators that it does not look through (pooling indices). Only standard operators come
-    out, whatever the machine.
+    tf2onnx leaves batch norms behind depthwise and transposed convolutions, and transposes around
+    operators that it cannot look through (pooling indices). The result has standard operators only,
+    and is the same on every machine.
     """
     optimized = _through_files(proto, _optimize)
     used = {node.domain for node in optimized.graph.node}
@@ -49,7 +49,7 @@ def simplified(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def to_fp16(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph in float16; the image and the scores stay as they were, converted at both ends."""
+    """The graph in float16; image and scores keep their types and are converted at both ends."""
     path = list(sys.path)
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -61,24 +61,26 @@ def to_fp16(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def to_int8(proto: onnx.ModelProto, images: Sequence[np.ndarray]) -> onnx.ModelProto:
-    """The graph with quantized weights, and a pair that quantizes and undoes it at every tensor.
+    """The graph with quantized weights, and a QDQ pair at every tensor.
 
-    `proto` can be quantized again, with other images. Maps are uint8, as ONNX Runtime computes
-    fastest. Weights are int8 with a scale a channel and use 7 of their 8 bits: x86 processors
-    without VNNI add two products in 16 bits, which 8 bits overflow (logits fell from 39 to 17 dB),
-    while 7 bits cost up to 1.5 dB and answer alike everywhere. Runtimes merge the pairs into
-    integer operators where they have them; the others compute in float. Products of two maps, as in
-    attention, and `FLOAT_OPERATORS` stay float.
+    `proto` is not changed and can be quantized again, with other images.
+
+    - Maps are uint8, which is fastest in ONNX Runtime.
+    - Weights are int8 with a scale per channel and use 7 of their 8 bits. x86 processors without
+      VNNI add two products in 16 bits, which 8-bit weights overflow (logits fell from 39 to 17 dB);
+      7 bits cost up to 1.5 dB and give the same results everywhere.
+    - Runtimes fuse the pairs into integer operators where they have them, and compute the other
+      operators in float. Products of two maps, as in attention, and `FLOAT_OPERATORS` stay float.
 
     Args:
-        images: what the graph takes, (1, H, W, C) or (1, C, H, W) in its type, to measure ranges.
+        images: to measure ranges on, as the graph takes them: (1, H, W, C) or (1, C, H, W).
     """
     onnx.helper.set_model_props(proto, PREPARED)
     types = {*quantization.registry.QDQRegistry, *quantization.registry.QLinearOpsRegistry}
 
-    def quantize(source: Path, target: Path):
+    def quantize(source: Path, target: Path) -> None:
         quantization.quantize_static(
-            source,  # of a graph in memory it would move the weights to files that it deletes
+            source,  # with a graph in memory it would move the weights to files that it deletes
             target,
             _Reader(proto.graph.input[0].name, images),
             op_types_to_quantize=sorted(types.difference(FLOAT_OPERATORS)),
@@ -95,7 +97,7 @@ def to_int8(proto: onnx.ModelProto, images: Sequence[np.ndarray]) -> onnx.ModelP
 
 
 class _Reader(quantization.CalibrationDataReader):
-    """Hands images to the quantizer one by one, and then None."""
+    """Gives images to the quantizer one by one, and then None."""
 
     def __init__(self, name: str, images: Sequence[np.ndarray]):
         self._feeds: Iterator[dict] = iter([{name: image} for image in images])
@@ -104,7 +106,7 @@ class _Reader(quantization.CalibrationDataReader):
         return next(self._feeds, None)
 
 
-def _optimize(source: Path, target: Path):
+def _optimize(source: Path, target: Path) -> None:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     # the basic level alone is the same on every machine and stays within the standard
@@ -114,7 +116,7 @@ def _optimize(source: Path, target: Path):
 
 
 def _through_files(proto: onnx.ModelProto, step: Callable[[Path, Path], None]) -> onnx.ModelProto:
-    """A step that ONNX Runtime does from file to file."""
+    """A step that ONNX Runtime takes from file to file."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "source.onnx", Path(folder) / "target.onnx"
         onnx.save(proto, source)
@@ -122,8 +124,8 @@ def _through_files(proto: onnx.ModelProto, step: Callable[[Path, Path], None]) -
         return onnx.load(target)
 
 
-def _transpose_no_vectors(graph: onnx.GraphProto):
-    """Lets a Reshape make (1, C, 1, 1) itself, where it made (1, 1, 1, C) to be transposed."""
+def _transpose_no_vectors(graph: onnx.GraphProto) -> None:
+    """Lets a Reshape produce (1, C, 1, 1) directly, instead of (1, 1, 1, C) and a Transpose."""
     shapes = {tensor.name: tensor for tensor in graph.initializer}
     makers = {output: node for node in graph.node for output in node.output}
     inner = {name for node in graph.node for name in node.input}
@@ -147,10 +149,10 @@ def _transpose_no_vectors(graph: onnx.GraphProto):
         graph.initializer.remove(tensor)
 
 
-def _take_pixels_as_they_are(graph: onnx.GraphProto):
-    """Lets a uint8 image be the quantized map itself, instead of cast to float and back.
+def _take_pixels_as_they_are(graph: onnx.GraphProto) -> None:
+    """Uses a uint8 image as the quantized map itself, without a cast to float and back.
 
-    Calibration images hold 0 and 255, so that the scale of the image is 1 and its zero point 0.
+    Calibration images contain 0 and 255, so the scale of the image is 1 and its zero point 0.
     """
     (image,) = graph.input
     if image.type.tensor_type.elem_type != onnx.TensorProto.UINT8:
@@ -166,12 +168,14 @@ def _take_pixels_as_they_are(graph: onnx.GraphProto):
             continue
         _bypass(graph, casts[0])
         _bypass(graph, node)
-        for part in way:  # their types were inferred before
+        for part in way:  # their types were inferred with the cast
             _forget_type(graph, part.output[0])
 
 
-def _way_from(name: str, node, makers: dict) -> list | None:
-    """The nodes between a tensor and a node, None if others than IMAGE_OPERATORS are there."""
+def _way_from(
+    name: str, node: onnx.NodeProto, makers: dict[str, onnx.NodeProto]
+) -> list[onnx.NodeProto] | None:
+    """The nodes between a tensor and a node; None if one of them is not in IMAGE_OPERATORS."""
     way = []
     while node.input[0] != name:
         node = makers.get(node.input[0])
@@ -181,12 +185,12 @@ def _way_from(name: str, node, makers: dict) -> list | None:
     return way
 
 
-def _is_identity(node, constants: dict) -> bool:
+def _is_identity(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> bool:
     scale, zero_point = (onnx.numpy_helper.to_array(constants[name]) for name in node.input[1:3])
     return scale == 1 and zero_point == 0 and zero_point.dtype == np.uint8
 
 
-def _casts_first(graph: onnx.GraphProto):
+def _casts_first(graph: onnx.GraphProto) -> None:
     """Moves the cast of the image, which the converter appends at the end, to the beginning."""
     casts = [node for node in graph.node if node.input[:1] == [graph.input[0].name]]
     for node in casts:
@@ -198,8 +202,8 @@ def _takers(graph: onnx.GraphProto, name: str) -> int:
     return sum(name in node.input for node in graph.node)
 
 
-def _bypass(graph: onnx.GraphProto, gone):
-    """Takes a node out; whoever took its output takes its input."""
+def _bypass(graph: onnx.GraphProto, gone: onnx.NodeProto) -> None:
+    """Removes a node; readers of its output read its input instead."""
     graph.node.remove(gone)
     for node in graph.node:
         for i, name in enumerate(node.input):
@@ -207,6 +211,6 @@ def _bypass(graph: onnx.GraphProto, gone):
                 node.input[i] = gone.input[0]
 
 
-def _forget_type(graph: onnx.GraphProto, name: str):
+def _forget_type(graph: onnx.GraphProto, name: str) -> None:
     for value in [value for value in graph.value_info if value.name == name]:
         graph.value_info.remove(value)

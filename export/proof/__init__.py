@@ -1,1 +1,1 @@
-"""Step 6 of an export: the file is audited, compared with the Keras model, and then named."""
+"""The last step of an export: the file is audited, compared with the Keras model, and named."""

@@ -1,35 +1,19 @@
-"""No file gets its name before it has answered as the Keras model does, on real images."""
+"""The gate: a file keeps its name only if it agrees with the Keras model on real images."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.export.errors import ExportError, GateError
+from keras_seg.export.errors import ExportError, without_labels
+from keras_seg.export.options import ExportOptions
 from keras_seg.inference.evaluation import compare
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.results import Comparison
 
 MIN_AGREEMENT = 0.999
-"""Part of the pixels on which a float file must name the same class as the Keras model."""
-
-CALIBRATE = "Calibrate on images that look more like these, try "
-REMEDIES = {
-    None: "The file does not compute what the model does: please report the network.",
-    "int8": f"{CALIBRATE}quantize='mixed', 'dynamic' or 'fp16', train on with "
-    "keras_seg.export.quantization_aware, or allow more with max_drop.",
-    "int16x8": f"{CALIBRATE}quantize='dynamic' or 'fp16', or allow more with max_drop.",
-    "mixed": "Even with every operator in float it loses that much: please report the network.",
-    "dynamic": "Try quantize='fp16', or allow more with max_drop.",
-    "fp16": "Leave quantize out, or allow more with max_drop.",
-}
-"""What to try, by quantization."""
-REMEDIES_OF_ONNX = {
-    "int8": f"{CALIBRATE}quantize='fp16', write a .tflite file with quantize='mixed', or allow "
-    "more with max_drop.",
-}
-"""What to try instead of these for an .onnx file, which has fewer quantizations."""
-OTHERWISE = "Try another quantize, or allow more with max_drop."
+"""Share of the pixels on which a float file must predict the same class as the Keras model."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +23,9 @@ class GateResult:
     Attributes:
         passed: whether it may keep its name.
         rule: what was asked, in words.
-        agreement: part of all pixels with the same class, 0..1.
-        drop: points of mIoU that were lost on the way, negative for a gain.
-        comparison: everything measured; "keras" and the file's format.
+        agreement: share of all pixels with the same class, 0..1.
+        drop: points of mIoU that the file loses; negative for a gain.
+        comparison: everything that was measured, for "keras" and the format of the file.
     """
 
     passed: bool
@@ -50,78 +34,73 @@ class GateResult:
     drop: float
     comparison: Comparison
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Everything as plain values for JSON."""
         return vars(self) | {"comparison": self.comparison.to_dict()}
 
 
+class GateError(ExportError):
+    """The file was written but differs too much from the Keras model; it was deleted.
+
+    Attributes:
+        result: the GateResult with the numbers of both.
+    """
+
+    def __init__(self, message: str, result: GateResult):
+        super().__init__(message)
+        self.result = result
+
+
 def judge(
-    reference: Runner,
-    exported: Runner,
-    dataset: SegmentationDataset,
-    *,
-    sizing: str,
-    max_drop: float,
-    limit: int | None = None,
-    fused: bool = False,
+    reference: Runner, exported: Runner, dataset: SegmentationDataset, options: ExportOptions
 ) -> GateResult:
     """Compares an exported file with the Keras model, image by image.
 
-    A float32 file must name the same class on 99.9 % of the pixels. A quantized one may lose at
+    A float32 file must predict the same class on 99.9 % of the pixels. A quantized one may lose at
     most `max_drop` points of mIoU, and so may one of head "fused_argmax", whose borders between
-    classes are coarser by intent.
-
-    Args:
-        fused: whether the file was made with head "fused_argmax".
+    classes are coarser by design.
 
     Raises: GateError with the numbers and what to try.
     """
-    name, quantize = exported.format, exported.card.quantize
-    comparison = compare({"keras": reference, name: exported}, dataset, sizing=sizing, limit=limit)
+    name = exported.format
+    comparison = compare(
+        {"keras": reference, name: exported},
+        dataset,
+        sizing=options.sizing,
+        limit=options.limit,
+    )
     before, after = (comparison.evaluations[key].miou for key in ("keras", name))
     if before is None or after is None:
-        raise unlabelled(dataset)
+        raise without_labels(dataset.name)
     agreement, drop = comparison.agreement[name], 100 * (before - after)
-    if quantize is None and not fused:
+    if options.kind.is_exact and not is_fused(options):
         rule = f"same class on at least {100 * MIN_AGREEMENT:.1f} % of the pixels"
         passed = agreement >= MIN_AGREEMENT
     else:
-        rule = f"at most {max_drop:g} points of mIoU lost"
-        passed = drop <= max_drop
+        rule = f"at most {options.max_drop:g} points of mIoU lost"
+        passed = drop <= options.max_drop
     result = GateResult(passed, rule, agreement, drop, comparison)
     if not passed:
-        raise GateError(_refusal(result, before, after, name, quantize, fused), result)
+        raise GateError(refusal(result, before, after, options), result)
     return result
 
 
-def unlabelled(dataset: SegmentationDataset) -> ExportError:
-    """The error for evaluation data without any truth."""
-    return ExportError(
-        f"The evaluation data {dataset.name!r} has no labelled pixel, so nothing can be measured "
-        "on it. Pass images with masks, or leave evaluation out."
-    )
+def is_fused(options: ExportOptions) -> bool:
+    """Whether classes are decided at the resolution of the network's head."""
+    return options.head == "fused_argmax"
 
 
-def _refusal(
-    result: GateResult,
-    before: float,
-    after: float,
-    format: str,
-    quantize: str | None,
-    fused: bool,
-) -> str:
+def refusal(result: GateResult, before: float, after: float, options: ExportOptions) -> str:
+    """Why a file was refused, and what to try; mIoU of the Keras model and the file are in 0..1."""
     return (
         f"The exported file was refused and deleted: asked for {result.rule}. Received: mIoU "
         f"{100 * after:.2f} % after {100 * before:.2f} % in Keras ({result.drop:.2f} points lost), "
-        f"same class on {100 * result.agreement:.2f} % of the pixels. "
-        f"{remedy(format, quantize, fused=fused)}"
+        f"same class on {100 * result.agreement:.2f} % of the pixels. {remedy(options)}"
     )
 
 
-def remedy(format: str, quantize: str | None, *, fused: bool = False) -> str:
-    """What to try when a file of that kind answers too differently."""
-    if fused:
+def remedy(options: ExportOptions) -> str:
+    """What to try when a file differs too much."""
+    if is_fused(options):
         return "Use head='argmax', which decides at full resolution, or allow more with max_drop."
-    if format == "onnx" and quantize in REMEDIES_OF_ONNX:
-        return REMEDIES_OF_ONNX[quantize]
-    return REMEDIES.get(quantize, OTHERWISE)
+    return options.kind.remedy

@@ -1,7 +1,8 @@
-"""An exported file gets its name only after it has proven itself."""
+"""An exported file gets its name only after it was audited, run and compared."""
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,80 +11,91 @@ import numpy as np
 from keras_seg import inference
 from keras_seg.atomic_files import draft_of
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.export.aware.tflite import unexpected_islands
+from keras_seg.export.aware.trained_ranges import unexpected_islands
 from keras_seg.export.errors import ExportError
-from keras_seg.export.options import Request
+from keras_seg.export.network_to_export import NetworkToExport
 from keras_seg.export.proof.audit import Audit, audit
 from keras_seg.export.proof.gate import GateResult, judge
-from keras_seg.export.source import Source
 from keras_seg.inference.checksum import with_checksum
 
-INSTEAD = {"int8": "quantize='mixed' or 'dynamic'", "int16x8": "quantize='int8' or 'dynamic'"}
-"""What to ask for where an integer file cannot be had."""
+
+def check_writable(path: Path) -> None:
+    """Raises OSError unless a file can be written there.
+
+    A file is really written, because permissions alone do not reveal read-only or full disks.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder. Give the name of a file to write.")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise type(error)(
+            f"Cannot write into the folder {str(path.parent)!r}: {error}. "
+            "Make it first, or choose another."
+        ) from error
 
 
 def publish(
     content: bytes,
-    source: Source,
-    request: Request,
+    path: Path,
+    network: NetworkToExport,
     evaluation: SegmentationDataset | None,
-    threads: int | None,
 ) -> tuple[Audit, GateResult | None]:
-    """Writes the file beside its place, proves it there, and only then gives it its name."""
-    path, result = request.path, None
+    """Writes a file under a temporary name, proves it there, and then renames it.
+
+    Args:
+        content: the bytes of the file.
+        evaluation: images with masks; None leaves the accuracy unmeasured.
+
+    Raises: ExportError or GateError for a file that is refused; it is deleted.
+    """
+    result = None
     with draft_of(path) as draft:
         draft.write_bytes(with_checksum(content))
-        # first, as some files end a process that runs them
-        found = _audited(draft, source, request)
-        exported = inference.load(draft, threads=threads)
-        _check_runs(exported, source)
+        # the audit comes first, because running some files ends the process
+        audited = _audited(draft, network)
+        exported = inference.load(draft, threads=network.options.threads)
+        _check_runs(exported, network)
         if evaluation is not None:
-            result = judge(
-                source.reference,
-                exported,
-                evaluation,
-                sizing=request.sizing,
-                max_drop=request.max_drop,
-                limit=request.limit,
-                fused=request.head == "fused_argmax",
-            )
+            result = judge(network.reference, exported, evaluation, network.options)
         draft.replace(path)
-    return replace(found, path=str(path)), result
+    return replace(audited, path=str(path)), result
 
 
-def _check_runs(exported: inference.Runner, source: Source):
+def _check_runs(exported: inference.Runner, network: NetworkToExport) -> None:
     """Raises ExportError unless the file takes its image and puts out finite numbers."""
-    if exported.input_shape != source.shape:
+    if exported.input_shape != network.shape:
         raise ExportError(
-            f"The file came out for images of {exported.input_shape} instead of {source.shape}. "
+            f"The file takes images of {exported.input_shape} instead of {network.shape}. "
             "Please report the network."
         )
-    if not np.isfinite(exported.run(np.zeros(source.shape, np.uint8))).all():
+    if not np.isfinite(exported.run(np.zeros(network.shape, np.uint8))).all():
         raise ExportError(
-            "The file answers a black image with numbers that are not finite. Look for NaN or "
+            "The file gives numbers that are not finite for a black image. Look for NaN or "
             "infinite weights in the model, which training with too high a rate leaves."
         )
 
 
-def _audited(draft: Path, source: Source, request: Request) -> Audit:
-    """The file's audit.
+def _audited(draft: Path, network: NetworkToExport) -> Audit:
+    """The audit of a file.
 
-    Raises: ExportError for operators that a device could not run, or not in integers where all
-    should be.
+    Raises: ExportError for operators that a device cannot run, or that compute in float in a file
+        that should be all integers.
     """
-    found, faults = audit(draft), []
-    islands = unexpected_islands(found.islands, source.model)
-    if found.problems:
+    audited, kind, faults = audit(draft), network.options.kind, []
+    if audited.problems:
         faults.append(
-            f"{'; '.join(found.problems)}. Replace the layers that these come from, or try another "
-            "quantize."
+            f"{'; '.join(audited.problems)}. Replace the layers that these come from, or try "
+            "another quantize."
         )
-    if islands and request.format == "tflite" and request.quantize != "mixed":
+    islands = unexpected_islands(audited.islands, network.model)
+    if islands and kind.try_instead:
         faults.append(
             "not everything in it is computed in integers, because TFLite has no "
-            f"{request.quantize} form of {', '.join(islands)}. Replace these layers, or use "
-            f"{INSTEAD.get(request.quantize, 'another quantize')}."
+            f"{kind.label} form of {', '.join(islands)}. Replace these layers, or use "
+            f"{kind.try_instead}."
         )
     if faults:
         raise ExportError(f"The file was refused and deleted: {' Also, '.join(faults)}")
-    return found
+    return audited

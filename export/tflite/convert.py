@@ -1,139 +1,209 @@
-"""The deployed graph as a .tflite file of built-in operators."""
+"""The deployed network as a .tflite file of built-in operators.
+
+`CONVERTERS` has a converter for each kind that TensorFlow's own converter writes in one pass. A
+kind is a function that configures that converter.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from keras_seg.export.aware.tflite import settle, with_rounded_head
+from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.export.aware.trained_ranges import (
+    freeze_ranges,
+    is_quantization_aware,
+    with_rounded_head,
+)
+from keras_seg.export.conversion import ConvertedFile, Converter
 from keras_seg.export.errors import ExportError
-from keras_seg.export.network.deployed import deployed_function
-from keras_seg.export.options import CALIBRATED, Request
-from keras_seg.export.trained_ranges import is_quantization_aware
+from keras_seg.export.network.function import function_to_convert
+from keras_seg.export.network_to_export import NetworkToExport
+from keras_seg.export.options import HEADS, ExportOptions
+from keras_seg.export.tflite.metadata import with_card
 
 OPERATOR = re.compile(r"'?tf\.(\w+)'? op is neither a custom op nor a flex op")
 """How the converter names an operator that it cannot write."""
 UNRANGED = re.compile(r"Failed for tensor (\S+)")
-"""How the 16-bit quantizer names the result of an operator that it cannot take in."""
-INT16 = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+"""How the 16-bit quantizer names the result of an operator that it does not support."""
+FLOAT_OPERATORS = tf.lite.OpsSet.TFLITE_BUILTINS
+INT8_OPERATORS = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+INT16_OPERATORS = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+
+Configure = Callable[[tf.lite.TFLiteConverter, ExportOptions, Sequence[np.ndarray]], None]
+"""Sets up TensorFlow's converter for a kind, from the options and the calibration images."""
 
 
-def to_tflite(
-    model: keras.Model,
-    request: Request,
+def as_float32(
+    converter: tf.lite.TFLiteConverter, options: ExportOptions, images: Sequence[np.ndarray]
+) -> None:
+    """Leaves weights and arithmetic as they are."""
+
+
+def as_fp16(
+    converter: tf.lite.TFLiteConverter, options: ExportOptions, images: Sequence[np.ndarray]
+) -> None:
+    """Weights in float16."""
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+
+
+def as_dynamic(
+    converter: tf.lite.TFLiteConverter, options: ExportOptions, images: Sequence[np.ndarray]
+) -> None:
+    """Weights in int8; maps are quantized at run time where LiteRT has such kernels."""
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+
+
+def as_int8(
+    converter: tf.lite.TFLiteConverter, options: ExportOptions, images: Sequence[np.ndarray]
+) -> None:
+    """Everything in int8, with measured ranges, or with those that are in the graph.
+
+    Files with input "uint8" or "int8" take and return such integers only; scores have a scale. With
+    input "float32" they convert at both ends themselves.
+    """
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if images:
+        calibrate(converter, options, images)
+        converter.target_spec.supported_ops = [INT8_OPERATORS]
+    converter.inference_input_type, converter.inference_output_type = types_of_ends(options)
+
+
+def as_int16x8(
+    converter: tf.lite.TFLiteConverter, options: ExportOptions, images: Sequence[np.ndarray]
+) -> None:
+    """Weights in int8 and maps in int16, with float at both ends.
+
+    16 bits have neither a uint8 image nor an argmax, so operators may compute in float for these.
+    The audit refuses other float operators by name, where the converter would stop at these two.
+    """
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    calibrate(converter, options, images)
+    converter.target_spec.supported_ops = [INT16_OPERATORS, FLOAT_OPERATORS]
+
+
+def calibrate(
+    converter: tf.lite.TFLiteConverter, options: ExportOptions, images: Sequence[np.ndarray]
+) -> None:
+    """Lets the converter measure the range of every tensor on (H, W, C) uint8 images."""
+    dtype = image_dtype(options)
+    converter.representative_dataset = lambda: ([image[None].astype(dtype)] for image in images)
+
+
+def tflite_converter(configure: Configure) -> Converter:
+    """The converter of a kind, from what configures TensorFlow's converter for it."""
+
+    def convert(
+        deployed: keras.Model,
+        network: NetworkToExport,
+        images: Sequence[np.ndarray] = (),
+        evaluation: SegmentationDataset | None = None,
+    ) -> ConvertedFile:
+        return ConvertedFile(tflite_file(deployed, network, images, configure))
+
+    return convert
+
+
+CONVERTERS: dict[str | None, Converter] = {
+    None: tflite_converter(as_float32),
+    "fp16": tflite_converter(as_fp16),
+    "dynamic": tflite_converter(as_dynamic),
+    "int8": tflite_converter(as_int8),
+    "int16x8": tflite_converter(as_int16x8),
+}
+"""Value of `quantize` → converter."""
+
+
+def tflite_file(
+    deployed: keras.Model,
+    network: NetworkToExport,
     images: Sequence[np.ndarray],
-    from_logits: bool = True,
-    multi_label: bool = False,
+    configure: Configure,
 ) -> bytes:
-    """Converts a deployed model (see `deployed_model`).
+    """A .tflite file with its card.
 
     Args:
-        images: (H, W, C) uint8 calibration images, used for integer files only.
-
-    int8 files with input "uint8" or "int8" take and give such integers only: scores come out with
-    a scale. With input "float32" they convert at both ends themselves, and so do int16x8 files
-    always, because 16 bits have no uint8 image and no argmax.
+        deployed: see `keras_seg.export.network.deployed.deploy`. A quantization-aware network
+            brings its ranges along, and needs no images.
+        images: (H, W, C) uint8 calibration images, for integer files.
 
     Raises: ExportError that names the operators which TFLite does not have.
     """
-    return _converted(model, request, images, from_logits, multi_label)
+    content = tflite_graph(deployed, network, images, configure)
+    return with_card(content, network.card, HEADS[network.options.head])
 
 
-def calibrated_content(
-    model: keras.Model,
-    request: Request,
+def tflite_graph(
+    deployed: keras.Model,
+    network: NetworkToExport,
     images: Sequence[np.ndarray],
-    from_logits: bool = True,
-    multi_label: bool = False,
+    configure: Configure,
 ) -> bytes:
-    """A float .tflite file with the range of every tensor in it; otherwise as `to_tflite`."""
-    return _converted(model, request, images, from_logits, multi_label, only_calibrate=True)
-
-
-def _converted(model, request, images, from_logits, multi_label, only_calibrate=False) -> bytes:
-    trained_ranges = is_quantization_aware(model)
-    if trained_ranges:
-        settle(model)
-    function, spec = deployed_function(
-        model,
-        converter_input(request),
-        request.head,
-        from_logits,
-        request.class_type,
-        multi_label=multi_label,
+    """A .tflite file without a card; otherwise as `tflite_file`."""
+    options, has_ranges = network.options, is_quantization_aware(deployed)
+    if has_ranges:
+        freeze_ranges(deployed)
+        images = ()
+    function, spec = function_to_convert(
+        deployed,
+        options,
+        image_dtype(options),
+        from_logits=network.from_logits,
+        multi_label=network.card.multi_label,
     )
-    if trained_ranges:
-        function = with_rounded_head(function, request.head)
+    if has_ranges:
+        function = with_rounded_head(function, options.head)
     concrete = function.get_concrete_function(spec)
     with _quiet():
         # without a trackable object the variables become constants, which then fold; with one, a
         # Keras 3 model's variables stay resources of the file
         converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
-        _configure(converter, request, [] if trained_ranges else images)
-        converter._experimental_calibrate_only = only_calibrate  # as tf.lite's own debugger does
+        converter.target_spec.supported_ops = [FLOAT_OPERATORS]
+        configure(converter, options, images)
         try:
             return converter.convert()
         except Exception as error:  # the converter raises its own, ValueError and RuntimeError
-            raise _explained(error, concrete.graph, model, request) from error
+            raise _explained(error, concrete.graph, deployed, options) from error
 
 
-def converter_input(request: Request) -> str:
+def image_dtype(options: ExportOptions) -> str:
     """Type of the image in the graph that is converted.
 
-    A file of int8 takes pixels by the quantization of its input, the others by a cast.
+    Kinds that can take int8 images quantize the image like every other map; the others cast it.
     """
-    return "float32" if request.quantize in ("int8", "mixed") else request.input
+    return "float32" if "int8" in options.kind.images else options.input
 
 
-def _configure(converter, request: Request, images: Sequence[np.ndarray]):
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if request.quantize is None:
-        return
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if request.quantize == "fp16":
-        converter.target_spec.supported_types = [tf.float16]
-    elif request.quantize in CALIBRATED and images:
-        converter.representative_dataset = lambda: (
-            [image[None].astype(converter_input(request))] for image in images
-        )
-    if request.quantize == "int16x8":
-        # float operators are let in for the cast of the image and the argmax; the audit refuses
-        # others by name, where the converter would stop at those two
-        converter.target_spec.supported_ops = [INT16, tf.lite.OpsSet.TFLITE_BUILTINS]
-    elif request.quantize == "int8":
-        if images:  # else the converter finds trained ranges in the graph
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type, converter.inference_output_type = types_of_ends(request)
-
-
-def types_of_ends(request: Request) -> tuple[tf.DType, tf.DType]:
+def types_of_ends(options: ExportOptions) -> tuple[tf.DType, tf.DType]:
     """Types of image and scores of an int8 file; class maps are integers in the graph already."""
-    image = tf.as_dtype(request.input)
-    return image, tf.float32 if request.puts_out == "argmax" else image
+    image = tf.as_dtype(options.input)
+    return image, tf.float32 if options.puts_out_classes else image
 
 
 def _explained(
-    error: Exception, graph: tf.Graph, model: keras.Model, request: Request
+    error: Exception, graph: tf.Graph, model: keras.Model, options: ExportOptions
 ) -> ExportError:
-    operators = sorted(set(OPERATOR.findall(str(error))))
-    unranged = UNRANGED.search(str(error))
-    if unranged and request.quantize == "int16x8":
+    kind, text = options.kind, str(error)
+    operators = sorted(set(OPERATOR.findall(text)))
+    unranged = UNRANGED.search(text)
+    if unranged and kind.try_instead:
         node = unranged.group(1).split(";")[-1]
         return ExportError(
-            f"TFLite has no int16x8 form of {node.rsplit('/', 1)[-1]}, which this layer uses: "
-            f"{layer_of(node, model)}. Use quantize='int8', 'dynamic' or 'fp16'."
+            f"TFLite has no {kind.label} form of {node.rsplit('/', 1)[-1]}, which this layer uses: "
+            f"{layer_of(node, model)}. Use {kind.try_instead}."
         )
     if not operators:
         return ExportError(
-            f"The TFLite converter cannot write this network in {request.quantize or 'float32'}. "
-            f"It says: {str(error).strip()[-600:]}"
+            f"The TFLite converter cannot write this network in {kind.label}. "
+            f"It says: {text.strip()[-600:]}"
         )
     layers = sorted(
         {layer_of(node.name, model) for node in graph.get_operations() if node.type in operators}
@@ -156,7 +226,7 @@ def layer_of(node: str, model: keras.Model) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps back the converter's remarks on how it was called; errors still come through."""
+    """Suppresses the converter's remarks on how it was called; errors still come through."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:

@@ -11,35 +11,34 @@ from keras_seg.export.tflite.graph import Graph, Operator
 
 
 def multiply_adds(graph: Graph) -> int:
-    """Products with an addition for one image: of weights with maps and of two maps.
+    """Multiply-adds for one image: of weights with maps and of two maps.
 
-    Counted as `keras_seg.models.multiply_adds` does for a Keras model.
+    Counted as in `keras_seg.models.multiply_adds` for a Keras model.
     """
     return sum(_products(graph, operator) for operator in graph.operators)
 
 
 def arena_bytes(graph: Graph) -> int:
-    """Memory for the maps of one run, image and output included, planned as LiteRT does.
+    """Bytes for the maps of one run, image and output included, planned as LiteRT does.
 
-    Each map needs a place from the operator that makes it to the last that takes it. Places are
-    given to the largest first, the lowest that is free all that time. Without weights, without what
-    single kernels need beside, and without what a delegate holds of its own.
+    A map is in memory from the operator that writes it to the last that reads it. Not counted are
+    weights, scratch memory of single kernels, and memory that a delegate allocates.
     """
     spans = _lifetimes(graph)
     return placed_bytes((graph.tensors[i].size_bytes, *span) for i, span in spans.items())
 
 
 def delegation(path: Path) -> tuple[int, Counter]:
-    """How LiteRT shares a file out between XNNPACK and its own kernels.
+    """How LiteRT divides a file between XNNPACK and its own kernels.
 
-    Returns: the number of parts that XNNPACK runs (1 is best: each further part is a hand-over and
-    back), and kind → number of the operators that it leaves to single-threaded kernels.
+    Returns: the number of parts that XNNPACK runs (1 is best, because each further part costs a
+    transfer there and back), and kind → number of operators left to single-threaded kernels.
     """
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path), num_threads=1)
     interpreter.allocate_tensors()
-    nodes = interpreter._get_ops_details()  # the only list of what a delegate took
+    nodes = interpreter._get_ops_details()  # the only list of what a delegate runs
     parts = [node for node in nodes if node["op_name"] == "DELEGATE"]
     own = [node for node in nodes if node["op_name"] != "DELEGATE"]
     makers = {int(tensor): i for i, node in enumerate(own) for tensor in node["outputs"]}
@@ -69,7 +68,7 @@ def _products(graph: Graph, operator: Operator) -> int:
         return math.prod(shapes[2]) * math.prod(shapes[1][:3])
     if operator.kind == "FULLY_CONNECTED":  # kernel: (outputs, inputs)
         return math.prod(shapes[0]) * shapes[1][0]
-    if operator.kind == "BATCH_MATMUL":  # of (..., n, k) and (..., k, m), or transposed
+    if operator.kind == "BATCH_MATMUL":  # (..., n, k) times (..., k, m), or transposed
         columns = output[-1]
         return math.prod(shapes[0]) * columns
     return 0
@@ -84,6 +83,6 @@ def _lifetimes(graph: Graph) -> dict[int, tuple[int, int]]:
                 spans[tensor] = (spans[tensor][0], i)
         spans |= dict.fromkeys(operator.outputs, (i, i))
     end = len(graph.operators)
-    # images stay, so that the same one can be run again, and outputs until they are read
+    # images stay, so that they can be run again, and outputs until they are read
     kept = {tensor: (spans[tensor][0], end) for tensor in (*graph.inputs, *graph.outputs)}
     return spans | kept

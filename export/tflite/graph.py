@@ -6,14 +6,22 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """name; dtype as the schema spells it; shape, -1 where free; constant: whether the file holds
-    its values; scale: of its quantization, None where it has none or one a channel; extent: largest
-    minus smallest value seen in calibration, None in a file that is not calibrated."""
+    """A tensor of a file.
+
+    Attributes:
+        name: of the tensor.
+        dtype: as the schema spells it.
+        shape: -1 where free.
+        constant: whether the file holds its values.
+        scale: of its quantization; None without one, and for a scale per channel.
+        extent: largest minus smallest value in calibration; None in a file without ranges.
+    """
 
     name: str
     dtype: str
@@ -24,12 +32,19 @@ class Tensor:
 
     @property
     def size_bytes(self) -> int:
+        """Size of its values in bytes."""
         return math.prod(self.shape) * BYTES.get(self.dtype, 0)
 
 
 @dataclass(frozen=True)
 class Operator:
-    """kind such as "CONV_2D"; numbers of the tensors that it takes and makes."""
+    """An operator of a file.
+
+    Attributes:
+        kind: such as "CONV_2D".
+        inputs: numbers of the tensors that it reads.
+        outputs: numbers of the tensors that it writes.
+    """
 
     kind: str
     inputs: tuple[int, ...]
@@ -38,7 +53,7 @@ class Operator:
 
 @dataclass(frozen=True)
 class Graph:
-    """One graph of a file; operators in the order in which they run."""
+    """One graph of a file, with the operators in the order in which they run."""
 
     tensors: tuple[Tensor, ...]
     operators: tuple[Operator, ...]
@@ -46,11 +61,11 @@ class Graph:
     outputs: tuple[int, ...]
 
     def producers(self) -> dict[int, int]:
-        """Number of a tensor → number of the operator that makes it."""
+        """Number of a tensor → number of the operator that writes it."""
         return {tensor: i for i, op in enumerate(self.operators) for tensor in op.outputs}
 
     def computed_inputs(self, operator: Operator) -> list[Tensor]:
-        """What an operator takes besides constants."""
+        """The inputs of an operator that are not constants."""
         tensors = (self.tensors[i] for i in operator.inputs)
         return [tensor for tensor in tensors if not tensor.constant]
 
@@ -66,7 +81,7 @@ def read_graphs(content: bytes) -> list[Graph]:
     return [_graph(model, model.Subgraphs(i), kinds) for i in range(model.SubgraphsLength())]
 
 
-def _graph(model, graph, kinds: list[str]) -> Graph:
+def _graph(model: schema.Model, graph: schema.SubGraph, kinds: list[str]) -> Graph:
     operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
     return Graph(
         tuple(_tensor(model, graph.Tensors(i)) for i in range(graph.TensorsLength())),
@@ -83,7 +98,7 @@ def _graph(model, graph, kinds: list[str]) -> Graph:
     )
 
 
-def _tensor(model, tensor) -> Tensor:
+def _tensor(model: schema.Model, tensor: schema.Tensor) -> Tensor:
     quantization = tensor.Quantization()
     scales = quantization.ScaleLength() if quantization else 0
     ranged = quantization is not None and quantization.MinLength() == 1
@@ -100,13 +115,13 @@ def _tensor(model, tensor) -> Tensor:
     )
 
 
-def _numbers(array) -> tuple[int, ...]:
-    """The tensors in an operator's list, which has -1 for what is left out and may be missing."""
+def _numbers(array: np.ndarray | int) -> tuple[int, ...]:
+    """The tensors in a list of the schema, which may be missing, and has -1 for omitted ones."""
     return () if isinstance(array, int) else tuple(int(i) for i in array if i >= 0)
 
 
-def _kind(code) -> str:
-    # the first field holds codes up to 127 only; files by old converters have nothing else
+def _kind(code: schema.OperatorCode) -> str:
+    # the first field holds codes up to 127; files of old converters have that field alone
     number = max(code.DeprecatedBuiltinCode(), code.BuiltinCode())
     if number == schema.BuiltinOperator.CUSTOM:
         return f"custom {(code.CustomCode() or b'?').decode()}"
@@ -136,4 +151,4 @@ BYTES = {
     "UINT8": 1,
     "BOOL": 1,
 }
-"""Bytes of one value; types that are missing here are made by no export."""
+"""Bytes of one value. No export writes the types that are missing here."""

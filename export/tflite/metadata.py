@@ -1,6 +1,6 @@
-"""What is written into a .tflite file besides the graph: the card, the official metadata, names.
+"""What a .tflite file holds besides the graph: the card, the official metadata, names.
 
-The other direction, reading the card, is `keras_seg.inference`'s.
+`keras_seg.inference` reads the card.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ SIGNATURE = "serving_default"
 
 
 def with_card(content: bytes, card: ModelCard, output_name: str) -> bytes:
-    """A .tflite file's bytes with the card, the official metadata (see `model_metadata`) and the
-    label file that it names, and with a signature "image" → `output_name`.
+    """Adds the card, the official metadata, the label file and a signature to a .tflite file.
+
+    Args:
+        content: the bytes of the file.
+        output_name: name of the output; the signature is "image" → this name.
     """
     model = read_model(content)
     graph = model.subgraphs[0]
@@ -53,17 +56,17 @@ def write_model(model: schema.ModelT) -> bytes:
 
 
 class _AlignedBuilder(flatbuffers.Builder):
-    """Puts weights at multiples of 16 bytes, as the schema asks and flatbuffers in Python forgets.
+    """Aligns weights to 16 bytes, as the schema requires; flatbuffers in Python does not.
 
     Small devices read weights in place, and some cannot read unaligned numbers.
     """
 
-    def CreateNumpyVector(self, x):
+    def CreateNumpyVector(self, x: np.ndarray) -> int:
         self.Prep(16, x.nbytes)
         return super().CreateNumpyVector(x)
 
 
-def _add_entry(model: schema.ModelT, name: str, content: bytes):
+def _add_entry(model: schema.ModelT, name: str, content: bytes) -> None:
     buffer, entry = schema.BufferT(), schema.MetadataT()
     buffer.data = np.frombuffer(content, np.uint8)
     model.buffers.append(buffer)

@@ -1,7 +1,7 @@
-"""The official TFLite Model Metadata, by which MediaPipe Tasks and other clients know a file.
+"""The official TFLite Model Metadata, which MediaPipe Tasks and other clients read.
 
-Written with flatbuffers alone, field by field as the schemas number them, so that an export needs
-no package of a client:
+It is written with flatbuffers alone, field by field in the order of the schemas, so that an export
+needs no package of a client:
 
     metadata_schema.fbs 1.5 ("M001") and image_segmenter_metadata_schema.fbs 1.0 ("V001") of
     https://github.com/google-ai-edge/mediapipe, folder mediapipe/tasks/metadata
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from typing import Any
 
 import flatbuffers
 import numpy as np
@@ -19,17 +20,17 @@ from flatbuffers.number_types import UOffsetTFlags
 from keras_seg.card import ModelCard
 
 SEGMENTER_ENTRY = "SEGMENTER_METADATA"
-"""Name of the image segmenter's part inside it."""
+"""Name of the image segmenter's part of the metadata."""
 LABELS = "labels.txt"
-"""The file of class names, one a line, which is attached to the .tflite file as a ZIP archive."""
+"""The file of class names, one per line, attached to the .tflite file as a ZIP archive."""
 IMAGE_PROPERTIES, NORMALIZATION = np.uint8(2), np.uint8(1)
 """Numbers of these tables in the schema's unions."""
 COLOUR_SPACES = {3: np.int8(1), 1: np.int8(2)}
 """Number of channels → RGB or GRAYSCALE."""
 AXIS_LABELS, VALUE_LABELS = np.int8(2), np.int8(3)
-"""What the lines of a label file stand for: the channels of the scores, or values of a map."""
+"""Meaning of the lines of a label file: channels of the scores, or values of a class map."""
 NO_ACTIVATION, SIGMOID, SOFTMAX = np.int8(0), np.int8(1), np.int8(2)
-"""What a client must apply to the scores to have probabilities."""
+"""What a client applies to the scores to get probabilities."""
 
 
 def model_metadata(
@@ -37,9 +38,9 @@ def model_metadata(
 ) -> bytes:
     """The metadata flatbuffer of a file.
 
-    It says that the image is pixels in 0..255 (mean 0, deviation 1, since normalisation is a layer
-    of the network), what the scores are, and where their names stand. The image segmenter's part
-    is left out of a file that puts out classes, which MediaPipe would take for scores.
+    It tells that the image is pixels in 0..255 (mean 0, deviation 1, since normalisation is a layer
+    of the network), what the scores are, and which file has their names. A file that puts out
+    classes has no part for the image segmenter, because MediaPipe would read classes as scores.
 
     Shapes: image (1, H, W, C); output (1, H, W, num_classes) scores or (1, H, W) classes.
     """
@@ -50,22 +51,25 @@ def model_metadata(
     if not classes:
         activation = _activation(card, output_shape[-1])
         segmenter = [(SEGMENTER_ENTRY, _finished((activation, "1.0.0"), b"V001"))]
-    graph = (
-        *("segmentation", None, [_image(image_shape)], [output]),
-        *(None, None, None, None, None, segmenter),
-    )
+    nothing = (None,) * 5
+    graph = ("segmentation", None, [_image(image_shape)], [output], *nothing, segmenter)
     model = (
         card.network or "segmentation network",
         "Semantic segmentation: the class of every pixel of an image",
-        *(card.version, [graph], None, None, None, "1.5.0"),
+        card.version,
+        [graph],
+        None,
+        None,
+        None,
+        "1.5.0",
     )
     return _finished(model, b"M001")
 
 
 def label_lines(card: ModelCard, output_shape: tuple[int, ...]) -> str:
-    """The label file: a name for each channel of the scores, or for each value of a class map.
+    """The label file: one name per channel of the scores, or per value of a class map.
 
-    A single logit has one channel, which scores the second of two classes.
+    A single logit has one channel, the score of the second of two classes.
     """
     names = card.classes.names
     if card.head != "argmax" and output_shape[-1] == 1 and not card.multi_label:
@@ -74,11 +78,11 @@ def label_lines(card: ModelCard, output_shape: tuple[int, ...]) -> str:
 
 
 def with_files(content: bytes, files: dict[str, str]) -> bytes:
-    """A .tflite file's bytes with text files behind them as an uncompressed ZIP archive."""
+    """Appends text files to a .tflite file, as an uncompressed ZIP archive."""
     stream = io.BytesIO(content)
     with zipfile.ZipFile(stream, "a") as archive:
         for name, text in files.items():
-            archive.writestr(zipfile.ZipInfo(name), text)  # of 1980: the same bytes every time
+            archive.writestr(zipfile.ZipInfo(name), text)  # dated 1980, for equal bytes
     return stream.getvalue()
 
 
@@ -88,10 +92,9 @@ def _image(shape: tuple[int, ...]) -> tuple:
     properties = (COLOUR_SPACES.get(channels, np.int8(0)), size)
     normalization = (np.zeros(1, np.float32), np.ones(1, np.float32))
     extremes = (np.full(1, 255, np.float32), np.zeros(1, np.float32))
-    return (
-        *("image", "pixels in 0..255", None, (IMAGE_PROPERTIES, properties, None)),
-        *([(NORMALIZATION, normalization)], extremes, None),
-    )
+    content = (IMAGE_PROPERTIES, properties, None)
+    steps = [(NORMALIZATION, normalization)]
+    return ("image", "pixels in 0..255", None, content, steps, extremes, None)
 
 
 def _meaning(card: ModelCard) -> str:
@@ -118,10 +121,12 @@ def _finished(table: tuple, identifier: bytes) -> bytes:
 
 
 def _table(builder: flatbuffers.Builder, fields: tuple) -> int:
-    """Writes a table: its fields in the order of the schema, None for one that is not there.
+    """Writes a table.
 
-    A NumPy scalar is a number of that type, str a string, bytes a vector of bytes, an array a
-    vector of floats, a list a vector of tables, a tuple a table.
+    Args:
+        fields: in the order of the schema, None for a field that is left out. A NumPy scalar is a
+            number of that type, str a string, bytes a vector of bytes, an array a vector of floats,
+            a list a vector of tables, a tuple a table.
     """
     offsets = [None if isinstance(f, np.generic) else _offset(builder, f) for f in fields]
     builder.StartObject(len(fields))
@@ -137,7 +142,7 @@ def _table(builder: flatbuffers.Builder, fields: tuple) -> int:
     return builder.EndObject()
 
 
-def _offset(builder: flatbuffers.Builder, field) -> int | None:
+def _offset(builder: flatbuffers.Builder, field: Any) -> int | None:
     if isinstance(field, str):
         return builder.CreateString(field)
     if isinstance(field, bytes):

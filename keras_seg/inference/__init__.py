@@ -16,6 +16,7 @@ from keras_seg.inference.results import Comparison, Evaluation
 from keras_seg.inference.sizing import SIZINGS
 from keras_seg.inference.uncertainty import predict_uncertainty
 from keras_seg.inference.views import TestTimeAugmentation
+from keras_seg.names import SIZINGS
 
 __all__ = [
     "SIZINGS",

@@ -19,10 +19,11 @@ from keras_seg.card import ModelCard
 from keras_seg.checkpoints import convert
 from keras_seg.data import ClassTable
 from keras_seg.export.network.deployed import deployed_model
-from keras_seg.export.onnx.convert import to_onnx
-from keras_seg.export.options import Request
+from keras_seg.export.onnx.convert import as_float32 as onnx_float32
+from keras_seg.export.onnx.convert import float_graph, onnx_file
+from keras_seg.export.options import ExportOptions
 from keras_seg.export.proof.audit import audit
-from keras_seg.export.tflite.convert import to_tflite
+from keras_seg.export.tflite.convert import as_float32, as_int8, tflite_graph
 from keras_seg.layers import ChannelNormalization
 from keras_seg.weights import fit_first_kernel
 from keras_seg.weights.loading import tensor_name
@@ -398,7 +399,7 @@ class TestWeights:
             asked.append((repo, file))
             return str(tmp_path / file)
 
-        hub = types.SimpleNamespace(hf_hub_download=hf_hub_download)
+        hub = types.types.SimpleNamespace(hf_hub_download=hf_hub_download)
         monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
         image = RNG.uniform(-1, 1, (1, 32, 32, 3)).astype("float32")
         found = backbones.build("resnet18", weights="imagenet")(image)
@@ -409,7 +410,7 @@ class TestWeights:
         def hf_hub_download(repo, file):
             raise OSError("no route to host")
 
-        hub = types.SimpleNamespace(hf_hub_download=hf_hub_download)
+        hub = types.types.SimpleNamespace(hf_hub_download=hf_hub_download)
         monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
         message = (
             r"huggingface.co/timm/resnet18.tv_in1k.*no route to host.*pass its path as weights"
@@ -488,7 +489,7 @@ class TestExport:
     ):
         model, deployed = self.single(name, output_stride)
         path = tmp_path / "m.tflite"
-        path.write_bytes(to_tflite(deployed, self.request(path, None), []))
+        path.write_bytes(tflite_graph(deployed, self.network("tflite"), [], as_float32))
         report = audit(path)
         assert report.problems == ()
         assert not any("BATCH_ND" in operator for operator in report.operators)
@@ -502,7 +503,9 @@ class TestExport:
     def test_int8_file_is_near_keras(self, name, tmp_path):
         model, deployed = self.single(name, 16)
         path, image = tmp_path / "m.tflite", self.pixels()
-        path.write_bytes(to_tflite(deployed, self.request(path, "int8"), [image[0]]))
+        path.write_bytes(
+            tflite_graph(deployed, self.network("tflite", "int8"), [image[0]], as_int8)
+        )
         report = audit(path)
         assert report.problems == ()
         # Keras' layer normalization negates, which is why ConvNeXt in timm's layout has its own
@@ -516,9 +519,9 @@ class TestExport:
     def test_onnx_file_equals_keras(self, name, tmp_path):
         onnxruntime = pytest.importorskip("onnxruntime")
         model, deployed = self.single(name, 16)
-        card, image = ModelCard(ClassTable.numbered(3)), self.pixels()
+        network, image = self.network("onnx"), self.pixels()
         session = onnxruntime.InferenceSession(
-            to_onnx(deployed, self.request(tmp_path / "m.onnx", None), card)
+            onnx_file(float_graph(deployed, network), network, [], onnx_float32)
         )
         (found,) = session.run(None, {session.get_inputs()[0].name: image})
         assert relative_difference(found, np.asarray(model(image))) < 1e-4
@@ -533,8 +536,13 @@ class TestExport:
     def pixels(self):
         return np.random.default_rng(1).uniform(0, 255, (1, *self.SHAPE)).astype("float32")
 
-    def request(self, path, quantize):
-        return Request(path, path.suffix[1:], quantize, "float32", "logits", "auto", 1.0, None)
+    def network(self, format, quantize=None):
+        """What converters read of a network to export."""
+        return types.SimpleNamespace(
+            options=ExportOptions(format=format, quantize=quantize, head="logits"),
+            card=ModelCard(ClassTable.numbered(3)),
+            from_logits=True,
+        )
 
 
 def run_tflite(path, image):

@@ -9,7 +9,6 @@ from keras_seg import export as room
 from keras_seg.card import ModelCard
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
-from keras_seg.export import exporter
 from keras_seg.export.int8 import clipped_ranges
 from keras_seg.export.onnx import convert as onnx
 
@@ -79,9 +78,9 @@ class TestClippedRanges:
 
 
 def test_network_is_converted_once_for_all_ranges_that_are_tried(network, tmp_path, monkeypatch):
-    convert, calls = exporter.float_graph, []
+    convert, calls = clipped_ranges.float_graph, []
     monkeypatch.setattr(
-        exporter, "float_graph", lambda *words: [calls.append(1), convert(*words)][1]
+        clipped_ranges, "float_graph", lambda *words: [calls.append(1), convert(*words)][1]
     )
     quantize, images = onnx.to_int8, []
     monkeypatch.setattr(

@@ -17,11 +17,11 @@ from keras_seg import export as room
 from keras_seg import inference
 from keras_seg.card import ModelCard
 from keras_seg.data.classes import ClassTable
-from keras_seg.export import ExportError, exporter
-from keras_seg.export.int8 import clipped_ranges
+from keras_seg.export import ExportError
+from keras_seg.export.int8 import calibration, clipped_ranges
 from keras_seg.export.network.deployed import deployed_model
 from keras_seg.export.proof import publish
-from keras_seg.export.tflite import metadata
+from keras_seg.export.tflite import convert, metadata
 from keras_seg.inference.keras_runner import KerasRunner
 from keras_seg.inference.scores import class_map
 from keras_seg.layers import DepthToSpace, LayerScale
@@ -207,12 +207,13 @@ class TestWhatFilesAreMadeOf:
         def refusing(model, *arguments):
             if any(isinstance(layer, DepthToSpace) for layer in model.layers):
                 raise ExportError("no")
-            return convert(model, *arguments)
+            return graph(model, *arguments)
 
-        convert = exporter.to_tflite
-        monkeypatch.setattr(exporter, "to_tflite", refusing)
+        graph = convert.tflite_graph
+        monkeypatch.setattr(convert, "tflite_graph", refusing)
         report = room.export(model, tmp_path / "m.tflite", input_shape=SHAPE)
         assert report.audit.operators["TRANSPOSE_CONV"] == 1
+        assert not report.options.subpixel
 
     @pytest.mark.parametrize(("input", "zero"), [("uint8", 0), ("int8", -128)])
     @pytest.mark.parametrize("head", ["logits", "probabilities", "argmax"])
@@ -330,8 +331,8 @@ class TestGate:
     ):
         path = tmp_path / "model.tflite"
         path.write_bytes(b"the file of yesterday")
-        convert = exporter.to_tflite
-        monkeypatch.setattr(exporter, "to_tflite", lambda *args: scrambled(convert(*args)))
+        graph = convert.tflite_graph
+        monkeypatch.setattr(convert, "tflite_graph", lambda *args: scrambled(graph(*args)))
         with pytest.raises(room.GateError, match=r"mIoU \d.*same class on \d") as refusal:
             room.export(model, path, input_shape=SHAPE, evaluation=data, card=card_of(data))
         assert not refusal.value.result.passed
@@ -341,12 +342,10 @@ class TestGate:
 
     def test_refuses_a_quantized_file_that_loses_too_much(self, model, data, tmp_path, monkeypatch):
         path = tmp_path / "model.tflite"
-        convert = exporter.to_tflite
+        graph = convert.tflite_graph
         # the weights as the converter would make them of a worse network
         monkeypatch.setattr(
-            exporter,
-            "to_tflite",
-            lambda network, *args: convert(_with_noise(network), *args),
+            convert, "tflite_graph", lambda network, *args: graph(_with_noise(network), *args)
         )
         monkeypatch.setattr(clipped_ranges, "ACCEPTED", 100.0)  # ranges are not to blame
         words = {"quantize": "int8", "calibration": data, "evaluation": data}
@@ -392,6 +391,44 @@ class TestGate:
         assert "after" in text
 
 
+class TestCalibration:
+    def test_extremes_are_in_and_the_choice_repeats(self, data):
+        chosen = calibration.choose_images(data, SHAPE, count=4)
+        assert min(image.min() for image in chosen.images) == 0
+        assert max(image.max() for image in chosen.images) == 255
+        assert len(chosen.images) == 5
+        assert {image.shape for image in chosen.images} == {SHAPE}
+        again = calibration.choose_images(data, SHAPE, count=4)
+        assert again.names == chosen.names
+        assert chosen.names != calibration.choose_images(data, SHAPE, count=4, seed=1).names
+
+    def test_rare_classes_are_searched_for(self):
+        class OneOfTwelve(ColourBlocks):
+            def __getitem__(self, index):
+                sample = super().__getitem__(index)
+                mask = np.where(sample.mask == 2, 0 if index != 5 else 2, sample.mask)
+                return sample._replace(mask=mask)
+
+        chosen = calibration.choose_images(OneOfTwelve(length=12), SHAPE, count=3)
+        assert "5" in chosen.names
+        assert chosen.missing == []
+
+    def test_missing_classes_are_named(self, data):
+        class WithoutLast(ColourBlocks):
+            def __getitem__(self, index):
+                sample = super().__getitem__(index)
+                return sample._replace(mask=np.where(sample.mask == 2, 1, sample.mask))
+
+        assert calibration.choose_images(WithoutLast(), SHAPE, count=3).missing == ["c"]
+
+    def test_tiles_are_windows_of_the_image(self):
+        data = ColourBlocks(size=(80, 96))
+        chosen = calibration.choose_images(data, SHAPE, sizing="tile", count=2)
+        for name, view in zip(chosen.names, chosen.images, strict=False):
+            windows = np.lib.stride_tricks.sliding_window_view(data[int(name)].image, SHAPE)
+            assert (windows[:, :, 0] == view).all((-3, -2, -1)).any()
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("words", "message"),
@@ -400,7 +437,7 @@ class TestErrors:
             ({"format": "onnyx"}, "Unknown format 'onnyx'. Did you mean 'onnx'"),
             ({"format": "onnx"}, r"path ending in \.onnx"),
             ({"quantize": "int4"}, "Unknown quantize 'int4'. Did you mean 'int8'"),
-            ({"path": "m.onnx", "quantize": "dynamic"}, "onnx files are .*one of 'fp16', 'int8'"),
+            ({"path": "m.onnx", "quantize": "dynamic"}, "onnx files are .*one of 'fp16' or 'int8'"),
             ({"path": "m.onnx", "quantize": "int8"}, "needs real images"),
             ({"path": "m.onnx", "layout": "nchv"}, "Unknown layout 'nchv'. Did you mean 'nchw'"),
             ({"layout": "nchw"}, r"tflite files hold images as \(height, width, channels\)"),
@@ -409,7 +446,7 @@ class TestErrors:
             ({"path": "m.onnx", "quantize": "int8", "input": "int8"}, "'int8' for a onnx file"),
             ({"head": "logit"}, "Unknown head 'logit'. Did you mean 'logits'"),
             ({"input": "uint16"}, "Unknown input 'uint16'. Did you mean 'uint8'"),
-            ({"sizing": "crop"}, "sizing must be one of"),
+            ({"sizing": "crop"}, "Unknown sizing 'crop'. Known: auto"),
             ({"limit": 0, "evaluation": ColourBlocks()}, "limit must be"),
             ({"max_drop": -1}, "max_drop is in points"),
             ({"input_shape": None}, "has a fixed size"),

@@ -1,4 +1,4 @@
-"""Every combination of words that an export can be asked for reaches a file or a message."""
+"""Every combination of options that an export can be asked for reaches a file or a message."""
 
 import itertools
 import zipfile
@@ -9,20 +9,24 @@ import pytest
 from keras_seg import inference, models
 from keras_seg.card import ModelCard
 from keras_seg.data import ClassTable
-from keras_seg.export import FORMATS, HEADS, INPUTS, QUANTIZATIONS, ExportError, export
-from keras_seg.export.options import (
-    LAYOUTS,
-    MAX_CLASSES,
-    Request,
-    check_class_map,
-    check_head,
+from keras_seg.export import (
+    FORMATS,
+    HEADS,
+    INPUTS,
+    QUANTIZATIONS,
+    ExportError,
+    ExportOptions,
+    export,
 )
-from keras_seg.export.proof.gate import GateResult, _refusal, remedy
-from keras_seg.export.run_folder import _file_name
-from keras_seg.export.tflite.convert import converter_input, types_of_ends
+from keras_seg.export.aware.trained_ranges import has_trained_ranges
+from keras_seg.export.int8.calibration import check_ranges
+from keras_seg.export.kinds import KINDS, LAYOUTS
+from keras_seg.export.network_to_export import MAX_CLASSES, check_class_map, check_head
+from keras_seg.export.proof.gate import GateResult, refusal, remedy
+from keras_seg.export.run_folder import file_name
+from keras_seg.export.tflite.convert import image_dtype, types_of_ends
 from keras_seg.export.tflite.graph import BYTES, DTYPES, Tensor, read_graphs
 from keras_seg.export.tflite.model_metadata import model_metadata
-from keras_seg.export.trained_ranges import has_trained_ranges
 from keras_seg.report import page
 from keras_seg.training.strategies import workers_of_environment
 from tests.helpers.shapes import Shapes
@@ -36,19 +40,11 @@ PAIRS = [(format, quantize) for format in FORMATS for quantize in QUANTIZATIONS[
 
 
 def asked(tmp_path, format, quantize, head="logits", layout="nhwc", input="float32", **words):
-    words = {"calibration": Shapes(), "trained_ranges": False} | words
-    return Request.checked(
-        tmp_path / f"m.{format}",
-        format=None,
-        quantize=quantize,
-        head=head,
-        layout=layout,
-        input=input,
-        sizing="auto",
-        max_drop=1.0,
-        limit=None,
-        **words,
-    )
+    words = {"calibration": Shapes(), "has_trained_ranges": False} | words
+    options = ExportOptions(quantize=quantize, head=head, layout=layout, input=input)
+    options = options.for_file(tmp_path / f"m.{format}")
+    check_ranges(options.kind, **words)
+    return options
 
 
 @pytest.fixture(scope="module")
@@ -58,24 +54,24 @@ def exported(tmp_path_factory):
     return path
 
 
-class TestRequests:
+class TestOptions:
     def test_every_combination_is_taken_or_refused_in_words(self, tmp_path):
         taken = 0
         for words in itertools.product(
             FORMATS, EVERY_QUANTIZATION, (*HEADS, "masks"), EVERY_LAYOUT, (*INPUTS, "int16")
         ):
-            for more in ({}, {"calibration": None}, {"trained_ranges": True}):
+            for more in ({}, {"calibration": None}, {"has_trained_ranges": True}):
                 try:
-                    request = asked(tmp_path, *words, **more)
-                except ValueError as refusal:
-                    assert "Received: " in str(refusal) or "Known: " in str(refusal), words
+                    options = asked(tmp_path, *words, **more)
+                except ValueError as error:
+                    assert "Received: " in str(error) or "Known: " in str(error), words
                     continue
                 taken += 1
-                assert request.puts_out in ("logits", "probabilities", "argmax")
-                assert request.class_type in MAX_CLASSES
-                if request.format == "tflite":
-                    types = types_of_ends(request)
-                    assert converter_input(request) in INPUTS and len(types) == 2
+                assert options.runner_head in ("logits", "probabilities", "argmax")
+                assert options.class_dtype in MAX_CLASSES
+                if options.format == "tflite":
+                    types = types_of_ends(options)
+                    assert image_dtype(options) in INPUTS and len(types) == 2
         heads = len(HEADS)
         # with calibration images: float32 and uint8 for each, int8 for int8 and mixed of TFLite
         with_images = heads * (6 * 2 + 2 + 2 * 3 * 2)
@@ -113,19 +109,22 @@ class TestRequests:
                     ("tflite", "mixed"),
                 ):
                     continue
-                request = asked(tmp_path, format, quantize, head, input=input)
+                options = asked(tmp_path, format, quantize, head, input=input)
                 try:
-                    check_head(request, card)
-                    check_class_map(request, classes)
-                except (ValueError, ExportError) as refusal:
-                    assert "head=" in str(refusal)
+                    check_head(options, card)
+                    check_class_map(options, classes)
+                except (ValueError, ExportError) as error:
+                    assert "head=" in str(error)
                     continue
                 assert own != "argmax" and (own, head) != ("probabilities", "logits")
-                assert request.puts_out != "argmax" or classes <= MAX_CLASSES[request.class_type]
+                assert not options.puts_out_classes or classes <= MAX_CLASSES[options.class_dtype]
 
     def test_names_of_files_tell_combinations_apart(self, tmp_path):
         names = {
-            _file_name(tmp_path / "model.keras", format, quantize, head, layout)
+            file_name(
+                tmp_path / "model.keras",
+                ExportOptions(format=format, quantize=quantize, head=head, layout=layout),
+            )
             for format, quantize in PAIRS
             for head in HEADS
             for layout in LAYOUTS[format]
@@ -143,26 +142,24 @@ class TestRequests:
 
 class TestGate:
     @pytest.mark.parametrize("fused", [False, True])
-    @pytest.mark.parametrize(("format", "quantize"), [*PAIRS, ("onnx", "int4"), ("tflite", "w4")])
+    @pytest.mark.parametrize(("format", "quantize"), PAIRS)
     def test_every_refusal_says_what_to_try(self, format, quantize, fused):
         result = GateResult(False, "at most 1 points of mIoU lost", 0.9, 5.0, comparison=None)
-        said = _refusal(result, 0.9, 0.85, format, quantize, fused)
-        assert "mIoU 85.00 % after 90.00 % in Keras (5.00 points lost)" in said
-        assert said.endswith(remedy(format, quantize, fused=fused))
-        assert "max_drop" in said or "please report" in said
+        head = "fused_argmax" if fused else "argmax"
+        options = ExportOptions(format=format, quantize=quantize, head=head)
+        text = refusal(result, 0.9, 0.85, options)
+        assert "mIoU 85.00 % after 90.00 % in Keras (5.00 points lost)" in text
+        assert text.endswith(remedy(options))
+        assert "max_drop" in text or "please report" in text
 
     @pytest.mark.parametrize(("format", "quantize"), PAIRS)
     def test_no_remedy_names_what_the_format_lacks(self, format, quantize):
-        words = remedy(format, quantize)
+        text = KINDS[format, quantize].remedy
         if format == "onnx":
-            words = words.replace("write a .tflite file with quantize='mixed'", "")
+            text = text.replace("write a .tflite file with quantize='mixed'", "")
         for other in {"fp16", "dynamic", "int8", "int16x8", "mixed"} - {*QUANTIZATIONS[format]}:
-            assert f"'{other}'" not in words
-        assert f"'{quantize}'" not in words
-
-    def test_a_file_of_a_quantization_without_words_is_refused_with_numbers(self):
-        """As the gate meets it: a card may name what a later version has invented."""
-        assert remedy("onnx", "int4") == "Try another quantize, or allow more with max_drop."
+            assert f"'{other}'" not in text
+        assert f"'{quantize}'" not in text
 
 
 class TestNeighbours:

@@ -157,7 +157,7 @@ class TestSearch:
 
     def test_loss_that_float_does_not_mend_is_said(self, uneven, tmp_path, monkeypatch):
         model, data = uneven
-        monkeypatch.setattr(mixed, "loss_of", lambda *_: 7.0)
+        monkeypatch.setattr(mixed, "loss_of_file", lambda *_: 7.0)
         with pytest.raises(room.ExportError, match=r"Even with every layer .* loses 7\.00 "):
             exported(model, tmp_path / "m.tflite", data, max_drop=5)
         assert list(tmp_path.iterdir()) == []
@@ -195,7 +195,7 @@ class TestAttention:
         reasons = {(entry.layer, entry.why) for entry in attentive.mixed.kept}
         attention = "attention, which is several times slower in int8"
         assert {("positions", attention), ("channels", attention)} <= reasons
-        assert ("channels", "lies between operators in float") in reasons
+        assert ("channels", "is between operators in float") in reasons
 
     def test_all_of_it_is_delegated(self, attentive):
         assert not {"BATCH_MATMUL", "SOFTMAX", "SUB"} & set(attentive.audit.undelegated)

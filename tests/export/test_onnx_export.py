@@ -11,8 +11,10 @@ import pytest
 from keras_seg import export as room
 from keras_seg import inference
 from keras_seg.card import ModelCard
-from keras_seg.export import exporter
 from keras_seg.export.int8 import clipped_ranges
+from keras_seg.export.network.deployed import deploy
+from keras_seg.export.network_to_export import open_network
+from keras_seg.export.onnx import convert
 from keras_seg.export.onnx.precision import to_fp16, to_int8
 from keras_seg.inference.keras_runner import KerasRunner
 from tests.helpers.colour_blocks import ColourBlocks, card_of, small_network, trained
@@ -95,10 +97,10 @@ class TestAnswers:
         def of_a_worse_network(network, *arguments):
             kernel, random = network.get_layer("first").kernel, np.random.default_rng(0)
             kernel.assign(kernel + random.normal(0, np.std(kernel), kernel.shape))
-            return convert(network, *arguments)
+            return float_graph(network, *arguments)
 
-        convert = exporter.float_graph
-        monkeypatch.setattr(exporter, "float_graph", of_a_worse_network)
+        float_graph = clipped_ranges.float_graph
+        monkeypatch.setattr(clipped_ranges, "float_graph", of_a_worse_network)
         monkeypatch.setattr(clipped_ranges, "ACCEPTED", 100.0)  # ranges are not to blame
         words = {"quantize": "int8", "calibration": data, "evaluation": data}
         with pytest.raises(room.GateError, match=r"points lost.*try quantize='fp16', write"):
@@ -110,10 +112,9 @@ class TestOneGraphInManyRanges:
     @pytest.fixture(scope="class")
     def graph(self, model, data):
         """Its weights are too large for ONNX Runtime to leave them in a graph in memory."""
-        request = exporter.Request(
-            *("m.onnx", "onnx", "int8", "float32", "logits", "auto", 1.0, None)
-        )
-        found = exporter.float_graph(exporter.model_of_file(model, SHAPE, request), request)
+        options = room.ExportOptions("onnx", "int8", SHAPE)
+        network = open_network(model, options, card_of(data))
+        found = convert.float_graph(deploy(model, SHAPE, network.options), network)
         assert max(tensor.ByteSize() for tensor in found.graph.initializer) > 2**11
         return found
 

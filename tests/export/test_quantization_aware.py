@@ -10,7 +10,7 @@ from keras import layers as kl
 from keras_seg import export as room
 from keras_seg import inference, layers, models
 from keras_seg.export import ExportError
-from keras_seg.export.aware import tflite as quantization_aware_tflite
+from keras_seg.export.aware.trained_ranges import NEVER_USED
 from keras_seg.inference.keras_runner import KerasRunner, first_output
 from keras_seg.layers import FakeQuantize, quantized_convolutions
 from keras_seg.models import files
@@ -139,7 +139,7 @@ def trained_scales(aware):
     found = []
     for layer in aware.layers:
         if isinstance(layer, FakeQuantize):
-            low, high = layer.range() or quantization_aware_tflite.NEVER_USED
+            low, high = layer.range() or NEVER_USED
             scale = (high - low) / 255
             found.append((scale, -low / scale - 128))
     return found

@@ -375,16 +375,13 @@ class TestCards:
     @pytest.mark.parametrize("suffix", FORMATS[1:])
     def test_older_exported_files(self, files, tmp_path, suffix, monkeypatch):
         """Of a sigmoid with the default head, which was then called logits."""
-        monkeypatch.setattr(
-            "keras_seg.export.exporter.with_card",
-            lambda content, card, name: _with_card(content, replace(card, head="logits"), name),
-        )
-        monkeypatch.setattr(
-            "keras_seg.export.exporter.onnx_file",
-            lambda graph, request, card, images=(): _onnx_file(
-                graph, request, replace(card, head="logits"), images
-            ),
-        )
+        opened = exporter.open_network
+
+        def with_older_card(*words):
+            network = opened(*words)
+            return replace(network, card=replace(network.card, head="logits"))
+
+        monkeypatch.setattr(exporter, "open_network", with_older_card)
         path = tmp_path / f"m{suffix}"
         export.export(files("sigmoid", ".keras"), path)
         text = json.dumps({"head": "logits"})[1:-1].encode()
@@ -435,18 +432,6 @@ class TestCards:
         assert not ModelCard.from_json(json.dumps(older)).multi_label
         with pytest.raises(ValueError, match="multi_label cannot be 'yes'"):
             ModelCard.from_json(json.dumps(older | {"multi_label": "yes"}))
-
-
-def _with_card(*words):
-    from keras_seg.export.tflite.metadata import with_card
-
-    return with_card(*words)
-
-
-def _onnx_file(*words):
-    from keras_seg.export.onnx.convert import onnx_file
-
-    return onnx_file(*words)
 
 
 def test_classes_of_others_as_scores_are_refused(tmp_path):

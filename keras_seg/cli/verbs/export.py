@@ -2,83 +2,51 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
-from keras_seg.cli.checks import check_apart, check_counts
+from keras_seg.cli.checks import check_apart
 from keras_seg.cli.output import DONE, REFUSED, complain, say, write_json
-from keras_seg.cli.verbs.verb import Verb
+from keras_seg.cli.verbs.verb import Verb, add_signature
+
+if TYPE_CHECKING:  # takes most of the time of `keras-seg --help`
+    from jsonargparse import ArgumentParser
+
+FLOAT32 = "none"
+"""`--quantize none`: the file is not quantized."""
 
 
 def export_verb(
     file: Path,
     output: Path | None = None,
-    format: Literal["tflite", "onnx"] | None = None,
-    quantize: Literal["none", "fp16", "dynamic", "int8", "int16x8", "mixed"] = "none",
-    input_shape: list[int] | None = None,
-    input: Literal["float32", "uint8", "int8"] = "float32",
-    head: Literal["logits", "probabilities", "argmax", "fused_argmax"] | None = None,
     data: str | None = None,
-    max_drop: float = 1.0,
-    sizing: Literal["auto", "resize", "tile"] = "auto",
-    limit: int | None = None,
-    layout: Literal["nhwc", "nchw"] = "nhwc",
-    subpixel: bool = True,
     json_file: Path | None = None,
-    scores: Literal["logits", "probabilities"] | None = None,
-    multi_label: bool | None = None,
+    **options: Any,
 ) -> int:
     """Write a trained model as one TFLite or ONNX file and prove it equal.
 
     Args:
         file: the trained model, a .keras file.
         output: file to write; by default beside the model, named after format and quantization.
-        format: tflite or onnx; by default from the suffix of output, else tflite.
-        quantize: weights and arithmetic of the file; mixed keeps in float what int8 hurts most.
-        input_shape: height and width in pixels; by default what the run was trained with.
-        input: type of the image that the file takes; uint8 takes camera pixels, int8 the same less
-            128, for int8 and mixed files.
-        head: what the file puts out; by default what the model does, logits or probabilities.
-            argmax is a uint8 class map, fused_argmax one that is decided at the resolution of the
-            network's head and repeated: faster, with coarser borders.
         data: calibrates (training split) and evaluates (validation split); by default the data of
-            the run that the model lies in. Of a folder of images without masks the file is
-            calibrated, and its accuracy stays unmeasured.
-        max_drop: largest loss of mIoU, in points, with which a file passes that is quantized or has
-            head fused_argmax.
-        sizing: how images meet the file's size.
-        limit: evaluate on this many images; all by default.
-        layout: order of the axes of image and scores; nchw for ONNX only.
-        subpixel: whether up-sampling is part of the convolutions beside it: faster, but false for
-            devices without DEPTH_TO_SPACE.
+            the run that the model is in. With a folder of images without masks the file is
+            calibrated, and its accuracy is not measured.
         json_file: file to write the report to; by default FILE.json beside a file in its run.
-        scores: what a foreign model puts out; by default what its graph shows.
-        multi_label: whether a pixel may have several labels, of a foreign model.
+        options: fields of `keras_seg.export.ExportOptions`.
     """
     check_apart(file=file, output=output, json_file=json_file)
-    check_counts(limit=limit)
+    from keras_seg.export.options import ExportOptions
+
+    if options["quantize"] == FLOAT32:
+        options["quantize"] = None
+    options = ExportOptions(**options)
     from keras_seg.export import GateError
     from keras_seg.export.run_folder import export_run
     from keras_seg.training.recipe import RECIPE_NAME
 
     try:
-        report = export_run(
-            file,
-            output=output,
-            format=format,
-            quantize=None if quantize == "none" else quantize,
-            input_shape=input_shape,
-            input=input,
-            head=head,
-            data=data,
-            max_drop=max_drop,
-            sizing=sizing,
-            limit=limit,
-            layout=layout,
-            subpixel=subpixel,
-            scores=scores,
-            multi_label=multi_label,
-        )
+        report = export_run(file, options, output=output, data=data)
     except GateError as refusal:
         complain(f"keras-seg export: {refusal}")
         return REFUSED
@@ -91,4 +59,24 @@ def export_verb(
     return DONE
 
 
-VERB = Verb(export_verb)
+def add_export_options(verb: Verb, parser: ArgumentParser) -> None:
+    """Adds the arguments of the verb, and the fields of `ExportOptions` with their docstring."""
+    from keras_seg.export.options import ExportOptions, choices
+
+    types = get_type_hints(ExportOptions)
+    for option, names in choices().items():
+        literal = Literal[tuple(filter(None, names))]
+        types[option] = literal | None if None in names else literal
+    fields = {field.name: field.default for field in dataclasses.fields(ExportOptions)}
+    types["quantize"] = Literal[FLOAT32, *filter(None, choices()["quantize"])]
+    fields["quantize"] = FLOAT32
+    add_signature(verb, parser, skip=fields)
+    arguments = dataclasses.make_dataclass(
+        ExportOptions.__name__,
+        [(option, types[option], default) for option, default in fields.items()],
+        namespace={"__doc__": ExportOptions.__doc__},
+    )
+    parser.add_class_arguments(arguments)
+
+
+VERB = Verb(export_verb, define=add_export_options)

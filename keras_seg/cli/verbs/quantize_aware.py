@@ -22,9 +22,9 @@ def quantize_aware_verb(
         epochs: passes over the training images; by default a tenth of the run's.
         learning_rate: learning rate at the first step; by default a tenth of the run's.
     """
-    from keras_seg.export.run_folder import beside, train_quantized
+    from keras_seg.export.run_folder import aware_run_folder, train_quantized
 
-    output = output or beside(file)
+    output = output or aware_run_folder(file)
     return report_training(train_quantized(file, output, epochs, learning_rate), output)
 
 

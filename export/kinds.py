@@ -1,0 +1,156 @@
+"""The table of the kinds of files that an export can write. Imports no TensorFlow.
+
+A kind is a format and how its numbers are stored, such as TFLite in int8. Every list of kinds and
+every decision that depends on a kind reads this table. A new kind is one row here and one converter
+in the table of its format, see `keras_seg.export.converters`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+ANY_SIZE = 99
+"""Larger than any kernel."""
+CALIBRATE = "Calibrate on images that look more like these, "
+ALLOW = "allow more with max_drop."
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of file.
+
+    Attributes:
+        format: "tflite" or "onnx".
+        quantize: name that users write; None for float32.
+        remedy: what to try if the file answers too differently from the Keras model.
+        images: types of the image that the file can take.
+        needs_calibration: whether ranges are measured on real images.
+        takes_trained_ranges: whether the ranges of a quantization-aware model can be written.
+        is_exact: whether the file must predict the classes of the Keras model, so that the gate
+            ignores `max_drop`.
+        try_instead: what to ask for if an operator has no integer form, which refuses the file;
+            None for kinds in which operators may compute in float.
+        norms_to_convolutions: whether batch norms that fold into no convolution become 1x1
+            depthwise convolutions. In integers these round once, with a scale per channel; ONNX
+            Runtime computes them faster in float, too, and XNNPACK does not.
+        largest_subpixel_kernel: size of the largest convolution that is rewritten as a sub-pixel
+            convolution; 0 for kinds without the operator DEPTH_TO_SPACE.
+        subpixel_transposed: whether transposed convolutions become sub-pixel convolutions.
+        attention_in_float: the kind that computes attention in float, where that is faster.
+    """
+
+    format: str
+    quantize: str | None
+    remedy: str
+    images: tuple[str, ...] = ("float32", "uint8")
+    needs_calibration: bool = False
+    takes_trained_ranges: bool = False
+    is_exact: bool = False
+    try_instead: str | None = None
+    norms_to_convolutions: bool = False
+    largest_subpixel_kernel: int = ANY_SIZE
+    subpixel_transposed: bool = True
+    attention_in_float: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Name of the number format: "float32" for no quantization."""
+        return self.quantize or "float32"
+
+
+_integer_kind = partial(
+    Kind,
+    needs_calibration=True,
+    norms_to_convolutions=True,
+    # iCNN has 5x5 kernels and larger. With these as sub-pixel convolutions, TFLite's converter
+    # loses the ranges of the maps that are pooled in parallel.
+    largest_subpixel_kernel=3,
+)
+"""A kind whose maps are integers."""
+KINDS = {
+    (kind.format, kind.quantize): kind
+    for kind in (
+        Kind(
+            "tflite",
+            None,
+            "The file does not compute what the model does: please report the network.",
+            is_exact=True,
+        ),
+        Kind("tflite", "fp16", f"Leave quantize out, or {ALLOW}"),
+        Kind("tflite", "dynamic", f"Try quantize='fp16', or {ALLOW}"),
+        _integer_kind(
+            "tflite",
+            "int8",
+            f"{CALIBRATE}try quantize='mixed', 'dynamic' or 'fp16', fine-tune with "
+            f"keras_seg.export.quantization_aware, or {ALLOW}",
+            images=("float32", "uint8", "int8"),
+            takes_trained_ranges=True,
+            try_instead="quantize='mixed' or 'dynamic'",
+            attention_in_float="mixed",
+        ),
+        _integer_kind(
+            "tflite",
+            "int16x8",
+            f"{CALIBRATE}try quantize='dynamic' or 'fp16', or {ALLOW}",
+            try_instead="quantize='int8' or 'dynamic'",
+            largest_subpixel_kernel=0,  # TFLite has no DEPTH_TO_SPACE with 16 bits
+        ),
+        _integer_kind(
+            "tflite",
+            "mixed",
+            "It loses that much even with every operator in float: please report the network.",
+            images=("float32", "uint8", "int8"),
+        ),
+        # In float, ONNX Runtime's transposed convolution is the faster form: 0.94 of the time in
+        # U-Net++.
+        Kind(
+            "onnx",
+            None,
+            "The file does not compute what the model does: please report the network.",
+            is_exact=True,
+            norms_to_convolutions=True,
+            subpixel_transposed=False,
+        ),
+        Kind(
+            "onnx",
+            "fp16",
+            f"Leave quantize out, or {ALLOW}",
+            norms_to_convolutions=True,
+            subpixel_transposed=False,
+        ),
+        _integer_kind(
+            "onnx",
+            "int8",
+            f"{CALIBRATE}try quantize='fp16', write a .tflite file with quantize='mixed', or "
+            f"{ALLOW}",
+        ),
+    )
+}
+"""(format, quantize) → kind."""
+LAYOUTS = {"tflite": ("nhwc",), "onnx": ("nhwc", "nchw")}
+"""Format → orders of the axes of the image and the scores that it can have."""
+FORMATS = tuple(LAYOUTS)
+INPUTS = tuple(dict.fromkeys(image for kind in KINDS.values() for image in kind.images))
+"""Types of the image that files take. Values are pixels in 0..255; as int8, pixel - 128."""
+
+
+def quantizations(format: str | None = None) -> tuple[str | None, ...]:
+    """The kinds of a format, or of all formats, by the names that users write; None is float32."""
+    names = [kind.quantize for kind in KINDS.values() if format in (None, kind.format)]
+    return tuple(dict.fromkeys(names))
+
+
+def kinds_that(fits: Callable[[Kind], bool], format: str | None = None) -> str:
+    """Names of the kinds for which `fits(kind)` is true, for a message: "'int8' or 'mixed'"."""
+    names = [
+        repr(kind.quantize)
+        for kind in KINDS.values()
+        if kind.quantize and format in (None, kind.format) and fits(kind)
+    ]
+    return " or ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+QUANTIZATIONS = {format: quantizations(format) for format in FORMATS}
+"""Format → what its files can be quantized to; None is float32."""

@@ -1,0 +1,56 @@
+"""The function that is converted: a deployed network with the head of the file."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from keras_seg.export.network.fused_argmax import coarse_scores, repeated
+from keras_seg.export.options import HEADS, ExportOptions
+from keras_seg.inference.keras_runner import first_output
+
+
+def function_to_convert(
+    deployed: keras.Model,
+    options: ExportOptions,
+    image_dtype: str,
+    *,
+    from_logits: bool,
+    multi_label: bool,
+) -> tuple[tf.types.experimental.GenericFunction, tf.TensorSpec]:
+    """The function and the TensorSpec of its image.
+
+    Shapes: (1, H, W, C) pixels in 0..255 → {name: output}: "logits" or "probabilities"
+    (1, H, W, num_classes) float32, or "classes" (1, H, W) in the type of the options.
+
+    Args:
+        image_dtype: type of the image in the function.
+        from_logits: False for a network that ends in probabilities.
+        multi_label: whether each channel is a label of its own, for a sigmoid.
+    """
+    shape, grid, head = deployed.inputs[0].shape, None, options.head
+    if head == "fused_argmax":
+        cut = coarse_scores(deployed, from_logits)
+        deployed, grid, head, from_logits = cut.model, cut.grid, "argmax", cut.from_logits
+
+    @tf.function  # ONNX files hold its name
+    def deploy(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        scores = first_output(deployed(tf.cast(image, tf.float32), training=False))
+        output = _with_head(scores, head, from_logits, options.class_dtype, multi_label)
+        return {HEADS[options.head]: repeated(output, shape[1:3], grid) if grid else output}
+
+    return deploy, tf.TensorSpec(shape, image_dtype, name="image")
+
+
+def _with_head(
+    scores: tf.Tensor, head: str, from_logits: bool, class_dtype: str, multi_label: bool
+) -> tf.Tensor:
+    binary = scores.shape[-1] == 1
+    if head == "argmax" and binary:
+        return tf.cast(scores[..., 0] > (0.0 if from_logits else 0.5), class_dtype)
+    if head == "argmax":
+        # int32 first: half the memory of int64, and TFLite has no argmax to uint8
+        return tf.cast(tf.argmax(scores, -1, output_type=tf.int32), class_dtype)
+    if head == "probabilities" and from_logits:
+        return tf.sigmoid(scores) if binary or multi_label else tf.nn.softmax(scores)
+    return scores
