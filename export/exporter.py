@@ -14,7 +14,6 @@ import numpy as np
 from keras_seg.card import ModelCard
 from keras_seg.data.as_dataset import Data, as_dataset, has_masks
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.given import Data, as_dataset, has_masks
 from keras_seg.export.aware.trained_ranges import has_trained_ranges
 from keras_seg.export.conversion import ConvertedFile
 from keras_seg.export.converters import converter_of

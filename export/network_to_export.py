@@ -12,8 +12,8 @@ from keras_seg.card import EMPTY_CHECKSUM, ModelCard
 from keras_seg.export.errors import ExportError
 from keras_seg.export.network.deployed import float32_model
 from keras_seg.export.options import ExportOptions
-from keras_seg.inference.keras_runner import KerasRunner, model_shapes
 from keras_seg.inference.cards import check_card_arguments, count_classes, numbered_card
+from keras_seg.inference.keras_runner import KerasRunner, model_shapes
 from keras_seg.layers.size_guard import nearest_sizes
 from keras_seg.model_paths import check_model_path
 from keras_seg.models import files

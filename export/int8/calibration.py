@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_seg.data.as_dataset import has_masks
+from keras_seg.data.as_dataset import Data, has_masks
 from keras_seg.data.dataset import Sample, SegmentationDataset
-from keras_seg.data.given import Data, has_masks
-from keras_seg.data.pixels import as_pixels
-from keras_seg.data.resized import resize_image
+from keras_seg.data.reading.in_memory import as_pixels
+from keras_seg.data.wrappers.resized import resize_image
 from keras_seg.export.kinds import Kind, kinds_that
 from keras_seg.names import IGNORE_CLASS
 

@@ -18,6 +18,7 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 
+from keras_seg.card import CARD_ENTRY
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.export.conversion import ConvertedFile, Converter
 from keras_seg.export.errors import ExportError
@@ -26,7 +27,6 @@ from keras_seg.export.network_to_export import NetworkToExport
 from keras_seg.export.onnx.faults import foreign_nodes
 from keras_seg.export.onnx.precision import simplified, to_fp16, to_int8
 from keras_seg.export.options import ExportOptions
-from keras_seg.inference.runner import CARD_ENTRY
 
 OPSET = 18
 OUTPUT = "Identity:0"

@@ -17,9 +17,9 @@ from keras_seg.export.onnx.graph import Shapes
 from keras_seg.export.tflite.cost import arena_bytes, delegation, multiply_adds
 from keras_seg.export.tflite.faults import float_islands, problems_of
 from keras_seg.export.tflite.graph import read_graphs
-from keras_seg.model_paths import unreadable_file
 from keras_seg.inference.results import megabytes
 from keras_seg.inference.tflite_file import IDENTIFIER
+from keras_seg.model_paths import unreadable_file
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,7 @@ from keras_seg.data.wrappers.resized import resize_image
 from keras_seg.inference.runner import NetworkRunner
 from keras_seg.inference.scores import resize_score_batch
 from keras_seg.inference.tiles import overlap_tiled, tiled_probabilities
-
-SIZINGS = ("auto", "resize", "tile")
-"""How an image meets a network: as in its training, resized, or in overlapping windows."""
+from keras_seg.names import SIZINGS
 
 Run = Callable[[np.ndarray], np.ndarray]
 """Images (B, H, W, C) of a size that the network takes → its output with the batch axis."""

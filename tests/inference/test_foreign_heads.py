@@ -16,6 +16,7 @@ from keras_seg.card import CARD_NAME, ModelCard
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.reading.rows import ArrayRows
+from keras_seg.export import exporter
 from keras_seg.export.aware.soft_labels import soft_labels
 from keras_seg.inference.bands import predict_in_bands
 from keras_seg.inference.keras_runner import KerasRunner
