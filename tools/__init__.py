@@ -1,0 +1,1 @@
+"""Programs that write documents and measure nothing."""
