@@ -5,9 +5,12 @@ from pathlib import Path
 
 import keras
 import pytest
+import yaml
 
 from keras_seg import models
+from keras_seg.data.layouts import LAYOUTS
 from keras_seg.models import registry
+from keras_seg.version import __version__
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -42,3 +45,20 @@ def test_python_of_a_page_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
 def test_every_network_has_a_page():
     pages = {path.stem for path in (DOCS / "networks").glob("*.md")}
     assert set(models.list_models()) - {"segnet_basic"} == pages - {"index"}  # with SegNet
+
+
+def test_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == __version__
+    assert citation["license"] == "Apache-2.0" and citation["authors"]
+
+
+def test_data_page_lists_every_layout():
+    listed = re.findall(r"^\| `([\w+]+)` \| ", (DOCS / "data.md").read_text(), re.MULTILINE)
+    assert set(LAYOUTS) <= set(listed)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*.md")), ids=lambda path: path.name)
+def test_links_of_documents_at_the_root_lead_to_files(path):
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text())
+    assert [target for target in targets if not (ROOT / target).exists()] == []

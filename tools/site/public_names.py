@@ -2,7 +2,7 @@
 
 Griffe reads the source without running it. Three things need help: names that load when they are
 first used, functions that have the name of their module, and the folder `export`, which is
-installed as `keras_seg.export`.
+installed as `keras_seg.export` and linked there where links work.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class PublicNames(griffe.Extension):
         """Called when the package is read: `export` joins it, functions hide their modules."""
         if pkg.name != PACKAGE:
             return
-        pkg.set_member("export", loader.load("export", try_relative_path=False))
+        if "export" not in pkg.members:
+            pkg.set_member("export", loader.load("export", try_relative_path=False))
         hidden = [
             (module, name, _member(pkg, module.imports[name]))
             for module in pkg.modules.values()
