@@ -1,1 +1,1 @@
-"""Programs that write documents and measure nothing."""
+"""Programs that write documents: tables, counts and pictures of README and docs."""
