@@ -62,3 +62,12 @@ def test_data_page_lists_every_layout():
 def test_links_of_documents_at_the_root_lead_to_files(path):
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text())
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_files_that_the_page_on_extending_names_exist():
+    """Those of the examples are to be written: foo, contextnet, brier_score and in capitals."""
+    text = (DOCS / "extending.md").read_text()
+    named = re.findall(r"`((?:\w+/)+\w+\.(?:py|json|md|yaml|cfg))`", text)
+    named = [name for name in named if not re.search("foo|contextnet|brier_score|[A-Z]{4}", name)]
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).exists()] == []

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 import keras_seg
-from benchmarks import readme
 from keras_seg import cli
 from keras_seg.data import BuiltinDataset
 from tests.checkpoints.test_convert_command import checkpoint  # noqa: F401  (a fixture)
 from tests.conftest import write_folder
+from tools import readme
 
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCKS = BLOCK.findall(readme.README.read_text())
@@ -26,7 +26,7 @@ SMALLER = " --model_options.widths [4,8] --crop [32,32] --batch_size 4 --steps_p
 def test_table_of_networks_is_the_one_that_the_results_give():
     text = readme.README.read_text()
     written = text.split(readme.START)[1].split(readme.END)[0]
-    assert written == readme.table(), "run python -m benchmarks.readme"
+    assert written == readme.table(), "run python -m tools.readme"
 
 
 def commands(block, verb=""):
