@@ -1,4 +1,4 @@
-"""Short sections of docstrings (`Raises: ValueError for ...`) as paragraphs of their own."""
+"""A Griffe extension: one-line sections of docstrings become paragraphs with a bold title."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import re
 import griffe
 
 SECTION = re.compile(
-    r"^(?P<name>Args|Differs from the paper|Raises|Returns|Shapes|Source|Warns): (?=\S)",
+    r"^(?P<name>Args|Differs from the paper|Example|Raises|Returns|Shapes|Source|Warns): (?=\S)",
     re.MULTILINE,
 )
 
 
 class ShortSections(griffe.Extension):
-    """Griffe takes a name for a section only where nothing follows on its line."""
+    """Griffe takes a name for a section only where nothing follows it on its line.
+
+    `Raises: ValueError for ...` on one line would be part of the paragraph above it.
+    """
 
     def on_object(self, *, obj: griffe.Object, **_) -> None:
         """Called for every module, class, function and attribute."""

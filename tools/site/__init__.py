@@ -1,0 +1,1 @@
+"""Extensions that the documentation site is built with; `mkdocs.yml` names them."""
