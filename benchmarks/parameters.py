@@ -21,12 +21,13 @@ HEADER = ("network", "configuration", "classes", "channels", "ours", "reference"
 TITLE = """\
 # Parameters
 
-Compare the size of every network with that of its reference implementation: the number of trainable
-parameters must be equal. The first rows are the default networks, which have no reference.
+Compare the size of every network with that of its reference implementation: the number of
+trainable parameters must be equal. The first rows are the default networks, which have no
+reference.
 
-Each reference was built from its public code and counted. Rows "with moving averages" also count the
-moving statistics of batch norm, because the reference counts them. `python -m benchmarks.parameters`
-writes this page, and the tests count again.
+Each reference was built from its public code and counted. Rows "with moving averages" also count
+the moving statistics of batch norm, because the reference counts them. This page is written by
+`python -m benchmarks.parameters`, and the tests count again.
 """
 
 

@@ -84,7 +84,7 @@ def _block_of_layer(
     height: int,
     sources: list[Block | None],
 ) -> Block:
-    """The block that a layer belongs to, made if the layer is its first."""
+    """The block of a layer. It is made if the layer is its first."""
     known = [source for source in sources if source is not None]
     words = words_of(network, layer.name, has_weights=bool(layer.weights))
     is_map = len(shape) == 4 and shape[1] is not None and (shape[1] > 1 or "@" in (words or ""))
@@ -95,9 +95,10 @@ def _block_of_layer(
         if len(sources) == 1 and known and known[0].words and known[0].stride == stride:
             return known[0]  # such as the activation after a convolution
         name, dot, _ = layer.name.partition(".")
-        return blocks.setdefault((name, stride), Block(name, stride, whole=bool(dot)))
-    text, _, part = words.partition("@")
-    block = blocks.setdefault((text, part or stride), Block(text, stride, words))
+        block = blocks.setdefault((name, stride), Block(name, stride, whole=bool(dot)))
+    else:
+        name, _, part = words.partition("@")
+        block = blocks.setdefault((name, part or stride), Block(name, stride, words))
     block.stride, block.channels = stride, shape[-1]
     return block
 

@@ -77,6 +77,7 @@ def test_blocks_of_other_models_have_the_names_of_their_layers(tmp_path):
     blocks = {block.name: block for block in blocks_of(model)}
     assert [*blocks] == ["wide", "deep", "scores"]
     assert blocks["scores"].sources == {blocks["wide"], blocks["deep"]}
+    assert [block.channels for block in blocks.values()] == [4, 8, 2]
     draw(model, tmp_path / "own.svg")
     assert "skip connection" in (tmp_path / "own.svg").read_text()
 
