@@ -12,6 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
+from keras_seg.models.drawing_blocks import Block, blocks_of
+from keras_seg.models.drawing_words import PARTS, SKIPS
 from keras_seg.models.functional import as_functional
 
 WIDTH, HEIGHT = 0.78, 0.62
@@ -66,23 +68,47 @@ def draw(model: keras.Model, path: str | Path) -> None:
             "Only a model of fixed size can be drawn. Build it with a height and a width. "
             f"Received: image {model.inputs[0].shape[1:]}"
         )
-    blocks = blocks_of(model)
+    # text stays text, and equal models give equal files
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "keras_seg"}):
+        figure = _figure(model, blocks_of(model))
+        is_svg = path.suffix.lower() == ".svg"
+        figure.savefig(
+            path,
+            dpi=110,
+            transparent=is_svg,
+            metadata={"Date": None, "Creator": None} if is_svg else None,
+        )
+
+
+def _figure(model: keras.Model, blocks: list[Block]) -> Figure:
+    rows = sorted({block.row for block in blocks})
     columns = 1 + max(block.column for block in blocks)
-    rows = sorted({block.stride for block in blocks})
-    figure = Figure(figsize=(max(6, 1.35 * columns), 1 + 1.15 * len(rows)))
+    spacing = 1.2 if columns < 5 else 1.0
+    inches = 1.1 if columns < 5 else 0.9  # of the page, for 1 to the right
+    font = _font(blocks, BOX[0] * inches)
+    skips = SKIPS.get(model.name, None if model.name in PARTS else "skip connection")
+    arrows = _arrows(blocks, rows)
+    skipping = {(source, block) for source, block, _ in arrows if skips and _is_skip(source, block)}
+    arcs = any(block.column - source.column > 1 for source, block in skipping)
+    top, bottom = 0.75 if arcs else 0.45, -len(rows) - 0.3
+    right = (columns - 1) * spacing + 0.55
+    figure = Figure(figsize=((right + 1.2) * inches, (top - bottom) * 0.72))
     axes = figure.add_axes((0, 0, 1, 1))
-    places = {id(block): (block.column, -rows.index(block.stride)) for block in blocks}
-    for block in blocks:
-        _draw_box(axes, block, places[id(block)], COLOURS[min(rows.index(block.stride), 6)])
-        for source in block.before:
-            _draw_arrow(axes, places[id(source)], places[id(block)])
-    for row, stride in enumerate(rows):
-        size = "image" if stride == 1 else f"1/{stride:g}"
-        axes.text(-0.72, -row, size, ha="center", va="center", color="0.4")
-    axes.set(xlim=(-1.1, columns - 0.4), ylim=(0.6 - len(rows), 0.9))
-    axes.set_title(f"{model.name}: {model.count_params():,} parameters", y=0.95)
+    axes.set(xlim=(-1.2, right), ylim=(bottom, top))
     axes.axis("off")
-    figure.savefig(path, dpi=110)
+    places = _places(blocks, rows, spacing)
+    for source, block, both in arrows:
+        _draw_arrow(
+            axes, places[source], places[block], both=both, skip=(source, block) in skipping
+        )
+    for block in blocks:
+        _draw_box(axes, block, places[block], font)
+    for number, (stride, _) in enumerate(rows):
+        _draw_text(axes, (-0.82, -number), _size_in_words(stride), font)
+    count = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    text = f"{count:,} parameters; numbers: channels"
+    _draw_legend(axes, text, skips if skipping else None, (-1.1, bottom + 0.08), font)
+    return figure
 
 
 def blocks_of(model: keras.Model) -> list[Block]:
@@ -159,26 +185,27 @@ def _joined(blocks: list[Block]) -> list[Block]:
 
 def _draw_box(axes: Axes, block: Block, place: tuple[int, int], colour: str) -> None:
     x, y = place
+    kind = block.name.split(" ")[0]
+    kind = "encoder" if kind in ("stem", "stage", "input") else kind
     box = FancyBboxPatch(
-        (x - WIDTH / 2, y - HEIGHT / 2),
-        WIDTH,
-        HEIGHT,
+        (x - BOX[0] / 2, y - BOX[1] / 2),
+        *BOX,
         boxstyle="round,pad=0,rounding_size=0.06",
-        facecolor=colour,
-        edgecolor="#2f5f98",
+        facecolor=COLOURS.get(kind, COLOURS[""]),
+        edgecolor=ARROW,
         zorder=2,
     )
     axes.add_patch(box)
-    name = block.name if len(block.name) <= 14 else f"{block.name[:13]}…"
-    axes.text(x, y + 0.12, name, ha="center", va="center", fontsize=8, zorder=3)
+    name = _name(block)
     axes.text(
         x,
-        y - 0.14,
-        f"{block.channels}",
+        y,
+        f"{name}\n{block.channels}",
         ha="center",
         va="center",
-        fontsize=8,
-        color="0.3",
+        fontsize=font - 2.5 if "\n" in name else font,
+        linespacing=1.15,
+        color=TEXT,
         zorder=3,
     )
 
@@ -186,23 +213,72 @@ def _draw_box(axes: Axes, block: Block, place: tuple[int, int], colour: str) -> 
 def _draw_arrow(axes: Axes, start: tuple[int, int], end: tuple[int, int]) -> None:
     """Draws an arrow from box to box; an arc if other boxes of the row are between them."""
     (x0, y0), (x1, y1) = start, end
-    if y0 == y1:
-        far = abs(x1 - x0) > 1
-        begin = (x0, y0 + HEIGHT / 2) if far else (x0 + WIDTH / 2, y0)
-        finish = (x1, y1 + HEIGHT / 2) if far else (x1 - WIDTH / 2, y1)
-        style = f"arc3,rad={-min(0.3, 0.6 / (x1 - x0)) if x1 > x0 else 0.3}" if far else "arc3"
+    width, height = BOX
+    style = "arc3"
+    if y0 == y1 and abs(x1 - x0) < 1.5:
+        begin, finish = (x0 + width / 2, y0), (x1 - width / 2, y1)
+    elif y0 == y1:
+        begin, finish = (x0, y0 + height / 2), (x1, y1 + height / 2)
+        style = f"arc3,rad={-min(0.3, 0.6 / (x1 - x0)) if x1 > x0 else 0.3}"
     else:
         side = -1 if y1 < y0 else 1
-        begin, finish, style = (x0, y0 + side * HEIGHT / 2), (x1, y1 - side * HEIGHT / 2), "arc3"
-    axes.add_patch(
-        FancyArrowPatch(
-            begin,
-            finish,
-            arrowstyle="-|>",
-            mutation_scale=9,
-            connectionstyle=style,
-            color="#47617f",
-            linewidth=0.9,
-            zorder=1,
-        )
+        begin, finish = (x0, y0 + side * height / 2), (x1, y1 - side * height / 2)
+    axes.add_patch(_arrow(begin, finish, both=both, skip=skip, style=style))
+
+
+def _arrow(
+    begin: Place, end: Place, *, both: bool = False, skip: bool = False, style: str = "arc3"
+) -> FancyArrowPatch:
+    return FancyArrowPatch(
+        begin,
+        end,
+        arrowstyle="<|-|>" if both else "-|>",
+        mutation_scale=10,
+        shrinkA=0,
+        shrinkB=0,
+        connectionstyle=style,
+        color=SKIP if skip else ARROW,
+        linestyle=(0, (4, 2.5)) if skip else "solid",
+        linewidth=1.3,
+        zorder=1,
     )
+
+
+def _draw_text(axes: Axes, place: Place, text: str, font: float) -> None:
+    """Text outside the boxes. Its own background keeps it readable on a dark page."""
+    axes.text(
+        *place,
+        text,
+        ha="center",
+        va="center",
+        fontsize=font - 1,
+        color=TEXT,
+        bbox={"boxstyle": "round,pad=0.3", "facecolor": PALE, "edgecolor": "none"},
+    )
+
+
+def _draw_legend(axes: Axes, text: str, skips: str | None, corner: Place, font: float) -> None:
+    """A line of text, and a second one that explains dashed arrows if there are any."""
+    x, y = corner
+    height = 0.64 if skips else 0.4
+    ground = FancyBboxPatch(
+        corner,
+        axes.get_xlim()[1] - x - 0.1,
+        height,
+        boxstyle="round,pad=0,rounding_size=0.06",
+        facecolor=PALE,
+        edgecolor="none",
+        zorder=0,
+    )
+    axes.add_patch(ground)
+    words = {"ha": "left", "va": "center", "fontsize": font - 1, "color": TEXT}
+    axes.text(x + 0.1, y + height - 0.2, text, **words)
+    if skips:
+        axes.add_patch(_arrow((x + 0.1, y + 0.18), (x + 0.6, y + 0.18), skip=True))
+        axes.text(x + 0.7, y + 0.18, skips, **words)
+
+
+def _size_in_words(stride: float) -> str:
+    if math.isinf(stride):
+        return "1x1"
+    return "image" if stride == 1 else f"1/{stride:g}"

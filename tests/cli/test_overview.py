@@ -47,10 +47,38 @@ def test_every_network_is_drawn_with_all_its_weights(name, tmp_path):
     model = models.build(name, (*TINY_SIZE, 3), 3, **models.find(name).tiny)
     blocks = blocks_of(model)
     assert sum(block.weights for block in blocks) == model.count_params()
-    places = [(block.column, block.stride) for block in blocks]
+    places = [(block.column, block.row) for block in blocks]
     assert len(set(places)) == len(places)
+    assert all(block.words for block in blocks), "a part that a reader has no word for"
     draw(model, tmp_path / "network.svg")
     assert "</svg>" in (tmp_path / "network.svg").read_text()
+
+
+def test_unet_is_drawn_as_encoder_bridge_decoder_and_head(tmp_path):
+    model = models.unet((32, 32, 3), 2, widths=(4, 8, 8))
+    names = [block.name for block in blocks_of(model)]
+    assert names == ["encoder 1", "encoder 2", "bridge", "decoder 1", "decoder 2", "head"]
+    draw(model, tmp_path / "unet.svg")
+    drawn = (tmp_path / "unet.svg").read_text()
+    assert all(name in drawn for name in names) and "skip connection" in drawn
+    draw(model, tmp_path / "again.svg")
+    assert (tmp_path / "again.svg").read_text() == drawn
+
+
+def test_blocks_of_other_models_have_the_names_of_their_layers(tmp_path):
+    image = keras.Input((32, 32, 3))
+    wide = keras.layers.Conv2D(4, 3, padding="same", name="wide.conv")(image)
+    deep = keras.layers.Conv2D(8, 3, 2, padding="same", name="deep.conv")(wide)
+    up = keras.layers.UpSampling2D(name="up")(deep)
+    joined = keras.layers.Concatenate(name="join")([wide, up])
+    scores = keras.layers.Conv2D(2, 1, name="scores.conv")(joined)
+    model = keras.Model(image, scores, name="own")
+    blocks = {block.name: block for block in blocks_of(model)}
+    assert [*blocks] == ["wide", "deep", "scores"]
+    assert blocks["scores"].sources == {blocks["wide"], blocks["deep"]}
+    assert [block.channels for block in blocks.values()] == [4, 8, 2]
+    draw(model, tmp_path / "own.svg")
+    assert "skip connection" in (tmp_path / "own.svg").read_text()
 
 
 def test_one_network_is_described_and_drawn(tmp_path, capsys):
