@@ -7,8 +7,8 @@ from functools import partial
 import keras
 from keras import KerasTensor, layers
 
+from keras_seg.builder_arguments import image_shape
 from keras_seg.layers import BatchNormalization, CropOrPad, Preprocessing, Resize, SizeGuard
-from keras_seg.shapes import channels_last_shape
 
 BATCH_NORM_EPSILON = 1e-5
 """PyTorch's value, with which nearly all published segmentation weights were trained."""
@@ -34,7 +34,7 @@ def image_input(
     Returns: (input, normalised tensor).
     Raises: ValueError for a shape that is not (height, width, channels).
     """
-    image = x = keras.Input(channels_last_shape(input_shape), name="image")
+    image = x = keras.Input(image_shape(input_shape), name="image")
     if size_multiple > 1 or smallest_size is not None:
         x = SizeGuard(size_multiple, size_offset, smallest_size, name="size_guard")(x)
     if preprocessing is not None:

@@ -1,9 +1,8 @@
-"""Checks single options. A wrong value is refused with a message that names the option."""
+"""Options of losses, metrics and exports: of the right type, or refused by their name."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,16 @@ def number(value: Any, option: str) -> float:
 
     Raises: ValueError that names the option.
     """
-    result = value
+    found = value
     if isinstance(value, str):
         try:
-            result = float(value)
+            found = float(value)
         except ValueError:
-            result = math.nan
-    is_number = isinstance(result, int | float | np.integer | np.floating)
-    if not is_number or isinstance(result, bool) or not math.isfinite(result):
+            found = math.nan
+    is_number = isinstance(found, int | float | np.integer | np.floating)
+    if not is_number or isinstance(found, bool) or not math.isfinite(found):
         raise ValueError(f"{option} must be a number. Received: {value!r}")
-    return result.item() if isinstance(result, np.generic) else result
+    return found.item() if isinstance(found, np.generic) else found
 
 
 def whole_number(value: Any, option: str) -> int:
@@ -39,16 +38,3 @@ def flag(value: Any, option: str) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise ValueError(f"{option} must be True or False. Received: {value!r}")
     return bool(value)
-
-
-def choice(value: Any, option: str, choices: Iterable) -> Any:
-    """One of the choices, as it is given; ValueError that names the option otherwise."""
-    choices = tuple(choices)
-    if not is_one_of(value, choices):
-        raise ValueError(f"{option} must be one of {choices}. Received: {value!r}")
-    return value
-
-
-def is_one_of(value: Any, choices: tuple) -> bool:
-    """Whether a value, which may be of any type, equals one of the choices."""
-    return isinstance(value, str | int | float | np.number | None) and value in choices

@@ -1,52 +1,41 @@
-"""Checks the shape of an image, and measures the border that a network without padding loses."""
+"""Shapes of images: as someone wrote them, checked; and what a map lacks of one."""
 
 from __future__ import annotations
 
 import numbers
 
 
-def checked_shape(shape: object) -> tuple[int | None, int | None, int]:
-    """(height, width, channels) in pixels; None for a free height or width.
+def checked_shape(shape) -> tuple[int | None, int | None, int]:
+    """(height, width, channels) in pixels, None for a free height or width.
 
-    Raises: ValueError unless there are three entries, all of them whole numbers of at least 1.
+    Raises: ValueError for another number of entries, or entries that are no numbers of pixels.
     """
     try:
         entries = tuple(shape)
     except TypeError:
         entries = ()
     if isinstance(shape, str) or len(entries) != 3:
-        batch = " Leave out the batch." if len(entries) == 4 else ""
+        batch = " The batch is left out." if len(entries) == 4 else ""
         raise ValueError(
-            "input_shape must be (height, width, channels) in pixels, such as (256, 256, 3), with "
-            f"None for a free height or width. Received: {shape!r}.{batch}"
+            "input_shape is (height, width, channels) in pixels, such as (256, 256, 3). Received: "
+            f"{shape!r}.{batch}"
         )
-    *sides, channels = entries
-    if not _is_count(channels) or not all(side is None or _is_count(side) for side in sides):
+    free = [entry is None for entry in entries]
+    whole = [
+        isinstance(entry, numbers.Integral) and not isinstance(entry, bool) and entry > 0
+        for entry in entries
+    ]
+    if not all(a or b for a, b in zip(free, whole, strict=True)) or free[2]:
         raise ValueError(
-            "input_shape must be (height, width, channels): whole numbers of at least 1 pixel, and "
-            f"None (not -1 or 0) for a free height or width. Received: {shape!r}. Write for "
-            "example (256, 256, 3)."
+            "input_shape is (height, width, channels): whole numbers of at least 1 pixel, and None "
+            f"(not -1 or 0) for a free height or width. Received: {shape!r}. Write for example "
+            "(256, 256, 3)."
         )
     return tuple(None if entry is None else int(entry) for entry in entries)
 
 
-def channels_last_shape(shape: object) -> tuple[int | None, int | None, int]:
-    """As `checked_shape`, for the image of a network; also refuses (channels, height, width)."""
-    height, width, channels = checked_shape(shape)
-    if height in (1, 3, 4) and channels > 16 and (width is None or width > 16):
-        raise ValueError(
-            f"input_shape is (height, width, channels). Received: {shape!r}, in which the channels "
-            f"seem to come first. Write {(width, channels, height)!r}."
-        )
-    return height, width, channels
-
-
-def _is_count(entry: object) -> bool:
-    return isinstance(entry, numbers.Integral) and not isinstance(entry, bool) and entry > 0
-
-
 def lost_border(size: tuple[int, int], inner: tuple[int | None, ...]) -> tuple[int, int]:
-    """(rows, columns) that a map lacks on each side of the image; (0, 0) for a coarser map."""
+    """(rows, columns) on each side of an image that a map lacks; (0, 0) for a coarser map."""
     if len(inner) != 2 or None in inner:
         return 0, 0
     rows, columns = (s - o for s, o in zip(size, inner, strict=True))

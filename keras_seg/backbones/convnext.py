@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from keras import KerasTensor, layers
 
+from keras_seg.builder_arguments import choice
 from keras_seg.layers import ChannelNormalization, LayerScale
-from keras_seg.option_values import choice
 
 TINY_DEPTHS, TINY_WIDTHS = (3, 3, 9, 3), (96, 192, 384, 768)
 EPSILON = 1e-6

@@ -10,8 +10,8 @@ from keras import KerasTensor, layers
 
 from keras_seg import blocks
 from keras_seg.blocks import BATCH_NORM_EPSILON
+from keras_seg.builder_arguments import choice
 from keras_seg.layers import PaddedMaxPooling2D
-from keras_seg.option_values import choice
 
 BLOCKS = (
     # (channels of its separable convolutions, whether the block strides)

@@ -9,6 +9,7 @@ import keras
 from keras import KerasTensor, layers
 
 from keras_seg import backbones, blocks
+from keras_seg.builder_arguments import choice
 from keras_seg.layers import Resize
 from keras_seg.models.options import (
     Activation,
@@ -22,7 +23,6 @@ from keras_seg.models.options import (
 )
 from keras_seg.models.registry import register
 from keras_seg.models.variants import DeepLabV3PlusVariant, as_variant
-from keras_seg.option_values import choice
 
 ASPP_RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
 """Dilations of the three 3x3 branches per output stride: the same field of view in the image."""

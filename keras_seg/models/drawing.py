@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from keras_seg.models.functional import as_functional
 
 WIDTH, HEIGHT = 0.78, 0.62
-"""Size of a box, in units of a column and a row."""
+"""Of a box, in units of a column and a row."""
 COLOURS = ("#dbe7f6", "#c7dbf3", "#b0cdee", "#97bde8", "#7cabe0", "#6098d6", "#4985c9")
-"""Colours of boxes, from the resolution of the image downwards."""
+"""Of boxes, from the resolution of the image down."""
 
 
-@dataclass(eq=False)  # hashed by identity, for sets
+@dataclass(eq=False)  # a set holds them
 class Block:
-    """Layers with one name before the first dot, at one resolution.
+    """Layers of one name before the first dot, at one resolution.
 
-    Attributes:
-        stride: size of the image / size of the block's maps.
-        whole: whether the name is that of a module. Layers without such a name are drawn as one
-            box as long as they follow one another at one resolution.
-        channels: of its last layer.
-        weights: number of its weights.
-        before: the blocks that it takes maps from.
-        column: its place in the drawing.
+    stride: size of the image / size of the block's maps.
+    whole: whether the name is that of a module; layers of networks without such names are drawn
+        together as far as they follow one another at one resolution.
     """
 
     name: str
@@ -46,14 +39,10 @@ class Block:
 def draw(model: keras.Model, path: str | Path) -> None:
     """Draws the blocks of a functional model of fixed size into a PNG, SVG or PDF file.
 
-    A block is all layers at one resolution whose names are equal up to the first dot. Layers
-    without a dot in their names form one block as long as they follow one another. The number in a
-    box is the channels of its last layer, and arrows are tensors between blocks. Layers on anything
-    but maps (pooled vectors, products of attention) belong to the block before them.
-
-    Args:
-        model: a Keras model with a fixed height and width.
-        path: ends in .png, .svg or .pdf.
+    A block is all layers whose names are equal up to the first dot and that work at one resolution,
+    or without dots all that follow one another there; its channels are those of its last layer.
+    Arrows are tensors from block to block. Layers on anything else than maps (pooled vectors,
+    products of attention) belong to the block before them.
 
     Raises: ValueError for a model of free size, or another suffix.
     """
@@ -86,7 +75,7 @@ def draw(model: keras.Model, path: str | Path) -> None:
 
 
 def blocks_of(model: keras.Model) -> list[Block]:
-    """The blocks of a model, each after the blocks that it takes maps from."""
+    """The blocks of a model, each after those that it takes maps from."""
     height = model.inputs[0].shape[1]
     blocks: dict[tuple, Block] = {}
     of_tensor: dict[int, Block | None] = {id(tensor): None for tensor in model.inputs}
@@ -104,24 +93,18 @@ def blocks_of(model: keras.Model) -> list[Block]:
                     block.before.add(source)
             of_tensor.update({id(tensor): block for tensor in node.outputs})
     _skip_weightless(blocks.values())
-    drawn = _joined([block for block in blocks.values() if block.weights])
-    for number, block in enumerate(drawn):
-        earlier = [source for source in drawn[:number] if source in block.before]
+    found = _joined([block for block in blocks.values() if block.weights])
+    for number, block in enumerate(found):
+        earlier = [source for source in found[:number] if source in block.before]
         block.column = max((source.column + 1 for source in earlier), default=0)
-        used = {other.column for other in drawn[:number] if other.stride == block.stride}
+        used = {other.column for other in found[:number] if other.stride == block.stride}
         while block.column in used:
             block.column += 1
-    return drawn
+    return found
 
 
-def _block(
-    blocks: dict[tuple, Block],
-    layer: keras.layers.Layer,
-    shape: tuple,
-    height: int,
-    sources: list[Block | None],
-) -> Block:
-    """The block that a layer belongs to; a new one for its first layer."""
+def _block(blocks: dict, layer, shape, height: int, sources: list) -> Block:
+    """The block that a layer belongs to, made if it is the first of it."""
     known = [source for source in sources if source is not None]
     if len(shape) != 4 or shape[1] in (None, 1):
         return known[0] if known else blocks.setdefault(("", 1.0), Block("", 1.0))
@@ -132,8 +115,8 @@ def _block(
     return block
 
 
-def _skip_weightless(blocks: Iterable[Block]) -> None:
-    """Redirects arrows from blocks without weights (pooling, resizing) to the blocks before."""
+def _skip_weightless(blocks) -> None:
+    """Arrows from pooling, resizing and joining pass on to the blocks that compute."""
     for block in blocks:
         while passed := {source for source in block.before if not source.weights}:
             block.before -= passed
@@ -142,7 +125,7 @@ def _skip_weightless(blocks: Iterable[Block]) -> None:
 
 
 def _joined(blocks: list[Block]) -> list[Block]:
-    """Merges blocks without a module's name where each has the one before as its only source."""
+    """Blocks without modules' names become one where each has the one before as its only source."""
     into: dict[Block, Block] = {}
     for block in blocks:
         block.before = {into.get(source, source) for source in block.before}
@@ -157,7 +140,7 @@ def _joined(blocks: list[Block]) -> list[Block]:
     return [block for block in blocks if block not in into]
 
 
-def _draw_box(axes: Axes, block: Block, place: tuple[int, int], colour: str) -> None:
+def _draw_box(axes, block: Block, place, colour: str) -> None:
     x, y = place
     box = FancyBboxPatch(
         (x - WIDTH / 2, y - HEIGHT / 2),
@@ -183,8 +166,8 @@ def _draw_box(axes: Axes, block: Block, place: tuple[int, int], colour: str) -> 
     )
 
 
-def _draw_arrow(axes: Axes, start: tuple[int, int], end: tuple[int, int]) -> None:
-    """Draws an arrow from box to box; an arc if other boxes of the row are between them."""
+def _draw_arrow(axes, start, end) -> None:
+    """From box to box; over others in the same row in an arc."""
     (x0, y0), (x1, y1) = start, end
     if y0 == y1:
         far = abs(x1 - x0) > 1

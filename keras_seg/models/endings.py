@@ -1,11 +1,8 @@
-"""Finds the last activation of a Keras model from its layers.
-
-Layers of other packages are traced as a TensorFlow graph.
-"""
+"""What a Keras model ends in, by its layers; what layers of others do, by TensorFlow's graph."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import keras
 
@@ -32,59 +29,20 @@ FUNCTIONS = {
 }
 """Name of a function of Keras or TensorFlow, in lower case → its kind."""
 WITH_FUNCTION = (
-    "Conv1D",
-    "Conv2D",
-    "Conv2DTranspose",
-    "Dense",
-    "DepthwiseConv2D",
-    "EinsumDense",
-    "QuantizedConv2D",
-    "QuantizedConv2DTranspose",
+    *("Conv1D", "Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Conv2DTranspose", "Dense"),
+    *("EinsumDense", "QuantizedConv2D", "QuantizedDepthwiseConv2D", "QuantizedConv2DTranspose"),
     "QuantizedDense",
-    "QuantizedDepthwiseConv2D",
-    "SeparableConv2D",
 )
-"""Layers that end in an activation and do not bound their values otherwise."""
+"""Layers without bounds of their own that apply a function at their end."""
 KINDS = {
     endings.HANDS_ON: (
-        # layers of Keras
-        "ActivityRegularization",
-        "AveragePooling2D",
-        "Cropping2D",
-        "Dropout",
-        "Flatten",
-        "GaussianDropout",
-        "GaussianNoise",
-        "Identity",
-        "MaxPooling2D",
-        "Reshape",
-        "Resizing",
-        "SpatialDropout2D",
-        "UpSampling2D",
-        "ZeroPadding2D",
-        # operations of Keras
-        "AveragePool",
-        "Cast",
-        "CropImages",
-        "DepthToSpace",
-        "ExpandDims",
-        "Flip",
-        "MaxPool",
-        "Pad",
-        "PadImages",
-        "Ravel",
-        "Repeat",
-        "Resize",
-        "StopGradient",
-        # layers of this package
-        "CropOrPad",
-        "EdgePadding2D",
-        "FakeQuantize",
-        "MonteCarloDropout",
-        "PaddedMaxPooling2D",
-        "ScaleBreak",
-        "SizeGuard",
-        "TotalDropout",
+        *("AveragePooling2D", "Cropping2D", "Dropout", "Flatten", "GaussianDropout"),
+        *("GaussianNoise", "Identity", "MaxPooling2D", "Reshape", "Resizing", "SpatialDropout2D"),
+        *("UpSampling2D", "ZeroPadding2D", "ActivityRegularization"),
+        *("AveragePool", "Cast", "CropImages", "DepthToSpace", "ExpandDims", "Flip", "MaxPool"),
+        *("Pad", "PadImages", "Ravel", "Repeat", "Resize", "StopGradient"),
+        *("CropOrPad", "EdgePadding2D", "FakeQuantize", "MonteCarloDropout", "PaddedMaxPooling2D"),
+        *("ScaleBreak", "SizeGuard", "TotalDropout"),
     ),
     endings.SLICES: ("GetItem", "Max", "Mean", "Min", "Slice", "Split", "Squeeze", "Take"),
     endings.MOVES: ("Moveaxis", "Permute", "Swapaxes", "Transpose"),
@@ -98,23 +56,9 @@ KIND_OF = {name: kind for kind, names in KINDS.items() for name in names}
 """Name of a layer or operation of Keras or this package → its kind."""
 TF_KINDS = {
     endings.HANDS_ON: (
-        "AvgPool",
-        "Cast",
-        "DepthToSpace",
-        "EnsureShape",
-        "ExpandDims",
-        "Identity",
-        "IdentityN",
-        "MaxPool",
-        "MirrorPad",
-        "Pad",
-        "Reshape",
-        "ResizeBicubic",
-        "ResizeBilinear",
-        "ResizeNearestNeighbor",
-        "ReverseV2",
-        "StopGradient",
-        "Tile",
+        *("AvgPool", "Cast", "DepthToSpace", "EnsureShape", "ExpandDims", "Identity", "IdentityN"),
+        *("MaxPool", "MirrorPad", "Pad", "Reshape", "ResizeBicubic", "ResizeBilinear"),
+        *("ResizeNearestNeighbor", "ReverseV2", "StopGradient", "Tile"),
     ),
     endings.SLICES: ("GatherV2", "Max", "Mean", "Min", "Slice", "Split", "StridedSlice", "Squeeze"),
     endings.MOVES: ("Transpose",),
@@ -132,26 +76,26 @@ TF_KINDS = {
 TF_KIND_OF = {name: kind for kind, names in TF_KINDS.items() for name in names}
 """Type of a node of TensorFlow's graph → its kind."""
 FREE_SIZE = 64
-"""Pixels that replace a free size where a layer of another package is traced."""
+"""Pixels that stand for a free size where a layer of others is looked into."""
 
 
 class _Place(NamedTuple):
-    """A symbolic tensor of Keras, and the calls of the nested models that contain it."""
+    """A symbolic tensor of Keras, and the calls of nested models that it lies within."""
 
     tensor: keras.KerasTensor
     scope: tuple | None = None
 
 
 class _Node(NamedTuple):
-    """A tensor of a layer's TensorFlow graph; sources: the Keras tensors of the graph's inputs."""
+    """A tensor of TensorFlow's graph of one layer; sources: what the graph's inputs stand for."""
 
     tensor: tf.Tensor
     layer: str
     sources: tuple[tuple[str, _Place], ...]
 
 
-def model_ending(output: Any) -> Ending:
-    """The ending of a functional model. Of several outputs it is that of "logits", or the first."""
+def model_ending(output) -> Ending:
+    """What the output of a functional model ends in; of several "logits", or else the first."""
     if isinstance(output, dict):
         output = output.get("logits", next(iter(output.values())))
     elif isinstance(output, list | tuple):
@@ -175,12 +119,12 @@ def _made_by_layer(place: _Place) -> Made:
     sources = tuple(_Place(tensor, place.scope) for tensor in node.input_tensors)
     kind, axis = _kind_of(operation, place.tensor)
     if kind is None:
-        return _traced(operation, node, position, sources)
+        return _looked_into(operation, node, position, sources)
     return Made(kind, sources, operation.name, axis)
 
 
 def _outside(place: _Place) -> Made:
-    """The tensor that is passed as the input of a nested model."""
+    """What the input of a nested model stands for."""
     if place.scope is None:
         return Made(endings.UNKNOWN)
     inner, node, scope = place.scope
@@ -188,10 +132,8 @@ def _outside(place: _Place) -> Made:
     return Made(endings.HANDS_ON, (_Place(node.input_tensors[position], scope),))
 
 
-def _kind_of(
-    operation: keras.Operation, output: keras.KerasTensor
-) -> tuple[str | None, int | None]:
-    """(kind, axis of a softmax that is not the channels); kind None for a layer to be traced."""
+def _kind_of(operation, output: keras.KerasTensor) -> tuple[str | None, int | None]:
+    """(kind, axis of a softmax that is not the channels); no kind for what must be looked into."""
     name, package = type(operation).__name__, _package(type(operation))
     if package not in ("keras", "keras_seg"):
         return None, None
@@ -203,7 +145,7 @@ def _kind_of(
             return endings.UNKNOWN, None
         return function, _other_axis(operation.activation, output)
     if name == "Concatenate" and _other_axis(operation, output) is not None:
-        return endings.AVERAGES, None  # side by side: the values of each pixel stay
+        return endings.AVERAGES, None  # side by side, so that each pixel stays as it is
     if name in KIND_OF:
         return KIND_OF[name], None
     if name.lower() in FUNCTIONS:
@@ -211,30 +153,28 @@ def _kind_of(
     return (endings.UNKNOWN if package == "keras_seg" else None), None
 
 
-def _function(activation: Any) -> str | None:
-    """Kind of an activation; None for a function of another package."""
+def _function(activation) -> str | None:
+    """Kind of an activation; None for a function of others."""
     named = activation if hasattr(activation, "__name__") else type(activation)
     if _package(named) not in ("keras", "tensorflow"):
         return None
     return FUNCTIONS.get(named.__name__.lower(), endings.UNKNOWN)
 
 
-def _other_axis(function: Any, output: keras.KerasTensor) -> int | None:
+def _other_axis(function, output: keras.KerasTensor) -> int | None:
     axis, rank = getattr(function, "axis", -1), len(output.shape)
     axes = axis if isinstance(axis, tuple | list) else (axis,)
     wrong = [each for each in axes if each not in (-1, rank - 1)]
     return wrong[0] if wrong and rank == 4 else None
 
 
-def _package(thing: Any) -> str:
+def _package(thing) -> str:
     return str(thing.__module__).split(".")[0]
 
 
-def _traced(
-    operation: keras.Operation, node: Any, position: int, sources: tuple[_Place, ...]
-) -> Made:
-    """What a layer of another package does to its inputs, from its TensorFlow graph."""
-    import tensorflow as tf  # not needed by networks on other backends
+def _looked_into(operation, node, position: int, sources: tuple[_Place, ...]) -> Made:
+    """What a layer of others does to its inputs, by the graph that TensorFlow makes of it."""
+    import tensorflow as tf  # which networks on other backends do without
 
     def call(*values):
         arguments = {id(x): value for x, value in zip(node.input_tensors, values, strict=True)}
@@ -247,7 +187,7 @@ def _traced(
     ]
     try:
         graph = tf.function(call).get_concrete_function(*specs)
-    except Exception:  # foreign layers may raise anything; the values of the output decide then
+    except Exception:  # whatever others' layers raise; what the model puts out tells instead
         return Made(endings.UNKNOWN, (), operation.name)
     names = [x.name for x in graph.inputs[: len(sources)]]
     output = _Node(graph.outputs[0], operation.name, tuple(zip(names, sources, strict=True)))

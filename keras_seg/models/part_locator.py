@@ -8,8 +8,8 @@ import numpy as np
 from keras import KerasTensor, layers
 
 from keras_seg import blocks
+from keras_seg.builder_arguments import image_shape
 from keras_seg.models.options import ImageShape
-from keras_seg.shapes import channels_last_shape
 
 SIDE = 128
 """Height and width of the scores: only at this size the last map has 2x3 values."""
@@ -41,7 +41,7 @@ def part_locator(
 
     Source: `SelectNet` in aod321/STN-iCNN, which has these layer names.
     """
-    height, width, _ = channels_last_shape(input_shape)
+    height, width, _ = image_shape(input_shape)
     if (height, width) != (SIDE, SIDE):
         raise ValueError(
             f"The part locator takes maps of {SIDE}x{SIDE} pixels only. Received: "

@@ -11,6 +11,7 @@ import keras
 from keras import KerasTensor, layers
 
 from keras_seg import backbones, blocks
+from keras_seg.builder_arguments import choice
 from keras_seg.layers import CropOrPad
 from keras_seg.models.options import (
     Activation,
@@ -24,7 +25,6 @@ from keras_seg.models.options import (
 )
 from keras_seg.models.registry import register
 from keras_seg.models.variants import UNetVariant
-from keras_seg.option_values import choice
 
 WIDTHS = (64, 128, 256, 512, 1024)
 BACKBONE_DECODER_WIDTHS = (256, 128, 64, 32, 16)

@@ -111,6 +111,7 @@ def test_rooms_import_only_from_floors_below(monkeypatch):
         {
             *("version", "tested_versions", "names", "lazy", "drafts"),
             *("option_values", "endings", "model_paths", "shapes"),
+            *("builder_arguments", "deprecation"),
         },
         {"labels", "distances", "loss_spec", "class_weights"},
         {"layers"},
