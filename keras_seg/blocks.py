@@ -7,7 +7,7 @@ from functools import partial
 import keras
 from keras import KerasTensor, layers
 
-from keras_seg.arguments import channels_last_shape
+from keras_seg.builder_arguments import image_shape
 from keras_seg.layers import BatchNormalization, CropOrPad, Preprocessing, Resize, SizeGuard
 
 BATCH_NORM_EPSILON = 1e-5
@@ -34,7 +34,7 @@ def image_input(
     Returns: (input, normalised tensor).
     Raises: ValueError for a shape that is not (height, width, channels).
     """
-    image = x = keras.Input(channels_last_shape(input_shape), name="image")
+    image = x = keras.Input(image_shape(input_shape), name="image")
     if size_multiple > 1 or smallest_size is not None:
         x = SizeGuard(size_multiple, size_offset, smallest_size, name="size_guard")(x)
     if preprocessing is not None:

@@ -19,6 +19,7 @@ from keras_seg.backbones.mobile_blocks import (
     conv_norm_act,
     stage_maps,
 )
+from keras_seg.builder_arguments import choice
 
 STAGES = (
     Stage(16, 1, (1,), kind="plain"),

@@ -17,6 +17,7 @@ from keras_seg.backbones.mobile_blocks import (
     conv_norm_act,
     stage_maps,
 )
+from keras_seg.builder_arguments import choice
 
 SWISH = "hard_silu"
 STAGES = {

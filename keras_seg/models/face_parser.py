@@ -11,7 +11,7 @@ import keras
 from keras import KerasTensor, layers, ops
 
 from keras_seg import blocks
-from keras_seg.arguments import channels_last_shape
+from keras_seg.builder_arguments import image_shape
 from keras_seg.layers import CutWindow, PartWindows, PasteWindow, Resize
 from keras_seg.models.icnn import icnn
 from keras_seg.models.options import ImageShape, check_scores
@@ -113,7 +113,7 @@ def face_parser(
     """
     num_classes = _class_count(parts)
     check_scores(num_classes, activation)
-    channels = channels_last_shape(input_shape)[-1]
+    channels = image_shape(input_shape)[-1]
     image = keras.Input(input_shape, name="image")
 
     stage1 = _network("stage1", stage1, num_classes, (stage1_size, stage1_size, channels), form)

@@ -12,7 +12,7 @@ import keras
 from keras import KerasTensor, layers
 
 from keras_seg import blocks
-from keras_seg.arguments import channels_last_shape
+from keras_seg.builder_arguments import image_shape, is_count
 from keras_seg.layers import CropOrPad, Resize, TotalDropout
 from keras_seg.models.options import (
     Activation,
@@ -21,7 +21,6 @@ from keras_seg.models.options import (
     Pixels,
     Rule,
     Share,
-    is_count,
 )
 from keras_seg.models.registry import register
 from keras_seg.models.variants import GridNetVariant
@@ -150,13 +149,13 @@ def row_inputs(
         input_shape: a shape per row, or that of the first; the others have half the size each.
     """
     if all(isinstance(size, int) or size is None for size in input_shape):
-        height, width, _ = channels_last_shape(input_shape)
+        height, width, _ = image_shape(input_shape)
         shapes = []
         for channels in features:
             shapes.append((height, width, channels))
             height, width = (s and -(-s // 2) for s in (height, width))
     else:
-        shapes = [channels_last_shape(shape) for shape in input_shape]
+        shapes = [image_shape(shape) for shape in input_shape]
     if tuple(shape[-1] for shape in shapes) != features:
         raise ValueError(
             "stem='rows' needs a feature map with the channels of each row. Received: input_shape="

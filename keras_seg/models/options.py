@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from keras_seg.arguments import is_one_of
+from keras_seg.builder_arguments import is_count, is_one_of
 from keras_seg.layers.preprocessing import MODES
 from keras_seg.layers.resize import GRIDS
 
@@ -53,11 +53,6 @@ def at_least(count: int, per: str = "resolution") -> Rule:
         lambda value: _are_widths(value) and len(value) >= count,
         f"{count} or more whole numbers, one per {per}",
     )
-
-
-def is_count(value: object) -> bool:
-    """Whether a value is a whole number of at least 1."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
 
 
 def _is_whole(value: object) -> bool:

@@ -1,11 +1,8 @@
-"""The output activation of a Keras model, read from its layers.
-
-Layers of other packages are read from the graph that TensorFlow makes of them.
-"""
+"""What a Keras model ends in, by its layers; what layers of others do, by TensorFlow's graph."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import keras
 
@@ -32,56 +29,20 @@ FUNCTIONS = {
 }
 """Name of a function of Keras or TensorFlow, in lower case → its kind."""
 WITH_FUNCTION = (
-    "Conv1D",
-    "Conv2D",
-    "DepthwiseConv2D",
-    "SeparableConv2D",
-    "Conv2DTranspose",
-    "Dense",
-    "EinsumDense",
-    "QuantizedConv2D",
-    "QuantizedDepthwiseConv2D",
-    "QuantizedConv2DTranspose",
+    *("Conv1D", "Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Conv2DTranspose", "Dense"),
+    *("EinsumDense", "QuantizedConv2D", "QuantizedDepthwiseConv2D", "QuantizedConv2DTranspose"),
     "QuantizedDense",
 )
-"""Layers with unbounded values that apply an activation at their end."""
+"""Layers without bounds of their own that apply a function at their end."""
 KINDS = {
-    kinds.PASSES: (
-        "AveragePooling2D",
-        "Cropping2D",
-        "Dropout",
-        "Flatten",
-        "GaussianDropout",
-        "GaussianNoise",
-        "Identity",
-        "MaxPooling2D",
-        "Reshape",
-        "Resizing",
-        "SpatialDropout2D",
-        "UpSampling2D",
-        "ZeroPadding2D",
-        "ActivityRegularization",
-        "AveragePool",
-        "Cast",
-        "CropImages",
-        "DepthToSpace",
-        "ExpandDims",
-        "Flip",
-        "MaxPool",
-        "Pad",
-        "PadImages",
-        "Ravel",
-        "Repeat",
-        "Resize",
-        "StopGradient",
-        "CropOrPad",
-        "EdgePadding2D",
-        "FakeQuantize",
-        "MonteCarloDropout",
-        "PaddedMaxPooling2D",
-        "ScaleBreak",
-        "SizeGuard",
-        "TotalDropout",
+    endings.HANDS_ON: (
+        *("AveragePooling2D", "Cropping2D", "Dropout", "Flatten", "GaussianDropout"),
+        *("GaussianNoise", "Identity", "MaxPooling2D", "Reshape", "Resizing", "SpatialDropout2D"),
+        *("UpSampling2D", "ZeroPadding2D", "ActivityRegularization"),
+        *("AveragePool", "Cast", "CropImages", "DepthToSpace", "ExpandDims", "Flip", "MaxPool"),
+        *("Pad", "PadImages", "Ravel", "Repeat", "Resize", "StopGradient"),
+        *("CropOrPad", "EdgePadding2D", "FakeQuantize", "MonteCarloDropout", "PaddedMaxPooling2D"),
+        *("ScaleBreak", "SizeGuard", "TotalDropout"),
     ),
     kinds.SLICES: ("GetItem", "Max", "Mean", "Min", "Slice", "Split", "Squeeze", "Take"),
     kinds.TRANSPOSES: ("Moveaxis", "Permute", "Swapaxes", "Transpose"),
@@ -94,24 +55,10 @@ KINDS = {
 KIND_OF = {name: kind for kind, names in KINDS.items() for name in names}
 """Name of a layer or operation of Keras or this package → its kind."""
 TF_KINDS = {
-    kinds.PASSES: (
-        "AvgPool",
-        "Cast",
-        "DepthToSpace",
-        "EnsureShape",
-        "ExpandDims",
-        "Identity",
-        "IdentityN",
-        "MaxPool",
-        "MirrorPad",
-        "Pad",
-        "Reshape",
-        "ResizeBicubic",
-        "ResizeBilinear",
-        "ResizeNearestNeighbor",
-        "ReverseV2",
-        "StopGradient",
-        "Tile",
+    endings.HANDS_ON: (
+        *("AvgPool", "Cast", "DepthToSpace", "EnsureShape", "ExpandDims", "Identity", "IdentityN"),
+        *("MaxPool", "MirrorPad", "Pad", "Reshape", "ResizeBicubic", "ResizeBilinear"),
+        *("ResizeNearestNeighbor", "ReverseV2", "StopGradient", "Tile"),
     ),
     kinds.SLICES: ("GatherV2", "Max", "Mean", "Min", "Slice", "Split", "StridedSlice", "Squeeze"),
     kinds.TRANSPOSES: ("Transpose",),
@@ -129,35 +76,26 @@ TF_KINDS = {
 TF_KIND_OF = {name: kind for kind, names in TF_KINDS.items() for name in names}
 """Type of a node in a TensorFlow graph → its kind."""
 FREE_SIZE = 64
-"""Pixels for a free height or width when a foreign layer is traced."""
+"""Pixels that stand for a free size where a layer of others is looked into."""
 
 
 class _Place(NamedTuple):
-    """A symbolic tensor of Keras, and the calls of nested models around it."""
+    """A symbolic tensor of Keras, and the calls of nested models that it lies within."""
 
     tensor: keras.KerasTensor
     scope: tuple | None = None
 
 
 class _Node(NamedTuple):
-    """A tensor in the TensorFlow graph of one layer.
-
-    Attributes:
-        layer: name of the layer.
-        sources: name of each input of the graph, with the tensor that it stands for.
-    """
+    """A tensor of TensorFlow's graph of one layer; sources: what the graph's inputs stand for."""
 
     tensor: tf.Tensor
     layer: str
     sources: tuple[tuple[str, _Place], ...]
 
 
-def model_output_activation(output: Any) -> OutputActivation:
-    """The function at the output of a functional model.
-
-    Args:
-        output: `model.output`. Of several outputs "logits" is used, or else the first.
-    """
+def model_ending(output) -> Ending:
+    """What the output of a functional model ends in; of several "logits", or else the first."""
     if isinstance(output, dict):
         output = output.get("logits", next(iter(output.values())))
     elif isinstance(output, list | tuple):
@@ -181,12 +119,12 @@ def _source_in_keras(place: _Place) -> TensorSource:
     sources = tuple(_Place(tensor, place.scope) for tensor in node.input_tensors)
     kind, axis = _kind_of(operation, place.tensor)
     if kind is None:
-        return _foreign_source(operation, node, position, sources)
-    return TensorSource(kind, sources, operation.name, axis)
+        return _looked_into(operation, node, position, sources)
+    return Made(kind, sources, operation.name, axis)
 
 
-def _outer_source(place: _Place) -> TensorSource:
-    """The tensor that the input of a nested model stands for."""
+def _outside(place: _Place) -> Made:
+    """What the input of a nested model stands for."""
     if place.scope is None:
         return TensorSource(kinds.UNKNOWN)
     inner, node, scope = place.scope
@@ -195,7 +133,7 @@ def _outer_source(place: _Place) -> TensorSource:
 
 
 def _kind_of(operation, output: keras.KerasTensor) -> tuple[str | None, int | None]:
-    """(kind, axis of a softmax that is not over the channels); kind None for foreign layers."""
+    """(kind, axis of a softmax that is not the channels); no kind for what must be looked into."""
     name, package = type(operation).__name__, _package(type(operation))
     if package not in ("keras", "keras_seg"):
         return None, None
@@ -207,7 +145,7 @@ def _kind_of(operation, output: keras.KerasTensor) -> tuple[str | None, int | No
             return kinds.UNKNOWN, None
         return function, _other_axis(operation.activation, output)
     if name == "Concatenate" and _other_axis(operation, output) is not None:
-        return kinds.AVERAGES, None  # side by side: each pixel keeps its values
+        return endings.AVERAGES, None  # side by side, so that each pixel stays as it is
     if name in KIND_OF:
         return KIND_OF[name], None
     if name.lower() in FUNCTIONS:
@@ -216,7 +154,7 @@ def _kind_of(operation, output: keras.KerasTensor) -> tuple[str | None, int | No
 
 
 def _function(activation) -> str | None:
-    """Kind of an activation; None for a foreign function."""
+    """Kind of an activation; None for a function of others."""
     named = activation if hasattr(activation, "__name__") else type(activation)
     if _package(named) not in ("keras", "tensorflow"):
         return None
@@ -234,9 +172,9 @@ def _package(thing) -> str:
     return str(thing.__module__).split(".")[0]
 
 
-def _foreign_source(operation, node, position: int, sources: tuple[_Place, ...]) -> TensorSource:
-    """The source of a foreign layer's output, from the graph that TensorFlow makes of the layer."""
-    import tensorflow as tf  # only for foreign layers, so that other backends work without
+def _looked_into(operation, node, position: int, sources: tuple[_Place, ...]) -> Made:
+    """What a layer of others does to its inputs, by the graph that TensorFlow makes of it."""
+    import tensorflow as tf  # which networks on other backends do without
 
     def call(*values):
         arguments = {id(x): value for x, value in zip(node.input_tensors, values, strict=True)}
@@ -249,8 +187,8 @@ def _foreign_source(operation, node, position: int, sources: tuple[_Place, ...])
     ]
     try:
         graph = tf.function(call).get_concrete_function(*specs)
-    except Exception:  # foreign layers may raise anything; the values of the output decide then
-        return TensorSource(kinds.UNKNOWN, (), operation.name)
+    except Exception:  # whatever others' layers raise; what the model puts out tells instead
+        return Made(endings.UNKNOWN, (), operation.name)
     names = [x.name for x in graph.inputs[: len(sources)]]
     output = _Node(graph.outputs[0], operation.name, tuple(zip(names, sources, strict=True)))
     return TensorSource(kinds.PASSES, (output,))

@@ -8,7 +8,7 @@ import numpy as np
 from keras import KerasTensor, layers
 
 from keras_seg import blocks
-from keras_seg.arguments import channels_last_shape
+from keras_seg.builder_arguments import image_shape
 from keras_seg.models.options import ImageShape
 
 SIDE = 128
@@ -41,7 +41,7 @@ def part_locator(
 
     Source: `SelectNet` in aod321/STN-iCNN, which has these layer names.
     """
-    height, width, _ = channels_last_shape(input_shape)
+    height, width, _ = image_shape(input_shape)
     if (height, width) != (SIDE, SIDE):
         raise ValueError(
             f"The part locator takes maps of {SIDE}x{SIDE} pixels only. Received: "

@@ -13,6 +13,7 @@ from keras import KerasTensor, layers
 from keras_seg import blocks
 from keras_seg.arguments import channels_last_shape
 from keras_seg.backbones.vgg16_weights import VGG16_WIDTHS, check_vgg16, load_vgg16
+from keras_seg.builder_arguments import image_shape
 from keras_seg.layers import (
     LocalResponseNormalization,
     MaxPoolingWithIndices2D,
@@ -221,7 +222,7 @@ def _dropout(
 def _check_size(input_shape: ImageShape, rounding: str, stages: int) -> None:
     """Raises ValueError for an image that pooling with rounding down would shrink to nothing."""
     smallest = 2**stages
-    sides = channels_last_shape(input_shape)[:2]
+    sides = image_shape(input_shape)[:2]
     if rounding == "floor" and any(side is not None and side < smallest for side in sides):
         raise ValueError(
             f"With rounding='floor' the sides of input_shape must be at least {smallest} pixels, "
