@@ -12,6 +12,7 @@ from keras_seg.data.as_dataset import images_of_folder
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.open_by_name import open_dataset
+from keras_seg.training.history import CSV_NAME, JSON_NAME
 from keras_seg.training.recipe import RECIPE_NAME, Recipe
 from keras_seg.training.recipe_io import differences, to_record
 
@@ -21,8 +22,14 @@ OVERLAYS = "overlays"
 TENSORBOARD = "tensorboard"
 CLASS_WEIGHTS_NAME = "class_weights.json"
 MADE = (
-    *(MODEL_NAME, RECIPE_NAME, CLASS_WEIGHTS_NAME, "log.csv", "log.jsonl"),
-    *(CHECKPOINTS, OVERLAYS, TENSORBOARD),
+    MODEL_NAME,
+    RECIPE_NAME,
+    CLASS_WEIGHTS_NAME,
+    CSV_NAME,
+    JSON_NAME,
+    CHECKPOINTS,
+    OVERLAYS,
+    TENSORBOARD,
 )
 """Files and folders that a training writes, and that `overwrite` removes."""
 FREE = {"output", "overwrite", "max_minutes", "checkpoint_steps", "overlays", "strategy"}

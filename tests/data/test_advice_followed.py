@@ -71,7 +71,7 @@ def test_multi_label_needs_its_metric_and_no_softmax():
     check(LABELS, loss, metrics.MeanIoU(3, multi_label=True), channels=3)
     check(np.eye(3)[MASKS], loss, metrics.MeanIoU(3), channels=3)  # one class per pixel
     loss = losses.Dice(multi_label=True, from_logits=False)
-    with pytest.raises(ValueError, match="two labels of a pixel cannot both hold"):
+    with pytest.raises(ValueError, match="a pixel cannot have two labels"):
         check(LABELS, loss, channels=3, activation="softmax")
 
 

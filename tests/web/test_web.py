@@ -130,7 +130,7 @@ class TestRefusals:
             )
 
         onnx.save(graph(8), tmp_path / "bare.onnx")
-        with pytest.raises(ValueError, match="without the card"):
+        with pytest.raises(ValueError, match="has no card"):
             describe.describe(tmp_path / "bare.onnx")
         free = graph("n")
         card = ModelCard(ClassTable(("a", "b", "c")), "free").to_json()
