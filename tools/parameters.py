@@ -1,8 +1,8 @@
-"""Parameters of every network beside those of its reference implementations.
+"""Counts the parameters of every network beside those of its reference implementations.
 
     python -m tools.parameters
 
-Writes docs/parameters.md. Networks are built without values, so that the largest takes no memory.
+Writes docs/parameters.md. Networks are built without values, so even the largest needs no memory.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ HEADER = ("network", "configuration", "classes", "channels", "ours", "reference"
 TITLE = """\
 # Parameters
 
-Trainable parameters of the networks, and of the reference implementations that they are to equal.
-References were built from their public code and counted. Where these count their moving averages
-too, so do we. Written by `python -m tools.parameters`; the tests count again.
+Trainable parameters of the networks and of their reference implementations. The references were
+built from their public code and counted. Where a reference counts moving averages too, so do we.
+Written by `python -m tools.parameters`; the tests count again.
 """
 
 
