@@ -1,1 +1,1 @@
-"""Programs that write documents: tables, counts, pictures and notebooks."""
+"""Programs that write documents: tables, counts and pictures of README and docs."""
