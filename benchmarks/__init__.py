@@ -1,1 +1,1 @@
-"""Measurements of the package, side by side in one run, as JSON and the tables made from them."""
+"""Measurements of the package: results as JSON, and tables made from them."""

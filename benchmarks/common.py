@@ -1,4 +1,4 @@
-"""What the benchmarks share: facts of the machine, interleaved timing, JSON with a table beside."""
+"""Shared by the benchmarks: facts of the machine, interleaved timing, writing of results."""
 
 from __future__ import annotations
 

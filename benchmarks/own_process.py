@@ -1,4 +1,4 @@
-"""Measurements that need a process of their own: its memory, and an error that ends only itself."""
+"""Runs a measurement in its own process, which isolates its memory and its errors."""
 
 from __future__ import annotations
 

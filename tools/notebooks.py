@@ -1,9 +1,9 @@
-"""Runs the notebooks in full and writes them back with what they print and draw.
+"""Runs the notebooks in full and saves them with their output.
 
     python -m tools.notebooks [NAME ...]
 
-What is kept must be the same on any machine that runs them: no stderr, no times of cells, and no
-path of the machine, with which the notebook is refused. Pictures are made small enough to commit.
+The saved output must be the same on every machine: no stderr, no execution times, and no local
+path; a notebook with a local path is refused. Pictures are reduced in size.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from PIL import Image
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 WIDEST = 1000
-"""Pixels of a picture's width."""
+"""Largest width of a picture in pixels."""
 COLORS = 128
 MACHINE_PATH = re.compile(r"(?:^|[\s'\"(])/\w[\w.-]*/\S*")
 
 
 def execute(path: Path) -> nbformat.NotebookNode:
-    """The notebook of a file after a run from its first cell to its last, in an empty folder."""
+    """Runs a notebook in an empty folder and returns it with its output."""
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         resources = {"metadata": {"path": folder}}
@@ -37,9 +37,10 @@ def execute(path: Path) -> nbformat.NotebookNode:
 
 
 def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook with outputs fit to be committed.
+    """The notebook with output that can be committed.
 
-    Raises: ValueError for an output that names a path of the machine.
+    Raises:
+        ValueError: the output names a path of the machine.
     """
     notebook.metadata.language_info = {"name": "python"}
     for cell in notebook.cells:
@@ -58,7 +59,7 @@ def tidy(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def texts(notebook: nbformat.NotebookNode) -> list[str]:
-    """All text that the cells put out."""
+    """All text in the output of the cells."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     found = [output["text"] for output in outputs if "text" in output]
     for output in outputs:
@@ -67,7 +68,7 @@ def texts(notebook: nbformat.NotebookNode) -> list[str]:
 
 
 def smaller(png: str) -> str:
-    """A base64 PNG at most WIDEST pixels wide, with a palette."""
+    """A base64 PNG, at most WIDEST pixels wide and with a palette."""
     picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
     picture.thumbnail((WIDEST, WIDEST))
     file = io.BytesIO()

@@ -1,7 +1,8 @@
-"""Trainable parameters that reference implementations have, and the options that give ours them.
+"""Trainable parameters of reference implementations, and the options that give the same network
+here.
 
-Every count was measured on the reference: built from its public code and counted, not copied from a
-paper.
+Every count was measured: the reference was built from its public code and counted, not copied from
+a paper.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ NO_WEIGHTS = {"backbone_weights": None}
 class Reference:
     """A network of a public repository.
 
-    network: name in the registry, "part_locator" for that builder.
-    configuration: which one, in words.
-    expected: its trainable parameters; None for a default of ours that no reference has.
-    num_classes, channels: of the scores and of the image.
-    options: of our builder.
-    level: U-Net++ only, cut down to this head.
-    with_averages: the reference is counted with its moving averages.
+    Attributes:
+        network: name in the registry, or "part_locator" for that builder.
+        configuration: which configuration, in words.
+        expected: number of trainable parameters; None for a default of ours without a reference.
+        num_classes: number of classes.
+        channels: number of channels of the image.
+        options: options of our builder.
+        level: U-Net++ only: pruned to this level.
+        with_averages: the reference count includes moving averages.
     """
 
     network: str
@@ -265,7 +268,7 @@ def _context_networks() -> list[Reference]:
 
 
 def _defaults() -> list[Reference]:
-    """What a builder gives when it is told nothing."""
+    """Every builder with its default options."""
     with_encoder = {"danet", "deeplabv3plus", "hrnet", "ocrnet"}
     return [
         Reference(name, "default", None, 21, 3, NO_WEIGHTS if name in with_encoder else {})

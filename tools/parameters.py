@@ -1,8 +1,8 @@
-"""Parameters of every network beside those of its reference implementations.
+"""Counts the parameters of every network beside those of its reference implementations.
 
     python -m tools.parameters
 
-Writes docs/parameters.md. Networks are built without values, so that the largest takes no memory.
+Writes docs/parameters.md. Networks are built without values, so even the largest needs no memory.
 """
 
 from __future__ import annotations
@@ -21,9 +21,13 @@ HEADER = ("network", "configuration", "classes", "channels", "ours", "reference"
 TITLE = """\
 # Parameters
 
-Trainable parameters of the networks, and of the reference implementations that they are to equal.
-References were built from their public code and counted. Where these count their moving averages
-too, so do we. Written by `python -m tools.parameters`; the tests count again.
+Compare the size of every network with that of its reference implementation: the number of
+trainable parameters must be equal. The first rows are the default networks, which have no
+reference.
+
+Each reference was built from its public code and counted. Rows "with moving averages" also count
+the moving statistics of batch norm, because the reference counts them. This page is written by
+`python -m tools.parameters`, and the tests count again.
 """
 
 

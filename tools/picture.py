@@ -1,4 +1,4 @@
-"""Draws the picture of the README from a folder that `keras-seg demo` has filled.
+"""Draws the README's picture from the output folder of `keras-seg demo`.
 
 keras-seg demo && python -m tools.picture keras-seg-demo
 """
@@ -19,13 +19,13 @@ from keras_seg.data.mask_colors import colorize
 PICTURE = Path(__file__).parent.parent / "docs" / "pictures" / "demo.png"
 FILE = "model_int8.tflite"
 SHOWN = (0, 20, 39, 59)
-"""Validation images, one a column, taken evenly and not for their masks."""
+"""Validation images, one per column, evenly spaced and not chosen by their masks."""
 COLORS = 224
-"""Of the palette, with which the picture is small enough to commit."""
+"""Size of the palette; it makes the picture small enough to commit."""
 
 
 def draw(folder: Path) -> Image.Image:
-    """Columns of image, mask, and the mask of the demo's int8 file."""
+    """Columns of image, mask, and the mask predicted by the demo's int8 file."""
     cells, runner = BuiltinDataset("cells", "val"), inference.load(folder / FILE)
     figure, axes = plt.subplots(3, len(SHOWN), figsize=(8, 6.2), layout="constrained")
     for column, index in zip(axes.T, SHOWN, strict=True):

@@ -1,9 +1,9 @@
-"""The README's table of networks, from the registry and the results of the benchmarks.
+"""Writes the README's table of networks from the registry and the benchmark results.
 
     python -m tools.readme
 
-Rewrites the lines between the two comments that name this module. A result that has not been
-measured leaves its cell empty, and a column of such cells is left out.
+Replaces the lines between the two comments that name this module. A value that was not measured
+leaves its cell empty, and a column without values is left out.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def table() -> str:
-    """One row a network, in Markdown."""
+    """The table in Markdown, one row per network."""
     sizes, equality, edge = (_record(name) for name in ("models", "equality", "edge"))
     rows = []
     for name in models.list_models():
@@ -68,7 +68,7 @@ def _record(name: str) -> dict:
 
 
 def _equal_to(name: str, cases) -> str:
-    """Whose implementations a network was compared with, and the largest difference."""
+    """The implementations that a network was compared with, and the largest difference."""
     found = {}
     for case in cases:
         if case["network"] == name:
@@ -80,7 +80,7 @@ def _equal_to(name: str, cases) -> str:
 
 
 def _kept(files: dict) -> str:
-    """Validation mIoU of the int8 file beside Keras'."""
+    """mIoU on validation images of the int8 file, and of the Keras model."""
     if not files.get(INT8, {}).get("miou"):
         return ""
     before, after = (100 * files[name]["miou"] for name in ("Keras", INT8))

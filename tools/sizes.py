@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def sizes() -> dict:
-    """Networks and encoders → parameters and multiply-adds; networks also title and paper."""
+    """Parameters and multiply-adds of networks and encoders; title and paper of networks."""
     rows = json.loads(MEASURED.read_text())["rows"]
     return {
         "networks": {

@@ -1,12 +1,12 @@
-"""Every network on the edge: what each kind of file keeps of the accuracy, and what it costs.
+"""Every network on the edge: accuracy and cost of each kind of exported file.
 
     python -m benchmarks.edge --data FOLDER [--runs FOLDER] [--quick] [--names NAME ...]
 
-Networks with a finished run under `--runs` are taken from there, at the size of their training; the
-others are trained for `--seconds` on crops of `--data`. Each is trained on with roundings for
-`--aware_seconds`, leaves in every format, and all of its files walk the same validation images
-beside each other. Trained networks stay in `--cache`, results are written after every network, and
-a second call goes on from there. Writes `edge.json` and `edge.md`.
+A network with a finished run under `--runs` is taken from there, at its training size. The others
+are trained for `--seconds` on crops of `--data`. Each network is then trained with quantization for
+`--aware_seconds` and exported in every format. All files are evaluated on the same validation
+images, in turn. Trained networks are kept in `--cache`. Results are written after every network,
+and a second call continues. Writes `edge.json` and `edge.md`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""DeepLabV3+ MobileNetV2 from camera bytes to a byte a pixel: one file, in two runtimes."""
+"""DeepLabV3+ MobileNetV2 from camera bytes to one byte per pixel, in two runtimes."""
 
 from __future__ import annotations
 

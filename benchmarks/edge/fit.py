@@ -1,4 +1,4 @@
-"""Short trainings of small networks on real images, and their training on with roundings."""
+"""Short training of small networks on real images, with and without quantization."""
 
 from __future__ import annotations
 

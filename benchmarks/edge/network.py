@@ -1,4 +1,4 @@
-"""One network for `benchmarks.edge`, in a process of its own: trained, exported, measured."""
+"""Trains, exports and measures one network for `benchmarks.edge`, in its own process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same exported files in a second and a third runtime, where these are installed."""
+"""Runs the exported files in two more runtimes, where these are installed."""
 
 from __future__ import annotations
 

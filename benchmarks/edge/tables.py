@@ -1,4 +1,4 @@
-"""The Markdown of `benchmarks.edge`."""
+"""The Markdown tables of `benchmarks.edge`."""
 
 from __future__ import annotations
 

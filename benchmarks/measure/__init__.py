@@ -1,1 +1,1 @@
-"""One measurement a module, with its tables: `python -m benchmarks list`."""
+"""One measurement per module, with its tables; `python -m benchmarks list` shows them."""

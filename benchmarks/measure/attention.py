@@ -1,12 +1,12 @@
-"""Memory and time of training DANet's position attention, all scores at once or some at a time.
+"""Memory and time of training DANet's position attention, with and without query chunks.
 
     python -m benchmarks.measure.attention [--quick] [--fresh]
 
-The attention holds N x N scores for a map of N positions. `query_chunk` bounds how many queries'
-scores are in memory (see `keras_seg.layers.PositionAttention`). Each row is a process of its own
-that takes a few optimizer steps on the same random map and labels; all rows of a size must find the
-same loss before and after the first of them. Writes `attention.json` after every row, goes on from
-there, and in the end `attention.md`.
+The attention holds N x N scores for a map of N positions. `query_chunk` limits how many queries
+have their scores in memory (see `keras_seg.layers.PositionAttention`). Each row is a process that
+takes a few optimizer steps on the same random map and labels. All rows of a size must have the same
+loss before and after the first step. Writes `attention.json` after every row; a second call
+continues. Writes `attention.md` at the end.
 """
 
 from __future__ import annotations

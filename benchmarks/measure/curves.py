@@ -1,9 +1,9 @@
-"""Curves of finished trainings on real images.
+"""Training curves of finished runs on real images.
 
     keras-seg train --config benchmarks/recipes/camvid-segnet.yaml --data CAMVID --output runs/a
     python -m benchmarks.measure.curves runs/a runs/...
 
-Writes `curves.json`, `curves.md` and `curves.png`. A run that is not given keeps its earlier curve.
+Writes `curves.json`, `curves.md` and `curves.png`. Earlier curves of other runs are kept.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Images a second of the training pipeline, one augmentation after the other, and of reading files.
+"""Images per second of the training pipeline, for each augmentation, and of reading files.
 
     python -m benchmarks.measure.data [--quick]
 
-Generated street images of 360x480 pixels, kept in memory; crops of 256x256 in batches of 8, by the
-pipeline that training uses. Each row is the best of three passes. Writes `data.json` and `data.md`.
+Generated street images of 360x480 pixels in memory, in crops of 256x256 and batches of 8, through
+the pipeline that training uses. Each row is the best of three passes. Writes `data.json` and
+`data.md`.
 """
 
 from __future__ import annotations

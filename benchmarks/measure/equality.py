@@ -1,10 +1,10 @@
-"""How far converted networks are from what their reference implementations computed.
+"""Difference between converted networks and their reference implementations.
 
     python -m benchmarks.measure.equality
 
-Reads the golden files of the tests: each holds the output of a public implementation for weights
-that are made from names and shapes. Writes the largest difference of each, as a part of the largest
-output, to `equality.json` and `equality.md`.
+Reads the golden files of the tests. Each holds the output of a public implementation for weights
+that are computed from names and shapes. Writes the largest difference of each case, divided by the
+largest output, to `equality.json` and `equality.md`.
 """
 
 from __future__ import annotations

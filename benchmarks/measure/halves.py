@@ -1,4 +1,4 @@
-"""What an encoder hands its decoder, measured from the model."""
+"""Memory between encoder and decoder, measured from the model."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Pooling with indices and unpooling, timed beside TensorFlow Addons, PyTorch and up-sampling.
+"""Pooling with indices and unpooling, beside TensorFlow Addons, PyTorch and up-sampling.
 
     python -m benchmarks.measure.layers [--quick] [--output FOLDER] [--cache FOLDER]
         [--torch-python PYTHON]
 
-TensorFlow Addons runs in an environment of its own, which is made in the cache folder the first
-time. Every side is timed in turn within one run, and must give the same sums first.
+TensorFlow Addons runs in its own environment, which is created in the cache folder the first time.
+All sides are timed in turn within one run, after a check that their sums are equal.
 """
 
 from __future__ import annotations

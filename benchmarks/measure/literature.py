@@ -1,12 +1,13 @@
-"""What the papers claim of each other, measured: parameters, memory between the halves, accuracy.
+"""Claims of the papers, measured: parameters, memory between encoder and decoder, accuracy.
 
     python -m benchmarks.measure.literature [--quick] [--data FOLDER] [--minutes N | --epochs N]
         [--size HEIGHT WIDTH] [--fresh]
 
-Writes `literature.json` after every network, goes on from there, and in the end `literature.md`.
-Counts and memory are those of the papers' widths. For the accuracy every network is trained with 16
-channels in its first stage by one recipe: same images, seed, crops and number of steps: `--epochs`,
-or as many as take `--minutes` a network on average on this machine.
+Parameters and memory are measured at the papers' widths. For the accuracy, every network is trained
+with 16 channels in its first stage by one recipe: same images, seed, crops and number of steps. The
+number of steps is given by `--epochs`, or is what an average network does in `--minutes` on this
+machine. Writes `literature.json` after every network; a second call continues. Writes
+`literature.md` at the end.
 """
 
 from __future__ import annotations

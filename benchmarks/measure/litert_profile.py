@@ -1,8 +1,8 @@
 """Time by operator of a .tflite file, from the profiler in LiteRT's own library.
 
-The Python interface hands out no times, the C interface of the same package does. It is called here
-by the names that its headers declare; a package without them, or with others, raises
-`ProfilerMissing`, never a wrong number: what is read is the text of its summary.
+LiteRT's Python interface does not report times, but the C interface of the same package does. It is
+called by the names in its headers. A package without these names raises `ProfilerMissing`, and so
+does a summary in another format: a wrong number is never returned.
 """
 
 from __future__ import annotations

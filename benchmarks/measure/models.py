@@ -1,10 +1,10 @@
-"""Every network and every encoder: parameters, multiply-adds, time and memory of one image.
+"""Every network and every encoder: parameters, multiply-adds, time and memory for one image.
 
     python -m benchmarks.measure.models [--quick] [--names unet resnet50 ...] [--fresh]
 
-Each is built with random weights and run as a Keras graph at batch 1 in a process of its own.
-Writes `models.json` after every one of them, and in the end `models.md`. Rows that the JSON file
-has already, from the same versions, size and threads, are kept; --fresh measures them again.
+Each is built with random weights and runs as a Keras graph at batch 1 in its own process. Writes
+`models.json` after each, and `models.md` at the end. Rows of the JSON file with the same versions,
+size and threads are kept; --fresh measures them again.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
-"""Where the time of each network goes: operators of a training step, of TFLite graphs.
+"""Time by operator: a training step and the TFLite graphs of each network.
 
     python -m benchmarks.measure.profiles [--quick] [--names NAME ...] [--size N] [--batch N]
         [--minutes N] [--fresh]
 
-Training: TensorFlow's profiler over a step, self time by kind of operation. Exported graphs,
-float32 and int8: the profiler of LiteRT's library, kernels of XNNPACK included; parts that XNNPACK
-takes, operators that it leaves to single-threaded kernels, and those that compute nothing. They are
-made as `keras-seg export` makes them, but not compared with Keras, and int8 with the ranges of one
-image: weights are random. Training and files of a network are each a process of its own. Writes
-`profiles.json` after each, goes on from there, and in the end `profiles.md` and `profiles.png`.
+Training is profiled with TensorFlow's profiler: self time by kind of operation. Exported graphs,
+float32 and int8, are profiled with LiteRT's profiler, kernels of XNNPACK included. The tables show
+the share of XNNPACK, of operators in single-threaded kernels, and of operators that compute
+nothing. Files are made as by `keras-seg export` but not compared with Keras, and int8 uses the
+ranges of one image, because the weights are random. Training and export of a network run in one
+process each. Writes `profiles.json` after each; a second call continues. Writes `profiles.md` and
+`profiles.png` at the end.
 """
 
 from __future__ import annotations

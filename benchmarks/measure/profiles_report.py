@@ -1,4 +1,4 @@
-"""Tables and bars of `benchmarks.measure.profiles`."""
+"""Tables and bar charts of `benchmarks.measure.profiles`."""
 
 from __future__ import annotations
 

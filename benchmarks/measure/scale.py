@@ -1,10 +1,11 @@
-"""Time and memory against image size, classes, batch, and the number of images of a data set.
+"""Time and memory by image size, classes, batch size and number of images.
 
     python -m benchmarks.measure.scale [--quick] [--fresh] [--images N]
 
-Each point is a process of its own: a network in inference and in a training step. Then images go
-through the training pipeline once, and the memory of that process is sampled: it must stay flat.
-Writes `scale.json` after every point, goes on from there, and in the end `scale.md`, `scale.png`.
+Each point is a process: a network in inference and in a training step. Then images go through the
+training pipeline once while the memory of the process is sampled; it must not grow. Writes
+`scale.json` after every point; a second call continues. Writes `scale.md` and `scale.png` at the
+end.
 """
 
 from __future__ import annotations

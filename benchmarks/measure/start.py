@@ -1,10 +1,10 @@
-"""How long starts take: the command line's help, imports, networks, conversions.
+"""Start-up times: help of the command line, imports, networks, conversions.
 
     python -m benchmarks.measure.start [--quick] [--torch-python PYTHON] [--fresh]
 
-Starts are new processes, and all take turns, TensorFlow alone and PyTorch's smp among them. Then
-each network is built and converted in processes of its own, some times over. Writes `start.json`
-after each part, goes on from there, and in the end `start.md` and `start.png`.
+Every start is a new process, and all alternate, among them TensorFlow alone and PyTorch with smp.
+Then each network is built and converted several times, each time in a new process. Writes
+`start.json` after each part; a second call continues. Writes `start.md` and `start.png` at the end.
 """
 
 from __future__ import annotations

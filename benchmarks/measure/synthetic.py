@@ -1,4 +1,4 @@
-"""A data set of any length that is computed, not stored: each sample from its index."""
+"""A data set of any length whose samples are computed from their index, not stored."""
 
 from __future__ import annotations
 

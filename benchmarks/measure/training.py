@@ -1,11 +1,11 @@
-"""Training images a second: Keras in float32, mixed precision and XLA, beside PyTorch.
+"""Training images per second: Keras in float32, mixed precision and XLA, beside PyTorch.
 
     python -m benchmarks.measure.training [--quick] [--torch-python PATH]
 
-Each set-up runs in a process of its own, so that its peak memory is its own; the processes take
-turns, a few steps each, so that the noise of the machine meets all alike. PyTorch runs the same
-U-Net (32 filters, batch norm, Adam, cross-entropy) by another interpreter, eager and, with
-channels last, as its users tune it.
+Each configuration runs in its own process, so that its peak memory can be measured. The processes
+alternate, a few steps each, so that all see the same noise of the machine. PyTorch runs the same
+U-Net (32 filters, batch norm, Adam, cross-entropy) in another interpreter: eager, and tuned with
+channels last.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Exported files of networks with random weights, for benchmarks that only time them."""
+"""Exports networks with random weights, for benchmarks that only measure time."""
 
 from __future__ import annotations
 

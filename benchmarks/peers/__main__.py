@@ -1,20 +1,21 @@
-"""Inference beside peers: same networks, same weights, same images, in turn.
+"""Inference beside other packages: same networks, same weights, same images, in turn.
 
     python -m benchmarks.peers [--quick] [--torch-python PYTHON] [--beside NAME ...]
         [--networks NAME ...] [--sizes N ...] [--batches N ...] [--without NAME ...]
         [--minutes N] [--fresh]
 
-segmentation_models.pytorch makes networks with random weights, which ours load; all float32 scores
-must be equal before anything is timed. Each way to run them is a process of its own, stopped while
-others have their turn. PyTorch lives in an environment that is made in the cache folder, unless
-`--torch-python` names one that has the packages of `benchmarks/peers/requirements-torch.txt`.
-Batches of several are measured at the first size only. Converted files stay in `--cache`, results
-are written after every case, and a second call goes on; after `--minutes` no new case begins.
-Files of LiteRT and ours of ONNX hold one image, and take those of a batch one after the other.
+segmentation_models.pytorch (smp) builds networks with random weights, which ours load. All float32
+scores must be equal before anything is timed. Each way to run a network is a process, which is
+stopped while others run. PyTorch is installed in an environment in the cache folder, unless
+`--torch-python` names an interpreter with the packages of
+`benchmarks/peers/requirements-torch.txt`. Batches of several images are measured at the first size
+only. LiteRT files and our ONNX files take one image, so they run the images of a batch in sequence.
+Converted files are kept in `--cache`. Results are written after every case, and a second call
+continues. After `--minutes` no new case starts.
 
-`--beside` adds what has an environment of its own: `onnx2tf` (the same networks, converted by it,
-batch 1 at the first size), `torchvision` and `keras` (networks that those packages have and we or
-smp have not: other weights, other work, in a table of their own without ratios).
+`--beside` adds packages that need their own environment: `onnx2tf` (converts the same networks,
+batch 1 at the first size), `torchvision` and `keras` (networks that smp or we do not have, with
+other weights and other work, so they are in a separate table without ratios).
 """
 
 from __future__ import annotations

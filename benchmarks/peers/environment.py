@@ -1,4 +1,4 @@
-"""Environments of peers, made from the requirement files in `benchmarks/peers`."""
+"""Creates the environments of peers from the requirement files in `benchmarks/peers`."""
 
 from __future__ import annotations
 

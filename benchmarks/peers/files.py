@@ -1,4 +1,4 @@
-"""Makes the files that `benchmarks.peers` runs, each in a process of its own, and keeps them."""
+"""Makes the files that `benchmarks.peers` runs, each in its own process, and keeps them."""
 
 from __future__ import annotations
 

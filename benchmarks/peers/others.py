@@ -1,4 +1,4 @@
-"""Networks that other packages have and that are no copies of ours, for `benchmarks.peers`."""
+"""Measures networks of other packages that have no counterpart here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `benchmarks.peers` compares: networks, and the ways in which each is run."""
+"""What `benchmarks.peers` compares: the networks, and the ways to run them."""
 
 from __future__ import annotations
 

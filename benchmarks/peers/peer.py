@@ -1,4 +1,4 @@
-"""Another environment that is measured beside this one: a process that answers questions."""
+"""A process in another environment that answers questions, so that it can be measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables and bars of `benchmarks.peers`."""
+"""Tables and bar charts of `benchmarks.peers`."""
 
 from __future__ import annotations
 

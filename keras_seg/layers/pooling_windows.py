@@ -252,7 +252,9 @@ def _fit(x: Tensor, size: tuple) -> Tensor:
 
 def _size(x: Tensor) -> tuple:
     """Height and width, as numbers where they are known."""
-    dynamic = None if x.shape[1:3].is_fully_defined() else tf.shape(x)
+    if x.shape[1:3].is_fully_defined():
+        return tuple(x.shape[1:3])
+    dynamic = tf.shape(x)
     return tuple(dynamic[a] if x.shape[a] is None else x.shape[a] for a in (1, 2))
 
 

@@ -1,6 +1,7 @@
-"""One way of running one network, for `benchmarks.peers`: a process that times single runs.
+"""Times single runs of one network in one runtime, for `benchmarks.peers`.
 
-A way to scores begins with the array that its runtime takes, one to classes with a photo's bytes.
+A run for scores starts with the array that the runtime takes, a run for classes with the bytes of a
+photo.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Says which packages an environment has, for `benchmarks.peers`."""
+"""Lists the installed packages of an environment, for `benchmarks.peers`."""
 
 from importlib.metadata import PackageNotFoundError, version
 

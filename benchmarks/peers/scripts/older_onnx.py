@@ -1,4 +1,4 @@
-"""ONNX graphs of PyTorch in an opset that onnx2tf reads right."""
+"""Rewrites ONNX graphs of PyTorch to an opset that onnx2tf reads correctly."""
 
 import onnx
 

@@ -1,4 +1,4 @@
-"""LiteRT files that onnx2tf makes of an smp network's ONNX file, for `benchmarks.peers`."""
+"""Converts an smp network's ONNX file to LiteRT with onnx2tf, for `benchmarks.peers`."""
 
 import json
 import os

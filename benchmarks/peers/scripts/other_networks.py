@@ -1,4 +1,4 @@
-"""Networks of other packages with weights of their own, for `benchmarks.peers`: single runs."""
+"""Single runs of networks of other packages with their own weights."""
 
 import json
 import os

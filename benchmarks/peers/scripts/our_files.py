@@ -1,4 +1,4 @@
-"""Our files of the weights of an smp network, and ONNX Runtime integers: `benchmarks.peers`."""
+"""Our files with the weights of an smp network, and ONNX Runtime's int8 file."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What every side of the pooling benchmark does: the same data, the same four functions timed."""
+"""The data and the four timed functions of every side of the pooling benchmark."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The peer's side of `benchmarks.peers.peer`: answers questions until standard input ends."""
+"""The other end of `benchmarks.peers.peer`: answers questions until input ends."""
 
 import json
 import resource

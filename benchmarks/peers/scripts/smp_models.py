@@ -1,4 +1,4 @@
-"""Networks of segmentation_models.pytorch with random weights, the same in every process."""
+"""Networks of segmentation_models.pytorch with the same random weights everywhere."""
 
 import segmentation_models_pytorch as smp
 import torch
