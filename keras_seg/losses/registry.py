@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 
 import keras
 
 from keras_seg.losses.base import SegmentationLoss
-from keras_seg.losses.spec import LOSS_TABLE, LossTerm, parse_loss
+from keras_seg.losses.spec import LOSS_TABLE, LossEntry, LossTerm, parse_loss
 from keras_seg.losses.weighted_sum import WeightedSum
 
+
+def _class_of(entry: LossEntry) -> type[SegmentationLoss]:
+    # unlike importlib.import_module, it waits for another thread that is importing Keras
+    module = __import__(f"keras_seg.losses.{entry.module}", fromlist=[entry.class_name])
+    return getattr(module, entry.class_name)
+
+
 LOSSES: dict[str, type[SegmentationLoss]] = {
-    name: getattr(import_module(f"keras_seg.losses.{entry.module}"), entry.class_name)
-    for name, entry in LOSS_TABLE.items()
+    name: _class_of(entry) for name, entry in LOSS_TABLE.items()
 }
 """Name in a recipe → its class."""
 
