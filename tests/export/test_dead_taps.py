@@ -66,7 +66,9 @@ def test_a_layer_of_two_maps_stays_as_it_is():
     assert without_dead_taps(model) is model
 
 
-@pytest.mark.parametrize("layout", ["tensorflow", "jfzhang95"])
+@pytest.mark.parametrize(
+    "layout", ["tensorflow", pytest.param("jfzhang95", marks=pytest.mark.slow)]
+)
 def test_the_pyramid_of_deeplab_at_a_small_size(layout, tmp_path):
     """Rates 6, 12 and 18 on a map of 6x6: only the centres are left."""
     options = models.find("deeplabv3plus").tiny | {"layout": layout}

@@ -320,6 +320,7 @@ class TestSoftLabels:
         np.testing.assert_allclose(labels, model(images.astype("float32")), atol=1e-6)
         np.testing.assert_array_equal(image, images)
 
+    @pytest.mark.slow
     def test_they_win_back_what_int8_loses(self, wide, data, tmp_path):
         images = np.stack([sample.image for sample in data]).astype("float32")
         batches = tf.data.Dataset.from_tensor_slices(images).repeat().batch(4)

@@ -215,8 +215,15 @@ def openseg_names(tensors, *, on_resnet, inplace_abn):
 
 
 class TestCheckpoints:
-    @pytest.mark.parametrize("on_resnet", [True, False])
-    @pytest.mark.parametrize("inplace_abn", [True, False])
+    @pytest.mark.parametrize(
+        ("on_resnet", "inplace_abn"),
+        [
+            (True, True),
+            (False, False),
+            pytest.param(True, False, marks=pytest.mark.slow),
+            pytest.param(False, True, marks=pytest.mark.slow),
+        ],
+    )
     def test_openseg_files_tell_their_norm_by_their_names(self, on_resnet, inplace_abn):
         variant = OCRNetVariant(
             auxiliary_kernel=3,
