@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -51,22 +50,6 @@ def flag(value: Any, option: str) -> bool:
     return bool(value)
 
 
-def choice(value: Any, option: str, choices: Iterable) -> Any:
-    """One of the choices, unchanged.
-
-    Raises: ValueError for anything else.
-    """
-    choices = tuple(choices)
-    if not is_one_of(value, choices):
-        raise ValueError(f"{option} must be one of {choices}. Received: {value!r}")
-    return value
-
-
-def is_one_of(value: Any, choices: tuple) -> bool:
-    """Whether a value, which may be of any type, equals one of the choices."""
-    return isinstance(value, str | int | float | np.number | None) and value in choices
-
-
 def checked_shape(shape: Any) -> tuple[int | None, int | None, int]:
     """(height, width, channels) in pixels, None for a free height or width.
 
@@ -94,14 +77,3 @@ def checked_shape(shape: Any) -> tuple[int | None, int | None, int]:
             "(256, 256, 3)."
         )
     return tuple(None if entry is None else int(entry) for entry in entries)
-
-
-def channels_last_shape(shape: Any) -> tuple[int | None, int | None, int]:
-    """As `checked_shape`, for the image of a network. It also refuses (channels, height, width)."""
-    height, width, channels = checked_shape(shape)
-    if height in (1, 3, 4) and channels > 16 and (width is None or width > 16):
-        raise ValueError(
-            f"input_shape is (height, width, channels). Received: {shape!r}, in which the channels "
-            f"seem to come first. Write {(width, channels, height)!r}."
-        )
-    return height, width, channels

@@ -9,7 +9,6 @@ from __future__ import annotations
 from keras import KerasTensor
 
 from keras_seg import blocks
-from keras_seg.arguments import choice
 from keras_seg.backbones.resnet import basic_block, bottleneck
 from keras_seg.builder_arguments import choice
 

@@ -10,7 +10,6 @@ import math
 
 from keras import KerasTensor
 
-from keras_seg.arguments import choice
 from keras_seg.backbones.mobile_blocks import (
     BATCH_NORM_EPSILON,
     TENSORFLOW_EPSILON,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from keras import KerasTensor
 
-from keras_seg.arguments import choice
 from keras_seg.backbones.mobile_blocks import (
     BATCH_NORM_EPSILON,
     TENSORFLOW_EPSILON,

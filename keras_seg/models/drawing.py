@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
+from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
@@ -14,37 +15,25 @@ from keras_seg.models.drawing_blocks import Block, blocks_of
 from keras_seg.models.drawing_words import PARTS, SKIPS
 from keras_seg.models.functional import as_functional
 
-WIDTH, HEIGHT = 0.78, 0.62
-"""Of a box, in units of a column and a row."""
-COLOURS = ("#dbe7f6", "#c7dbf3", "#b0cdee", "#97bde8", "#7cabe0", "#6098d6", "#4985c9")
-"""Of boxes, from the resolution of the image down."""
+BOX = (0.82, 0.64)
+"""Width and height of a box, where rows are 1 apart."""
+TEXT, PALE = "#17222e", "#e9eef4"
+ARROW, SKIP = "#7388a3", "#bf6f24"
+"""SVG files are transparent: these two stand out from white pages and from dark ones."""
+COLOURS = {"encoder": "#c9dff7", "decoder": "#cdebd1", "head": "#fbdcb8", "": "#ddd3f3"}
+"""Colours of boxes by the first word of their text; "" for all other words."""
+TURNING = ("bridge", "fc6, fc7")
+"""Blocks that are drawn between the columns of the way down and the way up."""
 
-
-@dataclass(eq=False)  # a set holds them
-class Block:
-    """Layers of one name before the first dot, at one resolution.
-
-    stride: size of the image / size of the block's maps.
-    whole: whether the name is that of a module; layers of networks without such names are drawn
-        together as far as they follow one another at one resolution.
-    """
-
-    name: str
-    stride: float
-    whole: bool = True
-    channels: int = 0
-    weights: int = 0
-    before: set = field(default_factory=set)
-    column: int = 0
+Place = tuple[float, float]
 
 
 def draw(model: keras.Model, path: str | Path) -> None:
     """Draws the blocks of a functional model of fixed size into a PNG, SVG or PDF file.
 
-    A block is all layers whose names are equal up to the first dot and that work at one resolution,
-    or without dots all that follow one another there; its channels are those of its last layer.
-    Arrows are tensors from block to block. Layers on anything else than maps (pooled vectors,
-    products of attention) belong to the block before them.
+    A box is a block of `drawing_blocks.blocks_of`, with the number of channels of its last map. An
+    arrow is a map that passes from block to block. A dashed arrow is a skip connection: a map (or
+    pooling indices) that is joined with a map from a coarser resolution.
 
     Raises: ValueError for a model of free size, or another suffix.
     """
@@ -100,73 +89,56 @@ def _figure(model: keras.Model, blocks: list[Block]) -> Figure:
     return figure
 
 
-def blocks_of(model: keras.Model) -> list[Block]:
-    """The blocks of a model, each after those that it takes maps from."""
-    height = model.inputs[0].shape[1]
-    blocks: dict[tuple, Block] = {}
-    of_tensor: dict[int, Block | None] = {id(tensor): None for tensor in model.inputs}
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.InputLayer):
-            continue
-        for node in layer._inbound_nodes:
-            sources = [of_tensor[id(x)] for x in node.input_tensors if id(x) in of_tensor]
-            if not node.outputs or not sources:
+def _font(blocks: list[Block], width: float) -> float:
+    """Font size in points at which the longest line fits into a box of `width` inches."""
+    longest = max(len(line) for block in blocks for line in _name(block).split("\n"))
+    return max(7, min(12, 72 * width / (0.63 * longest)))
+
+
+def _places(
+    blocks: list[Block], rows: list[tuple[float, int]], spacing: float
+) -> dict[Block, Place]:
+    """Where the centre of each box is."""
+    places = {block: (block.column * spacing, -float(rows.index(block.row))) for block in blocks}
+    for block in blocks:
+        targets = [other.column for other in blocks if block in other.sources]
+        if (
+            block.name in TURNING
+            and targets
+            and not any(other is not block and other.row == block.row for other in blocks)
+        ):
+            places[block] = ((block.column + max(targets)) / 2 * spacing, places[block][1])
+    return places
+
+
+def _arrows(blocks: list[Block], rows: list[tuple[float, int]]) -> list[tuple[Block, Block, bool]]:
+    """(source, target, whether the arrow has two heads) of each arrow.
+
+    The branches of an HRNet stage exchange their maps with all other branches. Only the exchange
+    with neighbouring branches is drawn.
+    """
+    arrows = []
+    for number, block in enumerate(blocks):
+        for source in blocks:
+            if source not in block.sources:
                 continue
-            block = _block(blocks, layer, node.outputs[0].shape, height, sources)
-            block.weights += layer.count_params()
-            for source in sources:
-                if source not in (None, block):
-                    block.before.add(source)
-            of_tensor.update({id(tensor): block for tensor in node.outputs})
-    _skip_weightless(blocks.values())
-    found = _joined([block for block in blocks.values() if block.weights])
-    for number, block in enumerate(found):
-        earlier = [source for source in found[:number] if source in block.before]
-        block.column = max((source.column + 1 for source in earlier), default=0)
-        used = {other.column for other in found[:number] if other.stride == block.stride}
-        while block.column in used:
-            block.column += 1
-    return found
+            exchange = block in source.sources
+            if exchange and source in blocks[number:]:
+                continue  # one arrow with two heads stands for both directions
+            same_stage = source.words == block.words and source.column == block.column
+            if same_stage and abs(rows.index(source.row) - rows.index(block.row)) > 1:
+                continue
+            arrows.append((source, block, exchange))
+    return arrows
 
 
-def _block(blocks: dict, layer, shape, height: int, sources: list) -> Block:
-    """The block that a layer belongs to, made if it is the first of it."""
-    known = [source for source in sources if source is not None]
-    if len(shape) != 4 or shape[1] in (None, 1):
-        return known[0] if known else blocks.setdefault(("", 1.0), Block("", 1.0))
-    stride = 2.0 ** round(math.log2(height / shape[1]))
-    name, dot, _ = layer.name.partition(".")
-    block = blocks.setdefault((name, stride), Block(name, stride, whole=bool(dot)))
-    block.channels = shape[-1]
-    return block
+def _is_skip(source: Block, block: Block) -> bool:
+    """Whether the block joins this map with one from a coarser resolution."""
+    coarser = any(other.stride > source.stride for other in block.sources)
+    return source.stride == block.stride and coarser
 
 
-def _skip_weightless(blocks) -> None:
-    """Arrows from pooling, resizing and joining pass on to the blocks that compute."""
-    for block in blocks:
-        while passed := {source for source in block.before if not source.weights}:
-            block.before -= passed
-            for source in passed:
-                block.before |= {other for other in source.before if other is not block}
-
-
-def _joined(blocks: list[Block]) -> list[Block]:
-    """Blocks without modules' names become one where each has the one before as its only source."""
-    into: dict[Block, Block] = {}
-    for block in blocks:
-        block.before = {into.get(source, source) for source in block.before}
-        if len(block.before) == 1 and not block.whole:
-            (source,) = block.before
-            if source.stride == block.stride and not source.whole:
-                into[block] = source
-                source.weights += block.weights
-                source.channels = block.channels
-                source.name = f"{source.name.removesuffix(' …')} …"
-        block.before.discard(into.get(block, block))
-    return [block for block in blocks if block not in into]
-
-
-def _draw_box(axes, block: Block, place, colour: str) -> None:
+def _draw_box(axes: Axes, block: Block, place: Place, font: float) -> None:
     x, y = place
     kind = block.name.split(" ")[0]
     kind = "encoder" if kind in ("stem", "stage", "input") else kind
@@ -193,8 +165,12 @@ def _draw_box(axes, block: Block, place, colour: str) -> None:
     )
 
 
-def _draw_arrow(axes, start, end) -> None:
-    """From box to box; over others in the same row in an arc."""
+def _name(block: Block) -> str:
+    return block.name if len(block.name) <= 20 else f"{block.name[:19]}…"
+
+
+def _draw_arrow(axes: Axes, start: Place, end: Place, *, both: bool, skip: bool) -> None:
+    """An arrow from box to box. It is an arc if other boxes of the row are between."""
     (x0, y0), (x1, y1) = start, end
     width, height = BOX
     style = "arc3"

@@ -1,8 +1,11 @@
-"""What a Keras model ends in, by its layers; what layers of others do, by TensorFlow's graph."""
+"""The output activation of a Keras model, read from its layers.
+
+Layers of other packages are read from the graph that TensorFlow makes of them.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 
@@ -29,20 +32,56 @@ FUNCTIONS = {
 }
 """Name of a function of Keras or TensorFlow, in lower case → its kind."""
 WITH_FUNCTION = (
-    *("Conv1D", "Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Conv2DTranspose", "Dense"),
-    *("EinsumDense", "QuantizedConv2D", "QuantizedDepthwiseConv2D", "QuantizedConv2DTranspose"),
+    "Conv1D",
+    "Conv2D",
+    "DepthwiseConv2D",
+    "SeparableConv2D",
+    "Conv2DTranspose",
+    "Dense",
+    "EinsumDense",
+    "QuantizedConv2D",
+    "QuantizedDepthwiseConv2D",
+    "QuantizedConv2DTranspose",
     "QuantizedDense",
 )
-"""Layers without bounds of their own that apply a function at their end."""
+"""Layers with unbounded values that apply an activation at their end."""
 KINDS = {
-    endings.HANDS_ON: (
-        *("AveragePooling2D", "Cropping2D", "Dropout", "Flatten", "GaussianDropout"),
-        *("GaussianNoise", "Identity", "MaxPooling2D", "Reshape", "Resizing", "SpatialDropout2D"),
-        *("UpSampling2D", "ZeroPadding2D", "ActivityRegularization"),
-        *("AveragePool", "Cast", "CropImages", "DepthToSpace", "ExpandDims", "Flip", "MaxPool"),
-        *("Pad", "PadImages", "Ravel", "Repeat", "Resize", "StopGradient"),
-        *("CropOrPad", "EdgePadding2D", "FakeQuantize", "MonteCarloDropout", "PaddedMaxPooling2D"),
-        *("ScaleBreak", "SizeGuard", "TotalDropout"),
+    kinds.PASSES: (
+        "AveragePooling2D",
+        "Cropping2D",
+        "Dropout",
+        "Flatten",
+        "GaussianDropout",
+        "GaussianNoise",
+        "Identity",
+        "MaxPooling2D",
+        "Reshape",
+        "Resizing",
+        "SpatialDropout2D",
+        "UpSampling2D",
+        "ZeroPadding2D",
+        "ActivityRegularization",
+        "AveragePool",
+        "Cast",
+        "CropImages",
+        "DepthToSpace",
+        "ExpandDims",
+        "Flip",
+        "MaxPool",
+        "Pad",
+        "PadImages",
+        "Ravel",
+        "Repeat",
+        "Resize",
+        "StopGradient",
+        "CropOrPad",
+        "EdgePadding2D",
+        "FakeQuantize",
+        "MonteCarloDropout",
+        "PaddedMaxPooling2D",
+        "ScaleBreak",
+        "SizeGuard",
+        "TotalDropout",
     ),
     kinds.SLICES: ("GetItem", "Max", "Mean", "Min", "Slice", "Split", "Squeeze", "Take"),
     kinds.TRANSPOSES: ("Moveaxis", "Permute", "Swapaxes", "Transpose"),
@@ -55,10 +94,24 @@ KINDS = {
 KIND_OF = {name: kind for kind, names in KINDS.items() for name in names}
 """Name of a layer or operation of Keras or this package → its kind."""
 TF_KINDS = {
-    endings.HANDS_ON: (
-        *("AvgPool", "Cast", "DepthToSpace", "EnsureShape", "ExpandDims", "Identity", "IdentityN"),
-        *("MaxPool", "MirrorPad", "Pad", "Reshape", "ResizeBicubic", "ResizeBilinear"),
-        *("ResizeNearestNeighbor", "ReverseV2", "StopGradient", "Tile"),
+    kinds.PASSES: (
+        "AvgPool",
+        "Cast",
+        "DepthToSpace",
+        "EnsureShape",
+        "ExpandDims",
+        "Identity",
+        "IdentityN",
+        "MaxPool",
+        "MirrorPad",
+        "Pad",
+        "Reshape",
+        "ResizeBicubic",
+        "ResizeBilinear",
+        "ResizeNearestNeighbor",
+        "ReverseV2",
+        "StopGradient",
+        "Tile",
     ),
     kinds.SLICES: ("GatherV2", "Max", "Mean", "Min", "Slice", "Split", "StridedSlice", "Squeeze"),
     kinds.TRANSPOSES: ("Transpose",),
@@ -76,26 +129,35 @@ TF_KINDS = {
 TF_KIND_OF = {name: kind for kind, names in TF_KINDS.items() for name in names}
 """Type of a node in a TensorFlow graph → its kind."""
 FREE_SIZE = 64
-"""Pixels that stand for a free size where a layer of others is looked into."""
+"""Pixels for a free height or width when a foreign layer is traced."""
 
 
 class _Place(NamedTuple):
-    """A symbolic tensor of Keras, and the calls of nested models that it lies within."""
+    """A symbolic tensor of Keras, and the calls of nested models around it."""
 
     tensor: keras.KerasTensor
     scope: tuple | None = None
 
 
 class _Node(NamedTuple):
-    """A tensor of TensorFlow's graph of one layer; sources: what the graph's inputs stand for."""
+    """A tensor in the TensorFlow graph of one layer.
+
+    Attributes:
+        layer: name of the layer.
+        sources: name of each input of the graph, with the tensor that it stands for.
+    """
 
     tensor: tf.Tensor
     layer: str
     sources: tuple[tuple[str, _Place], ...]
 
 
-def model_ending(output) -> Ending:
-    """What the output of a functional model ends in; of several "logits", or else the first."""
+def model_output_activation(output: Any) -> OutputActivation:
+    """The function at the output of a functional model.
+
+    Args:
+        output: `model.output`. Of several outputs "logits" is used, or else the first.
+    """
     if isinstance(output, dict):
         output = output.get("logits", next(iter(output.values())))
     elif isinstance(output, list | tuple):
@@ -119,12 +181,12 @@ def _source_in_keras(place: _Place) -> TensorSource:
     sources = tuple(_Place(tensor, place.scope) for tensor in node.input_tensors)
     kind, axis = _kind_of(operation, place.tensor)
     if kind is None:
-        return _looked_into(operation, node, position, sources)
-    return Made(kind, sources, operation.name, axis)
+        return _foreign_source(operation, node, position, sources)
+    return TensorSource(kind, sources, operation.name, axis)
 
 
-def _outside(place: _Place) -> Made:
-    """What the input of a nested model stands for."""
+def _outer_source(place: _Place) -> TensorSource:
+    """The tensor that the input of a nested model stands for."""
     if place.scope is None:
         return TensorSource(kinds.UNKNOWN)
     inner, node, scope = place.scope
@@ -133,7 +195,7 @@ def _outside(place: _Place) -> Made:
 
 
 def _kind_of(operation, output: keras.KerasTensor) -> tuple[str | None, int | None]:
-    """(kind, axis of a softmax that is not the channels); no kind for what must be looked into."""
+    """(kind, axis of a softmax that is not over the channels); kind None for foreign layers."""
     name, package = type(operation).__name__, _package(type(operation))
     if package not in ("keras", "keras_seg"):
         return None, None
@@ -145,7 +207,7 @@ def _kind_of(operation, output: keras.KerasTensor) -> tuple[str | None, int | No
             return kinds.UNKNOWN, None
         return function, _other_axis(operation.activation, output)
     if name == "Concatenate" and _other_axis(operation, output) is not None:
-        return endings.AVERAGES, None  # side by side, so that each pixel stays as it is
+        return kinds.AVERAGES, None  # side by side: each pixel keeps its values
     if name in KIND_OF:
         return KIND_OF[name], None
     if name.lower() in FUNCTIONS:
@@ -154,7 +216,7 @@ def _kind_of(operation, output: keras.KerasTensor) -> tuple[str | None, int | No
 
 
 def _function(activation) -> str | None:
-    """Kind of an activation; None for a function of others."""
+    """Kind of an activation; None for a foreign function."""
     named = activation if hasattr(activation, "__name__") else type(activation)
     if _package(named) not in ("keras", "tensorflow"):
         return None
@@ -172,9 +234,9 @@ def _package(thing) -> str:
     return str(thing.__module__).split(".")[0]
 
 
-def _looked_into(operation, node, position: int, sources: tuple[_Place, ...]) -> Made:
-    """What a layer of others does to its inputs, by the graph that TensorFlow makes of it."""
-    import tensorflow as tf  # which networks on other backends do without
+def _foreign_source(operation, node, position: int, sources: tuple[_Place, ...]) -> TensorSource:
+    """The source of a foreign layer's output, from the graph that TensorFlow makes of the layer."""
+    import tensorflow as tf  # only for foreign layers, so that other backends work without
 
     def call(*values):
         arguments = {id(x): value for x, value in zip(node.input_tensors, values, strict=True)}
@@ -187,8 +249,8 @@ def _looked_into(operation, node, position: int, sources: tuple[_Place, ...]) ->
     ]
     try:
         graph = tf.function(call).get_concrete_function(*specs)
-    except Exception:  # whatever others' layers raise; what the model puts out tells instead
-        return Made(endings.UNKNOWN, (), operation.name)
+    except Exception:  # foreign layers may raise anything; the values of the output decide then
+        return TensorSource(kinds.UNKNOWN, (), operation.name)
     names = [x.name for x in graph.inputs[: len(sources)]]
     output = _Node(graph.outputs[0], operation.name, tuple(zip(names, sources, strict=True)))
     return TensorSource(kinds.PASSES, (output,))
