@@ -15,6 +15,7 @@ from keras_seg.inference.proposals import predict_by_proposals
 from keras_seg.inference.results import Comparison, Evaluation
 from keras_seg.inference.uncertainty import predict_uncertainty
 from keras_seg.inference.views import TestTimeAugmentation
+from keras_seg.names import SIZINGS
 
 __all__ = [
     "SIZINGS",
