@@ -170,3 +170,31 @@ def is_per_channel(operation: keras.Operation) -> bool:
             and is_elementwise(operation.activation)
         )
     return function_of(operation) in FOLLOWING_FUNCTIONS
+
+
+def can_read_small_map(layer: keras.Operation) -> bool:
+    """Whether a convolution behind an up-sampling can be a sub-pixel convolution."""
+    return (
+        type(layer) is layers.Conv2D
+        and layer.kernel_size[0] == layer.kernel_size[1]
+        and layer.kernel_size[0] % 2 == 1
+        and layer.strides == layer.dilation_rate == (1, 1)
+        and layer.groups == 1
+        and (layer.padding == "same" or layer.kernel_size == (1, 1))
+        and layer.data_format == "channels_last"
+        and not may_have_weights(layer.activation)
+    )
+
+
+def can_be_subpixel_transposed(layer: keras.Operation) -> bool:
+    """Whether a transposed convolution, one without padding, can be a sub-pixel convolution."""
+    return (
+        type(layer) is layers.Conv2DTranspose
+        and layer.kernel_size[0] == layer.kernel_size[1]
+        and layer.strides[0] == layer.strides[1] <= layer.kernel_size[0]
+        and layer.dilation_rate == (1, 1)
+        and layer.output_padding is None
+        and (layer.padding == "valid" or layer.kernel_size == layer.strides)
+        and layer.data_format == "channels_last"
+        and not may_have_weights(layer.activation)
+    )

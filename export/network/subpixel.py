@@ -27,10 +27,11 @@ from keras import layers
 from keras_seg.export.network.copies import config_of, copy_of
 from keras_seg.export.network.folding import folded
 from keras_seg.export.network.layer_rules import (
+    can_be_subpixel_transposed,
+    can_read_small_map,
     function_of,
     is_elementwise,
     is_per_channel,
-    may_have_weights,
 )
 from keras_seg.export.network.plan import LayerCall, make_plan, sole_takers
 from keras_seg.export.network.subpixel_kernels import kernel_of_transposed, kernel_on_small_map
@@ -129,17 +130,7 @@ class _SubpixelRewriter:
     def square_of(self, call: LayerCall) -> int | None:
         """Stride of a transposed convolution without padding, None for any other call."""
         layer = call.operation
-        if not (
-            self.with_transposed
-            and type(layer) is layers.Conv2DTranspose
-            and layer.kernel_size[0] == layer.kernel_size[1]
-            and layer.strides[0] == layer.strides[1] <= layer.kernel_size[0]
-            and layer.dilation_rate == (1, 1)
-            and layer.output_padding is None
-            and (layer.padding == "valid" or layer.kernel_size == layer.strides)
-            and layer.data_format == "channels_last"
-            and not may_have_weights(layer.activation)
-        ):
+        if not (self.with_transposed and can_be_subpixel_transposed(layer)):
             return None
         # the output of a single pixel does not depend on the stride
         alone = self.tensors[call.values[0]].shape[1:3] == (1, 1)
@@ -172,16 +163,7 @@ class _SubpixelRewriter:
     def parts_of(self, call: LayerCall) -> list[Part]:
         """The input of a convolution in parts; [] if it cannot be rewritten."""
         layer = call.operation
-        fits = (
-            type(layer) is layers.Conv2D
-            and layer.kernel_size[0] == layer.kernel_size[1]
-            and layer.kernel_size[0] in range(1, self.largest + 1, 2)
-            and layer.strides == layer.dilation_rate == (1, 1)
-            and layer.groups == 1
-            and (layer.padding == "same" or layer.kernel_size == (1, 1))
-            and layer.data_format == "channels_last"
-            and not may_have_weights(layer.activation)
-        )
+        fits = can_read_small_map(layer) and layer.kernel_size[0] <= self.largest
         parts = list(self.parts(call.values[0])) if fits else []
         return parts if any(part.enlarged for part in parts) else []
 
