@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -74,7 +76,7 @@ def float32_model(model: keras.Model) -> keras.Model:
 class _ScaleAndOffset(keras.layers.DepthwiseConv2D):
     """A 1x1 depthwise convolution that can be called like a batch norm."""
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         return super().call(inputs)
 
 

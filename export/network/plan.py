@@ -15,6 +15,7 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 from keras import layers
@@ -144,7 +145,7 @@ def _calls(
         numbers |= {id(x): number for x, number in zip(node.outputs, outputs, strict=True)}
 
 
-def _first_argument(node) -> list:
+def _first_argument(node: Any) -> list[Any]:
     arguments = node.arguments
     return keras.tree.flatten((*arguments.args, *arguments.kwargs.values())[0])
 
@@ -222,7 +223,7 @@ def _joined(
     """
     parents: dict[int, int] = {}
 
-    def root(number):
+    def root(number: int) -> int:
         while number in parents:
             number = parents[number]
         return number
