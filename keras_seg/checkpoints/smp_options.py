@@ -95,26 +95,26 @@ def translate(published: dict[str, np.ndarray], settings: dict, options: dict) -
         tensors contradict it.
     """
     network = _network(published)
-    said, ours = _split(settings, options)
+    given, ours = _split(settings, options)
     _check_class(settings, network)
-    _check_tensors(published, said, network)
-    found = {"activation": _activation(said["activation"])}
+    _check_tensors(published, given, network)
+    arguments = {"activation": _activation(given["activation"])}
     if network == "DeepLabV3Plus":
-        found |= _deeplabv3plus(said)
+        arguments |= _deeplabv3plus(given)
     else:
-        found |= _interpolation(said["decoder_interpolation"])
-        _refuse_other(said, network)
+        arguments |= _interpolation(given["decoder_interpolation"])
+        _refuse_other(given, network)
     if not settings:
         _warn_of_defaults(network, options)
-    if said["aux_params"] is not None or any("classification_head." in name for name in published):
+    if given["aux_params"] is not None or any("classification_head." in name for name in published):
         warnings.warn(
             "The classification head (aux_params) is left out: the model gives the mask alone.",
             stacklevel=3,
         )
     if isinstance(ours.get("variant"), Mapping):
-        ours["variant"] = found.get("variant", {}) | dict(ours["variant"])
+        ours["variant"] = arguments.get("variant", {}) | dict(ours["variant"])
     on_timm = any(name.startswith("encoder.model.") for name in published)
-    return found | ours | {"encoder": (_encoder_name(said["encoder_name"]), on_timm)}
+    return arguments | ours | {"encoder": (_encoder_name(given["encoder_name"]), on_timm)}
 
 
 def _warn_of_defaults(network: str, options: Mapping) -> None:
@@ -169,43 +169,43 @@ def _network(published: Mapping) -> str:
 
 
 def _check_class(settings: Mapping, network: str) -> None:
-    said = settings.get("_model_class", network)
-    if said != network:
-        raise ValueError(f"config.json says {said}, and the tensors are those of {network}.")
+    given = settings.get("_model_class", network)
+    if given != network:
+        raise ValueError(f"config.json says {given}, and the tensors are those of {network}.")
 
 
-def _check_tensors(published: Mapping, said: Mapping, network: str) -> None:
+def _check_tensors(published: Mapping, given: Mapping, network: str) -> None:
     """Raises ValueError where the arguments and the tensors contradict each other."""
     shapes = {name: tuple(array.shape) for name, array in published.items()}
-    if said["decoder_attention_type"] or any(".attention1.attention." in name for name in shapes):
-        value = said["decoder_attention_type"] or "scse"
+    if given["decoder_attention_type"] or any(".attention1.attention." in name for name in shapes):
+        value = given["decoder_attention_type"] or "scse"
         raise ValueError(
             f"decoder_attention_type={value!r} is no part of keras_seg's decoders, and its tensors "
             "would be left over."
         )
-    _check_norm(shapes, said, network)
+    _check_norm(shapes, given, network)
     head = shapes.get("segmentation_head.0.weight", (None,))
-    _compare("classes", said["classes"], head[0])
+    _compare("classes", given["classes"], head[0])
     first = next((shape for name, shape in shapes.items() if FIRST_KERNEL.match(name)), None)
-    _compare("in_channels", said["in_channels"], first and first[1])
+    _compare("in_channels", given["in_channels"], first and first[1])
     if network == "DeepLabV3Plus":
-        _compare("encoder_depth", said["encoder_depth"] or 5, 5, "the decoder needs")
+        _compare("encoder_depth", given["encoder_depth"] or 5, 5, "the decoder needs")
         width = shapes.get("decoder.aspp.0.project.0.weight", (None,))[0]
-        _compare("decoder_channels", said["decoder_channels"], width)
+        _compare("decoder_channels", given["decoder_channels"], width)
         separable = "decoder.aspp.0.convs.1.0.0.weight" in shapes
-        _compare("decoder_aspp_separable", said["decoder_aspp_separable"], separable)
+        _compare("decoder_aspp_separable", given["decoder_aspp_separable"], separable)
         return
     last = (
         r"decoder\.blocks\.x_0_(\d+)\."
         if network == "UnetPlusPlus"
         else r"decoder\.blocks\.(\d+)\."
     )
-    steps = 1 + max(int(found[1]) for name in shapes if (found := re.match(last, name)))
-    _compare("encoder_depth", said["encoder_depth"], steps)
+    steps = 1 + max(int(match[1]) for name in shapes if (match := re.match(last, name)))
+    _compare("encoder_depth", given["encoder_depth"], steps)
     block = "decoder.blocks.x_0_{}" if network == "UnetPlusPlus" else "decoder.blocks.{}"
     names = [f"{block.format(step)}.conv1.0.weight" for step in range(steps)]
     widths = [shapes[name][0] for name in names if name in shapes]
-    channels = said["decoder_channels"]
+    channels = given["decoder_channels"]
     _compare("decoder_channels", channels and list(channels), widths)
     if steps < 3:
         raise ValueError(
@@ -215,10 +215,10 @@ def _check_tensors(published: Mapping, said: Mapping, network: str) -> None:
         raise ValueError("decoder_channels has a 0, and keras_seg's decoders leave out no step up.")
 
 
-def _check_norm(shapes: Mapping, said: Mapping, network: str) -> None:
-    norm = said["decoder_use_norm"]
-    if said["decoder_use_batchnorm"] is not None:
-        norm = said["decoder_use_batchnorm"]
+def _check_norm(shapes: Mapping, given: Mapping, network: str) -> None:
+    norm = given["decoder_use_norm"]
+    if given["decoder_use_batchnorm"] is not None:
+        norm = given["decoder_use_batchnorm"]
     kind, changed = norm, {}
     if isinstance(norm, Mapping):
         kind = norm.get("type")
@@ -253,9 +253,9 @@ def _check_norm(shapes: Mapping, said: Mapping, network: str) -> None:
             )
 
 
-def _compare(name: str, said: object, found: object, what: str = "the tensors say") -> None:
-    if said is not None and found is not None and said != found:
-        raise ValueError(f"{name}={said!r} was given, but {what} {found!r}.")
+def _compare(name: str, given: object, actual: object, what: str = "the tensors say") -> None:
+    if given is not None and actual is not None and given != actual:
+        raise ValueError(f"{name}={given!r} was given, but {what} {actual!r}.")
 
 
 def _interpolation(mode: object) -> dict:
@@ -276,39 +276,39 @@ def _activation(activation: object) -> str | None:
     return ACTIVATIONS[activation]
 
 
-def _deeplabv3plus(said: Mapping) -> dict:
-    found = {}
-    if (stride := said["encoder_output_stride"]) is not None:
+def _deeplabv3plus(given: Mapping) -> dict:
+    arguments = {}
+    if (stride := given["encoder_output_stride"]) is not None:
         if stride not in (8, 16):
             raise ValueError(f"encoder_output_stride={stride!r} is not 8 or 16.")
-        found["output_stride"] = stride
-    if (rates := said["decoder_atrous_rates"]) is not None:
+        arguments["output_stride"] = stride
+    if (rates := given["decoder_atrous_rates"]) is not None:
         if len(rates) != 3:
             raise ValueError(f"decoder_atrous_rates={rates!r} are not three numbers.")
-        found["aspp_rates"] = tuple(rates)
-    if said["decoder_aspp_dropout"] is not None:
-        found["dropout"] = said["decoder_aspp_dropout"]
-    factor = said["upsampling"]
+        arguments["aspp_rates"] = tuple(rates)
+    if given["decoder_aspp_dropout"] is not None:
+        arguments["dropout"] = given["decoder_aspp_dropout"]
+    factor = given["upsampling"]
     if factor not in (None, 1, 4):
         raise ValueError(
             f"upsampling={factor!r} gives scores of another size than the image's. keras_seg has "
             "4, to the size of the image, or 1, for scores at stride 4."
         )
     if factor == 1:
-        found["upsample_logits"] = False
-    if said["decoder_interpolation"] != "nearest":
+        arguments["upsample_logits"] = False
+    if given["decoder_interpolation"] != "nearest":
         raise ValueError(
-            f"decoder_interpolation={said['decoder_interpolation']!r} is no option of "
+            f"decoder_interpolation={given['decoder_interpolation']!r} is no option of "
             "DeepLabV3Plus."
         )
-    return found
+    return arguments
 
 
-def _refuse_other(said: Mapping, network: str) -> None:
+def _refuse_other(given: Mapping, network: str) -> None:
     """Raises ValueError for arguments of DeepLabV3Plus."""
     for name in ("encoder_output_stride", "decoder_atrous_rates", "upsampling"):
-        if said[name] is not None:
-            raise ValueError(f"{name}={said[name]!r} is no option of {network}.")
+        if given[name] is not None:
+            raise ValueError(f"{name}={given[name]!r} is no option of {network}.")
 
 
 def _encoder_name(name: str | None) -> str | None:

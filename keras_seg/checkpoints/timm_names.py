@@ -46,19 +46,19 @@ def base_name(name: str) -> str:
 
 
 def told_apart(
-    found: tuple[str, dict], name: str | None, *, word: str, prefix: str = ""
+    recognised: tuple[str, dict], name: str | None, *, word: str, prefix: str = ""
 ) -> tuple[str, dict]:
     """(encoder, options) of the model that is meant, where several have the same tensors.
 
     Args:
-        found: encoder and options that fit the tensors.
+        recognised: encoder and options that fit the tensors.
         name: the model's name in timm; None if it was not given.
         word: the option that gives it.
         prefix: put before timm's names by the source.
 
     Raises: ValueError if the name is missing and decides, or is that of another encoder.
     """
-    encoder, options = found
+    encoder, options = recognised
     called = f"{encoder}c" if options.get("deep_stem") else encoder
     if name is None:
         if called in TWINS and _width(encoder, options) in WIDTHS_OF_TWINS:
@@ -69,7 +69,7 @@ def told_apart(
                 f"{difference}. No tensor tells them apart. Say which one it is: "
                 f"{' or '.join(f'{word}={choice!r}' for choice in choices)}."
             )
-        return found
+        return recognised
     base = base_name(name)
     if called in TWINS and base in TWINS[called][1]:
         raise ValueError(
@@ -85,7 +85,7 @@ def told_apart(
         )
     if encoder.startswith("mobilenetv3") and base.startswith("tf_"):
         return f"tf_{encoder}", options
-    return found
+    return recognised
 
 
 def _is_called(encoder: str, base: str) -> bool:

@@ -14,7 +14,7 @@ from keras_seg.models.variants import DANetVariant
 def danet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """junfu1115/DANet: three scores at the stride of the encoder."""
     options = in_variant("danet", DANetVariant(), options, align_corners=True)
-    found = {
+    arguments = {
         "backbone": resnet_name(shapes),
         "backbone_weights": None,
         "backbone_options": {
@@ -26,4 +26,4 @@ def danet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
         "upsample_logits": False,
     }
     num_classes = shapes["head.conv8.1.weight"][0]
-    return models.build("danet", input_shape, num_classes, **found | options)
+    return models.build("danet", input_shape, num_classes, **arguments | options)

@@ -24,10 +24,10 @@ def _turn_deconvolutions(name: str, tensor: np.ndarray) -> np.ndarray:
 )
 def deconvnet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """HyeonwooNoh/DeconvNet, with or without fc6 and fc7; for BGR images minus their mean."""
-    found = {
+    arguments = {
         "widths": stage_widths(shapes),
         "fc": shapes["fc6.weight"][0] if "fc6.weight" in shapes else 0,
         "preprocessing": None,
     }
     num_classes = shapes["seg-score-voc.weight"][0]
-    return models.build("deconvnet", input_shape, num_classes, **found | options)
+    return models.build("deconvnet", input_shape, num_classes, **arguments | options)

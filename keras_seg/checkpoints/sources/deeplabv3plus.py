@@ -132,11 +132,11 @@ def jfzhang95(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
 )
 def jfzhang95_xception(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """The same on an aligned Xception, whose batch norms have PyTorch's epsilon."""
-    found = {
+    arguments = {
         "backbone": "xception65",
         "backbone_options": {"jfzhang95": True, "epsilon": 1e-5},
     }
-    return deeplabv3plus(shapes, input_shape, found | jfzhang95_options(options))
+    return deeplabv3plus(shapes, input_shape, arguments | jfzhang95_options(options))
 
 
 @source(
@@ -234,13 +234,13 @@ def smp_deeplabv3plus(shapes: Shapes, input_shape: tuple, options: dict) -> kera
     backbone, backbone_options = encoder(shapes, input_shape, options.pop("encoder"))
     if "multi_grid" in options:
         backbone_options = backbone_options | {"multi_grid": options.pop("multi_grid")}
-    found = {
+    arguments = {
         "aspp_rates": SMP_RATES,
         "upsample_logits": True,
         "backbone": backbone,
         "backbone_options": backbone_options,
     }
-    return deeplabv3plus(shapes, input_shape, found | options)
+    return deeplabv3plus(shapes, input_shape, arguments | options)
 
 
 def vainf_options(shapes: Shapes, options: dict) -> dict:
@@ -261,15 +261,15 @@ def on_resnet(
         "multi_grid": options.get("multi_grid"),
     }
     options = {name: value for name, value in options.items() if name != "multi_grid"}
-    found = {"backbone": resnet_name(shapes), "backbone_options": encoder}
-    return deeplabv3plus(shapes, input_shape, found | options)
+    arguments = {"backbone": resnet_name(shapes), "backbone_options": encoder}
+    return deeplabv3plus(shapes, input_shape, arguments | options)
 
 
 def on_mobilenet(shapes: Shapes, input_shape: tuple, options: dict, **encoder: Any) -> keras.Model:
     """DeepLabV3+ on a MobileNetV2 without its head, padded before each block."""
     encoder |= {"alpha": _alpha(shapes), "with_head": False, "pad_first": True}
-    found = {"backbone": "mobilenetv2_timm", "backbone_options": encoder}
-    return deeplabv3plus(shapes, input_shape, found | options)
+    arguments = {"backbone": "mobilenetv2_timm", "backbone_options": encoder}
+    return deeplabv3plus(shapes, input_shape, arguments | options)
 
 
 def on_maps(shapes: Shapes, input_shape: tuple, options: dict, maps: Callable) -> keras.Model:
@@ -280,14 +280,14 @@ def on_maps(shapes: Shapes, input_shape: tuple, options: dict, maps: Callable) -
 
 def deeplabv3plus(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """Pyramid and decoder with the widths of the tensors, on an encoder."""
-    found = {
+    arguments = {
         "backbone_weights": None,
         "channels": shapes["aspp.project.weight"][0],
         "preprocessing": None,
         "upsample_logits": False,
     }
     num_classes = shapes["classifier.weight"][0]
-    return models.build("deeplabv3plus", input_shape, num_classes, **found | options)
+    return models.build("deeplabv3plus", input_shape, num_classes, **arguments | options)
 
 
 def _alpha(shapes: Shapes) -> float:

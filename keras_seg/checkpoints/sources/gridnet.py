@@ -28,8 +28,8 @@ def turn_transposed(tensors: dict) -> dict:
     half = _half(tensors)
 
     def is_turned(name: str) -> bool:
-        if found := re.match(r"lateral_\d+_(\d+)\.[25]\.weight", name):
-            return int(found[1]) >= half
+        if match := re.match(r"lateral_\d+_(\d+)\.[25]\.weight", name):
+            return int(match[1]) >= half
         return re.match(r"(up_\d+_\d+\.5|last\.[03])\.weight", name)
 
     return {
@@ -48,13 +48,13 @@ def rename_niklaus(tensors: dict) -> dict:
     """Renames `<row>x<column> - <row>x<column>.netMain.<i>`, a block between two nodes."""
 
     def ours(name: str) -> str:
-        if found := re.match(r"(\d+)x(\d+) - (\d+)x\d+\.netMain\.(\d)\.(.*)", name):
-            row, column, target, index = (int(number) for number in found.groups()[:4])
+        if match := re.match(r"(\d+)x(\d+) - (\d+)x\d+\.netMain\.(\d)\.(.*)", name):
+            row, column, target, index = (int(number) for number in match.groups()[:4])
             if target == row:
-                return f"lateral_{row}_{column}.{OUR_INDEX[index]}.{found[5]}"
+                return f"lateral_{row}_{column}.{OUR_INDEX[index]}.{match[5]}"
             if target > row:
-                return f"down_{row}_{column}.{OUR_INDEX[index]}.{found[5]}"
-            return f"up_{target}_{column}.{OUR_INDEX[index - 1]}.{found[5]}"
+                return f"down_{row}_{column}.{OUR_INDEX[index]}.{match[5]}"
+            return f"up_{target}_{column}.{OUR_INDEX[index - 1]}.{match[5]}"
         name = name.replace("netOutput.netShortcut.", "last.shortcut.")
         return re.sub(r"^netOutput\.netMain\.(\d)", lambda m: f"last.{(0, 2, 3)[int(m[1])]}", name)
 
@@ -82,9 +82,9 @@ def rename_daigo(tensors: dict) -> dict:
         name = re.sub(r"^lateral_init\.", "first.", name)
         name = re.sub(r"^lateral_final\.", "last.", name)
         name = re.sub(r"^(first|last)\.conv\.", r"\1.shortcut.", name)
-        if found := re.match(r"up_(\d+)_(\d+)\.f\.(\d)(.*)", name):
-            row, column, index = (int(number) for number in found.groups()[:3])
-            return f"up_{row}_{half + column}.{OUR_INDEX[index - 1]}{found[4]}"
+        if match := re.match(r"up_(\d+)_(\d+)\.f\.(\d)(.*)", name):
+            row, column, index = (int(number) for number in match.groups()[:3])
+            return f"up_{row}_{half + column}.{OUR_INDEX[index - 1]}{match[4]}"
         return re.sub(r"\.f\.(\d)", lambda match: f".{OUR_INDEX[int(match[1])]}", name)
 
     return {ours(name): array for name, array in tensors.items()}
@@ -113,9 +113,9 @@ def _gridnet(
         variant: what the tensors do not tell.
     """
     variant = replace(variant, use_bias="lateral_0_0.5.bias" in shapes)
-    found = {"preprocessing": None} | _grid(shapes)
+    arguments = {"preprocessing": None} | _grid(shapes)
     options = in_variant("gridnet", variant, options)
-    return models.build("gridnet", input_shape, shapes[scores][0], **found | options)
+    return models.build("gridnet", input_shape, shapes[scores][0], **arguments | options)
 
 
 def _half(names: Iterable[str]) -> int:

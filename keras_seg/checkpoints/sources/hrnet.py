@@ -78,7 +78,7 @@ def hrnet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     grid, options = grid_of(options, align_corners=False)
     variant = variant_from_shapes(shapes)
     mixed = shapes["last_layer.0.weight"][1]
-    found = {
+    arguments = {
         "backbone": variant,
         "backbone_weights": None,
         "head": "v1" if mixed == variant.width else "v2",
@@ -87,7 +87,7 @@ def hrnet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
         "upsample_logits": False,
     }
     num_classes = shapes["last_layer.3.weight"][0]
-    return models.build("hrnet", input_shape, num_classes, **found | options)
+    return models.build("hrnet", input_shape, num_classes, **arguments | options)
 
 
 @source("hrnet-ocr", **WRAPPED, prepare=with_plain_norms)
@@ -95,8 +95,8 @@ def hrnet_ocr(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """HRNet/HRNet-Semantic-Segmentation, branch HRNet-OCR; its plain HRNets are read too."""
     if "cls_head.weight" not in shapes:
         return hrnet(shapes, input_shape, options)
-    found = {"backbone": variant_from_shapes(shapes)}
-    return _ocrnet(shapes, input_shape, found | options, _ocr_variant(shapes))
+    arguments = {"backbone": variant_from_shapes(shapes)}
+    return _ocrnet(shapes, input_shape, arguments | options, _ocr_variant(shapes))
 
 
 @source(
@@ -113,21 +113,21 @@ def openseg(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
 def _openseg(
     shapes: Shapes, input_shape: tuple, options: dict, *, negative_slope: float
 ) -> keras.Model:
-    found, variant = {}, replace(_ocr_variant(shapes), negative_slope=negative_slope)
+    arguments, variant = {}, replace(_ocr_variant(shapes), negative_slope=negative_slope)
     on_hrnet = "transition1.0.0.weight" in shapes
     if "asp_ocr_head.conv2.0.weight" in shapes:
-        found |= {"pyramid_rates": (24, 48, 72) if on_hrnet else (12, 24, 36), "dropout": 0.1}
+        arguments |= {"pyramid_rates": (24, 48, 72) if on_hrnet else (12, 24, 36), "dropout": 0.1}
     if on_hrnet:
-        found["backbone"] = variant_from_shapes(shapes)
+        arguments["backbone"] = variant_from_shapes(shapes)
     else:
-        found["backbone"] = resnet_name(shapes)
+        arguments["backbone"] = resnet_name(shapes)
         variant = replace(
             variant,
             backbone_width=shapes["layer1.0.conv1.weight"][0],
             deep_stem="openseg" if "resinit.conv1.weight" in shapes else None,
             ceil_pool=True,
         )
-    return _ocrnet(shapes, input_shape, found | options, variant)
+    return _ocrnet(shapes, input_shape, arguments | options, variant)
 
 
 @source(
@@ -154,7 +154,7 @@ def _ocrnet(
     shapes: Shapes, input_shape: tuple, options: dict, variant: OCRNetVariant
 ) -> keras.Model:
     """The OCRNet of these tensors, with scores at the stride of the encoder."""
-    found = {
+    arguments = {
         "backbone_weights": None,
         "auxiliary_head": True,
         "mid_channels": shapes["conv3x3_ocr.0.weight"][0],
@@ -164,4 +164,4 @@ def _ocrnet(
     }
     options = in_variant("ocrnet", variant, options, align_corners=True)
     num_classes = shapes["cls_head.weight"][0]
-    return models.build("ocrnet", input_shape, num_classes, **found | options)
+    return models.build("ocrnet", input_shape, num_classes, **arguments | options)

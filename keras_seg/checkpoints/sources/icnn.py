@@ -21,14 +21,14 @@ def icnn_theano(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Mode
     interlinks = 0
     while f"row0_inter{interlinks}.weight" in shapes:
         interlinks += 1
-    found = {
+    arguments = {
         "form": "theano",
         "widths": _widths(shapes, "row{}_in.weight"),
         "interlinks": interlinks,
         "preprocessing": None,
     }
     num_classes = shapes["classifier.weight"][0]
-    return models.build("icnn", input_shape, num_classes, **found | options)
+    return models.build("icnn", input_shape, num_classes, **arguments | options)
 
 
 def without_dead_tensors(tensors: dict) -> dict:
@@ -59,14 +59,14 @@ def without_dead_tensors(tensors: dict) -> dict:
 def icnn_stn(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """aod321/STN-iCNN, either stage; the shapes tell the number of labels."""
     steps = [int(match[1]) for name in shapes if (match := NODE.match(name))]
-    found = {
+    arguments = {
         "form": "stn",
         "widths": _widths(shapes, "input_conv.{}.weight"),
         "interlinks": 1 + max(steps, default=0),
         "preprocessing": None,
     }
     num_classes = shapes["last_conv3.weight"][0]
-    return models.build("icnn", input_shape, num_classes, **found | options)
+    return models.build("icnn", input_shape, num_classes, **arguments | options)
 
 
 @source("icnn-stn", has=r"^localize_net\.")

@@ -32,16 +32,16 @@ def timm_options(published: dict, settings: dict, options: dict) -> dict:
 
     Raises: ValueError for an argument that changes what the encoder computes.
     """
-    found = {"model": settings["architecture"]} if settings.get("architecture") else {}
+    from_config = {"model": settings["architecture"]} if settings.get("architecture") else {}
     for name, value in (settings.get("model_args") or {}).items():
         if name == "output_stride":
-            found[name] = value
+            from_config[name] = value
         elif value is not None and not HARMLESS_ARGUMENTS.fullmatch(name):
             raise ValueError(
                 f"config.json has model_args with {name}={value!r}, which changes what the model "
                 "computes, and which keras_seg does not have."
             )
-    return found | options
+    return from_config | options
 
 
 @source("timm", ignore=CLASSIFIER, translate=timm_options)
@@ -53,22 +53,24 @@ def timm(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     which has four last maps), and the maps "stride_2" to "stride_32".
     """
     options = dict(options)
-    said = options.pop("model", None)
-    if said is None and "tensorflow" in options:  # tells as much
+    model_name = options.pop("model", None)
+    if model_name is None and "tensorflow" in options:  # decides it as well
         return _imagenet(encoder_of(shapes), input_shape, options)
-    return _imagenet(told_apart(_known(shapes, said), said, word="model"), input_shape, options)
+    return _imagenet(
+        told_apart(_known(shapes, model_name), model_name, word="model"), input_shape, options
+    )
 
 
-def _known(shapes: Shapes, said: str | None) -> tuple[str, dict]:
+def _known(shapes: Shapes, model_name: str | None) -> tuple[str, dict]:
     """As `encoder_of`; the refusal of an unknown encoder names its family."""
     family = foreign.encoder(shapes)
     try:
         if family is None:
             return encoder_of(shapes)
     except (KeyError, ValueError):
-        if said is None:
+        if model_name is None:
             raise
-    called = f"model={said!r}" if said else f"of the family {family}"
+    called = f"model={model_name!r}" if model_name else f"of the family {family}"
     raise ValueError(
         f"The checkpoint is {called}, which keras_seg does not have. "
         "`keras_seg.backbones.list_backbones()` names its encoders."
@@ -76,8 +78,8 @@ def _known(shapes: Shapes, said: str | None) -> tuple[str, dict]:
 
 
 def _imagenet(encoder: tuple[str, dict], input_shape: tuple, options: dict) -> keras.Model:
-    name, found = encoder
-    model = backbones.build(name, input_shape, preprocessing=None, **found | options)
+    name, arguments = encoder
+    model = backbones.build(name, input_shape, preprocessing=None, **arguments | options)
     if name.startswith("hrnet"):
         return model
     return keras.Model(
@@ -141,8 +143,8 @@ def _mobile_network(shapes: Shapes) -> tuple[str, dict]:
     stem = shapes["conv_stem.weight"][0]
     alpha = shapes["blocks.6.0.conv_pwl.weight"][0] / mobilenetv2.STAGES[-1][1]
     scaled = alpha == 1 or stem != mobilenetv2.STEM_CHANNELS
-    found = {"alpha": alpha, "counts": counts, "scaled_ends": scaled} | _without_head(shapes)
-    return "mobilenetv2_timm", found
+    arguments = {"alpha": alpha, "counts": counts, "scaled_ends": scaled} | _without_head(shapes)
+    return "mobilenetv2_timm", arguments
 
 
 def _without_head(shapes: Shapes) -> dict:
@@ -151,8 +153,8 @@ def _without_head(shapes: Shapes) -> dict:
 
 def _count(shapes: Shapes, path: str) -> int:
     """How many different numbers follow a path in the names of tensors."""
-    found = (re.match(rf"{path}\.(\d+)\.", name) for name in shapes)
-    return len({match[1] for match in found if match})
+    matches = (re.match(rf"{path}\.(\d+)\.", name) for name in shapes)
+    return len({match[1] for match in matches if match})
 
 
 def _xception_name(shapes: Shapes) -> str:

@@ -52,12 +52,12 @@ def rishikksh20_resunetplusplus(shapes: Shapes, input_shape: tuple, options: dic
         attention="single",
         aspp_merge="concat",
     )
-    found = {
+    arguments = {
         "upsampling": "bilinear",
         "squeeze_ratio": _squeeze_ratio(shapes, usual=16),
         "aspp_rates": (6, 12, 18),
     }
-    return _resunetplusplus(shapes, input_shape, found | options, variant)
+    return _resunetplusplus(shapes, input_shape, arguments | options, variant)
 
 
 @source(
@@ -135,26 +135,26 @@ def debeshjha_keras(shapes: Shapes, input_shape: tuple, options: dict) -> keras.
 def _debeshjha(
     shapes: Shapes, input_shape: tuple, options: dict, variant: ResUNetPlusPlusVariant
 ) -> keras.Model:
-    found = {"squeeze_ratio": _squeeze_ratio(shapes, usual=8)}
-    return _resunetplusplus(shapes, input_shape, found | options, variant)
+    arguments = {"squeeze_ratio": _squeeze_ratio(shapes, usual=8)}
+    return _resunetplusplus(shapes, input_shape, arguments | options, variant)
 
 
 def _resunet(
     shapes: Shapes, input_shape: tuple, options: dict, variant: ResUNetVariant
 ) -> keras.Model:
-    found = {"widths": _resunet_widths(shapes), "preprocessing": None}
+    arguments = {"widths": _resunet_widths(shapes), "preprocessing": None}
     options = in_variant("resunet", variant, options)
     num_classes = shapes["output_layer.0.weight"][0]
-    return models.build("resunet", input_shape, num_classes, **found | options)
+    return models.build("resunet", input_shape, num_classes, **arguments | options)
 
 
 def _resunetplusplus(
     shapes: Shapes, input_shape: tuple, options: dict, variant: ResUNetPlusPlusVariant
 ) -> keras.Model:
-    found = {"widths": _resunetplusplus_widths(shapes), "preprocessing": None}
+    arguments = {"widths": _resunetplusplus_widths(shapes), "preprocessing": None}
     options = in_variant("resunetplusplus", variant, options)
     num_classes = shapes["output.weight"][0]
-    return models.build("resunetplusplus", input_shape, num_classes, **found | options)
+    return models.build("resunetplusplus", input_shape, num_classes, **arguments | options)
 
 
 def _out_channels(shapes: Shapes, *names: str) -> tuple[int, ...]:

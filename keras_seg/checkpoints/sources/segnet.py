@@ -43,14 +43,14 @@ def segnet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
 def segnet_basic(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
     """SegNet-Basic of alexgkendall/SegNet-Tutorial, for BGR images."""
     stages = sum(bool(re.fullmatch(r"conv\d+\.weight", name)) for name in shapes)
-    found = {
+    arguments = {
         "widths": tuple(shapes[f"conv{stage}.weight"][0] for stage in range(1, stages + 1)),
         "kernel": shapes["conv1.weight"][2],
         "use_bias": "conv1.bias" in shapes,
         "preprocessing": None,
     }
     num_classes = shapes["conv_classifier.weight"][0]
-    return models.build("segnet_basic", input_shape, num_classes, **found | options)
+    return models.build("segnet_basic", input_shape, num_classes, **arguments | options)
 
 
 @source(
@@ -96,8 +96,8 @@ def stage_widths(shapes: Shapes) -> tuple[tuple[int, ...], ...]:
     """Channels of the convolutions `conv<stage>_<i>`, stage by stage."""
     widths: dict[int, dict[int, int]] = {}
     for name, shape in shapes.items():
-        if found := re.fullmatch(r"conv(\d+)_(\d+)\.weight", name):
-            stage, i = map(int, found.groups())
+        if match := re.fullmatch(r"conv(\d+)_(\d+)\.weight", name):
+            stage, i = map(int, match.groups())
             widths.setdefault(stage, {})[i] = shape[0]
     return tuple(tuple(w for _, w in sorted(widths[stage].items())) for stage in sorted(widths))
 
@@ -105,5 +105,5 @@ def stage_widths(shapes: Shapes) -> tuple[tuple[int, ...], ...]:
 def _segnet(shapes: Shapes, input_shape: tuple, options: dict, **facts: str) -> keras.Model:
     """The SegNet of tensors in Caffe's names; `facts` are what the shapes do not tell."""
     num_classes = shapes["conv1_1_D.weight"][0]
-    found = {"widths": stage_widths(shapes), "preprocessing": None}
-    return models.build("segnet", input_shape, num_classes, **found | facts | options)
+    arguments = {"widths": stage_widths(shapes), "preprocessing": None}
+    return models.build("segnet", input_shape, num_classes, **arguments | facts | options)

@@ -90,23 +90,23 @@ def encoder(
     if foreign.encoder(shapes):
         raise ValueError(lacking(shapes, name, on_timm))
     try:
-        found = encoder_of(shapes)
+        recognised = encoder_of(shapes)
     except (KeyError, ValueError) as error:
         why = f"{error} " if isinstance(error, ValueError) else ""
         raise ValueError(why + lacking(shapes, name, on_timm)) from error
     if on_timm:
-        found = told_apart(found, name, word="encoder_name", prefix="tu-")
-        if re.match(UNEQUAL, found[0]):
+        recognised = told_apart(recognised, name, word="encoder_name", prefix="tu-")
+        if re.match(UNEQUAL, recognised[0]):
             raise ValueError(
                 f"The encoder is {name or 'an Xception'} of timm, and smp takes its skips from "
                 "within blocks: keras_seg does not have these maps."
             )
-    elif name and not _is_own(found[0], name):
+    elif name and not _is_own(recognised[0], name):
         raise ValueError(
             f"encoder_name={name!r} was given, but the tensors are those of "
-            f"{found[0].removesuffix('_timm')}."
+            f"{recognised[0].removesuffix('_timm')}."
         )
-    backbone, options = found
+    backbone, options = recognised
     if backbone == "xception_timm":
         options = {"stem_padding": "same", "last_relu": False}
     if not on_timm and "first_block" in backbones.find(backbone).options:

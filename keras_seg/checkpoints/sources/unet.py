@@ -72,7 +72,7 @@ def nested_unet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Mode
     """NestedUNet of 4uiiurz1/pytorch-nested-unet, which has our layer names."""
     deep_supervision = "final1.weight" in shapes
     num_classes = shapes["final1.weight" if deep_supervision else "final.weight"][0]
-    found = {
+    arguments = {
         "widths": tuple(shapes[f"conv{i}_0.conv1.weight"][0] for i in range(DEPTH + 1)),
         "upsampling": "bilinear",
         "deep_supervision": deep_supervision,
@@ -85,7 +85,7 @@ def nested_unet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Mode
         resize_grid="align_corners",
     )
     options = in_variant("unetplusplus", variant, options)
-    return models.build("unetplusplus", input_shape, num_classes, **found | options)
+    return models.build("unetplusplus", input_shape, num_classes, **arguments | options)
 
 
 @source(
@@ -164,8 +164,8 @@ def smp_unet(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
         head_kernel=shapes["outc.conv.weight"][-1],
         resize_grid="top_left",
     )
-    found = {"decoder_widths": tuple(last for _, last in _decoder_widths(shapes, steps))}
-    options = in_variant("unet", variant, found | options)
+    arguments = {"decoder_widths": tuple(last for _, last in _decoder_widths(shapes, steps))}
+    options = in_variant("unet", variant, arguments | options)
     return _smp("unet", shapes, shapes["outc.conv.weight"][0], input_shape, options)
 
 
@@ -186,8 +186,8 @@ def smp_unetplusplus(shapes: Shapes, input_shape: tuple, options: dict) -> keras
         resize_grid="top_left",
     )
     nodes = (*last_nodes, f"up{steps}")
-    found = {"decoder_widths": tuple(shapes[f"{node}.conv1.weight"][0] for node in nodes)}
-    options = in_variant("unetplusplus", variant, found | options)
+    arguments = {"decoder_widths": tuple(shapes[f"{node}.conv1.weight"][0] for node in nodes)}
+    options = in_variant("unetplusplus", variant, arguments | options)
     return _smp("unetplusplus", shapes, shapes["final.weight"][0], input_shape, options)
 
 
@@ -227,14 +227,14 @@ def _smp(
     """A network of segmentation_models.pytorch; `options` have the variant."""
     options = dict(options)
     backbone, backbone_options = encoder(shapes, input_shape, options.pop("encoder"))
-    found = {
+    arguments = {
         "backbone": backbone,
         "backbone_weights": None,
         "backbone_options": backbone_options,
         "preprocessing": None,
         "upsampling": "nearest",
     }
-    return models.build(network, input_shape, num_classes, **found | options)
+    return models.build(network, input_shape, num_classes, **arguments | options)
 
 
 def _unet(shapes: Shapes, input_shape: tuple, options: dict, variant: UNetVariant) -> keras.Model:
@@ -245,7 +245,7 @@ def _unet(shapes: Shapes, input_shape: tuple, options: dict, variant: UNetVarian
     """
     transposed = "up1.up.weight" in shapes
     first = ["inc", *(f"down{level}.maxpool_conv.1" for level in range(1, DEPTH + 1))]
-    found = {
+    arguments = {
         "widths": tuple(shapes[f"{name}.double_conv.0.weight"][0] for name in first),
         "decoder_widths": _decoder_widths(shapes, DEPTH),
         "upsampling": "transposed" if transposed else "bilinear",
@@ -258,7 +258,7 @@ def _unet(shapes: Shapes, input_shape: tuple, options: dict, variant: UNetVarian
     )
     options = in_variant("unet", variant, options)
     num_classes = shapes["outc.conv.weight"][0]
-    return models.build("unet", input_shape, num_classes, **found | options)
+    return models.build("unet", input_shape, num_classes, **arguments | options)
 
 
 def _decoder_widths(shapes: Shapes, steps: int) -> tuple[tuple[int, int], ...]:
