@@ -55,6 +55,16 @@ def tiny_model():
 
 
 @pytest.fixture
+def without_tracing():
+    """Steps run operator by operator: a graph of a network costs more than a few steps in it."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
 def shapes_folder(tmp_path, shapes):
     """A data folder of shapes with a train and a val split."""
     train, val = (list(part) for part in shapes)

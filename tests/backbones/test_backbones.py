@@ -60,12 +60,12 @@ SAMPLES = [
     ("mobilenetv3_small_timm", FIRST),
     ("tf_mobilenetv3_small_timm", LAST),
     ("mobilenetv3_small", LAST),
-    ("mobilenetv3_small_minimalistic", LAST),
     # a 2x2 kernel begins at its pixel; dilated, it lies around the next
     ("convnext_tiny_timm", {16: 0, 8: 1}),
 ]
 LARGE_SAMPLES = [
     ("mobilenetv2", LAST),
+    ("mobilenetv3_small_minimalistic", LAST),
     ("mobilenetv3_large", LAST),
     ("mobilenetv3_large_timm", FIRST),
     ("efficientnetv2_b0", LAST),
@@ -248,7 +248,13 @@ class TestDilation:
             found = np.asarray(dilated(image)["stride_32"])[:, phase::step, phase::step]
             assert relative_difference(found, expected) < 2e-6
 
-    @pytest.mark.parametrize("name", ["mobilenetv3_small_timm", "mobilenetv3_small"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "mobilenetv3_small_timm",
+            pytest.param("mobilenetv3_small", marks=pytest.mark.slow),
+        ],
+    )
     def test_only_the_means_of_squeeze_and_excitation_differ_with_the_stride(self, name):
         image = RNG.uniform(-1, 1, (1, 64, 96, 3)).astype("float32")
         strided = randomise(build(name))

@@ -5,7 +5,6 @@ import re
 from dataclasses import replace
 
 import pytest
-import tensorflow as tf
 
 from keras_seg import cli, models, training
 from keras_seg.data import BuiltinDataset, ClassTable
@@ -14,15 +13,6 @@ from keras_seg.training import Recipe
 from keras_seg.training.presets import list_presets, preset_path, summary
 from keras_seg.training.recipe_io import from_record, read_yaml
 from tests.conftest import Shapes
-
-
-@pytest.fixture
-def without_tracing():
-    """Steps run operator by operator: a graph of a network costs more than the two steps in it."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
 
 TINY_HRNET = HRNetVariant(4, (1, 1, 1), blocks=1, stem_blocks=1, stem_width=8)
 TINY = {

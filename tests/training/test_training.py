@@ -102,6 +102,7 @@ class TestTrain:
         again = training.train(replace(recipe, overwrite=True))
         assert first.best_miou == pytest.approx(again.best_miou, abs=1e-3)
 
+    @pytest.mark.usefixtures("without_tracing")
     def test_time_limit_ends_after_an_epoch(self, recipe):
         assert training.train(replace(recipe, epochs=50, max_minutes=1e-6)).epochs == 1
 
@@ -123,6 +124,7 @@ class TestTrain:
             assert float(rate(100)) == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.usefixtures("without_tracing")
 class TestInterruption:
     def test_what_was_saved_is_kept(self, recipe, monkeypatch):
         from keras_seg.training import callbacks
@@ -146,6 +148,7 @@ class TestInterruption:
         assert result.interrupted and result.model_path is None
 
 
+@pytest.mark.usefixtures("without_tracing")
 class TestFailures:
     """A training that cannot go on keeps what was good, and says so."""
 
