@@ -26,7 +26,7 @@ def release(tmp_path_factory):
     # a copy, because two workers that build in one folder disturb each other
     source = folder / "source"
     ignored = shutil.ignore_patterns(".git", "build", "*.egg-info", "__pycache__", "results")
-    shutil.copytree(ROOT, source, ignore=ignored)
+    shutil.copytree(ROOT, source, ignore=ignored, symlinks=True)
     command = [sys.executable, "-m", "build", "--outdir", str(folder), str(source)]
     subprocess.run(command, check=True, capture_output=True)
     return folder
@@ -60,6 +60,8 @@ def test_a_release_holds_no_tests_no_benchmarks_and_no_tools(release, wheel):
     names = zipfile.ZipFile(wheel).namelist()
     with tarfile.open(archive) as members:
         inside = {"/".join(name.split("/")[1:]) for name in members.getnames()}
+    assert "export/exporter.py" in inside
+    assert not [name for name in inside if name.startswith("keras_seg/export")]  # only a link
     for name in (*names, *inside):
         parts = Path(name).parts
         assert not {"tests", "benchmarks", "tools", "conftest.py"} & set(parts), name
