@@ -57,8 +57,16 @@ def with_subpixel_convolutions(
         largest: size of the largest kernels that are rewritten.
     """
     rewriter = _SubpixelRewriter(model, transposed, largest)
+    if not any(_may_enlarge(call.operation) for call in rewriter.plan.calls):
+        return model  # without the time that a copy takes
     copy = rewriter.run()
     return copy if rewriter.rewritten else model
+
+
+def _may_enlarge(operation: keras.Operation) -> bool:
+    if not isinstance(operation, (layers.UpSampling2D, layers.Conv2DTranspose, Resize)):
+        return False
+    return getattr(operation, "interpolation", "nearest") == "nearest"
 
 
 @dataclass(frozen=True)
