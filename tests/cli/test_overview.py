@@ -11,8 +11,7 @@ import pytest
 from benchmarks import sizes
 from keras_seg import backbones, cli, models
 from keras_seg.cli import overview
-from keras_seg.models.drawing import draw
-from keras_seg.models.drawing_blocks import blocks_of
+from keras_seg.models.drawing import blocks_of, draw
 from tests.conftest import TINY_SIZE
 
 
