@@ -25,6 +25,11 @@ COLOURS = {"encoder": "#c9dff7", "decoder": "#cdebd1", "head": "#fbdcb8", "": "#
 TURNING = ("bridge", "fc6, fc7")
 """Blocks that are drawn between the columns of the way down and the way up."""
 
+ROW = 0.72
+"""Inches from one row to the next."""
+LINE = 1.15 / (72 * ROW)
+"""Rows from one line of text to the next, per point of the font size."""
+
 Place = tuple[float, float]
 
 
@@ -70,7 +75,7 @@ def _figure(model: keras.Model, blocks: list[Block]) -> Figure:
     arcs = any(block.column - source.column > 1 for source, block in skipping)
     top, bottom = 0.75 if arcs else 0.45, -len(rows) - 0.3
     right = (columns - 1) * spacing + 0.55
-    figure = Figure(figsize=((right + 1.2) * inches, (top - bottom) * 0.72))
+    figure = Figure(figsize=((right + 1.2) * inches, (top - bottom) * ROW))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(-1.2, right), ylim=(bottom, top))
     axes.axis("off")
@@ -151,18 +156,11 @@ def _draw_box(axes: Axes, block: Block, place: Place, font: float) -> None:
         zorder=2,
     )
     axes.add_patch(box)
-    name = _name(block)
-    axes.text(
-        x,
-        y,
-        f"{name}\n{block.channels}",
-        ha="center",
-        va="center",
-        fontsize=font - 2.5 if "\n" in name else font,
-        linespacing=1.15,
-        color=TEXT,
-        zorder=3,
-    )
+    lines = [*_name(block).split("\n"), f"{block.channels}"]
+    size = font if len(lines) == 2 else font - 2.5
+    for number, line in enumerate(lines):  # one by one, so that a viewer's font is centred, too
+        height = y + ((len(lines) - 1) / 2 - number) * size * LINE
+        axes.text(x, height, line, ha="center", va="center", fontsize=size, color=TEXT, zorder=3)
 
 
 def _name(block: Block) -> str:

@@ -58,9 +58,9 @@ PARTS: dict[str, tuple[tuple[str, Words], ...]] = {
     ),
     "resunetplusplus": (
         (r"c\d", ENCODER),
-        (r"b1", "ASPP"),
+        (r"b1", "ASPP@bridge"),
         (r"d(\d)", r"decoder #@\1"),
-        (r"aspp", "ASPP"),
+        (r"aspp", "ASPP@end"),
         (r"output", HEAD),
     ),
     "segnet": ((r"conv1_1_D", HEAD), (r"conv\d_\d_D", "decoder #")),

@@ -313,7 +313,7 @@ def test_page_in_use(browser, served, exported, tmp_path):
     assert page.inner_text("#legend .name >> nth=1") == NASTY
     mask = mask_of(page, lambda: page.click("#sample"))
     assert mask.shape == site.drawn_sample().shape[:2]
-    assert "ms network" in page.inner_text("#time")
+    assert page.inner_text("#time").startswith("Network ")
     page.fill("#opacity", "0")
     shown = page.evaluate(
         "() => { const c = document.getElementById('picture');"

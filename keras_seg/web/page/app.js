@@ -22,12 +22,12 @@ async function start() {
     state.card = await (await fetch("model.json")).json();
     showLegend(state.card.classes);
     element("network").textContent = [state.card.network ?? "network", `${state.card.width} × ${state.card.height}`, state.card.format].join(" · ");
-    say("Loading the network …");
+    say("Loading the model …");
     state.run = await loadNetwork(state.card);
     for (const control of document.querySelectorAll("[data-waits]")) control.disabled = false;
     say("Ready. Choose a picture.");
   } catch (error) {
-    say(`The network could not be loaded: ${error.message ?? error}`, true);
+    say(`The model could not be loaded: ${error.message ?? error}`, true);
   }
 }
 
@@ -92,10 +92,10 @@ async function segment(source) {
     state.mask = await predictMask(timed, state.card, pixels, size);
     const total = performance.now() - begin;
     Object.assign(state, { picture, size });
-    element("time").textContent = `${milliseconds.toFixed(1)} ms network${passes > 1 ? ` (${passes} windows)` : ""}, ${total.toFixed(1)} ms in all`;
+    element("time").textContent = `Network ${milliseconds.toFixed(1)} ms${passes > 1 ? ` (${passes} windows)` : ""}, total ${total.toFixed(1)} ms`;
     show();
     showShares();
-    say(`${picture.width} × ${picture.height} pixels, computed on this device.`);
+    say(`${picture.width} × ${picture.height} pixels, segmented on this device.`);
     element("save").disabled = false;
     state.runs++;
   } catch (error) {
@@ -147,7 +147,7 @@ async function toggleCamera() {
     followCamera(camera);
   } catch (error) {
     stopCamera();
-    say(`The camera cannot be used: ${error.message ?? error}. Pages need https or localhost for it.`, true);
+    say(`The camera cannot be used: ${error.message ?? error}. The page must come from https or localhost.`, true);
   }
 }
 
