@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+from keras_seg.data.annotations import ANNOTATIONS, cvat, open_annotations, recognise
 from keras_seg.data.builtin import BuiltinDataset
 from keras_seg.data.classes import ClassTable, checked_range
 from keras_seg.data.dataset import SegmentationDataset
@@ -16,7 +17,7 @@ from keras_seg.data.layouts.tfds import TfdsDataset
 from keras_seg.data.readable import ON_ERROR, ReadableDataset
 from keras_seg.names import unknown_name
 
-SCHEMES = ("builtin", "tfds", *LAYOUTS)
+SCHEMES = ("builtin", "tfds", *ANNOTATIONS, *LAYOUTS)
 
 
 def open_dataset(
@@ -31,8 +32,10 @@ def open_dataset(
     """Opens a folder of images and masks, or what a scheme names.
 
     "builtin:cells" is a built-in set, "tfds:NAME" one of TensorFlow Datasets, "cityscapes:FOLDER"
-    a folder in an official layout (`keras_seg.data.layouts.LAYOUTS` lists them), and everything
-    else a folder with images/ and masks/ (`FolderDataset`).
+    a folder in an official layout (`keras_seg.data.layouts.LAYOUTS` lists them), "coco:FOLDER" an
+    export of an annotation tool (`keras_seg.data.annotations.ANNOTATIONS` lists them), and
+    everything else a folder. An export of an annotation tool is recognised from its files. Any
+    other folder has images/ and masks/ (`FolderDataset`).
 
     Args:
         on_error: "stop" raises when a sample that cannot be read is met; "skip" reads all samples
@@ -61,6 +64,11 @@ def _open(source: str, split: str, classes: ClassTable | None, channels: int, *,
     scheme, colon, rest = source.partition(":")
     # A single letter before the colon is a drive of Windows.
     if not colon or len(scheme) == 1 or Path(source).exists():
+        scheme = recognise(Path(source)) if Path(source).is_dir() else None
+        if scheme is not None:
+            return open_annotations(
+                scheme, source, split, classes=classes, channels=channels, strict=strict
+            )
         return FolderDataset(source, split, classes=classes, channels=channels, strict=strict)
     if scheme == "builtin":
         dataset = BuiltinDataset(rest, split)
@@ -72,6 +80,12 @@ def _open(source: str, split: str, classes: ClassTable | None, channels: int, *,
         return dataset
     if scheme == "tfds":
         return TfdsDataset(rest, split, classes=classes, channels=channels)
+    if scheme == "voc" and cvat.has_label_map(Path(rest)):
+        scheme = "cvat"  # masks with a label map, as tools write VOC
+    if scheme in ANNOTATIONS:
+        return open_annotations(
+            scheme, rest, split, classes=classes, channels=channels, strict=strict
+        )
     if scheme not in LAYOUTS:
         raise ValueError(f"{source}: {unknown_name('kind of data', scheme, SCHEMES)}")
     return open_layout(scheme, rest, split, classes=classes, channels=channels)
