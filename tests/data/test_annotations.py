@@ -420,9 +420,7 @@ class TestLabelMe:
             tmp_path,
             shape("a", [[20, 4], [10, 2]], "rectangle"),
             shape("b", [[5, 15], [5, 18]], "circle"),
-            shape(
-                "c", [[25, 18], [27, 20]], "mask", mask=base64.b64encode(stored.getvalue()).decode()
-            ),
+            shape("c", [[25, 18], [27, 20]], "mask", mask=text),
         )
         assert (mask[2:5, 10:21] == 1).all() and (mask == 1).sum() == 33
         assert mask[15, 5] == mask[18, 5] == mask[15, 2] == 2 and mask[19, 5] == 0

@@ -21,15 +21,15 @@ HEAD = 4096
 NAMED = 3
 
 FORMATS = {
-    "LabelMe": "LabelMe's labelme2voc.py turns them into masks.",
-    "COCO": "COCO.annToMask of pycocotools turns each object into a mask.",
-    "VIA": "Draw its polygons into masks, for example with PIL.ImageDraw.",
-    "Label Studio": "Export them from Label Studio as PNG (brush labels), or draw the polygons.",
-    "YOLO": "Draw its polygons into masks, for example with PIL.ImageDraw.",
-    "Pascal VOC boxes": "Boxes show no outlines; masks need to be drawn.",
-    "CVAT": 'Export from CVAT as "Segmentation mask 1.1", whose colours classes.json can list.',
+    "LabelMe": "Open the folder as labelme:FOLDER.",
+    "COCO": "Open the folder as coco:FOLDER.",
+    "VIA": "They are not read. Export from VIA as COCO, and open the folder as coco:FOLDER.",
+    "Label Studio": "Open the folder as labelstudio:FOLDER.",
+    "YOLO": "Open the folder as yolo:FOLDER.",
+    "Pascal VOC boxes": "They are not read: boxes show no outlines, so masks need to be drawn.",
+    "CVAT": "Open the folder as cvat:FOLDER.",
 }
-"""Annotations that are not read, and how to come to masks from them."""
+"""Annotations beside or in place of masks, and what to do with them."""
 
 
 def describe_folder(folder: Path, *, kind: str, endings: Sequence[str]) -> str:
@@ -105,10 +105,7 @@ def annotations_in(folders: Iterable[Path]) -> list[str]:
             kind = annotation_kind(path)
             if kind:
                 found.setdefault(kind, path)
-    return [
-        f"{path} holds annotations of {kind}, which are not read. {FORMATS[kind]}"
-        for kind, path in found.items()
-    ]
+    return [f"{path} holds annotations of {kind}. {FORMATS[kind]}" for kind, path in found.items()]
 
 
 def annotation_kind(path: Path) -> str | None:
