@@ -258,7 +258,7 @@ class TestEveryFormat:
         if kind in ("yolo", "roboflow"):  # their images are listed by the folder itself
             assert len(open_dataset(f"{kind}:{tmp_path}")) == 1
             return
-        with pytest.raises(FileNotFoundError, match=r"1 of the 2 images.*b\."):
+        with pytest.raises(FileNotFoundError, match=r"1 of the 2 images.*'b"):
             open_dataset(f"{kind}:{tmp_path}")
         with pytest.warns(UserWarning, match=r"Left out.*1 of the 2 images"):
             dataset = open_dataset(f"{kind}:{tmp_path}", on_error="skip")
@@ -450,6 +450,11 @@ class TestLabelMe:
         (sample,) = open_dataset(str(tmp_path), "val")
         assert sample.mask.any()
 
+    def test_one_image_validates_and_none_trains(self, tmp_path):
+        self.mask(tmp_path, shape("cat", CAT))
+        with pytest.raises(ValueError, match=r"'train' of .* is empty: 1 annotated images"):
+            open_dataset(f"labelme:{tmp_path}")
+
     def test_labels_that_differ_in_case_are_told(self, tmp_path):
         with pytest.warns(UserWarning, match="upper and lower case"):
             self.mask(tmp_path, shape("cat", CAT), shape("Cat", DOG))
@@ -544,6 +549,11 @@ class TestCvat:
         samples = [*open_dataset(str(tmp_path)), *open_dataset(str(tmp_path), "val")]
         assert sorted(sample.name for sample in samples) == ["a", "b", "c"]
         np.testing.assert_array_equal(samples[0].mask, expected)
+
+    def test_images_beside_an_export_without_images(self, tmp_path):
+        make_cvat(tmp_path)
+        (tmp_path / "JPEGImages").rename(tmp_path / "pictures")
+        assert [sample.name for sample in open_dataset(str(tmp_path))] == ["a", "b"]
 
     def test_objects_become_instances(self, tmp_path):
         expected = make_cvat(tmp_path)

@@ -80,7 +80,7 @@ def _open_masks(root: Path, split: str, strict: bool) -> Layout:
         mask = root / "SegmentationClass" / f"{stem}.png"
         if not mask.is_file():
             raise FileNotFoundError(f"There is no mask {mask}, which {root / 'ImageSets'} lists.")
-        parts[part].append(AnnotatedImage(_image_of(root, stem), mask, None))
+        parts[part].append(AnnotatedImage(stem, mask, None))
     return layout_of(root, split, parts, classes, read_truth, tool=TOOL, strict=strict)
 
 
@@ -146,12 +146,6 @@ def _listed(root: Path) -> Iterable[tuple[str, str]]:
         for line in path.read_text("utf-8-sig").splitlines():
             if plain(line):
                 yield split_in(path.stem), plain(line)
-
-
-def _image_of(root: Path, stem: str) -> str:
-    folder = root / "JPEGImages"
-    files = sorted((folder / stem).parent.glob(f"{Path(stem).name}.*")) if folder.is_dir() else []
-    return files[0].relative_to(root).as_posix() if files else f"{stem}.jpg"
 
 
 def _xml_file(root: Path) -> Path | None:

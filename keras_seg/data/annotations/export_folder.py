@@ -141,7 +141,13 @@ def chosen_part(root: Path, split: str, parts: Parts, tool: str) -> list[Annotat
     stems = {PurePosixPath(item.file_name.replace("\\", "/")).stem: item for item in undivided}
     if len(stems) < len(undivided):
         stems = {str(number): item for number, item in enumerate(undivided)}
-    return [stems[stem] for stem in stems_of_split(root, split, sorted(stems)) if stem in stems]
+    chosen = [stems[s] for s in stems_of_split(root, split, sorted(stems)) if s in stems]
+    if not chosen:
+        raise ValueError(
+            f"The split {split!r} of {root} is empty: {len(undivided)} annotated images are there "
+            'in all. Add images, or list the splits in splits.json: {"train": ["a"], "val": ["b"]}.'
+        )
+    return chosen
 
 
 def split_in(text: str) -> str:
@@ -249,7 +255,7 @@ class ImageFiles:
 
     def __init__(self, root: Path):
         self.root = root
-        self._by_name: dict[str, list[Path]] | None = None
+        self._files: tuple[dict[str, list[Path]], dict[str, list[Path]]] | None = None
 
     def find(self, item: AnnotatedImage, split: str) -> Path | None:
         """The image file of a name, which may be a path of another machine; None for none.
@@ -274,9 +280,12 @@ class ImageFiles:
         """The file that shares the most of the path's end."""
         if not parts:
             return None
-        if self._by_name is None:
-            self._by_name = self._listed()
-        candidates = self._by_name.get(parts[-1].casefold(), [])
+        if self._files is None:
+            self._files = self._listed()
+        by_name, by_stem = self._files
+        last = parts[-1].casefold()
+        # lists of Pascal VOC name images without their ending
+        candidates = by_name.get(last) or by_stem.get(last, [])
         shared = [_shared_end(path.relative_to(self.root).parts, parts) for path in candidates]
         best = [p for p, n in zip(candidates, shared, strict=True) if n == max(shared)]
         of_split = [p for p in best if any(split_in(f) == split for f in p.parent.parts[-3:])]
@@ -288,18 +297,21 @@ class ImageFiles:
             )
         return best[0] if best else None
 
-    def _listed(self) -> dict[str, list[Path]]:
-        files = defaultdict(list)
+    def _listed(self) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+        """Image files by their names, and by their names without endings."""
+        by_name, by_stem = defaultdict(list), defaultdict(list)
         for path in sorted(self.root.rglob("*")):
             if path.suffix.lower() in IMAGE_SUFFIXES and path.parent.name not in MASK_FOLDERS:
-                files[plain(path.name).casefold()].append(path)
-        return files
+                by_name[plain(path.name).casefold()].append(path)
+                by_stem[plain(path.stem).casefold()].append(path)
+        return by_name, by_stem
 
 
 def _shared_end(parts: Sequence[str], wanted: Sequence[str]) -> int:
+    """How many folders above the file are those of the wanted path."""
     number = 0
-    pairs = zip(reversed(parts), reversed(wanted), strict=False)
-    for number, (one, other) in enumerate(pairs, start=1):
+    for one, other in zip(reversed(parts[:-1]), reversed(wanted[:-1]), strict=False):
         if plain(one).casefold() != other.casefold():
-            return number - 1
+            break
+        number += 1
     return number
