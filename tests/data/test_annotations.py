@@ -258,7 +258,7 @@ class TestEveryFormat:
         if kind in ("yolo", "roboflow"):  # their images are listed by the folder itself
             assert len(open_dataset(f"{kind}:{tmp_path}")) == 1
             return
-        with pytest.raises(FileNotFoundError, match=r"1 of the 2 images.*'b"):
+        with pytest.raises(FileNotFoundError, match=r"1 of the 2 images.*\Wb[.']"):
             open_dataset(f"{kind}:{tmp_path}")
         with pytest.warns(UserWarning, match=r"Left out.*1 of the 2 images"):
             dataset = open_dataset(f"{kind}:{tmp_path}", on_error="skip")
@@ -425,6 +425,15 @@ class TestLabelMe:
         assert (mask[2:5, 10:21] == 1).all() and (mask == 1).sum() == 33
         assert mask[15, 5] == mask[18, 5] == mask[15, 2] == 2 and mask[19, 5] == 0
         np.testing.assert_array_equal(mask[18:21, 25:28], 3 * np.eye(3))
+
+    def test_shapes_of_one_group_are_one_instance(self, tmp_path):
+        corners = [[[x, y], [x + 5, y], [x + 5, y + 5]] for x, y in ((1, 1), (20, 10), (9, 1))]
+        shapes = [shape("cat", corner) for corner in corners]
+        shapes[0]["group_id"] = shapes[1]["group_id"] = 3
+        self.mask(tmp_path, *shapes)
+        (sample,) = open_dataset(f"labelme:{tmp_path}", "val")
+        first, second, third = (sample.instances[y + 1, x - 1] for (_, (x, y), _) in corners)
+        assert first == second != third and 0 not in (first, third)
 
     def test_ignore_is_unknown_and_lines_are_told(self, tmp_path):
         with pytest.warns(UserWarning, match=r"1 lines and points cover no area"):

@@ -37,7 +37,7 @@ from keras_seg.data.classes import ClassTable
 from keras_seg.data.layouts.layout import Layout
 
 TOOL = "LabelMe"
-AREAS = ("polygon", "rectangle", "circle", "mask")
+AREAS = ("polygon", "rectangle", "oriented_rectangle", "circle", "mask")
 WITHOUT_AREA = ("line", "linestrip", "point", "points")
 LABEL_FILE = "labels.txt"
 
@@ -139,7 +139,7 @@ def _painted(content: Mapping, classes: ClassTable, image: Path) -> tuple[np.nda
     stated = content.get("imageHeight"), content.get("imageWidth")
     size = tuple(map(int, stated)) if all(stated) else image_size(image)
     shapes = [
-        Shape(class_index(classes, shape["label"]), _area(shape))
+        Shape(class_index(classes, shape["label"]), _area(shape), group=shape.get("group_id"))
         for shape in _checked_shapes(content, image)
         if _has_area(shape)
     ]
@@ -148,7 +148,7 @@ def _painted(content: Mapping, classes: ClassTable, image: Path) -> tuple[np.nda
 
 def _area(shape: Mapping) -> Area:
     points, kind = shape["points"], _kind(shape)
-    if kind == "polygon":
+    if kind in ("polygon", "oriented_rectangle"):
         if len(points) < 3:
             raise ValueError(f"a polygon has {len(points)} corners")
         return Polygon(points)

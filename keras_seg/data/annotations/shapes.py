@@ -8,7 +8,7 @@ outline, as LabelMe does.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -169,11 +169,13 @@ class Shape:
         class_index: the class that its pixels get; 255 for "unknown".
         area: its pixels.
         instance: whether it is one object; a crowd of objects is none.
+        group: shapes of one class and one group are parts of one object; None for no group.
     """
 
     class_index: int
     area: Area
     instance: bool = True
+    group: Hashable = None
 
 
 def paint(
@@ -189,9 +191,12 @@ def paint(
     if largest_first:
         painted.sort(key=lambda pair: -int(pair[1].sum()))
     mask, instances = np.zeros(size, np.int32), np.zeros(size, np.int32)
+    groups: dict[Hashable, int] = {}
     for number, (shape, pixels) in enumerate(painted, start=1):
         mask[pixels] = shape.class_index
         counts = shape.instance and shape.class_index not in (0, IGNORE_CLASS)
+        if counts and shape.group is not None:
+            number = groups.setdefault((shape.class_index, shape.group), number)
         instances[pixels] = number if counts else 0
     return mask, instances
 
