@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+from keras_seg.data.annotations import ANNOTATIONS, cvat, open_annotations, recognise
 from keras_seg.data.builtin import BuiltinDataset
 from keras_seg.data.class_file import checked_range
 from keras_seg.data.classes import ClassTable
@@ -17,7 +18,7 @@ from keras_seg.data.layouts.tfds import TfdsDataset
 from keras_seg.data.wrappers.readable import ON_ERROR, ReadableDataset
 from keras_seg.names import unknown_name
 
-SCHEMES = ("builtin", "tfds", *LAYOUTS)
+SCHEMES = ("builtin", "tfds", *ANNOTATIONS, *LAYOUTS)
 """Words before the colon of a name."""
 
 
@@ -34,7 +35,9 @@ def open_dataset(
 
     "builtin:cells" is a built-in set, "tfds:NAME" a set of TensorFlow Datasets, and
     "cityscapes:FOLDER" a folder in an official layout (listed in `keras_seg.data.layouts.LAYOUTS`).
-    Any other name is a folder with images/ and masks/ (`FolderDataset`).
+    "coco:FOLDER" is an export of an annotation tool (`keras_seg.data.annotations.ANNOTATIONS` lists
+    them). Any other name is a folder: an export is recognised by its files, and every other folder
+    has images/ and masks/ (`FolderDataset`).
 
     Args:
         source: the name.
@@ -76,6 +79,11 @@ def _open(
     scheme, colon, rest = source.partition(":")
     # A single letter before the colon is a Windows drive.
     if not colon or len(scheme) == 1 or Path(source).exists():
+        scheme = recognise(Path(source)) if Path(source).is_dir() else None
+        if scheme is not None:
+            return open_annotations(
+                scheme, source, split, classes=classes, channels=channels, strict=strict
+            )
         return FolderDataset(source, split, classes=classes, channels=channels, strict=strict)
     if scheme == "builtin":
         dataset = BuiltinDataset(rest, split)
@@ -87,6 +95,12 @@ def _open(
         return dataset
     if scheme == "tfds":
         return TfdsDataset(rest, split, classes=classes, channels=channels)
+    if scheme == "voc" and cvat.has_label_map(Path(rest)):
+        scheme = "cvat"  # masks with a label map, as tools write VOC
+    if scheme in ANNOTATIONS:
+        return open_annotations(
+            scheme, rest, split, classes=classes, channels=channels, strict=strict
+        )
     if scheme not in LAYOUTS:
         raise ValueError(f"{source}: {unknown_name('kind of data', scheme, SCHEMES)}")
     return open_layout(scheme, rest, split, classes=classes, channels=channels)

@@ -22,15 +22,15 @@ NAMED = 3
 """Number of names that a message lists."""
 
 FORMATS = {
-    "LabelMe": "LabelMe's labelme2voc.py turns them into masks.",
-    "COCO": "COCO.annToMask of pycocotools turns each object into a mask.",
-    "VIA": "Draw its polygons into masks, for example with PIL.ImageDraw.",
-    "Label Studio": "Export them from Label Studio as PNG (brush labels), or draw the polygons.",
-    "YOLO": "Draw its polygons into masks, for example with PIL.ImageDraw.",
-    "Pascal VOC boxes": "Boxes show no outlines; masks need to be drawn.",
-    "CVAT": 'Export from CVAT as "Segmentation mask 1.1", whose colours classes.json can list.',
+    "LabelMe": "Open the folder as labelme:FOLDER.",
+    "COCO": "Open the folder as coco:FOLDER.",
+    "VIA": "They are not read. Export from VIA as COCO, and open the folder as coco:FOLDER.",
+    "Label Studio": "Open the folder as labelstudio:FOLDER.",
+    "YOLO": "Open the folder as yolo:FOLDER.",
+    "Pascal VOC boxes": "They are not read: boxes show no outlines, so masks need to be drawn.",
+    "CVAT": "Open the folder as cvat:FOLDER.",
 }
-"""Annotation formats that are not read, and how to convert them to masks."""
+"""Annotation formats, and how to use them."""
 
 
 def describe_folder(folder: Path, *, kind: str, endings: Sequence[str]) -> str:
@@ -110,7 +110,7 @@ def annotations_in(folders: Iterable[Path]) -> list[str]:
             if kind:
                 formats.setdefault(kind, path)
     return [
-        f"{path} holds annotations of {kind}, which are not read. {FORMATS[kind]}"
+        f"{path} holds annotations of {kind}. {FORMATS[kind]}"
         for kind, path in formats.items()
     ]
 

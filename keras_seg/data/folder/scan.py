@@ -136,7 +136,7 @@ def scan_folder(root: Path, split: str) -> FolderScan:
         raise FileNotFoundError(_no_split_folder(root, split, folders["images"]))
     images = _by_stem(root, folders["images"], IMAGE_SUFFIXES)
     masks = _named_as_images(_by_stem(root, folders["masks"], MASK_SUFFIXES), images)
-    stems = sorted(images) if separate else _stems_of_split(root, split, sorted(images))
+    stems = sorted(images) if separate else stems_of_split(root, split, sorted(images))
     return FolderScan(root, split, folders, images, masks, stems)
 
 
@@ -251,7 +251,7 @@ def _stem(name: str, stems: list[str]) -> str:
     return name if name in stems else Path(name).stem
 
 
-def _stems_of_split(root: Path, split: str, stems: list[str]) -> list[str]:
+def stems_of_split(root: Path, split: str, stems: list[str]) -> list[str]:
     split_file, list_file = root / "splits.json", root / f"{split}.txt"
     if split_file.exists():
         try:

@@ -1,0 +1,164 @@
+"""LabelMe (Wada, github.com/wkentaro/labelme): one JSON file for each image."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from keras_seg.data.annotations.export_folder import (
+    AnnotatedImage,
+    Parts,
+    class_index,
+    class_table,
+    image_size,
+    layout_of,
+    plain,
+    read_json,
+    split_in,
+    tell,
+)
+from keras_seg.data.annotations.shapes import (
+    Area,
+    Bitmap,
+    Ellipse,
+    Polygon,
+    Rectangle,
+    Shape,
+    paint,
+)
+from keras_seg.data.classes import ClassTable
+from keras_seg.data.layouts.layout import Layout
+
+TOOL = "LabelMe"
+AREAS = ("polygon", "rectangle", "oriented_rectangle", "circle", "mask")
+WITHOUT_AREA = ("line", "linestrip", "point", "points")
+LABEL_FILE = "labels.txt"
+
+
+def recognised(root: Path) -> bool:
+    """Whether a folder holds a file of LabelMe."""
+    return any(_looks_like_labelme(path) for path in _files(root))
+
+
+def open_split(root: Path, split: str, *, strict: bool = True) -> Layout:
+    """`X.json` beside `X.jpg`, also in `train/` and `val/`; perhaps `labels.txt`."""
+    parts: Parts = defaultdict(list)
+    labels: set[str] = set()
+    without_area = []
+    for path in _files(root):
+        content = read_json(path)
+        if not _is_labelme(content):
+            continue
+        shapes = _checked_shapes(content, path)
+        labels |= {plain(shape["label"]) for shape in shapes if _has_area(shape)}
+        without_area += [path.name for shape in shapes if not _has_area(shape)]
+        part = next(filter(None, map(split_in, path.relative_to(root).parts[:-1])), "")
+        parts[part].append(AnnotatedImage(_image_name(content, path), path, None))
+    if not parts:
+        raise FileNotFoundError(
+            f'{root} has no JSON file with "shapes", as LabelMe writes one for each image. Pass '
+            "the folder with these files."
+        )
+    tell({"lines and points cover no area and are left out": without_area}, TOOL)
+    classes = class_table(root, [*_listed(root, labels), *sorted(labels)])
+
+    def read_truth(item: AnnotatedImage, image: Path) -> tuple[np.ndarray, np.ndarray]:
+        return _painted(read_json(item.source), classes, image)
+
+    return layout_of(root, split, parts, classes, read_truth, tool=TOOL, strict=strict)
+
+
+def _files(root: Path) -> list[Path]:
+    return sorted(path for path in root.rglob("*.json") if not path.name.startswith("."))
+
+
+def _looks_like_labelme(path: Path) -> bool:
+    try:
+        return _is_labelme(read_json(path))
+    except (ValueError, OSError):
+        return False
+
+
+def _is_labelme(content: object) -> bool:
+    return (
+        isinstance(content, dict)
+        and isinstance(content.get("shapes"), list)
+        and bool({"imagePath", "imageData", "imageHeight"} & content.keys())
+    )
+
+
+def _checked_shapes(content: Mapping, path: Path) -> list[Mapping]:
+    for number, shape in enumerate(content["shapes"]):
+        if not isinstance(shape, dict) or not {"label", "points"} <= shape.keys():
+            raise ValueError(f"{path}: shape {number} has no label and points. Export it again.")
+        kind = _kind(shape)
+        if kind not in AREAS + WITHOUT_AREA:
+            raise ValueError(
+                f"{path}: shape {number} is of the kind {kind!r}, which is not read. Known: "
+                f"{', '.join(AREAS + WITHOUT_AREA)}. Draw it as a polygon."
+            )
+    return content["shapes"]
+
+
+def _kind(shape: Mapping) -> str:
+    return shape.get("shape_type") or "polygon"
+
+
+def _has_area(shape: Mapping) -> bool:
+    return _kind(shape) in AREAS
+
+
+def _image_name(content: Mapping, path: Path) -> str:
+    name = content.get("imagePath") or ""
+    return str(name) if plain(name) else path.with_suffix(".jpg").name
+
+
+def _listed(root: Path, labels: set[str]) -> list[str]:
+    """The labels of `labels.txt` in its order.
+
+    Raises: ValueError for a label of the files that it does not list.
+    """
+    path = root / LABEL_FILE
+    if not path.is_file():
+        return []
+    listed = [plain(line) for line in path.read_text("utf-8-sig").splitlines() if plain(line)]
+    missing = sorted(labels - set(listed))
+    if missing:
+        raise ValueError(f"{path} does not list the labels {missing[:3]}. Add them.")
+    return listed
+
+
+def _painted(content: Mapping, classes: ClassTable, image: Path) -> tuple[np.ndarray, np.ndarray]:
+    stated = content.get("imageHeight"), content.get("imageWidth")
+    size = tuple(map(int, stated)) if all(stated) else image_size(image)
+    shapes = [
+        Shape(class_index(classes, shape["label"]), _area(shape), group=shape.get("group_id"))
+        for shape in _checked_shapes(content, image)
+        if _has_area(shape)
+    ]
+    return paint(shapes, size, largest_first=False)
+
+
+def _area(shape: Mapping) -> Area:
+    points, kind = shape["points"], _kind(shape)
+    if kind in ("polygon", "oriented_rectangle"):
+        if len(points) < 3:
+            raise ValueError(f"a polygon has {len(points)} corners")
+        return Polygon(points)
+    if len(points) != 2:
+        raise ValueError(f"a {kind} has {len(points)} points in place of 2")
+    (x0, y0), (x1, y1) = points
+    if kind == "rectangle":
+        return Rectangle(x0, y0, x1, y1)
+    if kind == "circle":
+        radius = math.hypot(x1 - x0, y1 - y0)
+        return Ellipse(x0 - radius, y0 - radius, x0 + radius, y0 + radius)
+    with Image.open(io.BytesIO(base64.b64decode(shape["mask"], validate=True))) as picture:
+        return Bitmap(np.array(picture.convert("L")) > 0, int(x0), int(y0))

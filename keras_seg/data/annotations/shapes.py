@@ -1,0 +1,212 @@
+"""Labelled shapes of annotation tools, painted as masks.
+
+Pixel (x, y) covers [x, x + 1) x [y, y + 1), and coordinates count from the top left corner. COCO's
+polygons are filled by pycocotools. The polygons of the other tools are filled by Pillow with their
+outline, as LabelMe does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from keras_seg.names import IGNORE_CLASS
+
+Points = Sequence[Sequence[float]]
+"""(x, y) of each corner, in pixels."""
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+class Area(Protocol):
+    """A part of an image."""
+
+    def covered(self, size: Size) -> np.ndarray:
+        """(height, width) bool: the pixels of the area in an image of this size."""
+        ...
+
+
+@dataclass(frozen=True)
+class Polygon:
+    """A polygon with holes, filled with its outline.
+
+    Attributes:
+        outline: three corners or more.
+        holes: polygons that are cut out.
+    """
+
+    outline: Points
+    holes: Sequence[Points] = ()
+
+    def covered(self, size: Size) -> np.ndarray:
+        canvas = Image.new("1", size[::-1])
+        draw = ImageDraw.Draw(canvas)
+        draw.polygon(_pairs(self.outline), fill=1, outline=1)
+        for hole in self.holes:
+            draw.polygon(_pairs(hole), fill=0, outline=0)
+        return np.array(canvas)
+
+
+@dataclass(frozen=True)
+class CocoPolygons:
+    """The parts of one object of COCO: [x0, y0, x1, y1, ...] each."""
+
+    parts: Sequence[Sequence[float]]
+
+    def covered(self, size: Size) -> np.ndarray:
+        from pycocotools import mask as coco_mask
+
+        runs = coco_mask.frPyObjects([list(map(float, part)) for part in self.parts], *size)
+        return coco_mask.decode(coco_mask.merge(runs)).astype(bool)
+
+
+@dataclass(frozen=True)
+class CocoRuns:
+    """A mask in COCO's run-length encoding, compressed or not.
+
+    Attributes:
+        runs: {"size": [height, width], "counts": a list of run lengths, or text}.
+    """
+
+    runs: Mapping
+
+    def covered(self, size: Size) -> np.ndarray:
+        from pycocotools import mask as coco_mask
+
+        runs = dict(self.runs)
+        stated = tuple(runs["size"])
+        if stated != size:
+            raise ValueError(
+                f"the run-length mask is {stated[1]}x{stated[0]} and the image {size[1]}x{size[0]} "
+                "(width x height)"
+            )
+        if isinstance(runs["counts"], list):
+            if sum(runs["counts"]) != size[0] * size[1]:
+                raise ValueError(
+                    f"the run lengths add up to {sum(runs['counts'])} pixels in place of "
+                    f"{size[0] * size[1]}"
+                )
+            runs = coco_mask.frPyObjects(runs, *size)
+        return coco_mask.decode(runs).astype(bool)
+
+
+@dataclass(frozen=True)
+class Ellipse:
+    """An ellipse with its outline.
+
+    Attributes:
+        left, top, right, bottom: its bounding box in pixels, before it is rotated.
+        degrees: clockwise rotation about its centre.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    degrees: float = 0.0
+
+    def covered(self, size: Size) -> np.ndarray:
+        if self.degrees:
+            centre = ((self.left + self.right) / 2, (self.top + self.bottom) / 2)
+            radii = ((self.right - self.left) / 2, (self.bottom - self.top) / 2)
+            angles = np.linspace(0, 2 * np.pi, 180, endpoint=False)
+            corners = np.stack([np.cos(angles) * radii[0], np.sin(angles) * radii[1]], axis=1)
+            return Polygon(rotated(corners + centre, centre, self.degrees)).covered(size)
+        canvas = Image.new("1", size[::-1])
+        box = (self.left, self.top, self.right, self.bottom)
+        ImageDraw.Draw(canvas).ellipse(box, fill=1, outline=1)
+        return np.array(canvas)
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """A rectangle with its outline: corners (left, top) and (right, bottom), both inside."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def covered(self, size: Size) -> np.ndarray:
+        canvas = Image.new("1", size[::-1])
+        x, y = sorted((self.left, self.right)), sorted((self.top, self.bottom))
+        ImageDraw.Draw(canvas).rectangle((x[0], y[0], x[1], y[1]), fill=1, outline=1)
+        return np.array(canvas)
+
+
+@dataclass(frozen=True)
+class Bitmap:
+    """A small mask at a place in the image; what reaches beyond the image is cut off.
+
+    Attributes:
+        pixels: (height, width) bool.
+        left, top: where its first pixel lies in the image.
+    """
+
+    pixels: np.ndarray
+    left: int = 0
+    top: int = 0
+
+    def covered(self, size: Size) -> np.ndarray:
+        canvas = np.zeros(size, bool)
+        top, left = max(self.top, 0), max(self.left, 0)
+        pixels = self.pixels[top - self.top :, left - self.left :]
+        pixels = pixels[: max(size[0] - top, 0), : max(size[1] - left, 0)]
+        canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+        return canvas
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A labelled area.
+
+    Attributes:
+        class_index: the class that its pixels get; 255 for "unknown".
+        area: its pixels.
+        instance: whether it is one object; a crowd of objects is none.
+        group: shapes of one class and one group are parts of one object; None for no group.
+    """
+
+    class_index: int
+    area: Area
+    instance: bool = True
+    group: Hashable = None
+
+
+def paint(
+    shapes: Sequence[Shape], size: Size, *, largest_first: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """(mask of classes, instances numbered from 1), both (height, width) int32.
+
+    Args:
+        largest_first: whether smaller shapes are painted over larger ones, for tools whose files
+            have no order. Otherwise later shapes are painted over earlier ones.
+    """
+    painted = [(shape, shape.area.covered(size)) for shape in shapes]
+    if largest_first:
+        painted.sort(key=lambda pair: -int(pair[1].sum()))
+    mask, instances = np.zeros(size, np.int32), np.zeros(size, np.int32)
+    groups: dict[Hashable, int] = {}
+    for number, (shape, pixels) in enumerate(painted, start=1):
+        mask[pixels] = shape.class_index
+        counts = shape.instance and shape.class_index not in (0, IGNORE_CLASS)
+        if counts and shape.group is not None:
+            number = groups.setdefault((shape.class_index, shape.group), number)
+        instances[pixels] = number if counts else 0
+    return mask, instances
+
+
+def rotated(points: Points, centre: tuple[float, float], degrees: float) -> np.ndarray:
+    """(N, 2) points after a clockwise rotation (y points down) about a centre."""
+    angle = math.radians(degrees)
+    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    return (np.asarray(points, float) - centre) @ turn + centre
+
+
+def _pairs(points: Points) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in points]

@@ -1,0 +1,242 @@
+"""Ultralytics' polygons, one text file for each image, and its semantic masks.
+
+A line is `CLASS x1 y1 x2 y2 x3 y3 ...` in parts of the image's width and height.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import yaml
+
+from keras_seg.data.annotations.export_folder import (
+    SPLIT_NAMES,
+    AnnotatedImage,
+    Parts,
+    class_table,
+    image_size,
+    layout_of,
+    plain,
+    split_in,
+    tell,
+)
+from keras_seg.data.annotations.shapes import Polygon, Shape, paint
+from keras_seg.data.classes import ClassTable
+from keras_seg.data.folder.scan import IMAGE_SUFFIXES
+from keras_seg.data.images import read_mask
+from keras_seg.data.layouts.layout import Layout
+
+TOOL = "YOLO"
+CLASS_LIST = "classes.txt"
+TOLERANCE = 0.01
+"""How far beyond the image's edge a corner may lie, in parts of its width and height."""
+ROUNDING = 1e-3
+"""Pixels."""
+
+
+def recognised(root: Path) -> bool:
+    """Whether a folder has a data file of Ultralytics, or polygons in `labels/`."""
+    if _data_file(root) is not None:
+        return True
+    return any(_looks_like_polygons(path) for path in sorted(root.glob("**/labels/**/*.txt"))[:20])
+
+
+def open_split(root: Path, split: str, *, strict: bool = True) -> Layout:
+    """`images/SPLIT` with `labels/SPLIT` or `SPLIT/images` with `SPLIT/labels`, and `data.yaml`.
+
+    `masks/` in place of `labels/` holds PNG files of class indices.
+    """
+    data_file = _data_file(root)
+    data = _read_data(data_file) if data_file else {}
+    parts = _parts(root, data_file, data)
+    if not any(parts.values()):
+        raise FileNotFoundError(
+            f"{root} has not the layout of YOLO: no images are beside labels/ or masks/, by "
+            f"{data_file or 'their folders'}. Pass the folder that holds data.yaml."
+        )
+    items = [item for images in parts.values() for item in images]
+    names = _names(root, data_file, data, items)
+    if any(item.content == "mask" for item in items):
+        classes = ClassTable(tuple(names))
+
+        def read_mask_of(item: AnnotatedImage, image: Path) -> np.ndarray:
+            return read_mask(item.source)
+
+        return layout_of(root, split, parts, classes, read_mask_of, tool=TOOL, strict=strict)
+    classes = class_table(root, names)
+    numbers = [classes.names.index(name) for name in names]
+    for item in items:
+        _polygons(item.source, len(names))
+    unlabelled = [item.file_name for item in items if not item.source.exists()]
+    tell({"images have no label file and are background throughout": unlabelled}, TOOL)
+
+    def read_truth(item: AnnotatedImage, image: Path) -> tuple[np.ndarray, np.ndarray]:
+        return _painted(item.source, numbers, image)
+
+    return layout_of(root, split, parts, classes, read_truth, tool=TOOL, strict=strict)
+
+
+def _data_file(root: Path) -> Path | None:
+    for path in sorted([*root.glob("*.yaml"), *root.glob("*.yml")], key=_data_yaml_first):
+        try:
+            content = yaml.safe_load(path.read_text("utf-8-sig"))
+        except (yaml.YAMLError, UnicodeDecodeError):
+            continue
+        if isinstance(content, dict) and "names" in content and {"train", "val"} & content.keys():
+            return path
+    return None
+
+
+def _data_yaml_first(path: Path) -> tuple[bool, str]:
+    return path.name != "data.yaml", path.name
+
+
+def _read_data(path: Path) -> dict:
+    return yaml.safe_load(path.read_text("utf-8-sig"))
+
+
+def _parts(root: Path, data_file: Path | None, data: Mapping) -> Parts:
+    """Images of each split, by data.yaml where it lists them, else by the folders' names."""
+    parts: Parts = {}
+    base = _base(root, data)
+    for split in SPLIT_NAMES:
+        listed = data.get(split) or ()
+        sources = [listed] if isinstance(listed, str) else listed
+        files = [path for source in sources for path in _listed_images(base, root, source)]
+        parts[split] = [_item(path, data) for path in dict.fromkeys(files)]
+    if any(parts.values()):
+        return parts
+    found: Parts = defaultdict(list)
+    folders = sorted(path for path in (root, *root.rglob("images")) if path.name == "images")
+    for path in (p for folder in folders for p in sorted(folder.rglob("*")) if _is_image(p)):
+        split = next(filter(None, map(split_in, path.relative_to(root).parts[:-1])), "")
+        found[split].append(_item(path, data))
+    return found
+
+
+def _base(root: Path, data: Mapping) -> Path:
+    path = Path(str(data.get("path") or "."))
+    inside = root / path
+    return inside if inside.is_dir() else root
+
+
+def _listed_images(base: Path, root: Path, source: str) -> list[Path]:
+    """Images of a folder or a list file; a path of another machine is looked for by its end."""
+    parts = [part for part in PurePosixPath(str(source).replace("\\", "/")).parts if part != ".."]
+    parts = [part for part in parts if part not in ("/", ".")]
+    tails = [Path(*parts[start:]) for start in range(len(parts))]
+    for path in (base / source, *(base / tail for tail in tails), *(root / t for t in tails)):
+        if path.is_dir():
+            return [file for file in sorted(path.rglob("*")) if _is_image(file)]
+        if path.is_file() and path.suffix == ".txt":
+            lines = (line.strip() for line in path.read_text("utf-8-sig").splitlines())
+            return [_listed_file(path.parent, root, line) for line in lines if line]
+    return []
+
+
+def _listed_file(folder: Path, root: Path, line: str) -> Path:
+    candidates = (folder / line, root / line, Path(line))
+    return next((path for path in candidates if path.is_file()), candidates[0])
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def _item(image: Path, data: Mapping) -> AnnotatedImage:
+    masks = str(data.get("masks_dir") or "masks")
+    mask = _beside(image, masks).with_suffix(".png")
+    labels = _beside(image, "labels").with_suffix(".txt")
+    if mask.exists() and not labels.parent.is_dir():
+        return AnnotatedImage(image.name, mask, "mask", image)
+    return AnnotatedImage(image.name, labels, "polygons", image)
+
+
+def _beside(image: Path, folder: str) -> Path:
+    """The path with the last folder `images` replaced."""
+    parts = list(image.parts)
+    places = [i for i, part in enumerate(parts[:-1]) if part == "images"]
+    if places:
+        parts[places[-1]] = folder
+        return Path(*parts)
+    return image
+
+
+def _names(
+    root: Path, data_file: Path | None, data: Mapping, items: Sequence[AnnotatedImage]
+) -> list[str]:
+    names = data.get("names")
+    if isinstance(names, Mapping):
+        numbers = sorted(int(number) for number in names)
+        if numbers != list(range(len(numbers))):
+            raise ValueError(f"{data_file}: names must be numbered 0, 1, 2, ... Received: {names}")
+        names = [names.get(number, names.get(str(number))) for number in numbers]
+    if names is None and (root / CLASS_LIST).is_file():
+        names = (root / CLASS_LIST).read_text("utf-8-sig").splitlines()
+    if isinstance(names, list) and names:
+        return [plain(name) for name in names if plain(name)]
+    if names is not None:
+        raise ValueError(f"{data_file}: names must be a list of class names. Received: {names!r}")
+    raise ValueError(
+        f"{root} has no data.yaml with names, and no {CLASS_LIST}. Write data.yaml: "
+        "names: [cat, dog]"
+    )
+
+
+def _looks_like_polygons(path: Path) -> bool:
+    try:
+        (line, *_) = path.read_text("utf-8-sig").splitlines()
+        numbers = list(map(float, line.split()))
+    except (ValueError, OSError):
+        return False
+    return len(numbers) >= 7 and len(numbers) % 2 == 1 and all(0 <= n <= 1 for n in numbers[1:])
+
+
+def _polygons(path: Path, num_classes: int) -> list[tuple[int, np.ndarray]]:
+    """(class, (N, 2) corners in parts of the width and height) of each line of a label file.
+
+    Raises: ValueError that names the line.
+    """
+    polygons = []
+    lines = path.read_text("utf-8-sig").splitlines() if path.exists() else []
+    for place, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            label, *values = map(float, line.split())
+        except ValueError as error:
+            raise ValueError(
+                f"{path}, line {place}: no numbers. Received: {line[:60]!r}"
+            ) from error
+        if len(values) == 4:
+            raise ValueError(
+                f"{path}, line {place}: a box, which shows no outline. Export polygons "
+                "(segmentation) from the labelling tool."
+            )
+        if len(values) < 6 or len(values) % 2:
+            raise ValueError(f"{path}, line {place}: {len(values)} coordinates make no polygon.")
+        if label != int(label) or not 0 <= label < num_classes:
+            raise ValueError(
+                f"{path}, line {place}: the class {label:g}. The data file names {num_classes} "
+                "classes, from 0 on."
+            )
+        if not all(-TOLERANCE <= value <= 1 + TOLERANCE for value in values):
+            raise ValueError(
+                f"{path}, line {place}: coordinates outside of 0..1. They are parts of the image's "
+                "width and height."
+            )
+        polygons.append((int(label), np.clip(values, 0, 1).reshape(-1, 2)))
+    return polygons
+
+
+def _painted(path: Path, numbers: Sequence[int], image: Path) -> tuple[np.ndarray, np.ndarray]:
+    height, width = size = image_size(image)
+    shapes = []
+    for label, corners in _polygons(path, len(numbers)):
+        # Ultralytics cuts fractions off; rounding errors of the decimals must not cost a pixel
+        pixels = np.floor(corners * (width, height) + ROUNDING)
+        shapes.append(Shape(numbers[label], Polygon(pixels)))
+    return paint(shapes, size, largest_first=True)
