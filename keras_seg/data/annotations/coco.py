@@ -27,7 +27,7 @@ from keras_seg.data.annotations.export_folder import (
 )
 from keras_seg.data.annotations.shapes import CocoPolygons, CocoRuns, Shape, paint
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.layouts.layout import Layout
+from keras_seg.data.layouts.split import Layout
 
 TOOL = "COCO"
 KEYS = ("images", "annotations", "categories")

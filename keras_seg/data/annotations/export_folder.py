@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from keras_seg.data.classes import ClassTable, read_class_file
+from keras_seg.data.class_file import read_class_file
+from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.masks import CLASS_FILE_NAME
 from keras_seg.data.folder.pairs import Pair
 from keras_seg.data.folder.scan import IMAGE_SUFFIXES, stems_of_split
-from keras_seg.data.images import orientation
-from keras_seg.data.layouts.layout import Layout
+from keras_seg.data.layouts.split import Layout
+from keras_seg.data.reading.images import orientation
 from keras_seg.names import IGNORE_CLASS, unknown_name
 
 SPLIT_NAMES = {

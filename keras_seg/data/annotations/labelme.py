@@ -34,7 +34,7 @@ from keras_seg.data.annotations.shapes import (
     paint,
 )
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.layouts.layout import Layout
+from keras_seg.data.layouts.split import Layout
 
 TOOL = "LabelMe"
 AREAS = ("polygon", "rectangle", "oriented_rectangle", "circle", "mask")

@@ -28,8 +28,8 @@ from keras_seg.data.annotations.export_folder import (
 from keras_seg.data.annotations.shapes import Area, Bitmap, Ellipse, Polygon, Shape, paint, rotated
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.scan import IMAGE_SUFFIXES
-from keras_seg.data.images import read_mask
-from keras_seg.data.layouts.layout import Layout
+from keras_seg.data.layouts.split import Layout
+from keras_seg.data.reading.masks import read_mask
 
 TOOL = "Label Studio"
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")

@@ -25,7 +25,7 @@ from keras_seg.data.annotations.export_folder import (
 )
 from keras_seg.data.annotations.shapes import Area, Bitmap, Polygon, Rectangle, Shape, paint
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.layouts.layout import Layout
+from keras_seg.data.layouts.split import Layout
 
 TOOL = "Supervisely"
 META = "meta.json"

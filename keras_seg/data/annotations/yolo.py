@@ -26,8 +26,8 @@ from keras_seg.data.annotations.export_folder import (
 from keras_seg.data.annotations.shapes import Polygon, Shape, paint
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.scan import IMAGE_SUFFIXES
-from keras_seg.data.images import read_mask
-from keras_seg.data.layouts.layout import Layout
+from keras_seg.data.layouts.split import Layout
+from keras_seg.data.reading.masks import read_mask
 
 TOOL = "YOLO"
 CLASS_LIST = "classes.txt"

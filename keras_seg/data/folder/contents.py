@@ -110,8 +110,7 @@ def annotations_in(folders: Iterable[Path]) -> list[str]:
             if kind:
                 formats.setdefault(kind, path)
     return [
-        f"{path} holds annotations of {kind}. {FORMATS[kind]}"
-        for kind, path in formats.items()
+        f"{path} holds annotations of {kind}. {FORMATS[kind]}" for kind, path in formats.items()
     ]
 
 
