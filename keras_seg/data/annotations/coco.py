@@ -27,7 +27,7 @@ from keras_seg.data.annotations.export_folder import (
 )
 from keras_seg.data.annotations.shapes import CocoPolygons, CocoRuns, Shape, paint
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.layouts.split import Layout
+from keras_seg.data.layouts.split import LayoutSplit
 
 TOOL = "COCO"
 KEYS = ("images", "annotations", "categories")
@@ -48,7 +48,7 @@ def recognised(root: Path) -> bool:
     return any(_looks_like_coco(path) for path in _candidates(root))
 
 
-def open_split(root: Path, split: str, *, strict: bool = True) -> Layout:
+def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     """`annotations/instances_SPLIT.json`, `SPLIT/_annotations.coco.json` or `result.json`."""
     files = _files_by_split(root)
     if not files:

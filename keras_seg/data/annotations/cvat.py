@@ -31,7 +31,7 @@ from keras_seg.data.annotations.shapes import (
     paint,
 )
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.layouts.split import Layout
+from keras_seg.data.layouts.split import LayoutSplit
 
 TOOL = "CVAT"
 LABEL_MAP = "labelmap.txt"
@@ -50,7 +50,7 @@ def has_label_map(root: Path) -> bool:
     return (root / LABEL_MAP).is_file() and (root / "SegmentationClass").is_dir()
 
 
-def open_split(root: Path, split: str, *, strict: bool = True) -> Layout:
+def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     """`SegmentationClass/` with `labelmap.txt` and `ImageSets/Segmentation/`, or the XML file."""
     if has_label_map(root):
         return _open_masks(root, split, strict)
@@ -63,7 +63,7 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> Layout:
     )
 
 
-def _open_masks(root: Path, split: str, strict: bool) -> Layout:
+def _open_masks(root: Path, split: str, strict: bool) -> LayoutSplit:
     labels = _label_map(root / LABEL_MAP)
     if len(set(labels.values())) < len(labels):
         raise ValueError(f"{root / LABEL_MAP} has one colour for two labels. Change one in CVAT.")
@@ -155,7 +155,7 @@ def _xml_file(root: Path) -> Path | None:
     return None
 
 
-def _open_xml(root: Path, path: Path, split: str, strict: bool) -> Layout:
+def _open_xml(root: Path, path: Path, split: str, strict: bool) -> LayoutSplit:
     try:
         tree = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:

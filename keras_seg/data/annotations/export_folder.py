@@ -21,7 +21,7 @@ from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.masks import CLASS_FILE_NAME
 from keras_seg.data.folder.pairs import Pair
 from keras_seg.data.folder.scan import IMAGE_SUFFIXES, stems_of_split
-from keras_seg.data.layouts.split import Layout
+from keras_seg.data.layouts.split import LayoutSplit
 from keras_seg.data.reading.images import orientation
 from keras_seg.names import IGNORE_CLASS, unknown_name
 
@@ -72,7 +72,7 @@ def layout_of(
     *,
     tool: str,
     strict: bool,
-) -> Layout:
+) -> LayoutSplit:
     """One split of an export.
 
     Args:
@@ -116,7 +116,7 @@ def layout_of(
     stems = [path.stem for _, path in kept]
     if len(set(stems)) < len(stems):
         stems = [f"{path.parent.name}/{path.stem}" for _, path in kept]
-    return Layout([Pair(path, item) for item, path in kept], classes, read, names=stems)
+    return LayoutSplit([Pair(path, item) for item, path in kept], classes, read, names=stems)
 
 
 def _first_twice(paths: Sequence[Path]) -> Path | None:

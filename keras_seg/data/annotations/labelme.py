@@ -34,7 +34,7 @@ from keras_seg.data.annotations.shapes import (
     paint,
 )
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.layouts.split import Layout
+from keras_seg.data.layouts.split import LayoutSplit
 
 TOOL = "LabelMe"
 AREAS = ("polygon", "rectangle", "oriented_rectangle", "circle", "mask")
@@ -47,7 +47,7 @@ def recognised(root: Path) -> bool:
     return any(_looks_like_labelme(path) for path in _files(root))
 
 
-def open_split(root: Path, split: str, *, strict: bool = True) -> Layout:
+def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     """`X.json` beside `X.jpg`, also in `train/` and `val/`; perhaps `labels.txt`."""
     parts: Parts = defaultdict(list)
     labels: set[str] = set()

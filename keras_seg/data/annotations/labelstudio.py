@@ -28,7 +28,7 @@ from keras_seg.data.annotations.export_folder import (
 from keras_seg.data.annotations.shapes import Area, Bitmap, Ellipse, Polygon, Shape, paint, rotated
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.scan import IMAGE_SUFFIXES
-from keras_seg.data.layouts.split import Layout
+from keras_seg.data.layouts.split import LayoutSplit
 from keras_seg.data.reading.masks import read_mask
 
 TOOL = "Label Studio"
@@ -58,7 +58,7 @@ def recognised(root: Path) -> bool:
     return any(_tasks(path) is not None for path in _files(root))
 
 
-def open_split(root: Path, split: str, *, strict: bool = True) -> Layout:
+def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     """`X.json` with the tasks, images below the folder; PNG files per tag beside it are read."""
     exports = [(path, tasks) for path in _files(root) if (tasks := _tasks(path)) is not None]
     if not exports:

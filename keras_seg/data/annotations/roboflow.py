@@ -20,7 +20,7 @@ from keras_seg.data.annotations.export_folder import (
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.pairs import ValueMap
 from keras_seg.data.folder.scan import IMAGE_SUFFIXES
-from keras_seg.data.layouts.split import Layout
+from keras_seg.data.layouts.split import LayoutSplit
 from keras_seg.data.reading.masks import read_mask
 from keras_seg.names import IGNORE_CLASS
 
@@ -34,7 +34,7 @@ def recognised(root: Path) -> bool:
     return bool(_class_lists(root))
 
 
-def open_split(root: Path, split: str, *, strict: bool = True) -> Layout:
+def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     """`SPLIT/X.jpg` with `SPLIT/X_mask.png` and `SPLIT/_classes.csv`; `valid` is "val"."""
     lists = _class_lists(root)
     if not lists:

@@ -25,7 +25,7 @@ from keras_seg.data.annotations.export_folder import (
 )
 from keras_seg.data.annotations.shapes import Area, Bitmap, Polygon, Rectangle, Shape, paint
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.layouts.split import Layout
+from keras_seg.data.layouts.split import LayoutSplit
 
 TOOL = "Supervisely"
 META = "meta.json"
@@ -38,7 +38,7 @@ def recognised(root: Path) -> bool:
     return (root / META).is_file() and bool(_annotation_files(root))
 
 
-def open_split(root: Path, split: str, *, strict: bool = True) -> Layout:
+def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     """`DATASET/img/X.jpg` with `DATASET/ann/X.jpg.json`; split by data set or tag."""
     files = _annotation_files(root)
     if not (root / META).is_file() or not files:

@@ -26,7 +26,7 @@ from keras_seg.data.annotations.export_folder import (
 from keras_seg.data.annotations.shapes import Polygon, Shape, paint
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.scan import IMAGE_SUFFIXES
-from keras_seg.data.layouts.split import Layout
+from keras_seg.data.layouts.split import LayoutSplit
 from keras_seg.data.reading.masks import read_mask
 
 TOOL = "YOLO"
@@ -44,7 +44,7 @@ def recognised(root: Path) -> bool:
     return any(_looks_like_polygons(path) for path in sorted(root.glob("**/labels/**/*.txt"))[:20])
 
 
-def open_split(root: Path, split: str, *, strict: bool = True) -> Layout:
+def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     """`images/SPLIT` with `labels/SPLIT` or `SPLIT/images` with `SPLIT/labels`, and `data.yaml`.
 
     `masks/` in place of `labels/` holds PNG files of class indices.
