@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -77,3 +78,38 @@ def checked_shape(shape: Any) -> tuple[int | None, int | None, int]:
             "(256, 256, 3)."
         )
     return tuple(None if entry is None else int(entry) for entry in entries)
+
+
+def choice(value: Any, option: str, choices: Iterable) -> Any:
+    """One of the choices, as it is given.
+
+    Raises: ValueError that names the option for any other value.
+    """
+    choices = tuple(choices)
+    if not is_one_of(value, choices):
+        raise ValueError(f"{option} must be one of {choices}. Received: {value!r}")
+    return value
+
+
+def is_one_of(value: Any, choices: tuple) -> bool:
+    """Whether a value, which may be of any type, equals one of the choices."""
+    return isinstance(value, str | int | float | np.number | None) and value in choices
+
+
+def is_count(value: object) -> bool:
+    """Whether a value is a whole number of at least 1."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1
+
+
+def image_shape(shape: Any) -> tuple[int | None, int | None, int]:
+    """(height, width, channels) in pixels; None for a free height or width.
+
+    Raises: ValueError as `checked_shape`, and for a shape whose channels come first.
+    """
+    height, width, channels = checked_shape(shape)
+    if height in (1, 3, 4) and channels > 16 and (width is None or width > 16):
+        raise ValueError(
+            f"input_shape is (height, width, channels). Received: {shape!r}, in which the channels "
+            f"seem to come first. Write {(width, channels, height)!r}."
+        )
+    return height, width, channels

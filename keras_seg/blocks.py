@@ -7,7 +7,7 @@ from functools import partial
 import keras
 from keras import KerasTensor, layers
 
-from keras_seg.builder_arguments import image_shape
+from keras_seg.arguments import image_shape
 from keras_seg.layers import BatchNormalization, CropOrPad, Preprocessing, Resize, SizeGuard
 
 BATCH_NORM_EPSILON = 1e-5

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from keras import KerasTensor, layers
 
-from keras_seg.builder_arguments import choice
+from keras_seg.arguments import choice
 from keras_seg.layers import ChannelNormalization, LayerScale
 
 TINY_DEPTHS, TINY_WIDTHS = (3, 3, 9, 3), (96, 192, 384, 768)

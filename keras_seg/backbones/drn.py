@@ -9,8 +9,8 @@ from __future__ import annotations
 from keras import KerasTensor
 
 from keras_seg import blocks
+from keras_seg.arguments import choice
 from keras_seg.backbones.resnet import basic_block, bottleneck
-from keras_seg.builder_arguments import choice
 
 DEPTHS = {22: (2, 2, 2, 2), 38: (3, 4, 6, 3), 54: (3, 4, 6, 3), 105: (3, 4, 23, 3)}
 """Depth in the network's name → residual units of the levels 3 to 6."""

@@ -10,6 +10,7 @@ import math
 
 from keras import KerasTensor
 
+from keras_seg.arguments import choice
 from keras_seg.backbones.mobile_blocks import (
     BATCH_NORM_EPSILON,
     TENSORFLOW_EPSILON,
@@ -18,7 +19,6 @@ from keras_seg.backbones.mobile_blocks import (
     conv_norm_act,
     stage_maps,
 )
-from keras_seg.builder_arguments import choice
 
 STAGES = (
     Stage(16, 1, (1,), kind="plain"),

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from keras import KerasTensor, layers
 
 from keras_seg import blocks
+from keras_seg.arguments import choice
 from keras_seg.blocks import BATCH_NORM_EPSILON
-from keras_seg.builder_arguments import choice
 
 TENSORFLOW_EPSILON = 1e-3
 """Epsilon of the batch norms in mobile networks that were trained in TensorFlow."""

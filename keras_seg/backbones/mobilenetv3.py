@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from keras import KerasTensor
 
+from keras_seg.arguments import choice
 from keras_seg.backbones.mobile_blocks import (
     BATCH_NORM_EPSILON,
     TENSORFLOW_EPSILON,
@@ -16,7 +17,6 @@ from keras_seg.backbones.mobile_blocks import (
     conv_norm_act,
     stage_maps,
 )
-from keras_seg.builder_arguments import choice
 
 SWISH = "hard_silu"
 STAGES = {

@@ -9,8 +9,8 @@ from __future__ import annotations
 from keras import KerasTensor, layers
 
 from keras_seg import blocks
+from keras_seg.arguments import choice
 from keras_seg.blocks import BATCH_NORM_EPSILON
-from keras_seg.builder_arguments import choice
 from keras_seg.layers import PaddedMaxPooling2D
 
 BLOCKS = (

@@ -11,8 +11,8 @@ from __future__ import annotations
 from keras import KerasTensor, layers
 
 from keras_seg import blocks
+from keras_seg.arguments import choice
 from keras_seg.backbones.original_xception import BLOCKS, EXIT_FLOW, residual_block, stem
-from keras_seg.builder_arguments import choice
 
 
 def vainf_xception_maps(x: KerasTensor, *, output_stride: int = 16) -> dict[str, KerasTensor]:

@@ -11,7 +11,7 @@ import keras
 from keras import KerasTensor, layers, ops
 
 from keras_seg import blocks
-from keras_seg.builder_arguments import image_shape
+from keras_seg.arguments import image_shape
 from keras_seg.layers import CutWindow, PartWindows, PasteWindow, Resize
 from keras_seg.models.icnn import icnn
 from keras_seg.models.options import ImageShape, check_scores

@@ -12,7 +12,7 @@ import keras
 from keras import KerasTensor, layers
 
 from keras_seg import blocks
-from keras_seg.builder_arguments import image_shape, is_count
+from keras_seg.arguments import image_shape, is_count
 from keras_seg.layers import CropOrPad, Resize, TotalDropout
 from keras_seg.models.options import (
     Activation,

@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from keras_seg.builder_arguments import is_count, is_one_of
+from keras_seg.arguments import is_count, is_one_of
 from keras_seg.layers.preprocessing import MODES
 from keras_seg.layers.resize import GRIDS
 

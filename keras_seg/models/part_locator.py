@@ -8,7 +8,7 @@ import numpy as np
 from keras import KerasTensor, layers
 
 from keras_seg import blocks
-from keras_seg.builder_arguments import image_shape
+from keras_seg.arguments import image_shape
 from keras_seg.models.options import ImageShape
 
 SIDE = 128

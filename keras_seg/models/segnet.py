@@ -11,8 +11,8 @@ import keras
 from keras import KerasTensor, layers
 
 from keras_seg import blocks
+from keras_seg.arguments import image_shape
 from keras_seg.backbones.vgg16_weights import VGG16_WIDTHS, check_vgg16, load_vgg16
-from keras_seg.builder_arguments import image_shape
 from keras_seg.layers import (
     LocalResponseNormalization,
     MaxPoolingWithIndices2D,

@@ -11,7 +11,7 @@ import keras
 from keras import KerasTensor, layers
 
 from keras_seg import backbones, blocks
-from keras_seg.builder_arguments import choice
+from keras_seg.arguments import choice
 from keras_seg.layers import CropOrPad
 from keras_seg.models.options import (
     Activation,

@@ -15,10 +15,12 @@ FLOORS = (
     {
         "arguments",
         "atomic_files",
+        "deprecation",
         "lazy",
         "model_paths",
         "names",
         "output_activation",
+        "safety",
         "tested_versions",
         "version",
     },
