@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from keras_seg import models
+from keras_seg.data.annotations import ANNOTATIONS
 from keras_seg.data.layouts import LAYOUTS
 from keras_seg.models import registry
 from keras_seg.version import __version__
@@ -55,7 +56,7 @@ def test_citation_is_of_this_version():
 
 def test_data_page_lists_every_layout():
     listed = re.findall(r"^\| `([\w+]+)` \| ", (DOCS / "data.md").read_text(), re.MULTILINE)
-    assert set(LAYOUTS) <= set(listed)
+    assert {*LAYOUTS, *ANNOTATIONS} <= set(listed)
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("*.md")), ids=lambda path: path.name)
