@@ -48,5 +48,5 @@ def test_drawing_is_that_of_the_default_network(name, tmp_path):
     draw(drawings.network(name), tmp_path / "now.svg")
     now, committed = (path.read_text() for path in (tmp_path / "now.svg", FOLDER / f"{name}.svg"))
     texts = re.compile(r"<text.*?>(.*?)</text>", re.DOTALL)
-    assert texts.findall(now) == texts.findall(committed), "run python -m benchmarks.drawings"
+    assert texts.findall(now) == texts.findall(committed), "run python -m tools.drawings"
     assert texts.findall(now)

@@ -1,6 +1,6 @@
 """Draws the networks for the pages of the documentation.
 
-    python -m benchmarks.drawings [NAME ...]
+    python -m tools.drawings [NAME ...]
 
 Writes docs/networks/NAME.svg of the default network, which is built without values.
 """
