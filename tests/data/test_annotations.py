@@ -14,6 +14,7 @@ from pycocotools import mask as coco_mask
 
 from keras_seg.data import open_dataset
 from keras_seg.data.annotations import ANNOTATIONS, recognise
+from keras_seg.data.verify import verify_dataset
 
 HEIGHT, WIDTH = SIZE = (24, 32)
 CAT = [[2.0, 3.0], [20.0, 3.0], [20.0, 18.0], [2.0, 12.0]]
@@ -237,6 +238,15 @@ class TestEveryFormat:
                 np.testing.assert_array_equal(sample.mask, expected)
                 assert sample.mask.dtype == np.int32 and sample.image.shape == (*SIZE, 3)
 
+    def test_verify_dataset_reads_every_sample(self, kind, tmp_path):
+        MAKERS[kind](tmp_path)
+        for source in (str(tmp_path), f"{kind}:{tmp_path}"):
+            report = verify_dataset(source)
+            assert report.samples == {"train": 2, "val": 1}
+            assert report.classes.names == ("background", "cat", "dog")
+            # all images of these exports are the same picture
+            assert {problem.kind for problem in report.errors} == {"duplicates"}
+
     def test_the_folder_is_recognised(self, kind, tmp_path):
         MAKERS[kind](tmp_path)
         assert recognise(tmp_path) == kind
@@ -326,6 +336,16 @@ class TestCoco:
             samples = [*open_dataset(f"coco:{tmp_path}"), *open_dataset(f"coco:{tmp_path}", "val")]
         masks = {sample.name: sample.mask for sample in samples}
         assert masks["a"].any() and not masks["b"].any()
+
+    def test_verify_dataset_tells_of_images_without_objects(self, tmp_path):
+        content = coco_file("ab")
+        content["annotations"] = [a for a in content["annotations"] if a["image_id"] == 0]
+        write(tmp_path / "_annotations.coco.json", content)
+        for name in "ab":
+            picture(tmp_path / f"{name}.png")
+        report = verify_dataset(f"coco:{tmp_path}")
+        (told,) = [p.message for p in report.warnings if "no annotation" in p.message]
+        assert told.startswith("COCO: 1 images have no annotation")
 
     def test_the_heading_of_roboflow_is_no_class(self, tmp_path):
         content = coco_file("ab", categories=((0, "pets"), (1, "cat"), (3, "dog")))

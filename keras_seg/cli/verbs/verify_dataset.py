@@ -17,7 +17,8 @@ def verify_verb(
     """Check images and masks: pairs, sizes, values, damage, duplicates and class balance.
 
     Args:
-        data: folder, built-in data set, or kind:FOLDER for an official layout.
+        data: folder, built-in data set, or kind:FOLDER for an official layout or an export of an
+            annotation tool.
         channels: number of channels of the images.
         json_file: file for the report as JSON.
         classes: class names, for a folder without classes.json.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from keras_seg.data.annotations import recognise
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.folder.dataset import FolderDataset
@@ -55,12 +57,15 @@ def verify_dataset(
     report, classes = DatasetReport(str(source)), ClassTable.of(classes)
     for split in SPLITS:
         try:
-            dataset = _open(source, split, classes, channels)
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                dataset = _open(source, split, classes, channels)
         except UNREADABLE as error:
             if str(error) not in {problem.message for problem in report.errors}:
                 kind = "pairs" if isinstance(error, NoPairs) else "layout"
                 report.errors.append(Problem(kind, split, str(error)))
             continue
+        report.warnings += _once(told, split, report.warnings)
         report.classes = report.classes or dataset.classes
         report.multi_label = dataset.multi_label
         report.samples[split] = len(dataset)
@@ -78,14 +83,25 @@ def _open(
     source: str, split: str, classes: ClassTable | None, channels: int
 ) -> SegmentationDataset:
     """As `open_dataset`, but opens a folder even if some of its files have no partner."""
-    if Path(source).is_dir():
+    if Path(source).is_dir() and recognise(Path(source)) is None:
         return FolderDataset(source, split, classes=classes, channels=channels, strict=False)
     return open_dataset(source, split, classes=classes, channels=channels)
 
 
+def _once(
+    told: Sequence[warnings.WarningMessage], split: str, known: Sequence[Problem]
+) -> list[Problem]:
+    """What was warned of while a split was opened, without what the other split had, too."""
+    messages = {str(each.message) for each in told if issubclass(each.category, UserWarning)}
+    return [
+        Problem("layout", split, message)
+        for message in sorted(messages - {problem.message for problem in known})
+    ]
+
+
 def _check_split(report: DatasetReport, dataset: SegmentationDataset, split: str) -> None:
     outcomes = list(_read_all(dataset, split))
-    errors, warnings = mask_problems(dataset, split)
+    errors, doubts = mask_problems(dataset, split)
     report.facts[split] = [each for each in outcomes if isinstance(each, SampleFacts)]
     report.errors += pairing_errors(dataset, split)
     report.errors += range_errors(dataset, split)
@@ -93,7 +109,7 @@ def _check_split(report: DatasetReport, dataset: SegmentationDataset, split: str
     report.errors += [each for each in outcomes if isinstance(each, Problem)]
     report.warnings += orientation_warnings(dataset, split)
     report.warnings += no_data_warnings(dataset, split)
-    report.warnings += warnings
+    report.warnings += doubts
 
 
 def _read_all(dataset: SegmentationDataset, split: str) -> Iterator[SampleFacts | Problem]:
