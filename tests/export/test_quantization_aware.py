@@ -271,7 +271,7 @@ class TestExport:
         ("suffix", "quantize"), [(".tflite", None), (".tflite", "fp16"), (".onnx", None)]
     )
     def test_other_files_are_refused(self, saved, tmp_path, suffix, quantize):
-        with pytest.raises(ValueError, match="TFLite in int8"):
+        with pytest.raises(ValueError, match="TFLite with quantize='int8'"):
             room.export(saved, tmp_path / f"m{suffix}", quantize=quantize, input_shape=SHAPE)
 
     def test_an_untrained_copy_is_refused(self, tmp_path):
