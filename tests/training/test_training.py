@@ -148,6 +148,7 @@ class TestInterruption:
         assert result.interrupted and result.model_path is None
 
 
+@pytest.mark.usefixtures("without_tracing")
 class TestFailures:
     """A training that cannot go on keeps what was good, and says so."""
 
@@ -158,7 +159,6 @@ class TestFailures:
     def checkpoints(self, recipe):
         return sorted(path.name for path in Path(recipe.output, "checkpoints").iterdir())
 
-    @pytest.mark.usefixtures("without_tracing")
     def test_loss_that_is_no_number_stops_at_its_step(self, recipe, monkeypatch):
         after = StepCounter.on_train_batch_end
 
@@ -172,7 +172,6 @@ class TestFailures:
         assert self.checkpoints(recipe) == ["step_000000001", "step_000000002"]
         assert models.load(Path(recipe.output, "model.keras")).count_params() > 0
 
-    @pytest.mark.usefixtures("without_tracing")
     def test_weights_that_are_no_numbers_are_not_saved(self, recipe, monkeypatch):
         recipe = replace(recipe, optimizer="sgd", learning_rate=1e38, schedule="constant")
         with pytest.raises(training.Diverged, match="at step|after step"):
