@@ -195,7 +195,7 @@ def test_comparisons_that_int8_breaks_are_problems(tmp_path, largest, right):
     assert (run.stdout.strip() == "32") is right  # half of the numbers are the greater
     problems = room.audit(path).problems
     assert (problems == ()) is right
-    assert all("which LiteRT takes for equal" in problem for problem in problems)
+    assert all("which LiteRT takes as equal" in problem for problem in problems)
 
 
 class TestInt16x8:
