@@ -92,8 +92,9 @@ def _block_of_layer(
         return known[0] if known else blocks.setdefault(("", 1.0), Block("", 1.0))
     stride = math.inf if shape[1] == 1 else 2.0 ** round(math.log2(height / shape[1]))
     if words is None:
-        if len(sources) == 1 and known and known[0].words and known[0].stride == stride:
-            return known[0]  # such as the activation after a convolution
+        single = set(sources) == {known[0]} if known else False
+        if single and known[0].words and known[0].stride == stride:
+            return known[0]  # such as an activation, or the sum of a residual unit
         name, dot, _ = layer.name.partition(".")
         block = blocks.setdefault((name, stride), Block(name, stride, whole=bool(dot)))
     else:

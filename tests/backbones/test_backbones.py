@@ -334,7 +334,7 @@ class TestWeights:
         options = {"alpha": 0.75, "output_stride": 32}
         found = build("mobilenetv3_small_minimalistic", weights=tensors, **options)(image)
         np.testing.assert_array_equal(found["stride_32"], model(image)["stride_32"])
-        with pytest.raises(ValueError, match="none of keras.applications.MobileNetV3Small"):
+        with pytest.raises(ValueError, match="not those of keras.applications.MobileNetV3Small"):
             build("mobilenetv3_small_minimalistic", weights={"conv/kernel": np.zeros(3)})
 
     @pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_minimalistic"])
@@ -405,7 +405,7 @@ class TestWeights:
             asked.append((repo, file))
             return str(tmp_path / file)
 
-        hub = types.types.SimpleNamespace(hf_hub_download=hf_hub_download)
+        hub = types.SimpleNamespace(hf_hub_download=hf_hub_download)
         monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
         image = RNG.uniform(-1, 1, (1, 32, 32, 3)).astype("float32")
         found = backbones.build("resnet18", weights="imagenet")(image)
@@ -416,7 +416,7 @@ class TestWeights:
         def hf_hub_download(repo, file):
             raise OSError("no route to host")
 
-        hub = types.types.SimpleNamespace(hf_hub_download=hf_hub_download)
+        hub = types.SimpleNamespace(hf_hub_download=hf_hub_download)
         monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
         message = (
             r"huggingface.co/timm/resnet18.tv_in1k.*no route to host.*pass its path as weights"

@@ -195,12 +195,11 @@ class TestSizes:
     )
     def test_wrong_shapes(self, shape, message, tmp_path):
         model = built("Sequential of free size")
-        for take in (
-            lambda: inference.load(model, input_shape=shape),
-            lambda: export.export(model, tmp_path / "m.tflite", input_shape=shape),
-        ):
+        with pytest.raises(ValueError, match=message):
+            inference.load(model, input_shape=shape)
+        if shape != (16, 24):  # an export takes the channels from the model
             with pytest.raises(ValueError, match=message):
-                take()
+                export.export(model, tmp_path / "m.tflite", input_shape=shape)
 
     def test_free_sizes_are_no_sizes_of_a_file(self, tmp_path):
         model = built("Sequential of free size")
