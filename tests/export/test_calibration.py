@@ -15,14 +15,14 @@ def blocks():
 
 
 def test_extremes_are_in_and_the_choice_repeats(blocks):
-    chosen = calibration.choose(blocks, SHAPE, count=4)
+    chosen = calibration.choose_images(blocks, SHAPE, count=4)
     assert min(image.min() for image in chosen.images) == 0
     assert max(image.max() for image in chosen.images) == 255
     assert len(chosen.images) == 5
     assert {image.shape for image in chosen.images} == {SHAPE}
-    again = calibration.choose(blocks, SHAPE, count=4)
+    again = calibration.choose_images(blocks, SHAPE, count=4)
     assert again.names == chosen.names
-    assert chosen.names != calibration.choose(blocks, SHAPE, count=4, seed=1).names
+    assert chosen.names != calibration.choose_images(blocks, SHAPE, count=4, seed=1).names
 
 
 def test_rare_classes_are_searched_for():
@@ -32,7 +32,7 @@ def test_rare_classes_are_searched_for():
             mask = np.where(sample.mask == 2, 0 if index != 5 else 2, sample.mask)
             return sample._replace(mask=mask)
 
-    chosen = calibration.choose(OneOfTwelve(length=12), SHAPE, count=3)
+    chosen = calibration.choose_images(OneOfTwelve(length=12), SHAPE, count=3)
     assert "5" in chosen.names
     assert chosen.missing == []
 
@@ -43,12 +43,12 @@ def test_missing_classes_are_named(blocks):
             sample = super().__getitem__(index)
             return sample._replace(mask=np.where(sample.mask == 2, 1, sample.mask))
 
-    assert calibration.choose(WithoutLast(), SHAPE, count=3).missing == ["c"]
+    assert calibration.choose_images(WithoutLast(), SHAPE, count=3).missing == ["c"]
 
 
 def test_tiles_are_windows_of_the_image():
     data = ColourBlocks(size=(80, 96))
-    chosen = calibration.choose(data, SHAPE, sizing="tile", count=2)
+    chosen = calibration.choose_images(data, SHAPE, sizing="tile", count=2)
     for name, view in zip(chosen.names, chosen.images, strict=False):
         windows = np.lib.stride_tricks.sliding_window_view(data[int(name)].image, SHAPE)
         assert (windows[:, :, 0] == view).all((-3, -2, -1)).any()
