@@ -125,7 +125,12 @@ class TestSingleValuePerChannel:
 def test_deeplab_trains_on_single_images_as_it_predicts(size):
     keras.utils.set_random_seed(0)
     model = models.deeplabv3plus(
-        (None, None, 3), 2, backbone="resnet18", backbone_weights=None, channels=8
+        (None, None, 3),
+        2,
+        backbone="resnet18",
+        backbone_weights=None,
+        backbone_options={"width": 4},
+        channels=8,
     )
     norm = model.get_layer("aspp.pool_bn")
     norm.gamma.assign(np.full(norm.gamma.shape, 0.5))
