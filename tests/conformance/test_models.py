@@ -181,7 +181,7 @@ class TestRegistry:
 
     @pytest.mark.parametrize("shape", [(64, 64), (64, 64, 0), (64, -1, 3), ("64", 64, 3), None])
     def test_a_shape_that_is_none_is_refused(self, shape):
-        with pytest.raises(ValueError, match="input_shape is (height, width, channels)"):
+        with pytest.raises(ValueError, match=r"input_shape is \(height, width, channels\)"):
             models.unet(shape, 2)
 
     @pytest.mark.parametrize("num_classes", [0, -1, 2.5, "2"])
