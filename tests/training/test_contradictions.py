@@ -195,7 +195,7 @@ class TestCommandLines:
             ("predict m.keras a.png --output m.keras", "output contradicts file"),
             ("report run --output run/model.keras", "output contradicts model"),
             ("evaluate m.keras --limit 0", "limit must be at least 1. Received: 0"),
-            ("export m.keras --limit -2", "limit must be at least 1, or None for all. Received: -2"),
+            ("export m.keras --limit -2", "limit must be at least 1, or None for all"),
             ("predict m.keras a.png --frames 0", "frames must be at least 1. Received: 0"),
             ("predict m.keras a.png --threads 0", "threads must be at least 1. Received: 0"),
         ],
