@@ -13,8 +13,7 @@ from typing import Any, TypedDict
 
 from keras_seg.arguments import checked_shape, flag, number, whole_number
 from keras_seg.export.kinds import FORMATS, INPUTS, KINDS, LAYOUTS, Kind, kinds_that, quantizations
-from keras_seg.inference.sizing import SIZINGS
-from keras_seg.names import unknown_name
+from keras_seg.names import SIZINGS, unknown_name
 from keras_seg.output_activation import SCORES
 
 HEADS = {
