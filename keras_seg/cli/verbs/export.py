@@ -70,6 +70,7 @@ def add_export_options(verb: Verb, parser: ArgumentParser) -> None:
     fields = {field.name: field.default for field in dataclasses.fields(ExportOptions)}
     types["quantize"] = Literal[FLOAT32, *filter(None, choices()["quantize"])]
     fields["quantize"] = FLOAT32
+    types["input_shape"] = list[int] | None
     add_signature(verb, parser, skip=fields)
     arguments = dataclasses.make_dataclass(
         ExportOptions.__name__,
