@@ -1,4 +1,4 @@
-"""Exports of a model in its run folder: what the run knows are the defaults."""
+"""Exports a model in its run folder, with defaults taken from the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a network puts out logits or probabilities, read from the end of its graph.
+"""Whether a network outputs logits or probabilities, read from the end of its graph.
 
 A foreign model may end in a sigmoid or softmax. Its scores are then probabilities. A second sigmoid
 over them, or a threshold at 0, would give wrong masks without an error.
@@ -62,7 +62,7 @@ class OutputActivation:
     Attributes:
         function: one of `KNOWN`, "linear" for unbounded scores, None if the graph does not tell.
         place: name of the layer or operator.
-        sliced: the network puts out only some of the channels.
+        sliced: the network outputs only some of the channels.
         axis: axis of a softmax that is not over the channels.
         transposed: axes are permuted after the function.
     """
@@ -147,7 +147,7 @@ def decide_head(
     card_head: str | None,
     probe: Callable[[], np.ndarray],
 ) -> str:
-    """Whether a network puts out "logits" or "probabilities".
+    """Whether a network outputs "logits" or "probabilities".
 
     The graph decides first, then the card, then the caller, then the values on a test image.
 
@@ -212,7 +212,7 @@ def check_sums(
     """Raises ValueError if a softmax runs along an axis that is not the channels.
 
     Args:
-        probe: runs the network; called only for a softmax whose channels are all put out.
+        probe: runs the network; called only for a softmax whose channels are all output.
     """
     if channels == 1 or activation.sliced or activation.function not in ("softmax", "sparsemax"):
         return

@@ -14,9 +14,9 @@ from keras_seg.export.kinds import Kind, kinds_that
 from keras_seg.names import IGNORE_CLASS
 
 COUNT = 32
-"""Calibration images. With a single one, logits lost 7 dB; more than 16 gained nothing."""
+"""Number of calibration images. With one, logits lost 7 dB; more than 16 gained nothing."""
 SCANNED = 8
-"""Times as many images are searched for classes that are still missing."""
+"""So many times COUNT images are searched for classes that are still missing."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Calibration:
 
     Attributes:
         images: (H, W, C) uint8 each, at the size of the network.
-        names: of the samples that they come from.
+        names: names of the samples that they come from.
         missing: names of the classes that are on none of them.
         has_masks: whether masks tell which classes are on them; if not, `missing` is empty.
     """
@@ -77,7 +77,7 @@ def choose_images(
         input_shape: (height, width, channels) of the network.
         sizing: "resize" or "tile".
         count: number of images.
-        seed: of the random choice.
+        seed: seed of the random choice.
 
     Raises: ValueError for images whose channels the network cannot take.
     """

@@ -40,9 +40,10 @@ class LayerCall:
 
     Attributes:
         operation: the layer.
-        arguments: of the call.
+        arguments: arguments of the call.
         inputs: id of a symbolic tensor → its number.
-        values: numbers of the inputs that are computed with, without those that only give a size.
+        values: numbers of the inputs that enter the computation. Inputs that only give a size are
+            left out.
         outputs: numbers of the outputs.
         floats: numbers of the outputs that are floats, which are rounded.
     """

@@ -1,4 +1,4 @@
-"""What in an .onnx graph a runtime may lack, or compute in float."""
+"""Operators of an .onnx graph that a runtime may lack, or compute in float."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """An .onnx graph simplified, in float16, or in int8 with QDQ pairs.
 
 The tools are ONNX Runtime's: its optimizer, its float16 converter and its static quantization. This
-module chooses their settings and corrects what they leave.
+module chooses their settings and corrects their results.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def _transpose_no_vectors(graph: onnx.GraphProto) -> None:
         shape = onnx.numpy_helper.to_array(shapes[maker.input[1]])
         if (shape != 1).sum() != 1 or _takers(graph, node.input[0]) != 1:
             continue
-        if node.output[0] not in inner:  # what the network puts out keeps its name
+        if node.output[0] not in inner:  # what the network outputs keeps its name
             continue
         name = f"{maker.name}_shape"
         turned = shape[list(node.attribute[0].ints)]

@@ -19,7 +19,7 @@ from keras_seg.masks.margin import lost_border
 PROBE = (64, 96)
 """(height, width) of the test image where a file leaves its size free."""
 FEW = (1, 2, 3, 4)
-"""Lengths that are channels, since no image is that high."""
+"""Lengths that must be channels, since no image is that small."""
 EXPECTED = "Give a file with one image in and one map of scores or classes out."
 
 RunAll = Callable[[np.ndarray], Sequence[np.ndarray]]
@@ -42,7 +42,7 @@ class Tensor(NamedTuple):
 
 @dataclass(frozen=True)
 class ForeignTensors:
-    """How a foreign file takes an image and puts out scores or classes.
+    """How a foreign file takes an image and outputs scores or classes.
 
     Attributes:
         batch: number of images that the file takes at once, None for any number.

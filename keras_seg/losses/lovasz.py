@@ -29,7 +29,7 @@ class LovaszSoftmax(SegmentationLoss):
 
     Args:
         per_image: average one value per image, instead of one value for the batch.
-        classes: "present" (in the truth), "all", or a list of class numbers.
+        classes: "present" (in the truth), "all", or a list of class indices.
         from_logits, ignore_class, reduction, name: see `SegmentationLoss`.
         multi_label: must be False.
 

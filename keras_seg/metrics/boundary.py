@@ -41,7 +41,7 @@ def boundary_f1(
     """Mean boundary F1 of masks in NumPy; NaN if no image has an outline.
 
     Args:
-        truth, predicted: class ids (H, W) or (B, H, W).
+        truth, predicted: class indices (H, W) or (B, H, W).
         ignore_class: mask value of the truth that does not count; None for none.
         tolerance: distance that still matches, as a share of the image's diagonal.
 

@@ -156,7 +156,7 @@ def model_output_activation(output: Any) -> OutputActivation:
     """The function at the output of a functional model.
 
     Args:
-        output: `model.output`. Of several outputs "logits" is used, or else the first.
+        output: `model.output`. If there are several, "logits" is used, or else the first.
     """
     if isinstance(output, dict):
         output = output.get("logits", next(iter(output.values())))

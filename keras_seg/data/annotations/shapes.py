@@ -145,7 +145,7 @@ class Bitmap:
 
     Attributes:
         pixels: (height, width) bool.
-        left, top: where its first pixel lies in the image.
+        left, top: position of its first pixel in the image.
     """
 
     pixels: np.ndarray

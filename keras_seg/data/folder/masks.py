@@ -236,7 +236,7 @@ class FolderMasks:
 def numbered_classes(paths: Sequence[Path], *, strict: bool) -> tuple[ClassTable, MaskSurvey]:
     """Numbers the classes of masks without `classes.json` up to their largest value.
 
-    `FolderMasks.check` checks whether the values look like class numbers.
+    `FolderMasks.check` checks whether the values look like class indices.
 
     Args:
         paths: all training masks.
