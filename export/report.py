@@ -36,7 +36,7 @@ class ExportReport:
         card: the model card in the file.
         mixed: what a mixed file keeps in float and why, None for others.
         clipped: how the ranges of an int8 file were clipped, None if they cover all values.
-        calibration_masks: whether the calibration images had masks, which tell their classes.
+        calibration_masks: whether the calibration images had masks, which show their classes.
     """
 
     path: str

@@ -64,7 +64,7 @@ def export_run(
 
 
 def file_name(model_path: Path, options: ExportOptions) -> str:
-    """Name of the file beside a model, which tells the options that change what is in it."""
+    """Name of the file beside a model; it contains the options that change the content."""
     head = None if options.head == "logits" else options.head
     layout = None if options.layout == "nhwc" else options.layout
     parts = filter(None, [model_path.stem, options.quantize, head, layout])

@@ -60,7 +60,7 @@ class OutputActivation:
     """The function at a network's output.
 
     Attributes:
-        function: one of `KNOWN`, "linear" for unbounded scores, None if the graph does not tell.
+        function: one of `KNOWN`, "linear" for unbounded scores, None if the graph does not show it.
         place: name of the layer or operator.
         sliced: the network outputs only some of the channels.
         axis: axis of a softmax that is not over the channels.

@@ -27,7 +27,7 @@ class Calibration:
         images: (H, W, C) uint8 each, at the size of the network.
         names: names of the samples that they come from.
         missing: names of the classes that are on none of them.
-        has_masks: whether masks tell which classes are on them; if not, `missing` is empty.
+        has_masks: whether masks show which classes are on them; if not, `missing` is empty.
     """
 
     images: list[np.ndarray]
@@ -37,7 +37,7 @@ class Calibration:
 
 
 NO_IMAGES = Calibration([], [], [])
-"""For kinds that need no calibration, and models that bring their ranges along."""
+"""For kinds that need no calibration, and for models with trained ranges."""
 
 
 def check_ranges(kind: Kind, calibration: Data | None, *, has_trained_ranges: bool) -> None:

@@ -17,7 +17,7 @@ import onnxruntime
 from onnxruntime import quantization
 
 PREPARED = {"onnx.quant.pre_process": "onnxruntime.quant"}
-"""Entry that tells the quantizer that a graph was simplified, so that it gives no warning."""
+"""Metadata entry that marks a graph as simplified, so that the quantizer does not warn."""
 FLOAT_OPERATORS = ("Softmax", "LayerNormalization", "InstanceNormalization")
 """Operators that stay float in an int8 file.
 

@@ -132,7 +132,7 @@ def tflite_file(
 
     Args:
         deployed: see `keras_seg.export.network.deployed.deploy`. A quantization-aware network
-            brings its ranges along, and needs no images.
+            has trained ranges, and needs no images.
         images: (H, W, C) uint8 calibration images, for integer files.
 
     Raises: ExportError that names the operators which TFLite does not have.

@@ -92,7 +92,7 @@ def with_multi_label(
 
 
 def is_trusted(card: ModelCard | None) -> bool:
-    """Whether a card tells what a network outputs; the default head of a foreign card does not."""
+    """Whether a card states what a network outputs; the default head of a foreign card does not."""
     return card is not None and (card.network is not None or card.head != "logits")
 
 

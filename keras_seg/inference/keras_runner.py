@@ -130,7 +130,7 @@ class KerasRunner(Runner):
     @property
     def size_rule(self) -> tuple[int, int, int]:
         own = size_rule(self.model)
-        return own if own != (1, 0, 1) else super().size_rule  # a foreign model does not tell
+        return own if own != (1, 0, 1) else super().size_rule  # not known for a foreign model
 
     def at_once(self, window: tuple[int, int]) -> int:
         """Number of windows of this size in one run, from `pixels_at_once`."""

@@ -166,7 +166,7 @@ def _exported_runner(path: Path, suffix: str, card: ModelCard | None, options: d
 def _warn_of_raw_pixels(model: keras.Model, what: str) -> None:
     """Warns if the first weights of a network would get pixels in 0..255.
 
-    No layer tells whether the network was trained on such numbers.
+    No layer shows whether the network was trained on such numbers.
     """
     from keras_seg.data.first_batch.network import pixel_range
 

@@ -42,9 +42,9 @@ class ConfusionMetric(GrowingScores, keras.metrics.Metric):
             the number of labels.
         ignore_class: mask value that does not count; None for none.
         from_logits: whether scores are logits or probabilities, for the threshold. A compiled step
-            cannot tell: read as logits, all probabilities are above the threshold 0, so that a
-            network that ends in a sigmoid needs from_logits=False. With from_logits=False, scores
-            outside of 0..1 make the result NaN where a threshold is used.
+            cannot check this: read as logits, all probabilities are above the threshold 0. A
+            network that ends in a sigmoid therefore needs from_logits=False. Scores outside of 0..1
+            then make the result NaN where a threshold is used.
         multi_label: whether each channel is an independent label.
         threshold: probability above which a pixel has class 1 of two, or a label.
         name: name in logs.

@@ -144,7 +144,7 @@ class _Node(NamedTuple):
 
     Attributes:
         layer: name of the layer.
-        sources: name of each input of the graph, with the tensor that it stands for.
+        sources: name of each input of the graph, with its tensor in the model.
     """
 
     tensor: tf.Tensor
@@ -186,7 +186,7 @@ def _source_in_keras(place: _Place) -> TensorSource:
 
 
 def _outer_source(place: _Place) -> TensorSource:
-    """The tensor that the input of a nested model stands for."""
+    """The outer tensor that is passed to the input of a nested model."""
     if place.scope is None:
         return TensorSource(kinds.UNKNOWN)
     inner, node, scope = place.scope

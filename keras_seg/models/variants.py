@@ -240,7 +240,7 @@ AnyVariant = TypeVar("AnyVariant", bound=Variant)
 def as_variant(
     record: type[AnyVariant], value: object, base: AnyVariant | None = None
 ) -> AnyVariant:
-    """The record that a builder's `variant` stands for.
+    """The record for the value of a builder's `variant`.
 
     Args:
         record: the network's own record.

@@ -46,7 +46,7 @@ class DrawOverlays(keras.callbacks.Callback):
         dataset: validation data.
         count: number of images.
         network: the network that predicts.
-        history: the log, which tells the best epoch.
+        history: the log, which has the best epoch.
 
     Attributes:
         sheet: the picture of the last epoch; None if it was not the best.

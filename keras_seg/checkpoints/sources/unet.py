@@ -241,7 +241,7 @@ def _unet(shapes: Shapes, input_shape: tuple, options: dict, variant: UNetVarian
     """The U-Net of tensors in milesial's names.
 
     Args:
-        variant: what the shapes do not tell.
+        variant: details that the shapes do not determine.
     """
     transposed = "up1.up.weight" in shapes
     first = ["inc", *(f"down{level}.maxpool_conv.1" for level in range(1, DEPTH + 1))]

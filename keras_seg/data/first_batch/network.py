@@ -124,7 +124,7 @@ def heads(model: keras.Model, image: np.ndarray | None = None) -> dict[str, str 
 
     Args:
         model: the network.
-        image: (1, H, W, C) to run the model on, if its layers do not tell.
+        image: (1, H, W, C) to run the model on, if its layers do not show the kind.
     """
     graph = graph_of(model)
     outputs = None if graph is None else graph.output
