@@ -115,7 +115,7 @@ def resolve_shape(
         input_shape: (height, width) or (height, width, channels); None for the shape of the model,
             or for the size of its training images if the model leaves both sides free.
 
-    Raises: ValueError for a shape that stays free, contradicts the model, or is no size that it
+    Raises: ValueError for a shape that stays free, contradicts the model, or is not a size that it
         can take.
     """
     shape = own_shape if input_shape is None else input_shape

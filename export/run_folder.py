@@ -90,7 +90,7 @@ def train_quantized(
         epochs: None for a tenth of the recipe's.
         learning_rate: None for a tenth of the recipe's.
 
-    Raises: ValueError for a model that is in no run folder; as `training.train` otherwise.
+    Raises: ValueError for a model that is not in a run folder; as `training.train` otherwise.
     """
     recipe = recipe_beside(model_path)
     if recipe is None:

@@ -159,7 +159,7 @@ def decide_head(
         card_head: `head` of a card that can be trusted, None for a foreign model.
         probe: runs the network; called only if nothing else decides.
 
-    Raises: ValueError for contradictions, for activations whose values are no class scores, and
+    Raises: ValueError for contradictions, for activations whose values are not class scores, and
         if the caller must say what the scores are.
     """
     check_scores(scores)

@@ -156,7 +156,7 @@ def _floats(values: list) -> list[keras.KerasTensor]:
 
 
 def sole_takers(calls: list[LayerCall], outputs: list[int]) -> dict[int, LayerCall]:
-    """Tensor → the only call that takes it, for tensors that are no outputs."""
+    """Tensor → the only call that takes it, for tensors that are not outputs."""
     takers = defaultdict(list)
     for call in calls:
         for number in set(call.inputs.values()):

@@ -131,7 +131,7 @@ def _channels_first(path: Path, image: Tensor) -> bool:
     _, first, _, last = image.shape
     if (first in FEW) != (last in FEW):
         return first in FEW
-    if first in FEW:  # an image of 3 rows is no image
+    if first in FEW:  # both can be channels; channels last is the usual order
         return False
     if (first is None) != (last is None):
         return last is None

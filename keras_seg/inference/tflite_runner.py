@@ -36,8 +36,8 @@ class TFLiteRunner(Runner):
         card: the card of a foreign file; None for numbered classes.
         scores, multi_label: what a foreign file outputs, see `keras_seg.inference.load`.
 
-    Raises: ValueError if the file is damaged, is no .tflite file, or needs operators that are not
-        built into LiteRT; and as `load` for `scores` and `multi_label`.
+    Raises: ValueError if the file is damaged, is not a .tflite file, or needs operators that are
+        not built into LiteRT; and as `load` for `scores` and `multi_label`.
     """
 
     format = "tflite"

@@ -55,7 +55,7 @@ class WeightedSum(LossArithmetic, keras.losses.Loss):
         reduction: not used; each loss has its own.
         name: name of the sum.
 
-    Raises: ValueError for something that is no loss, or another number of weights.
+    Raises: ValueError for something that is not a loss, or another number of weights.
 
     Example:
         >>> losses = keras_seg.losses

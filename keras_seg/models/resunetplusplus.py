@@ -54,7 +54,7 @@ def resunetplusplus(
 
     Returns: a functional `keras.Model`.
 
-    Raises: ValueError for a size that is no multiple, or a wrong option.
+    Raises: ValueError for a size that is not a multiple, or a wrong option.
 
     Example:
 

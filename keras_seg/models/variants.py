@@ -47,7 +47,7 @@ class UNetVariant(Variant):
         centre: with a backbone, two more convolutions between encoder and decoder, as
             segmentation_models.pytorch has them behind a VGG.
         head_kernel: size of the last convolution.
-        any_size: take sizes that are no multiple: pooling drops the odd row, and the up-sampled
+        any_size: take sizes that are not multiples: pooling drops the odd row, and the up-sampled
             map is padded with zeros to the size of its skip.
         resize_grid: sampling grid of up-sampling by resizing, see `keras_seg.layers.Resize`.
     """

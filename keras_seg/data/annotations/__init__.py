@@ -65,7 +65,7 @@ def open_annotations(
         channels: as `FolderDataset`.
         strict: whether a missing image is an error. Otherwise it is left out with a warning.
 
-    Raises: FileNotFoundError for a folder that is no such export, and for missing images;
+    Raises: FileNotFoundError for a folder without such an export, and for missing images;
         ValueError for annotations that cannot be read, an unknown split, or a table of another
         length.
     """

@@ -214,7 +214,7 @@ def class_table(
 def class_index(classes: ClassTable, label: str) -> int:
     """The class of a label; 255 for the labels that mean "unknown".
 
-    Raises: ValueError for a label that is no class.
+    Raises: ValueError for a label that is not a class.
     """
     name = plain(label)
     if name in UNKNOWN:

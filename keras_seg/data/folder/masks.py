@@ -156,8 +156,8 @@ class FolderMasks:
         and mostly unknown masks are reported by `verify-dataset` and `check_batches`.
 
         Args:
-            skips_files: whether masks with values outside the classes will be skipped, so that they
-                are no reason to refuse the others.
+            skips_files: whether masks with values outside the classes will be skipped, so that
+                they do not cause the others to be refused.
 
         Raises: ValueError for wrong masks.
 
