@@ -51,7 +51,7 @@ class ExportOptions:
             TFLite int8 and mixed, is pixel - 128, which is what such a file computes with: nothing
             is converted, scores come out as int8 with a scale and classes as int8. TFLite Micro
             needs it for class maps.
-        head: what the file outputs; by default what the model does, "logits" or "probabilities".
+        head: what the file outputs; by default what the model outputs, "logits" or "probabilities".
             "argmax": uint8 classes. "fused_argmax": uint8 classes that are decided at the
             resolution of the network's head and repeated to the size of the image; faster, but
             borders between classes follow cells of 4 or 8 pixels.

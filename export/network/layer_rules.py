@@ -72,7 +72,7 @@ ONE_OPERATOR = (
 )
 """Layers that become integer operators. Others stay float: their inner tensors have no ranges."""
 IMAGE = (0.0, 255.0)
-"""Range of the image: bytes of a camera are its integers as they are."""
+"""Range of the image: camera bytes are its integers."""
 FIXED = {
     "sigmoid": (0.0, 255 / 256),
     "softmax": (0.0, 255 / 256),

@@ -1,9 +1,9 @@
-"""Which tensors of a network are rounded, which share a range, and what folds into what.
+"""The plan of a quantization: rounded tensors, shared ranges, and folded layers.
 
 The rules are those of TFLite's integer kernels:
 
 - Batch norm and ReLU are part of the operator before them.
-- Pooling, resizing, padding and concatenation keep integers as they are, so inputs and output share
+- Pooling, resizing, padding and concatenation keep integers unchanged, so inputs and output share
   one range.
 - The range of a sigmoid is prescribed.
 - Every other tensor has a range of its own.

@@ -53,7 +53,7 @@ def with_subpixel_convolutions(
     A batch norm behind such a convolution folds into it.
 
     Args:
-        transposed: False leaves transposed convolutions as they are.
+        transposed: False leaves transposed convolutions unchanged.
         largest: size of the largest kernels that are rewritten.
     """
     rewriter = _SubpixelRewriter(model, transposed, largest)

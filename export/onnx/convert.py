@@ -39,7 +39,7 @@ Precision = Callable[[onnx.ModelProto, Sequence[np.ndarray]], onnx.ModelProto]
 
 
 def as_float32(graph: onnx.ModelProto, images: Sequence[np.ndarray]) -> onnx.ModelProto:
-    """The graph as it is."""
+    """The graph, unchanged."""
     return graph
 
 

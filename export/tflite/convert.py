@@ -44,7 +44,7 @@ Configure = Callable[[tf.lite.TFLiteConverter, ExportOptions, Sequence[np.ndarra
 def as_float32(
     converter: tf.lite.TFLiteConverter, options: ExportOptions, images: Sequence[np.ndarray]
 ) -> None:
-    """Leaves weights and arithmetic as they are."""
+    """Leaves weights and arithmetic in float32."""
 
 
 def as_fp16(

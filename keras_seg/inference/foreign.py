@@ -1,7 +1,7 @@
 """The input and output of a file that another exporter wrote: axes, batch size, score output.
 
 Files of this package record them in their card. For others they are read from the shapes, and where
-lengths are free, from the output for a black image that is wider than high.
+lengths are free, from the output for a black image whose width is larger than its height.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ def predict(
 
 
 def as_runner(model: Runner | keras.Model | str | Path) -> Runner:
-    """A runner as it is; a Keras model or the path of a model file as a runner."""
+    """The runner of a Keras model or of a model file; a runner is returned unchanged."""
     return model if isinstance(model, Runner) else load(model)
 
 

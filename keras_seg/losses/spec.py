@@ -1,4 +1,4 @@
-"""The losses of a recipe: their names and options, and how sums of them are written.
+"""The losses of a recipe: their names and options, and the syntax of their sums.
 
 Imports no TensorFlow. A loss is written in one of these forms:
 

@@ -45,7 +45,7 @@ def read_labels(
     *,
     one_channel: bool = False,
 ) -> Labels:
-    """Labels of any form with one class per pixel.
+    """Reads labels of any accepted form with one class per pixel.
 
     Args:
         y_true: (B, *P), (B, *P, 1) or (B, *P, C).

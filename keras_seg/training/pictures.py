@@ -39,7 +39,7 @@ class SaveBest(keras.callbacks.Callback):
 class DrawOverlays(keras.callbacks.Callback):
     """Draws some validation images as rows of image, truth and prediction.
 
-    Writes one PNG for each epoch that is better than all before. The images are the same each time.
+    Writes one PNG for each epoch that is better than all before, always of the same images.
 
     Args:
         folder: folder of the PNG files.

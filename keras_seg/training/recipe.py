@@ -154,7 +154,7 @@ class Recipe:
         deterministic: bit-identical results in every run on the same machine; slower.
         overwrite: whether to replace a run that the output folder holds.
 
-    Raises: ValueError for an entry that is wrong by itself.
+    Raises: ValueError for an entry that is invalid by itself.
 
     Example:
 

@@ -227,7 +227,7 @@ def class_index(classes: ClassTable, label: str) -> int:
 
 
 def tell(problems: dict[str, Sequence[str]], tool: str) -> None:
-    """Warns once for each kind of annotation that is not used, with how many and an example."""
+    """Warns once for each kind of annotation that is not used, with the number and an example."""
     for what, where in problems.items():
         if where:
             warnings.warn(
@@ -245,7 +245,7 @@ def read_json(path: Path) -> Any:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) of a picture as it is shown, read from its head."""
+    """(height, width) of a picture after its EXIF orientation, read from its header."""
     with Image.open(path) as picture:
         width, height = picture.size
     return (width, height) if orientation(path) > 4 else (height, width)
