@@ -1,4 +1,4 @@
-"""From a trained network to one small file for a device, proven on real images.
+"""Exports a trained network to one file for a device, and checks the file on real images.
 
     report = keras_seg.export.export(
         "run/model.keras", "model.tflite", quantize="int8", calibration=train, evaluation=val
@@ -9,8 +9,8 @@ gets its name only after it was opened in its own runtime, its operators were au
 predictions were compared with the Keras model's.
 
 The folders are the steps of an export: `network` (the network rewritten for a device), `aware`
-(training with roundings), `tflite` and `onnx` (a file of each format), `int8` (what integers need),
-`proof` (audit, gate, publish). `exporter` runs them in this order.
+(training with roundings), `tflite` and `onnx` (a file of each format), `int8` (ranges of integer
+files), `proof` (audit, accuracy check, publication). `exporter` runs them in this order.
 """
 
 from typing import TYPE_CHECKING

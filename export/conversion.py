@@ -1,4 +1,4 @@
-"""What a converter is given, what it returns, and how it tells what it searched."""
+"""The interface of converters: their arguments, their result, and the record of a search."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ class MixedPrecision:
 
 @dataclass(frozen=True)
 class ClippedRanges:
-    """The ranges of an int8 file that were clipped because a few images had spoilt them.
+    """The ranges of an int8 file that were clipped because of a few outlier images.
 
     Attributes:
-        quantile: share of the calibration images whose values the ranges hold.
+        quantile: share of the calibration images whose values the ranges cover.
         loss: percent of the pixels of the calibration images with another class than in Keras.
-        before: the same with ranges that hold the values of all images.
+        before: the same with ranges that cover the values of all images.
     """
 
     quantile: float
@@ -109,7 +109,7 @@ class ConvertedFile:
     Attributes:
         content: the bytes of the file, with the card in them.
         mixed: how a mixed file was found, None for others.
-        clipped: how the ranges of an int8 file were clipped, None if they hold all values.
+        clipped: how the ranges of an int8 file were clipped, None if they cover all values.
     """
 
     content: bytes

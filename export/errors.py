@@ -1,10 +1,10 @@
-"""What can go wrong once an export is under way."""
+"""Errors that an export raises after it has started."""
 
 from __future__ import annotations
 
 
 class ExportError(ValueError):
-    """The network cannot become the file that was asked for; the text says why and what to do."""
+    """The network cannot be exported as requested; the message says why and what to do."""
 
 
 def without_labels(dataset_name: str) -> ExportError:

@@ -64,7 +64,7 @@ def export(
             layers.
         path: file to write. It appears only when the export has passed everything; an older file
             of that name stays until then.
-        options: what the file is to be like.
+        options: format, precision, head and other properties of the file.
         calibration: training data, from which real images are chosen for integer files: a data
             set, its name ("builtin:cells", a folder, also of images without masks), an array or a
             list of images, a generator function as TFLite's `representative_dataset`, a
@@ -175,7 +175,7 @@ def _evaluation_data(
 
 
 def _facts_for_data(network: NetworkToExport) -> dict:
-    """What data in memory, which say nothing of it, are taken to be."""
+    """The properties that data in memory do not state themselves, taken from the network."""
     return {
         "channels": network.shape[2],
         "classes": network.card.classes,

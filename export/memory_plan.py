@@ -1,4 +1,4 @@
-"""The memory that maps need, of which not all are alive at once."""
+"""The memory for feature maps, which are not all alive at the same time."""
 
 from __future__ import annotations
 

@@ -27,12 +27,12 @@ MAX_CLASSES = {"uint8": 255, "int8": 128}
 
 @dataclass(frozen=True)
 class NetworkToExport:
-    """A network, what its file is to be, and a runner of the network to compare the file with.
+    """A network, the options of its file, and a runner of the network to compare the file with.
 
     Attributes:
         model: the functional model as it was trained.
         options: with the format, the head and the (height, width, channels) of the file.
-        card: of the file.
+        card: card of the file.
         reference: runs the network as it was trained, in float32, with the size and head of the
             file. So a difference between the two comes from the file, and not from how scores or
             classes are resized. For head "fused_argmax" its head is "argmax", which shows what
@@ -111,11 +111,11 @@ def resolve_shape(
     """The static (height, width, channels) of the file.
 
     Args:
-        own_shape: of the model, None where free.
+        own_shape: shape of the model, None where free.
         input_shape: (height, width) or (height, width, channels); None for the shape of the model,
             or for the size of its training images if the model leaves both sides free.
 
-    Raises: ValueError for a shape that stays free, contradicts the model, or is no size that it
+    Raises: ValueError for a shape that stays free, contradicts the model, or is not a size that it
         can take.
     """
     shape = own_shape if input_shape is None else input_shape

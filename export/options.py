@@ -50,15 +50,15 @@ class ExportOptions:
             TFLite int8 and mixed, is pixel - 128, which is what such a file computes with: nothing
             is converted, scores come out as int8 with a scale and classes as int8. TFLite Micro
             needs it for class maps.
-        head: what the file puts out; by default what the model does, "logits" or "probabilities".
+        head: what the file outputs; by default what the model outputs, "logits" or "probabilities".
             "argmax": uint8 classes. "fused_argmax": uint8 classes that are decided at the
             resolution of the network's head and repeated to the size of the image; faster, but
             borders between classes follow cells of 4 or 8 pixels.
         max_drop: points of mIoU that a quantized file, or one with head fused_argmax, may lose.
             For mixed without evaluation images: percent of the calibration pixels that may change
             class.
-        sizing: how images of another size meet the file: "resize", "tile" (overlapping windows), or
-            "auto" for what the training did.
+        sizing: how images of another size are fitted to the file: "resize", "tile" (overlapping
+            windows), or "auto" for what the training did.
         layout: order of the axes of image and scores: "nhwc", or "nchw" (ONNX only).
         subpixel: rewrite nearest up-sampling with the convolution behind it, and transposed
             convolutions, as sub-pixel convolutions: the same numbers in 0.7 to 0.97 of the time.
@@ -66,7 +66,7 @@ class ExportOptions:
             model keeps the form that it was trained in.
         limit: number of evaluation images to compare on; all by default.
         threads: CPU threads for the comparison; all by default.
-        scores: what a foreign model puts out, "logits" or "probabilities"; by default what its
+        scores: what a foreign model outputs, "logits" or "probabilities"; by default what its
             graph shows.
         multi_label: whether a pixel of a foreign model may have several labels. Such a model has no
             class maps.

@@ -25,18 +25,18 @@ class ExportReport:
     """An exported file. The options of the file are attributes, too, such as `report.quantize`.
 
     Attributes:
-        path: of the file.
-        options: what the file is like: the options of the export, with the format, the head and the
-            (height, width, channels) that were found out.
+        path: path of the file.
+        options: the options of the export, completed with the format, the head and the (height,
+            width, channels) of the file.
         audit: its operators and tensors.
         gate: how it compares with the Keras model, None without evaluation images.
         calibration_images: number of images that ranges were measured on, 0 if none were needed.
         missing_classes: names of the classes that were on none of these.
-        seconds: that the export took.
-        card: what the file says of itself.
+        seconds: duration of the export.
+        card: the model card in the file.
         mixed: what a mixed file keeps in float and why, None for others.
-        clipped: how the ranges of an int8 file were clipped, None if they hold all values.
-        calibration_masks: whether the calibration images had masks, which tell their classes.
+        clipped: how the ranges of an int8 file were clipped, None if they cover all values.
+        calibration_masks: whether the calibration images had masks, which show their classes.
     """
 
     path: str
@@ -73,7 +73,7 @@ class ExportReport:
 
     @property
     def head(self) -> str:
-        """What the file puts out."""
+        """What the file outputs."""
         return self.options.head
 
     @property

@@ -1,4 +1,4 @@
-"""Exports of a model in its run folder: what the run knows are the defaults."""
+"""Exports a model in its run folder, with defaults taken from the run."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def export_run(
 
 
 def file_name(model_path: Path, options: ExportOptions) -> str:
-    """Name of the file beside a model, which tells the options that change what is in it."""
+    """Name of the file beside a model; it contains the options that change the content."""
     head = None if options.head == "logits" else options.head
     layout = None if options.layout == "nhwc" else options.layout
     parts = filter(None, [model_path.stem, options.quantize, head, layout])
@@ -90,7 +90,7 @@ def train_quantized(
         epochs: None for a tenth of the recipe's.
         learning_rate: None for a tenth of the recipe's.
 
-    Raises: ValueError for a model that is in no run folder; as `training.train` otherwise.
+    Raises: ValueError for a model that is not in a run folder; as `training.train` otherwise.
     """
     recipe = recipe_beside(model_path)
     if recipe is None:

@@ -1,4 +1,4 @@
-"""Segmentation networks from their papers, trained with `model.fit`, proven equal on the device.
+"""Classic segmentation networks: trained with `model.fit`, exported to TFLite and ONNX.
 
 Subpackages load when they are first used, so that `import keras_seg` and `keras-seg --help` do not
 wait for TensorFlow:

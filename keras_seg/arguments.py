@@ -54,7 +54,7 @@ def flag(value: Any, option: str) -> bool:
 def checked_shape(shape: Any) -> tuple[int | None, int | None, int]:
     """(height, width, channels) in pixels, None for a free height or width.
 
-    Raises: ValueError for another number of entries, or entries that are no positive integers.
+    Raises: ValueError for another number of entries, or entries that are not positive integers.
     """
     try:
         entries = tuple(shape)

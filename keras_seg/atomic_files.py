@@ -1,4 +1,4 @@
-"""Atomic writes: a file gets its name when it is complete; and locks on folders."""
+"""Atomic writes (a file gets its name when it is complete), and locks on folders."""
 
 from __future__ import annotations
 

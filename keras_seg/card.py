@@ -33,7 +33,7 @@ class ModelCard:
             resizes them too; None for a network that was trained on images at their own scale.
         margin: (rows, columns) of the image that the output lacks on each side, for networks
             without padding.
-        head: what the file puts out: "logits", "probabilities" or "argmax" (class of each pixel).
+        head: what the file outputs: "logits", "probabilities" or "argmax" (class of each pixel).
         quantize: how an exported file was quantized, None for float.
         layout: order of the axes of an exported file's image and scores: "nhwc" or "nchw".
         value_range: (black, white) of training images of more than 8 bits, which were mapped to
@@ -41,8 +41,8 @@ class ModelCard:
         source_sha256: SHA-256 of the .keras file that an exported file was made from.
         seal: checksum of an exported file, see `keras_seg.inference.checksum`.
         version: version of this package that wrote the file.
-        multi_label: whether each channel is a label of its own (sigmoid), so that a pixel may have
-            several labels or none; False if a pixel has one class.
+        multi_label: whether each channel is an independent label (sigmoid), so that a pixel may
+            have several labels or none; False if a pixel has one class.
 
     Example:
         >>> card = keras_seg.models.ModelCard(keras_seg.data.ClassTable(("cell", "gap")))
@@ -67,7 +67,7 @@ class ModelCard:
     def to_json(self) -> str:
         """The card as text."""
         record = asdict(self) | {"classes": self.classes.to_dict()}
-        if self.value_range is None:  # so that files for 8-bit images equal those of before
+        if self.value_range is None:  # so that files for 8-bit images equal earlier ones
             del record["value_range"]
         return json.dumps(record, indent=1)
 

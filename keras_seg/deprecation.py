@@ -1,4 +1,4 @@
-"""Warns of a former word at the line of the caller, wherever inside the package it is noticed."""
+"""Deprecation warnings that point to the caller's line, however deep in the package they arise."""
 
 from __future__ import annotations
 

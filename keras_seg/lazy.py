@@ -21,7 +21,7 @@ def lazy_names(
     Args:
         package: `__name__` of the package.
         module_of: name → the module that defines it. A submodule of the package is its own value.
-        name_here: unknown name → what it is called here, or None; for the error message.
+        name_here: unknown name → its name in this package, or None; for the error message.
     """
 
     def __getattr__(name: str) -> Any:

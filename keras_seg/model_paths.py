@@ -44,8 +44,8 @@ def check_model_path(path: str | Path, *, exported: bool = True) -> Path:
     Args:
         exported: whether .tflite and .onnx files are accepted besides .keras and .h5 files.
 
-    Raises: FileNotFoundError; TypeError for what is no path; ValueError that says what the file or
-        folder is, and what to do.
+    Raises: FileNotFoundError; TypeError for what is not a path; ValueError that says what the file
+        or folder is, and what to do.
     """
     if not isinstance(path, str | Path):
         raise TypeError(

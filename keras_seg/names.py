@@ -8,7 +8,7 @@ from collections.abc import Iterable
 IGNORE_CLASS = 255
 """Mask value that losses and metrics ignore."""
 SIZINGS = ("auto", "resize", "tile")
-"""How an image meets a network: as in its training, resized, or in overlapping windows."""
+"""How images are fitted to a network: as in its training, resized, or in overlapping windows."""
 
 
 def unknown_name(what: str, received: str, known: Iterable[str]) -> str:

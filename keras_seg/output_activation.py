@@ -1,4 +1,4 @@
-"""Whether a network puts out logits or probabilities, read from the end of its graph.
+"""Whether a network outputs logits or probabilities, read from the end of its graph.
 
 A foreign model may end in a sigmoid or softmax. Its scores are then probabilities. A second sigmoid
 over them, or a threshold at 0, would give wrong masks without an error.
@@ -60,9 +60,9 @@ class OutputActivation:
     """The function at a network's output.
 
     Attributes:
-        function: one of `KNOWN`, "linear" for unbounded scores, None if the graph does not tell.
+        function: one of `KNOWN`, "linear" for unbounded scores, None if the graph does not show it.
         place: name of the layer or operator.
-        sliced: the network puts out only some of the channels.
+        sliced: the network outputs only some of the channels.
         axis: axis of a softmax that is not over the channels.
         transposed: axes are permuted after the function.
     """
@@ -147,7 +147,7 @@ def decide_head(
     card_head: str | None,
     probe: Callable[[], np.ndarray],
 ) -> str:
-    """Whether a network puts out "logits" or "probabilities".
+    """Whether a network outputs "logits" or "probabilities".
 
     The graph decides first, then the card, then the caller, then the values on a test image.
 
@@ -159,7 +159,7 @@ def decide_head(
         card_head: `head` of a card that can be trusted, None for a foreign model.
         probe: runs the network; called only if nothing else decides.
 
-    Raises: ValueError for contradictions, for activations whose values are no class scores, and
+    Raises: ValueError for contradictions, for activations whose values are not class scores, and
         if the caller must say what the scores are.
     """
     check_scores(scores)
@@ -212,7 +212,7 @@ def check_sums(
     """Raises ValueError if a softmax runs along an axis that is not the channels.
 
     Args:
-        probe: runs the network; called only for a softmax whose channels are all put out.
+        probe: runs the network; called only for a softmax whose channels are all output.
     """
     if channels == 1 or activation.sliced or activation.function not in ("softmax", "sparsemax"):
         return

@@ -47,10 +47,10 @@ def quantization_aware(
 ) -> keras.Model:
     """A copy of a trained network that computes with the roundings of its int8 TFLite file.
 
-    Fine-tuned for a few epochs at a tenth to a hundredth of the learning rate, it wins back what
-    rounding has cost. The copy is an ordinary functional model: it trains, saves and loads as
-    `.keras`, and takes the images and masks of the original. `export` recognises it and writes the
-    trained ranges as the scales of the file.
+    Fine-tuned for a few epochs at a tenth to a hundredth of the learning rate, it recovers the
+    accuracy that rounding costs. The copy is an ordinary functional model: it trains, saves and
+    loads as `.keras`, and takes the images and masks of the original. `export` recognises it and
+    writes the trained ranges as the scales of the file.
 
     Shapes: as the original, (B, H, W, C) pixels in 0..255 → (B, H, W, num_classes).
 
@@ -78,10 +78,10 @@ def quantization_aware(
       sigmoid and a tanh the ranges that TFLite prescribes.
     - Batch norm folds into the convolution before it, permanently and with its moving statistics:
       the copy has a kernel and a bias instead. With batch statistics, training would compute
-      something else than the file, and batches are too small for good statistics in segmentation.
-      Batch norms that follow no convolution become 1x1 depthwise convolutions, as the normalisation
-      of the image does. That loses nothing: a kernel of one weight per channel is rounded without
-      error.
+      something different from the file, and batches are too small for good statistics in
+      segmentation. Batch norms that follow no convolution become 1x1 depthwise convolutions, as the
+      normalisation of the image does. That loses nothing: a kernel of one weight per channel is
+      rounded without error.
     - Dropout is removed. Its outputs are larger than any that the file will see, and would widen
       the ranges.
     - Softmax attention, local response normalisation and other layers that consist of several
@@ -140,7 +140,7 @@ class _RoundingCopy:
         return keras.Model(image, output, name=self.model.name)
 
     def rounded(self, number: int, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-        """The tensor of that number as the integer file holds it."""
+        """The tensor with that number, rounded as in the integer file."""
         group = self.plan.group.get(number)
         if group is None:
             return x
@@ -204,7 +204,7 @@ class _RoundingCopy:
     def copy_of(
         self, layer: keras.Operation, make: Callable[[], keras.Operation]
     ) -> keras.Operation:
-        """The copy of a layer, which is made once however often the layer is called."""
+        """The copy of a layer. It is made once, even if the layer is called several times."""
         if id(layer) not in self.copies:
             self.copies[id(layer)] = make()
             self.names.add(layer.name)

@@ -17,10 +17,10 @@ def soft_labels(
 ) -> Callable:
     """A function for `tf.data.Dataset.map`: (image, ...) → (image, probabilities of `model`).
 
-    No masks are needed. Fine-tuning on masks continues the whole training, and can first make a
-    network worse whose learning rate had fallen to zero. On the network's own predictions there is
-    nothing to learn but to undo the roundings, so tens of steps are enough. With masks and more
-    steps, the copy may become better than the network.
+    No masks are needed. Fine-tuning on masks continues the training, and can make a network worse
+    at first if its learning rate had fallen to zero. With the network's own predictions as labels,
+    the copy only learns to compensate for the roundings, so tens of steps are enough. With masks
+    and more steps, the copy may become better than the network.
 
     Shapes: (B, H, W, C) pixels in 0..255 → (B, h, w, classes) float32 in 0..1, at the size of the
     network's output; a dict of them for a network with several outputs. A single logit becomes its
@@ -33,9 +33,9 @@ def soft_labels(
 
     Args:
         model: the trained network.
-        from_logits: False for a network that ends in probabilities, which are its labels as they
-            are; None for what its graph shows.
-        multi_label: whether each channel is a label of its own, for a sigmoid.
+        from_logits: False for a network that ends in probabilities, which become the labels
+            unchanged; None to read it from the graph.
+        multi_label: whether each channel is an independent label (sigmoid).
 
     Raises: ValueError for a network that ends in a sigmoid or softmax, and `from_logits=True`.
 

@@ -1,4 +1,4 @@
-"""The ranges that a quantization-aware network brings along: found, frozen and written."""
+"""Detects, freezes and writes the trained ranges of a quantization-aware network."""
 
 from __future__ import annotations
 

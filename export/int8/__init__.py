@@ -1,1 +1,1 @@
-"""Step 4 of an export: what integers need. Calibration, clipped ranges, mixed precision."""
+"""Step 4 of an export, for integer files: calibration, clipped ranges, mixed precision."""

@@ -37,7 +37,7 @@ class Calibrated:
 
     Attributes:
         content: the bytes of the file.
-        graph: of the file.
+        graph: the graph of the file.
         layers: Keras layer → numbers of its operators that read or write floats.
         input_type: type of the image in the files to make.
         output_type: type of the output in the files to make.
@@ -90,7 +90,7 @@ class Calibrated:
             )
 
     def until_scores(self) -> Calibrated:
-        """The same network with float images, cut off at the scores that a class map is made of."""
+        """The same network with float images, cut off at the scores, before the class map."""
         makers, (tensor,) = self.graph.producers(), self.graph.outputs
         while self.graph.tensors[tensor].dtype != "FLOAT32":
             tensor = self.graph.operators[makers[tensor]].inputs[0]

@@ -14,9 +14,9 @@ from keras_seg.export.kinds import Kind, kinds_that
 from keras_seg.names import IGNORE_CLASS
 
 COUNT = 32
-"""Calibration images. With a single one, logits lost 7 dB; more than 16 gained nothing."""
+"""Number of calibration images. With one, logits lost 7 dB; more than 16 gained nothing."""
 SCANNED = 8
-"""Times as many images are searched for classes that are still missing."""
+"""So many times COUNT images are searched for classes that are still missing."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Calibration:
 
     Attributes:
         images: (H, W, C) uint8 each, at the size of the network.
-        names: of the samples that they come from.
+        names: names of the samples that they come from.
         missing: names of the classes that are on none of them.
-        has_masks: whether masks tell which classes are on them; if not, `missing` is empty.
+        has_masks: whether masks show which classes are on them; if not, `missing` is empty.
     """
 
     images: list[np.ndarray]
@@ -37,7 +37,7 @@ class Calibration:
 
 
 NO_IMAGES = Calibration([], [], [])
-"""For kinds that need no calibration, and models that bring their ranges along."""
+"""For kinds that need no calibration, and for models with trained ranges."""
 
 
 def check_ranges(kind: Kind, calibration: Data | None, *, has_trained_ranges: bool) -> None:
@@ -77,7 +77,7 @@ def choose_images(
         input_shape: (height, width, channels) of the network.
         sizing: "resize" or "tile".
         count: number of images.
-        seed: of the random choice.
+        seed: seed of the random choice.
 
     Raises: ValueError for images whose channels the network cannot take.
     """

@@ -1,9 +1,9 @@
-"""int8 files, whose ranges are clipped if a few calibration images would spoil them.
+"""int8 files, whose ranges are clipped if outlier calibration images widen them too much.
 
 The converter gives a tensor the range from the smallest to the largest value that it had on any
 calibration image. If a product is unbounded, as in the gates of ResUNet++, one unusual image
-reaches hundreds of times what the others do, and leaves them the few steps about zero. A clipped
-range holds less, and cuts off what is outside.
+reaches hundreds of times the values of the others, which are then left with a few steps around
+zero. A clipped range is narrower, and cuts off the values outside.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from keras_seg.layers import FakeQuantize
 ACCEPTED = 5.0
 """Percent of the calibration pixels that may change class before clipped ranges are tried."""
 WORTH = 0.75
-"""Share of that loss which clipped ranges may leave at most, because they cut off values, too."""
+"""Clipped ranges are used if they reduce that loss to this share: they cut off values, too."""
 QUANTILES = (0.9, 0.8, 0.75, 0.7, 0.6, 0.5)
 TINY = 1e-6
 """Range of a tensor that is zero on most images."""
 
 
 class Trial(NamedTuple):
-    """Ranges that hold the values of a share of the images, with the loss and the file of them."""
+    """Ranges that cover the values of a share of the images, with their loss and their file."""
 
     quantile: float
     loss: float
@@ -57,7 +57,7 @@ class RangesOfFile(Protocol):
     """How the files of one format get their ranges."""
 
     def unclipped(self) -> bytes:
-        """The file whose ranges hold the values of all images."""
+        """The file whose ranges cover the values of all images."""
 
     def trials(self, aware: keras.Model, loss: OtherClasses) -> Iterator[Trial]:
         """Clipped ranges, each with what it loses.
@@ -166,7 +166,7 @@ class ImageSubsets:
     def trials(self, aware: keras.Model, loss: OtherClasses) -> Iterator[Trial]:
         """Trials with the files themselves."""
         reach = [np.abs(values).max((1, 2)) for _, values in _extremes(aware, self.images)]
-        # how far an image exceeds the median image, in the tensor where it does most
+        # the largest ratio of an image to the median image, over all tensors
         unusual = np.max([values / max(np.median(values), TINY) for values in reach], axis=0)
         tried = {len(self.images)}
         for quantile in QUANTILES:

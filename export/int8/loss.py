@@ -23,7 +23,7 @@ from keras_seg.masks.confusion import confusion_matrix, empty_confusion, mean_io
 
 
 class Loss(abc.ABC):
-    """Called with the runner of a file, gives what it loses in units of `measure`."""
+    """Function: runner of a file → what the file loses, in units of `measure`."""
 
     measure: str
 

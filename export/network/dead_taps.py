@@ -42,7 +42,7 @@ def without_dead_taps(model: keras.Model) -> keras.Model:
 
 
 def live_size(layer: keras.Layer) -> tuple[int, int] | None:
-    """Height and width of the live part of a kernel; None if that is all of it, or unknown."""
+    """Height and width of the live part of a kernel; None if all of it is live, or unknown."""
     if type(layer) not in DILATED or len(layer._inbound_nodes) != 1:
         return None
     if (

@@ -40,7 +40,7 @@ def deploy(
 def deployed_model(
     model: keras.Model, input_shape: tuple[int, int, int], *, norms_to_convolutions: bool = False
 ) -> keras.Model:
-    """A copy of a network with the same weights, in the form that every file has.
+    """A copy of a network with the same weights, in the form that all exported files share.
 
     The shape is static with batch 1: only then do dilated convolutions stay one operator, and batch
     norms fold into them. Further training outputs are removed, everything is float32, and the

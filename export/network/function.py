@@ -26,7 +26,7 @@ def function_to_convert(
     Args:
         image_dtype: type of the image in the function.
         from_logits: False for a network that ends in probabilities.
-        multi_label: whether each channel is a label of its own, for a sigmoid.
+        multi_label: whether each channel is an independent label (sigmoid).
     """
     shape, grid, head = deployed.inputs[0].shape, None, options.head
     if head == "fused_argmax":

@@ -1,4 +1,4 @@
-"""What is known of each kind of layer.
+"""Rules for each kind of layer.
 
 How TFLite's integer kernels compute it, and whether it can be computed on the small map of a
 sub-pixel convolution, before the map is enlarged.
@@ -53,7 +53,7 @@ SAME_RANGE = (
     PaddedMaxPooling2D,
     Resize,
 )
-"""Layers whose outputs are integers of their inputs, or means of these, in the same range."""
+"""Layers that pass integers through, or average them, in the same range."""
 MEANS = (layers.AveragePooling2D, layers.UpSampling2D, Resize)
 """Those of them that compute means, and therefore round."""
 PER_CHANNEL = (layers.BatchNormalization, LayerScale, Preprocessing)
@@ -72,7 +72,7 @@ ONE_OPERATOR = (
 )
 """Layers that become integer operators. Others stay float: their inner tensors have no ranges."""
 IMAGE = (0.0, 255.0)
-"""Range of the image: bytes of a camera are its integers as they are."""
+"""Range of the image: camera bytes are its integers."""
 FIXED = {
     "sigmoid": (0.0, 255 / 256),
     "softmax": (0.0, 255 / 256),
@@ -131,7 +131,7 @@ def last_function_of(operation: keras.Operation) -> str | None:
 
 
 def keeps_range(operation: keras.Operation) -> bool:
-    """Whether a layer puts out the integers that it takes, or means of them."""
+    """Whether a layer passes integers through, or averages them."""
     return isinstance(operation, SAME_RANGE) or function_of(operation) == "linear"
 
 

@@ -1,9 +1,9 @@
-"""Which tensors of a network are rounded, which share a range, and what folds into what.
+"""The plan of a quantization: rounded tensors, shared ranges, and folded layers.
 
 The rules are those of TFLite's integer kernels:
 
 - Batch norm and ReLU are part of the operator before them.
-- Pooling, resizing, padding and concatenation keep integers as they are, so inputs and output share
+- Pooling, resizing, padding and concatenation keep integers unchanged, so inputs and output share
   one range.
 - The range of a sigmoid is prescribed.
 - Every other tensor has a range of its own.
@@ -40,9 +40,10 @@ class LayerCall:
 
     Attributes:
         operation: the layer.
-        arguments: of the call.
+        arguments: arguments of the call.
         inputs: id of a symbolic tensor → its number.
-        values: numbers of the inputs that are computed with, without those that only give a size.
+        values: numbers of the inputs that enter the computation. Inputs that only give a size are
+            left out.
         outputs: numbers of the outputs.
         floats: numbers of the outputs that are floats, which are rounded.
     """
@@ -155,7 +156,7 @@ def _floats(values: list) -> list[keras.KerasTensor]:
 
 
 def sole_takers(calls: list[LayerCall], outputs: list[int]) -> dict[int, LayerCall]:
-    """Tensor → the only call that takes it, for tensors that are no outputs."""
+    """Tensor → the only call that takes it, for tensors that are not outputs."""
     takers = defaultdict(list)
     for call in calls:
         for number in set(call.inputs.values()):

@@ -1,11 +1,11 @@
 """Sub-pixel convolutions in place of up-sampling and transposed convolutions.
 
-Nearest up-sampling by two makes four equal pixels of each. A 3x3 convolution behind it multiplies
-equal pixels by several weights, which can be added beforehand: each of the four pixels is then a
-2x2 convolution of the small map, with 4 of 9 multiplications (9 of 25 for 5x5). Maps that are
-concatenated with the enlarged map get a convolution of their own, and the two results are added. So
-neither the enlarged nor the concatenated map is ever computed, nor the up-sampling, which XNNPACK
-leaves to a single-threaded kernel.
+Nearest up-sampling by two turns each pixel into four equal ones. A 3x3 convolution behind it
+multiplies equal pixels by several weights, which can be added beforehand: each of the four pixels
+is then a 2x2 convolution of the small map, with 4 of 9 multiplications (9 of 25 for 5x5). Maps that
+are concatenated with the enlarged map get a convolution of their own, and the two results are
+added. So the enlarged and the concatenated map are never computed. The up-sampling, which XNNPACK
+leaves to a single-threaded kernel, disappears.
 
 The sums are those of the network in another order. Measured for a decoder of five such stages at
 256x256, LiteRT on 2 threads: 0.71 of the time in float32 and in int8. A transposed 4x4 convolution,
@@ -53,12 +53,12 @@ def with_subpixel_convolutions(
     A batch norm behind such a convolution folds into it.
 
     Args:
-        transposed: False leaves transposed convolutions as they are.
+        transposed: False leaves transposed convolutions unchanged.
         largest: size of the largest kernels that are rewritten.
     """
     rewriter = _SubpixelRewriter(model, transposed, largest)
     if not any(_may_enlarge(call.operation) for call in rewriter.plan.calls):
-        return model  # without the time that a copy takes
+        return model  # saves the time of a copy
     copy = rewriter.run()
     return copy if rewriter.rewritten else model
 

@@ -1,7 +1,7 @@
 """The deployed network as an .onnx file.
 
-`CONVERTERS` has a converter for each kind. A kind is a function that changes the numbers of a
-float32 graph.
+`CONVERTERS` has a converter for each kind. A kind is a function that changes the number
+format of a float32 graph.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ UNDO_FAILED_PASSES = "TF2ONNX_CATCH_ERRORS"
 """tf2onnx's environment variable for what `_without_copies` switches off."""
 
 Precision = Callable[[onnx.ModelProto, Sequence[np.ndarray]], onnx.ModelProto]
-"""Changes the numbers of a float32 graph, by calibration images in the form that the file takes."""
+"""Changes the number format of a float32 graph. Takes calibration images as the file takes them."""
 
 
 def as_float32(graph: onnx.ModelProto, images: Sequence[np.ndarray]) -> onnx.ModelProto:
-    """The graph as it is."""
+    """The graph, unchanged."""
     return graph
 
 
@@ -57,7 +57,7 @@ def as_int8(graph: onnx.ModelProto, images: Sequence[np.ndarray]) -> onnx.ModelP
 
 
 def onnx_converter(precision: Precision) -> Converter:
-    """The converter of a kind, from what changes the numbers of a float32 graph for it."""
+    """The converter of a kind, from its function that changes the number format of a graph."""
 
     def convert(
         deployed: keras.Model,

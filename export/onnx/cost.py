@@ -1,4 +1,4 @@
-"""What an .onnx file asks of a device: multiply-adds and memory for maps."""
+"""The cost of an .onnx file on a device: multiply-adds and memory for maps."""
 
 from __future__ import annotations
 

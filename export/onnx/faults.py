@@ -1,4 +1,4 @@
-"""What in an .onnx graph a runtime may lack, or compute in float."""
+"""Operators of an .onnx graph that a runtime may lack, or compute in float."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
 
 
 def foreign_nodes(proto: onnx.ModelProto) -> list[str]:
-    """ "type (name)" of the nodes that are no operators of the ONNX standard."""
+    """ "type (name)" of the nodes that are not operators of the ONNX standard."""
     versions = {entry.domain: entry.version for entry in proto.opset_import}
     return [
         f"{node.op_type} ({node.name})"

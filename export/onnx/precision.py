@@ -1,7 +1,7 @@
 """An .onnx graph simplified, in float16, or in int8 with QDQ pairs.
 
 The tools are ONNX Runtime's: its optimizer, its float16 converter and its static quantization. This
-module chooses their settings and corrects what they leave.
+module chooses their settings and corrects their results.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import onnxruntime
 from onnxruntime import quantization
 
 PREPARED = {"onnx.quant.pre_process": "onnxruntime.quant"}
-"""Entry that tells the quantizer that a graph was simplified, so that it gives no warning."""
+"""Metadata entry that marks a graph as simplified, so that the quantizer does not warn."""
 FLOAT_OPERATORS = ("Softmax", "LayerNormalization", "InstanceNormalization")
 """Operators that stay float in an int8 file.
 
@@ -136,7 +136,7 @@ def _transpose_no_vectors(graph: onnx.GraphProto) -> None:
         shape = onnx.numpy_helper.to_array(shapes[maker.input[1]])
         if (shape != 1).sum() != 1 or _takers(graph, node.input[0]) != 1:
             continue
-        if node.output[0] not in inner:  # what the network puts out keeps its name
+        if node.output[0] not in inner:  # what the network outputs keeps its name
             continue
         name = f"{maker.name}_shape"
         turned = shape[list(node.attribute[0].ints)]

@@ -1,1 +1,1 @@
-"""The last step of an export: the file is audited, compared with the Keras model, and named."""
+"""Step 5 of an export: audits the file, compares it with the Keras model, and publishes it."""

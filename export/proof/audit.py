@@ -1,4 +1,4 @@
-"""What an exported file consists of, and what in it a device could not run."""
+"""The operators and tensors of an exported file, and those that a device could not run."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Audit:
     """Operators and tensors of an exported file.
 
     Attributes:
-        path: of the file.
+        path: path of the file.
         format: "tflite" or "onnx".
-        size_bytes: of the file.
+        size_bytes: size of the file.
         operators: name → count.
         tensors: type → count, weights included.
         islands: "operator (tensor)" that an integer file computes in float. In an .onnx file, the
@@ -85,7 +85,7 @@ def audit(path: str | Path) -> Audit:
     """Reads the operators and tensors of a .tflite or .onnx file, without running it.
 
     Args:
-        path: of the file.
+        path: path of the file.
 
     Raises: FileNotFoundError for a missing file; ValueError for a file of another format, or a
         damaged one.

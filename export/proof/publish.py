@@ -64,7 +64,7 @@ def publish(
 
 
 def _check_runs(exported: inference.Runner, network: NetworkToExport) -> None:
-    """Raises ExportError unless the file takes its image and puts out finite numbers."""
+    """Raises ExportError unless the file takes its image and outputs finite numbers."""
     if exported.input_shape != network.shape:
         raise ExportError(
             f"The file takes images of {exported.input_shape} instead of {network.shape}. "

@@ -44,7 +44,7 @@ Configure = Callable[[tf.lite.TFLiteConverter, ExportOptions, Sequence[np.ndarra
 def as_float32(
     converter: tf.lite.TFLiteConverter, options: ExportOptions, images: Sequence[np.ndarray]
 ) -> None:
-    """Leaves weights and arithmetic as they are."""
+    """Leaves weights and arithmetic in float32."""
 
 
 def as_fp16(
@@ -65,7 +65,7 @@ def as_dynamic(
 def as_int8(
     converter: tf.lite.TFLiteConverter, options: ExportOptions, images: Sequence[np.ndarray]
 ) -> None:
-    """Everything in int8, with measured ranges, or with those that are in the graph.
+    """Everything in int8, with measured ranges, or with the trained ranges in the graph.
 
     Files with input "uint8" or "int8" take and return such integers only; scores have a scale. With
     input "float32" they convert at both ends themselves.
@@ -82,8 +82,8 @@ def as_int16x8(
 ) -> None:
     """Weights in int8 and maps in int16, with float at both ends.
 
-    16 bits have neither a uint8 image nor an argmax, so operators may compute in float for these.
-    The audit refuses other float operators by name, where the converter would stop at these two.
+    TFLite has neither a uint8 image nor an argmax with 16 bits, so these may be computed in float.
+    The audit refuses other float operators by name; the converter would stop at these two, too.
     """
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     calibrate(converter, options, images)
@@ -132,7 +132,7 @@ def tflite_file(
 
     Args:
         deployed: see `keras_seg.export.network.deployed.deploy`. A quantization-aware network
-            brings its ranges along, and needs no images.
+            has trained ranges, and needs no images.
         images: (H, W, C) uint8 calibration images, for integer files.
 
     Raises: ExportError that names the operators which TFLite does not have.

@@ -1,4 +1,4 @@
-"""What a .tflite file asks of a device: multiply-adds, memory for maps, work outside XNNPACK."""
+"""The cost of a .tflite file on a device: multiply-adds, memory for maps, work outside XNNPACK."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What in a .tflite graph a device could not run, or would run badly."""
+"""Operators of a .tflite graph that a device could not run, or would run badly."""
 
 from __future__ import annotations
 

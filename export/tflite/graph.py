@@ -15,11 +15,11 @@ class Tensor:
     """A tensor of a file.
 
     Attributes:
-        name: of the tensor.
+        name: name of the tensor.
         dtype: as the schema spells it.
         shape: -1 where free.
         constant: whether the file holds its values.
-        scale: of its quantization; None without one, and for a scale per channel.
+        scale: scale of its quantization; None without one, and for a scale per channel.
         extent: largest minus smallest value in calibration; None in a file without ranges.
     """
 

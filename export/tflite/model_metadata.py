@@ -38,8 +38,8 @@ def model_metadata(
 ) -> bytes:
     """The metadata flatbuffer of a file.
 
-    It tells that the image is pixels in 0..255 (mean 0, deviation 1, since normalisation is a layer
-    of the network), what the scores are, and which file has their names. A file that puts out
+    It states that the image is pixels in 0..255 (mean 0, deviation 1, since normalisation is a
+    layer of the network), what the scores are, and which file has their names. A file that outputs
     classes has no part for the image segmenter, because MediaPipe would read classes as scores.
 
     Shapes: image (1, H, W, C); output (1, H, W, num_classes) scores or (1, H, W) classes.

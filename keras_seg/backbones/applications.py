@@ -38,7 +38,7 @@ def application_maps(
     Args:
         image, x: the input of the model, and its normalised form.
         application: a function of `keras.applications`.
-        arguments: of the application.
+        arguments: arguments of the application.
         weights: None, "imagenet", a weights file of the application, or a mapping from the paths
             of its weights ("Conv1/kernel") to arrays.
         bgr: whether the weights expect blue first; the first kernel is then reversed for RGB.

@@ -20,11 +20,11 @@ TENSORFLOW_EPSILON = 1e-3
 
 
 class Stage(NamedTuple):
-    """A sequence of blocks, of which the first one strides.
+    """A sequence of blocks; only the first one has a stride.
 
     Attributes:
-        channels: of the output of each block.
-        stride: of the first block.
+        channels: output channels of each block.
+        stride: stride of the first block.
         expansions: per block, channels of its depthwise convolution / channels of its input.
         kernel: size of the depthwise convolutions.
         squeezed: whether the blocks have squeeze-and-excitation.
@@ -49,8 +49,8 @@ class Rules:
     Attributes:
         alpha: factor on all channels.
         most_removed: share of the channels that rounding to a multiple of 8 may remove.
-        padding: of strided convolutions, see `keras_seg.blocks.conv2d`.
-        epsilon: of the batch norms.
+        padding: padding of strided convolutions, see `keras_seg.blocks.conv2d`.
+        epsilon: epsilon of the batch norms.
         pad_first: pad the input of a block instead of that of its depthwise convolution.
         squeeze_input: whether the hidden layer of squeeze-and-excitation has a quarter of the
             block's input channels, instead of a quarter of the expanded channels.

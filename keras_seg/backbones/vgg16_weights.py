@@ -34,7 +34,7 @@ def load_vgg16(
     """Sets the layers `conv<stage>_<i>` of a model to the convolutions of VGG16.
 
     The first convolution is converted for RGB as scaled by `preprocessing`. This is exact except at
-    the border, where the zeros of the padding stand for another colour.
+    the border, where the zeros of the padding mean another colour.
 
     Args:
         model: a network with the convolutions of VGG16.

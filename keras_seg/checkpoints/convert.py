@@ -36,7 +36,7 @@ def convert(
             folder, or beside a .safetensors file, is read too.
         source: the public repository that the names come from, one of `list_sources()`.
         input_shape: (height, width, channels), None for a free height or width.
-        options: arguments of the network's builder, for what shapes cannot tell. A mapping as
+        options: arguments of the network's builder that the shapes do not determine. A mapping as
             `variant` changes the variant of the repository. Source "smp" also takes the arguments
             of segmentation_models.pytorch, such as `encoder_name` and `decoder_interpolation`;
             source "timm" takes the name of the model as `model`.

@@ -23,7 +23,7 @@ def read_with_settings(checkpoint: Mapping | str | Path) -> tuple[dict[str, np.n
     by a warning; {} if there is none.
 
     Raises: ValueError as `keras_seg.weights.read` does, for a folder without weights and for
-        settings that are no JSON object; FileNotFoundError.
+        settings that are not a JSON object; FileNotFoundError.
     """
     if isinstance(checkpoint, Mapping):
         return read(checkpoint), {}

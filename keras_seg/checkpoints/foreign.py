@@ -74,7 +74,7 @@ def encoder(shapes: Mapping[str, tuple]) -> str | None:
     """The family of an encoder that keras_seg does not have; None if none is recognised.
 
     Args:
-        shapes: of its tensors, by their names in timm, torchvision or Hugging Face.
+        shapes: shapes of its tensors, by their names in timm, torchvision or Hugging Face.
     """
     if name := _first(ENCODERS, shapes):
         return name

@@ -26,7 +26,7 @@ NAME = re.compile(
 def by_order_of_creation(
     tensors: Mapping[str, np.ndarray], names: Mapping[str, Sequence[str]]
 ) -> dict[str, np.ndarray]:
-    """Renames the n-th layer of each kind. Automatic names tell nothing else.
+    """Renames the n-th layer of each kind. Automatic names contain nothing else.
 
     Numbers need not begin at zero: Keras continues to count when a process builds a second model.
 

@@ -31,8 +31,8 @@ class CheckpointSource:
             have, where the repository published several.
         prepare: {name: array} → {name: array}, applied to all tensors before anything else, for a
             checkpoint without PyTorch's layout or without names of its own.
-        translate: (published tensors, settings of a config.json, options in the repository's
-            words) → options of `build`.
+        translate: (published tensors, settings of a config.json, options under the
+            repository's names) → options of `build`.
         not_run: shapes → whether a tensor (by our name) is in the checkpoint, but read by no
             computation, such as the end of an encoder that is cut off.
     """

@@ -88,7 +88,7 @@ def translate(published: dict[str, np.ndarray], settings: dict, options: dict) -
 
     Args:
         published: tensors by their names in the file.
-        settings: of a config.json, {} if there was none.
+        settings: settings of a config.json, {} if there was none.
         options: arguments of smp or of our builders, from the caller; they override the settings.
 
     Raises: ValueError that names an argument and its value, if keras_seg has nothing like it or the

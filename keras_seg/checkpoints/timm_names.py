@@ -48,7 +48,7 @@ def base_name(name: str) -> str:
 def told_apart(
     recognised: tuple[str, dict], name: str | None, *, word: str, prefix: str = ""
 ) -> tuple[str, dict]:
-    """(encoder, options) of the model that is meant, where several have the same tensors.
+    """(encoder, options) of the intended model, if several models have the same tensors.
 
     Args:
         recognised: encoder and options that fit the tensors.

@@ -74,7 +74,7 @@ class ClassTable:
         return cls(tuple(f"class {i}" for i in range(num_classes)))
 
     def mirrored(self) -> tuple[int, ...]:
-        """The class number that each class gets in a mirrored image.
+        """The class index that each class gets in a mirrored image.
 
         "left eye" becomes "right eye" and vice versa: pairs are recognised by the words left and
         right in their names, or by a leading l_ and r_.

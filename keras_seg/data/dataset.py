@@ -41,7 +41,7 @@ class SegmentationDataset(Sequence, abc.ABC):
         split: "train" or "val".
         classes: the class table.
         channels: number of channels of every image.
-        value_range: (black, white) of images with more than 8 bits; None if there are none.
+        value_range: (black, white) of images with more than 8 bits; None if all have 8 bits.
         multi_label: whether masks are (H, W, labels) of 0, 1 and 255.
 
     Example:

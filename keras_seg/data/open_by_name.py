@@ -19,7 +19,7 @@ from keras_seg.data.wrappers.readable import ON_ERROR, ReadableDataset
 from keras_seg.names import unknown_name
 
 SCHEMES = ("builtin", "tfds", *ANNOTATIONS, *LAYOUTS)
-"""Words before the colon of a name."""
+"""Prefixes before the colon of a name."""
 
 
 def open_dataset(

@@ -125,7 +125,7 @@ def validation_pipeline(
         dataset: validation data.
         batch_size: images per batch, if all have the same size.
         size_multiple, size_offset, smallest_size: the sizes that the network takes, in pixels.
-        full_batches: number of devices, each of which needs an image of every batch. Batches are
+        full_batches: number of devices; each needs an image of every batch. Batches are
             filled up with copies whose masks are 255. None for a smaller last batch.
 
     Returns: a `tf.data.Dataset` of images (B, H, W, C) float32 in 0..255 and masks (B, H, W) int32.

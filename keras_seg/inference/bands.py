@@ -39,7 +39,7 @@ class Band(NamedTuple):
     Attributes:
         image: (n, W, C) uint8.
         mask: (n, W) uint8, or (n, W, labels) from a multi-label network.
-        probabilities: (n, W, num_classes) float32; None from a network that puts out classes.
+        probabilities: (n, W, num_classes) float32; None from a network that outputs classes.
     """
 
     image: np.ndarray

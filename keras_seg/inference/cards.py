@@ -18,7 +18,7 @@ def card_from_text(
 
     Args:
         text: the JSON, None for a file without a card.
-        channels: number of output channels; None for a file that puts out classes, not scores.
+        channels: number of output channels; None for a file that outputs classes, not scores.
         multi_label: what the caller says about a foreign file, None for nothing.
 
     Raises: ValueError if the card contradicts the output, or if there is no card and the output
@@ -58,7 +58,7 @@ def foreign_card(
 
 
 def numbered_card(channels: int, multi_label: bool) -> ModelCard:
-    """The card of a foreign network of which only the number of channels is known."""
+    """The card of a foreign network if only its number of channels is known."""
     if not multi_label:
         return ModelCard(ClassTable.numbered(count_classes(channels)))
     colors = ClassTable.numbered(channels + 1).colors[1:]  # no label is black
@@ -92,12 +92,12 @@ def with_multi_label(
 
 
 def is_trusted(card: ModelCard | None) -> bool:
-    """Whether a card tells what a network puts out; the default head of a foreign card does not."""
+    """Whether a card states what a network outputs; the default head of a foreign card does not."""
     return card is not None and (card.network is not None or card.head != "logits")
 
 
 def check_card_channels(card: ModelCard, channels: int | None, path: Path | None) -> None:
-    """Raises ValueError if a card names another number of classes than the network puts out."""
+    """Raises ValueError if a card names another number of classes than the network outputs."""
     named = len(card.classes)
     binary = channels == 1 and named == 2 and not card.multi_label
     if channels not in (None, named) and not binary:

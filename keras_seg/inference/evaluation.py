@@ -83,7 +83,7 @@ def compare(
     Args:
         runners: name → runner, model or file. The others are compared with the first.
         dataset: images with masks, see `evaluate`.
-        sizing: how images meet the networks, see `Runner.predict`.
+        sizing: how images are fitted to the network, see `Runner.predict`.
         limit: number of images to use, evenly spread over the data set; None for all.
         progress: show a progress bar; None shows one if the terminal can.
         threshold: for two classes or for labels, see `Runner.predict`.
@@ -189,7 +189,7 @@ class _Measured:
         )
 
     def _has_scores_like(self, first: _Measured) -> bool:
-        """Whether both put out scores of the same kind and shape."""
+        """Whether both output scores of the same kind and shape."""
         heads = {self.runner.card.head, first.runner.card.head}
         shapes = [[output.shape for output in each.outputs] for each in (self, first)]
         return len(heads) == 1 and heads != {"argmax"} and shapes[0] == shapes[1]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from keras_seg.models import FacePart
 
 SIDE = 64
-"""Height and width of the input of a stage whose file does not tell."""
+"""Height and width of the input of a stage whose file does not state them."""
 
 
 def load_face_parser(

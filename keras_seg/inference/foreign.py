@@ -1,7 +1,7 @@
 """The input and output of a file that another exporter wrote: axes, batch size, score output.
 
 Files of this package record them in their card. For others they are read from the shapes, and where
-lengths are free, from the output for a black image that is wider than high.
+lengths are free, from the output for a black image whose width is larger than its height.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from keras_seg.masks.margin import lost_border
 PROBE = (64, 96)
 """(height, width) of the test image where a file leaves its size free."""
 FEW = (1, 2, 3, 4)
-"""Lengths that are channels, since no image is that high."""
+"""Lengths that must be channels, since no image is that small."""
 EXPECTED = "Give a file with one image in and one map of scores or classes out."
 
 RunAll = Callable[[np.ndarray], Sequence[np.ndarray]]
@@ -42,7 +42,7 @@ class Tensor(NamedTuple):
 
 @dataclass(frozen=True)
 class ForeignTensors:
-    """How a foreign file takes an image and puts out scores or classes.
+    """How a foreign file takes an image and outputs scores or classes.
 
     Attributes:
         batch: number of images that the file takes at once, None for any number.
@@ -131,7 +131,7 @@ def _channels_first(path: Path, image: Tensor) -> bool:
     _, first, _, last = image.shape
     if (first in FEW) != (last in FEW):
         return first in FEW
-    if first in FEW:  # an image of 3 rows is no image
+    if first in FEW:  # both can be channels; channels last is the usual order
         return False
     if (first is None) != (last is None):
         return last is None

@@ -44,12 +44,12 @@ class KerasRunner(Runner):
         path: the file, None for a model in memory.
         input_shape: (height, width, channels) at which a model of free size runs.
         threads: number of CPU threads, if TensorFlow has not run anything in this process yet.
-        head: what to put out instead of the model's own output, as an exported file may:
+        head: what to output instead of the model's own output, as an exported file may:
             "probabilities" or "argmax" from logits or probabilities.
-        scores, multi_label: what a foreign model puts out, see `keras_seg.inference.load`.
+        scores, multi_label: what a foreign model outputs, see `keras_seg.inference.load`.
 
     Attributes:
-        own_head: what the model itself puts out, "logits" or "probabilities".
+        own_head: what the model itself outputs, "logits" or "probabilities".
 
     Raises: ValueError if the model, the card and the arguments contradict each other, or if
         `scores` must be given.
@@ -130,7 +130,7 @@ class KerasRunner(Runner):
     @property
     def size_rule(self) -> tuple[int, int, int]:
         own = size_rule(self.model)
-        return own if own != (1, 0, 1) else super().size_rule  # a foreign model does not tell
+        return own if own != (1, 0, 1) else super().size_rule  # not known for a foreign model
 
     def at_once(self, window: tuple[int, int]) -> int:
         """Number of windows of this size in one run, from `pixels_at_once`."""
@@ -168,7 +168,7 @@ class KerasRunner(Runner):
 def model_shapes(model: keras.Model) -> tuple[Shape, int]:
     """(height, width, channels) of a model's image, and the number of its output channels.
 
-    Raises: ValueError if the model does not take one image and put out one map of scores.
+    Raises: ValueError if the model does not take one image and output one map of scores.
     """
     inputs, output = model.inputs, first_output(model.output)
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[-1] is None:
@@ -185,7 +185,7 @@ def model_shapes(model: keras.Model) -> tuple[Shape, int]:
 
 
 def first_output(output: Any) -> Any:
-    """The logits of a model that may put out a dict with auxiliary training outputs."""
+    """The logits of a model that may output a dict with auxiliary training outputs."""
     if isinstance(output, dict):
         return output["logits"] if "logits" in output else next(iter(output.values()))
     return output

@@ -43,10 +43,10 @@ def load(
             the other formats have their own, which it must equal.
         value_range: (black, white) of images of more than 8 bits, instead of what the file says.
         card: classes and head of a model in memory, or of a foreign file without a card.
-        scores: what a foreign network puts out, "logits" or "probabilities"; None for what its
+        scores: what a foreign network outputs, "logits" or "probabilities"; None for what its
             graph shows: a sigmoid or softmax at its end gives probabilities.
-        multi_label: True for a foreign network whose channels are labels of which a pixel may have
-            several, False for exclusive classes; None for what its card says, and for exclusive
+        multi_label: True for a foreign network whose channels are independent labels, False for
+            exclusive classes; None for what its card says, and for exclusive
             classes if it has none.
 
     The axes, the batch size and the score output of foreign .tflite and .onnx files are found from
@@ -126,7 +126,7 @@ def predict(
 
 
 def as_runner(model: Runner | keras.Model | str | Path) -> Runner:
-    """A runner as it is; a Keras model or the path of a model file as a runner."""
+    """The runner of a Keras model or of a model file; a runner is returned unchanged."""
     return model if isinstance(model, Runner) else load(model)
 
 
@@ -166,7 +166,7 @@ def _exported_runner(path: Path, suffix: str, card: ModelCard | None, options: d
 def _warn_of_raw_pixels(model: keras.Model, what: str) -> None:
     """Warns if the first weights of a network would get pixels in 0..255.
 
-    No layer tells whether the network was trained on such numbers.
+    No layer shows whether the network was trained on such numbers.
     """
     from keras_seg.data.first_batch.network import pixel_range
 

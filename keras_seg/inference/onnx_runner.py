@@ -42,10 +42,10 @@ class ONNXRunner(Runner):
         path: the file.
         threads: number of CPU threads; None for all that this process may use.
         card: the card of a foreign file; None for numbered classes.
-        scores, multi_label: what a foreign file puts out, see `keras_seg.inference.load`.
+        scores, multi_label: what a foreign file outputs, see `keras_seg.inference.load`.
 
-    Raises: ValueError if the file is damaged, is no .onnx file, or is no network for images; and
-        as `load` for `scores` and `multi_label`.
+    Raises: ValueError if the file is damaged, is not an .onnx file, or is not a network for images;
+        and as `load` for `scores` and `multi_label`.
     """
 
     format = "onnx"

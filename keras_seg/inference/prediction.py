@@ -54,7 +54,7 @@ class Runner(NetworkRunner):
                 0..255, the path of a file, or a PIL picture. uint8 is used as it is. Other types
                 need `value_range`, unless their values are 0..255 beyond doubt.
             probabilities: return probabilities instead of masks.
-            sizing: how images meet the network.
+            sizing: how images are fitted to the network.
                 "resize": the image is resized to the network's size, its scores back to the
                 image's.
                 "tile": windows of the network's size, half a window apart, at the image's own
@@ -71,7 +71,7 @@ class Runner(NetworkRunner):
                 as they are, as in training.
 
         Raises: ValueError for an image that does not fit, an unknown sizing, probabilities of a
-            file that puts out only classes, or a threshold that is not in 0..1 or is for more
+            file that outputs only classes, or a threshold that is not in 0..1 or is for more
             than two classes; FileNotFoundError for a path.
 
         Example:

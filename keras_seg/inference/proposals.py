@@ -50,7 +50,7 @@ def predict_by_proposals(
     ensemble and no conditional random field.
 
     Args:
-        runner: for a network with padding that puts out logits of exclusive classes.
+        runner: for a network with padding that outputs logits of exclusive classes.
         image: as for `Runner.predict`.
         boxes: (top, left, bottom, right) in pixels, such as edge boxes; None for `grid_proposals`.
         combination: "max" or "mean".

@@ -61,9 +61,9 @@ class Comparison:
     Attributes:
         evaluations: name → its Evaluation. The others are compared with the first.
         agreement: name → share of all pixels (or of all labels of all pixels) with the same
-            answer as the first, 0..1.
+            prediction as the first, 0..1.
         largest_difference: name → largest difference of a score from that of the first; None if
-            not both put out logits, or both probabilities, of the same shape.
+            not both output logits, or both probabilities, of the same shape.
     """
 
     evaluations: dict[str, Evaluation]

@@ -175,7 +175,7 @@ class NetworkRunner(abc.ABC):
             find_activation: reads the function at the output from the graph.
             channels: number of output channels; None for a map of classes.
             scores, multi_label: what the caller says, None for nothing.
-            trusted: whether the card tells what the network puts out.
+            trusted: whether the card states what the network outputs.
 
         Raises: ValueError as `keras_seg.output_activation.decide_head`.
         """

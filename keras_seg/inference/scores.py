@@ -50,7 +50,7 @@ def class_map(
     """(H, W, num_classes) scores, or (H, W) classes → (H, W) uint8 classes.
 
     A single score separates two classes: the second one where the probability is above the
-    threshold. Of several classes the one with the largest score wins. With `multi_label` every
+    threshold. Among several classes the largest score wins. With `multi_label` every
     score is compared with the threshold: (H, W, labels) uint8 of 0 and 1.
 
     Raises: ValueError for a threshold other than 0.5 if two probabilities do not sum to 1.

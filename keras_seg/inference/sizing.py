@@ -1,4 +1,4 @@
-"""How an image of any size meets a network: resized, or in windows; and its scores at its size."""
+"""Fits images of any size to a network, resized or in windows, and its scores to the image size."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def scores_at_image_size(
     Args:
         run: called instead of `runner.run_batch`.
         scale: the network sees the images enlarged by this factor.
-        head: what `run` puts out, if not what the card says.
+        head: what `run` outputs, if not what the card says.
 
     Returns: the scores, and "logits", "probabilities" or "argmax".
 
@@ -72,7 +72,7 @@ def scores_at_image_size(
     if resized or scale != 1:
         images = _resized_images(runner, images, scale, resized)
 
-    def run_to_input_size(parts: np.ndarray) -> np.ndarray:  # some networks put out coarser maps
+    def run_to_input_size(parts: np.ndarray) -> np.ndarray:  # some networks output coarser maps
         return resize_score_batch(run(parts), parts.shape[1:3])
 
     window = runner.network_size(images.shape[1:3])

@@ -34,10 +34,10 @@ class TFLiteRunner(Runner):
         path: the file.
         threads: number of CPU threads; None for all that this process may use.
         card: the card of a foreign file; None for numbered classes.
-        scores, multi_label: what a foreign file puts out, see `keras_seg.inference.load`.
+        scores, multi_label: what a foreign file outputs, see `keras_seg.inference.load`.
 
-    Raises: ValueError if the file is damaged, is no .tflite file, or needs operators that are not
-        built into LiteRT; and as `load` for `scores` and `multi_label`.
+    Raises: ValueError if the file is damaged, is not a .tflite file, or needs operators that are
+        not built into LiteRT; and as `load` for `scores` and `multi_label`.
     """
 
     format = "tflite"

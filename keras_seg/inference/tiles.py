@@ -35,9 +35,9 @@ def tiled_probabilities(
     Args:
         run: (n, *window, C) uint8 → the output of the network, at the size of the windows.
         window: (height, width) in pixels.
-        head: "logits", "probabilities" or "argmax": what the network puts out.
+        head: "logits", "probabilities" or "argmax": what the network outputs.
         at_once: maximum number of windows in one run.
-        multi_label: whether each channel is a label of its own.
+        multi_label: whether each channel is an independent label.
     """
     height, width = images.shape[1:3]
     padding = [(0, max(0, full - size)) for full, size in zip(window, (height, width), strict=True)]
@@ -73,7 +73,7 @@ def overlap_tiled(
     used. Every output pixel is then computed from the same pixels, and with the same pooling grid,
     as in one run over the whole mirrored image.
 
-    Shapes: (B, H, W, C) uint8 → (B, H, W, n), or (B, H, W) from a network that puts out classes.
+    Shapes: (B, H, W, C) uint8 → (B, H, W, n), or (B, H, W) from a network that outputs classes.
 
     Args:
         run: (n, *window, C) uint8 → the output, which lacks `margin` on each side.
@@ -116,9 +116,9 @@ def even_groups(items: Sequence, at_most: int) -> Iterator[Sequence]:
 
 
 def meeting_positions(size: int, inner: int, multiple: int) -> list[int]:
-    """Starts of windows that put out `inner` pixels each and leave no gap, as multiples.
+    """Starts of windows that output `inner` pixels each and leave no gap, as multiples.
 
-    Raises: ValueError for windows that put out less than the stride of the network.
+    Raises: ValueError for windows that output less than the stride of the network.
     """
     step = inner // multiple * multiple
     if inner >= size:

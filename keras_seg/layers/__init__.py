@@ -1,7 +1,7 @@
 """Keras layers of the networks: `keras_seg.layers.Resize(2)(x)`.
 
-Exporting adds layers of its own to a network, and files of older versions hold some that no network
-has now. They can be imported from here, too, but are not part of the public API (`__all__`).
+The export adds its own layers to a network, and files of older versions contain layers that no
+network uses now. Both can be imported from here, but are not part of the public API (`__all__`).
 """
 
 from keras_seg.layers.attention import ChannelAttention, PositionAttention

@@ -12,10 +12,9 @@ from keras_seg.layers.tensors import Shape, Tensor, precise_dtype
 class ChannelNormalization(keras.layers.LayerNormalization):
     """Layer normalization of each pixel over its channels.
 
-    Ba, Kiros, Hinton: Layer Normalization, arXiv:1607.06450. The result is that of Keras' own
-    layer, which however negates the mean. TFLite has no integer operator for this, so every int8
-    file with Keras' layer would convert to float and back. Means are float32, also in mixed
-    precision.
+    Ba, Kiros, Hinton: Layer Normalization, arXiv:1607.06450. It gives the same results as
+    Keras' layer, which negates the mean. TFLite has no integer operator for that, so int8 files
+    with Keras' layer convert to float and back. Means are float32, also in mixed precision.
 
     Shapes: (..., C) → (..., C).
 

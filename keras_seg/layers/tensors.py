@@ -1,4 +1,4 @@
-"""Types of tensors and shapes, precise number types, and XLA: what several layers ask."""
+"""Types of tensors and shapes, precise number types, and XLA, for several layers."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ def in_float32(x: Tensor) -> Tensor:
 
 
 def compiled_by_xla() -> bool:
-    """Whether XLA compiles what is being traced: some operators need another spelling there."""
+    """Whether XLA compiles what is being traced: some operators need another form there."""
     return GraphOrParentsInXlaContext(get_default_graph())

@@ -21,8 +21,8 @@ class _Window(keras.layers.Layer):
     product with interpolation weights: two operators that every device has. A general affine
     sampling would need a gather per pixel.
 
-    Positions and products are float32 under every policy, because float16 cannot tell the columns
-    of a wide image apart. Only the result has the policy's type.
+    Positions and products are float32 under every policy, because float16 cannot distinguish the
+    columns of a wide image. Only the result has the policy's type.
     """
 
     def __init__(self, *, mirrored: bool = False, **base_config: Any):

@@ -35,7 +35,7 @@ class Pixels(NamedTuple):
             With `multi_label` the probability of each label in the mask.
         counted: (B, *P) float32, 1 for pixels that count.
         weight: (B, *P) float32, `counted` times the sample weights; NaN for invalid labels.
-        multi_label: whether each channel is a label of its own.
+        multi_label: whether each channel is an independent label.
     """
 
     logits: Any
@@ -74,7 +74,7 @@ class SegmentationLoss(LossArithmetic, keras.losses.Loss):
     labels of a float type are probabilities of class 1: 0.3 is a soft label. Some losses accept
     only hard labels and say so; soft labels make them NaN.
 
-    With `multi_label` each channel is a label of its own, with a sigmoid. Labels (B, H, W, C) are
+    With `multi_label` each channel is an independent label with a sigmoid. Labels (B, H, W, C) are
     0, 1, or a probability between. `ignore_class` in a channel ignores that label of that pixel;
     zeros mean that every label is absent.
 
@@ -90,7 +90,7 @@ class SegmentationLoss(LossArithmetic, keras.losses.Loss):
         reduction: "sum_over_batch_size" or "mean": the mean over what counts, where weights do not
             change the divisor. "mean_with_sample_weight": divides by the sum of all weights, as
             PyTorch does. "sum". None: one value per pixel (or image).
-        multi_label: whether each channel is a label of its own.
+        multi_label: whether each channel is an independent label.
         name: name of the loss; None for the name in recipes.
 
     Raises: ValueError if the shapes of labels and scores do not match.

@@ -9,11 +9,11 @@ import numpy as np
 from keras import ops
 
 Selection = str | tuple[int, ...]
-"""'present' (in the truth), 'all', or class numbers, of which those in the truth count."""
+"""'present' (in the truth), 'all', or class indices; only those in the truth count."""
 
 
 def checked_selection(classes: str | Sequence[int]) -> Selection:
-    """'present', 'all' or class numbers as a tuple.
+    """'present', 'all' or class indices as a tuple.
 
     Raises: ValueError for anything else.
     """
@@ -31,10 +31,10 @@ def selected_classes(classes: Selection, true: Any) -> Any:
     """(..., C) float32, 1 for the selected classes.
 
     Args:
-        classes: from `checked_selection`.
+        classes: result of `checked_selection`.
         true: (..., C) size of each class in the truth.
 
-    Raises: ValueError for class numbers that the scores do not have.
+    Raises: ValueError for class indices that the scores do not have.
     """
     if classes == "all":
         return ops.ones_like(true)

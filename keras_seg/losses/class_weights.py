@@ -58,7 +58,7 @@ class ClassWeights(NamedTuple):
 def class_weights_of(value: Any) -> ClassWeights | None:
     """Class weights of a mapping {class: weight} or of one number per class; None for None.
 
-    Keys are class numbers, also as text, as in JSON. Classes without a key weigh 1.
+    Keys are class indices, also as text, as in JSON. Classes without a key weigh 1.
 
     Raises: ValueError for anything else, with the forms that can be written.
     """
@@ -96,7 +96,7 @@ def rule_named(value: str) -> str:
 
 
 def by_class_number(value: Mapping, names: Sequence[str]) -> dict:
-    """The mapping with class numbers for keys, which may be class names before.
+    """The mapping with class indices as keys; the given keys may also be class names.
 
     Raises: ValueError for a name that no class has, with the nearest one.
     """

@@ -29,7 +29,7 @@ class LovaszSoftmax(SegmentationLoss):
 
     Args:
         per_image: average one value per image, instead of one value for the batch.
-        classes: "present" (in the truth), "all", or a list of class numbers.
+        classes: "present" (in the truth), "all", or a list of class indices.
         from_logits, ignore_class, reduction, name: see `SegmentationLoss`.
         multi_label: must be False.
 
@@ -166,7 +166,7 @@ class LovaszHinge(SegmentationLoss):
 def lovasz_jaccard(errors: Any, truth: Any, weight: Any) -> Any:
     """(...) Lovász extension of the Jaccard loss at `errors` (..., N), for 0/1 `truth` (..., N).
 
-    A pixel of weight 0 changes neither intersection nor union, wherever it is in the order.
+    A pixel of weight 0 changes neither intersection nor union, at any position in the order.
     """
     order = ops.stop_gradient(ops.argsort(-errors, axis=-1))
     errors = ops.take_along_axis(errors, order, axis=-1)

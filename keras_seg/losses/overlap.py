@@ -112,7 +112,7 @@ class Dice(Overlap):
 
     Args:
         per_image: average one value per image, instead of one value for the batch.
-        classes: "present" (in the truth), "all", or a list of class numbers, see `Overlap`.
+        classes: "present" (in the truth), "all", or a list of class indices, see `Overlap`.
         smooth: pixels added to numerator and denominator.
         from_logits, ignore_class, reduction, multi_label, name: see `SegmentationLoss`.
 
@@ -137,7 +137,7 @@ class Jaccard(Overlap):
 
     Args:
         per_image: average one value per image, instead of one value for the batch.
-        classes: "present" (in the truth), "all", or a list of class numbers, see `Overlap`.
+        classes: "present" (in the truth), "all", or a list of class indices, see `Overlap`.
         smooth: pixels added to numerator and denominator.
         from_logits, ignore_class, reduction, multi_label, name: see `SegmentationLoss`.
 
@@ -166,7 +166,7 @@ class Tversky(Overlap):
     Args:
         alpha, beta: weights of false positives and of false negatives.
         per_image: average one value per image, instead of one value for the batch.
-        classes: "present" (in the truth), "all", or a list of class numbers, see `Overlap`.
+        classes: "present" (in the truth), "all", or a list of class indices, see `Overlap`.
         smooth: pixels added to numerator and denominator.
         from_logits, ignore_class, reduction, multi_label, name: see `SegmentationLoss`.
 
@@ -230,7 +230,7 @@ class FocalTversky(Tversky):
         gamma: the exponent. Its base is at least 1e-7, so that gradients stay finite: a perfect
             prediction has a loss of 5.6e-6 by default.
         per_image: average one value per image, instead of one value for the batch.
-        classes: "present" (in the truth), "all", or a list of class numbers, see `Overlap`.
+        classes: "present" (in the truth), "all", or a list of class indices, see `Overlap`.
         smooth: pixels added to numerator and denominator.
         from_logits, ignore_class, reduction, multi_label, name: see `SegmentationLoss`.
 

@@ -1,4 +1,4 @@
-"""The losses of a recipe: their names and options, and how sums of them are written.
+"""The losses of a recipe: their names and options, and the syntax of their sums.
 
 Imports no TensorFlow. A loss is written in one of these forms:
 
@@ -177,7 +177,7 @@ def parse_loss(spec: str | Mapping | Sequence) -> tuple[LossTerm, ...]:
     """The terms of a loss as recipes write it (see the module docstring).
 
     Raises: ValueError for an unknown name or option, with the nearest known one; for a factor that
-        is not above 0; for text that is no sum of names.
+        is not above 0; for text that is not a sum of names.
 
     Example:
         >>> parse_loss("cross_entropy+0.5*dice")[1]

@@ -17,8 +17,9 @@ class SquaredError(SegmentationLoss):
     """Squared error: mean over the classes of (p[c] - truth[c])^2, averaged over the pixels.
 
     With one output channel this is (sigmoid(z) - truth)^2, the loss of the ResUNet paper. With
-    `multi_label` it is (sigmoid(z) - truth)^2, averaged over the labels that count. The loss of
-    Keras takes no class ids, only targets of the shape of the probabilities, and ignores no pixels.
+    `multi_label` it is (sigmoid(z) - truth)^2, averaged over the labels that count. Keras'
+    loss takes no class indices, only targets of the shape of the probabilities, and ignores no
+    pixels.
     Source: Zhang et al., arXiv:1711.10684.
 
     Args:

@@ -55,7 +55,7 @@ class WeightedSum(LossArithmetic, keras.losses.Loss):
         reduction: not used; each loss has its own.
         name: name of the sum.
 
-    Raises: ValueError for something that is no loss, or another number of weights.
+    Raises: ValueError for something that is not a loss, or another number of weights.
 
     Example:
         >>> losses = keras_seg.losses
@@ -84,7 +84,7 @@ class WeightedSum(LossArithmetic, keras.losses.Loss):
 
     @property
     def multi_label(self) -> bool:
-        """Whether one of the losses takes each channel as a label of its own."""
+        """Whether one of the losses takes each channel as an independent label."""
         return any(getattr(loss, "multi_label", False) for loss in self.losses)
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:

@@ -19,7 +19,7 @@ class Labels(NamedTuple):
         truth: (B, *P, C) float32 share of each class, for one-hot or soft labels; None for ids.
         counted: bool (B, *P), with `multi_label` (B, *P, C). False for `ignore_class`, and for
             one-hot labels of zeros.
-        known: bool of the same shape. False for invalid labels: no class id, or shares that are
+        known: bool of the same shape. False for invalid labels: no class index, or shares that are
             negative or do not sum to 1. Where these count, losses and metrics become NaN.
     """
 
@@ -45,7 +45,7 @@ def read_labels(
     *,
     one_channel: bool = False,
 ) -> Labels:
-    """Labels of any form with one class per pixel.
+    """Reads labels of any accepted form with one class per pixel.
 
     Args:
         y_true: (B, *P), (B, *P, 1) or (B, *P, C).
@@ -88,7 +88,7 @@ def read_labels(
 def read_multi_label(
     y_true: Any, scores_shape: tuple, ignore_class: int | None, name: str
 ) -> Labels:
-    """Labels (B, *P, C) of 0, 1 or a probability between; each channel is a label of its own.
+    """Labels (B, *P, C) of 0, 1 or a probability between; each channel is an independent label.
 
     `ignore_class` in a channel ignores that label of that pixel. With one channel, labels may also
     be (B, *P).

@@ -1,6 +1,6 @@
 """Metrics on masks: scores from a confusion matrix over batches and replicas, and boundary F1.
 
-They take logits, probabilities or class ids, ignore pixels of `ignore_class` and leave absent
+They take logits, probabilities or class indices, ignore pixels of `ignore_class` and leave absent
 classes out. For several scores use `SegmentationMetrics`, which counts the matrix only once.
 """
 

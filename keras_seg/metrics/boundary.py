@@ -7,7 +7,7 @@ score of a data set the mean over its images.
 Sources: Csurka et al., BMVC 2013; Badrinarayanan et al., arXiv:1511.00561, section 4.1.
 
 An outline here is the pixels of a class that have a neighbour of another class above, below, left
-or right. The edge of the image and ignored pixels are no neighbours. A class without an outline in
+or right. The edge of the image and ignored pixels are not neighbours. A class without an outline in
 the truth and in the prediction (it fills the image in both) is left out.
 """
 
@@ -41,7 +41,7 @@ def boundary_f1(
     """Mean boundary F1 of masks in NumPy; NaN if no image has an outline.
 
     Args:
-        truth, predicted: class ids (H, W) or (B, H, W).
+        truth, predicted: class indices (H, W) or (B, H, W).
         ignore_class: mask value of the truth that does not count; None for none.
         tolerance: distance that still matches, as a share of the image's diagonal.
 

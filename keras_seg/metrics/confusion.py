@@ -26,13 +26,13 @@ class ConfusionMetric(GrowingScores, keras.metrics.Metric):
 
     Shapes: truth (B, H, W), (B, H, W, 1), one-hot or soft (the class with the largest share
     counts). Predictions: logits or probabilities (B, H, W, num_classes), binary scores
-    (B, H, W, 1), or integer class ids of the shape of the mask. Pixels of `ignore_class` and of
+    (B, H, W, 1), or integer class indices of the shape of the mask. Pixels of `ignore_class` and of
     weight 0 do not count; other weights count as 1. The counts are summed over batches and the
     replicas of `tf.distribute`.
 
-    With `multi_label` each channel is a label of its own: truth (B, H, W, num_classes) of 0 and 1,
-    with `ignore_class` where a label is unknown; predictions are scores of that shape, or integers
-    0 and 1. The counts are (num_classes, 2, 2), one matrix per label.
+    With `multi_label` each channel is an independent label: truth (B, H, W, num_classes) of 0 and
+    1, with `ignore_class` where a label is unknown; predictions are scores of that shape, or
+    integers 0 and 1. The counts are (num_classes, 2, 2), one matrix per label.
 
     The result is NaN after a counted pixel with an invalid label (outside of the classes, a
     fraction, NaN) or an invalid prediction (NaN scores, ids outside of the classes).
@@ -42,10 +42,10 @@ class ConfusionMetric(GrowingScores, keras.metrics.Metric):
             the number of labels.
         ignore_class: mask value that does not count; None for none.
         from_logits: whether scores are logits or probabilities, for the threshold. A compiled step
-            cannot tell: read as logits, all probabilities are above the threshold 0, so that a
-            network that ends in a sigmoid needs from_logits=False. With from_logits=False, scores
-            outside of 0..1 make the result NaN where a threshold is used.
-        multi_label: whether each channel is a label of its own.
+            cannot check this: read as logits, all probabilities are above the threshold 0. A
+            network that ends in a sigmoid therefore needs from_logits=False. Scores outside of 0..1
+            then make the result NaN where a threshold is used.
+        multi_label: whether each channel is an independent label.
         threshold: probability above which a pixel has class 1 of two, or a label.
         name: name in logs.
         dtype: type of the result; None for Keras' default.

@@ -1,4 +1,4 @@
-"""Tells Keras' callbacks that for every score of a metric more is better."""
+"""Tells Keras' callbacks that larger is better for every score of a metric."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class GrowingScores:
     """Mixin for metrics whose scores are better when they are larger, whatever their names in logs.
 
     `EarlyStopping(monitor="val_mean_iou")` and similar callbacks look for a metric with
-    `metric.name == "mean_iou"`, and ask it whether more is better. But a metric with many scores
+    `metric.name == "mean_iou"`, and ask it whether larger is better. But a metric with many scores
     has one name and many names in the logs, and with several outputs the name of the output comes
     first in the logs. Only the callbacks therefore get a name that equals all of these. Everywhere
     else, as in the keys of the logs, the name is plain text.

@@ -51,8 +51,8 @@ def blocks_of(model: keras.Model) -> list[Block]:
     is all layers with the same name up to the first dot at one resolution. Layers without a dot in
     their name form one block as long as they follow one another at one resolution.
 
-    Layers whose output is no map (pooled vectors, products of attention) belong to the block before
-    them.
+    Layers whose output is not a map (pooled vectors, products of attention) belong to the block
+    before them.
     """
     height = model.inputs[0].shape[1]
     blocks: dict[tuple, Block] = {}

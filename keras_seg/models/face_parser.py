@@ -27,7 +27,7 @@ class FacePart:
         labels: classes of the whole mask, in the order of the network's own classes 1, 2, ....
         mirrored: the patch is flipped left to right for the network, and its scores are flipped
             back.
-        side: of the window around the part, in pixels of the image; None for the patch's size.
+        side: side of the window around the part, in pixels of the image; None for the patch's size.
     """
 
     net: str
@@ -94,7 +94,7 @@ def face_parser(
         nets: networks for patches, by the names in `parts`; a missing one becomes an `icnn`.
         locator: probabilities of stage 1 → windows (B, parts, 2, 3), such as `part_locator` with
             `stage1_size=128`; None for a square window around each part's centre of mass.
-        form: of the `icnn`s that are built here, "theano" or "stn".
+        form: form of the `icnn`s that are built here, "theano" or "stn".
         stage1_size: height and width of the face in stage 1, in pixels.
         patch_size: height and width of a patch, in pixels.
         auxiliary_head: also return the logits of stage 1.

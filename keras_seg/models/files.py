@@ -75,7 +75,7 @@ def load(path: str | Path) -> keras.Model:
 def read_card(path: str | Path) -> ModelCard | None:
     """The card of a `.keras` file; None if the file was not saved by this package.
 
-    Raises: FileNotFoundError, or ValueError if the file is no `.keras` archive.
+    Raises: FileNotFoundError, or ValueError if the file is not a `.keras` archive.
     """
     path = _check_archive(path)
     if path.suffix.lower() != ".keras":

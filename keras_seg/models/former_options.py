@@ -60,7 +60,7 @@ def with_variant(
         base: the variant that a mapping of fields changes; None for the defaults.
 
     Warns: DeprecationWarning that names the argument to write instead.
-    Raises: ValueError for a variant that is none, see `keras_seg.models.variants.as_variant`.
+    Raises: ValueError for an invalid variant, see `keras_seg.models.variants.as_variant`.
     """
     options = dict(options)
     names = [name for name in FORMER_OPTIONS.get(network, ()) if name in options]

@@ -83,7 +83,7 @@ def gridnet(
 
     Returns: a functional `keras.Model`.
 
-    Raises: ValueError for a size that is no multiple, or options that make no grid.
+    Raises: ValueError for a size that is not a multiple, or options that make no grid.
 
     Example:
 

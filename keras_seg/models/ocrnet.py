@@ -71,13 +71,13 @@ def ocrnet(
         backbone_weights: "imagenet", a weights file, or None for random values.
         mid_channels: width of the features; the authors advise 256 for small encoders.
         key_channels: width of queries, keys and values; 128 for small encoders.
-        auxiliary_head: also return the regions' scores. Their loss (weight 0.4) is what makes
-            objects of the regions; train with it.
+        auxiliary_head: also return the regions' scores. Their loss (weight 0.4) makes the
+            regions represent objects; train with it.
         dropout: share of channels dropped before the scores.
         pyramid_rates: ASP-OCR: dilations of 3x3 convolutions of the encoder's map which, with a
             1x1 convolution, replace the features beside the context (12, 24, 36 at stride 8, with
             `mid_channels` 256, `key_channels` 128 and `dropout` 0.1).
-        output_stride: of a ResNet, input size / size of its last map: 8, 16 or 32.
+        output_stride: input size / size of the last map of a ResNet: 8, 16 or 32.
         variant: details of published implementations, and options of a ResNet, see
             `OCRNetVariant`.
         upsample_logits: False leaves the logits at the stride of the encoder.

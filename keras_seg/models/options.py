@@ -42,7 +42,7 @@ class Rule:
 
 
 def one_of(choices: Iterable) -> Rule:
-    """The rule of an option that is one of some choices."""
+    """The rule of an option with a fixed set of choices."""
     choices = tuple(choices)
     return Rule(lambda value: is_one_of(value, choices), f"one of {choices}")
 

@@ -144,7 +144,7 @@ class _Node(NamedTuple):
 
     Attributes:
         layer: name of the layer.
-        sources: name of each input of the graph, with the tensor that it stands for.
+        sources: name of each input of the graph, with its tensor in the model.
     """
 
     tensor: tf.Tensor
@@ -156,7 +156,7 @@ def model_output_activation(output: Any) -> OutputActivation:
     """The function at the output of a functional model.
 
     Args:
-        output: `model.output`. Of several outputs "logits" is used, or else the first.
+        output: `model.output`. If there are several, "logits" is used, or else the first.
     """
     if isinstance(output, dict):
         output = output.get("logits", next(iter(output.values())))
@@ -186,7 +186,7 @@ def _source_in_keras(place: _Place) -> TensorSource:
 
 
 def _outer_source(place: _Place) -> TensorSource:
-    """The tensor that the input of a nested model stands for."""
+    """The outer tensor that is passed to the input of a nested model."""
     if place.scope is None:
         return TensorSource(kinds.UNKNOWN)
     inner, node, scope = place.scope

@@ -29,8 +29,8 @@ class Network:
         size_multiple: height and width of the image must be a multiple of this, in pixels.
         tiny: options of a small version that tests convert and train in seconds.
         int8_decibels: least signal-to-noise ratio of the logits of the tiny version in int8.
-            Networks with pooling indices keep less, since values that become equal in int8 choose
-            other winners. None: an operator has no int8 form, and the export says so.
+            Networks with pooling indices have lower ratios, because values that become equal in
+            int8 move the maximum. None: an operator has no int8 form, and the export is refused.
     """
 
     build: Callable[..., keras.Model]

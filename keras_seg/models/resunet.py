@@ -48,7 +48,7 @@ def resunet(
 
     Returns: a functional `keras.Model`.
 
-    Raises: ValueError for a size that is no multiple, or a wrong option.
+    Raises: ValueError for a size that is not a multiple, or a wrong option.
 
     Example:
 

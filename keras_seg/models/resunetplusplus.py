@@ -54,7 +54,7 @@ def resunetplusplus(
 
     Returns: a functional `keras.Model`.
 
-    Raises: ValueError for a size that is no multiple, or a wrong option.
+    Raises: ValueError for a size that is not a multiple, or a wrong option.
 
     Example:
 
@@ -62,7 +62,7 @@ def resunetplusplus(
             (64, 64, 3), num_classes=2, widths=(8, 8, 16, 32)
         )
 
-    Differs from the paper: in nothing known. As in the authors' own code the attention has no
+    Differs from the paper: no difference is known. As in the authors' code, the attention has no
     sigmoid, so that logits of an untrained network can be large.
     Source: DebeshJha/ResUNetPlusPlus, whose PyTorch code has these layer names.
     """

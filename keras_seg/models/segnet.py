@@ -154,7 +154,7 @@ def segnet_basic(
         widths: channels per encoder stage.
         kernel: size of all convolutions except the last, which is 1x1.
         use_bias: biases in the convolutions before a batch norm.
-        local_response: first normalise each pixel by the power of its channels; needs no other
+        local_response: first normalise each pixel by the power of its channels, in place of
             preprocessing.
         rounding, bayesian, dropout: as in `segnet`.
 

@@ -35,7 +35,7 @@ def predict_with_uncertainty(
         images: a batch.
         samples: number of passes; the paper finds no gain beyond 40.
         batch_size: images in memory at a time.
-        multi_label: whether each channel is a label of its own, for a sigmoid.
+        multi_label: whether each channel is an independent label (sigmoid).
 
     Returns: (mean, variance).
 

@@ -65,7 +65,7 @@ def unet(
         decoder_widths: channels per step up, deepest first, each a number or a pair (middle,
             last). None: those of the resolution; with upsampling="bilinear" half as many after
             each step, so that both halves of the concatenated map have the same width. With a
-            backbone there are five; only n of them cut the encoder off at stride 2^n.
+            backbone there are five; n < 5 of them cut the encoder off at stride 2^n.
         padding: "same"; or "valid" for the paper's network: no padding, skips cropped, biases
             instead of batch norm, dropout of 0.5.
         upsampling: "transposed" (2x2 convolutions, as the paper), "bilinear", or with a backbone
@@ -269,7 +269,7 @@ def _sizes(depth: int, padding: str) -> dict[str, int]:
     if padding == "same":
         return {"size_multiple": multiple}
     lost = 4 * (multiple - 1)  # pixels that the convolutions of one path remove, at full size
-    deepest = lost // multiple + 1  # the smallest bridge of which the expanding path leaves pixels
+    deepest = lost // multiple + 1  # the smallest bridge that leaves pixels in the output
     return {
         "size_multiple": multiple,
         "size_offset": lost,

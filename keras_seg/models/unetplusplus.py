@@ -66,7 +66,7 @@ def unetplusplus(
         widths: channels per row; as many rows as widths.
         upsampling: "transposed" (2x2 convolutions), "bilinear" or "nearest". None: "transposed",
             with a backbone "nearest".
-        dropout: rate after every convolution of a node. None: 0.5, with norm 0.
+        dropout: rate after every convolution of a node. None: 0.5, or 0 with batch norm.
         deep_supervision: a head on every node of the first row; not with a backbone, whose first
             row has half the size of the image. Train all heads on the same mask;
             `models.prune` cuts a model down to one of them.
@@ -77,7 +77,7 @@ def unetplusplus(
             ResNet.
         decoder_widths: with a backbone, channels of the last node of each row, deepest first, and
             of the step to the size of the image, or of two steps where the encoder begins at
-            stride 4. Other nodes have those of the encoder's row. Only n widths cut the encoder
+            stride 4. Other nodes have those of the encoder's row. n < 5 widths cut the encoder
             off at stride 2^n.
         variant: details of published implementations, see `UNetPlusPlusVariant`.
         preprocessing: "backbone" for what the encoder's ImageNet weights were trained with; the

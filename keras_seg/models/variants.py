@@ -1,4 +1,4 @@
-"""What public implementations of one network disagree about: a record per network.
+"""Details in which public implementations of one network differ: a record per network.
 
 Networks that are trained from scratch do not need these options. They exist so that published
 checkpoints give the same output as their own code. Each builder takes its record, or a mapping of
@@ -47,7 +47,7 @@ class UNetVariant(Variant):
         centre: with a backbone, two more convolutions between encoder and decoder, as
             segmentation_models.pytorch has them behind a VGG.
         head_kernel: size of the last convolution.
-        any_size: take sizes that are no multiple: pooling drops the odd row, and the up-sampled
+        any_size: take sizes that are not multiples: pooling drops the odd row, and the up-sampled
             map is padded with zeros to the size of its skip.
         resize_grid: sampling grid of up-sampling by resizing, see `keras_seg.layers.Resize`.
     """
@@ -90,8 +90,9 @@ class ResUNetVariant(Variant):
         shortcut_kernel: size of the shortcut convolutions: 1, or 3 as in rishikksh20/ResUnet.
         shortcut_norm: batch norm after the shortcut convolution: in "none" of the units, in the
             "units" after the first, or in "all" of them.
-        padding: of the 3x3 convolutions with stride 2: "same" on all sides, or "keras_same" for
-            weights that were trained with Keras (one pixel below and to the right only).
+        padding: padding of the 3x3 convolutions with stride 2: "same" on all sides, or
+            "keras_same" for weights that were trained with Keras (one pixel below and to the right
+            only).
         batch_norm_epsilon: 1e-5 as in PyTorch; Keras' own default is 1e-3.
         resize_grid: sampling grid of up-sampling by resizing, see `keras_seg.layers.Resize`.
     """
@@ -175,12 +176,13 @@ class OCRNetVariant(Variant):
     """Where implementations of OCR differ.
 
     Attributes:
-        auxiliary_channels, auxiliary_kernel: of the convolution before the regions' scores. None:
-            as the authors have it, on HRNet as many as it gets and 1x1, on ResNet `mid_channels`
-            and 3x3.
+        auxiliary_channels, auxiliary_kernel: channels and kernel of the convolution before the
+            regions' scores. None, as the authors have it: on HRNet its number of input channels and
+            1x1, on ResNet `mid_channels` and 3x3.
         transform_bias: bias in the 1x1 convolutions of the attention.
-        negative_slope: of the ReLUs after the encoder; 0.01 in networks of InPlaceABN.
-        backbone_width, deep_stem, ceil_pool: of a ResNet, see
+        negative_slope: slope of the ReLUs after the encoder for negative values; 0.01 in networks
+            of InPlaceABN.
+        backbone_width, deep_stem, ceil_pool: options of a ResNet, see
             `keras_seg.backbones.resnet.resnet_maps`.
         multi_grid: factors on the dilations of the blocks of a ResNet's last stage.
         resize_grid: sampling grid of every resize.
@@ -238,7 +240,7 @@ AnyVariant = TypeVar("AnyVariant", bound=Variant)
 def as_variant(
     record: type[AnyVariant], value: object, base: AnyVariant | None = None
 ) -> AnyVariant:
-    """The record that a builder's `variant` stands for.
+    """The record for the value of a builder's `variant`.
 
     Args:
         record: the network's own record.

@@ -1,4 +1,4 @@
-"""YAML without its traps: keys that occur twice, and entries that contain themselves."""
+"""Safe YAML loading: refuses keys that occur twice, and entries that contain themselves."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def resolved_loss(
     """Replaces class weights that depend on the data by one number per class.
 
     The rules "balanced" and "median" are counted from the data. Class names in a mapping become
-    class numbers.
+    class indices.
 
     Args:
         terms: terms of the loss.
@@ -56,7 +56,7 @@ def resolved_loss(
 
 
 def lines(counted: list[dict]) -> str:
-    """One line per record, such as "Class weights of 'dice' (median): cell 2.31"."""
+    """One line per record, such as "Class weights of 'focal' (median): cell 2.31"."""
     text = ""
     for record in counted:
         weights = ", ".join(f"{name} {w:.4g}" for name, w in record["class_weights"].items())

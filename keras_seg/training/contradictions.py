@@ -173,7 +173,7 @@ def _class_weights(term: LossTerm) -> Iterator[str]:
 
 
 def _weights_by_class(term: LossTerm, names: Sequence[str], entry: str) -> Iterator[str]:
-    """Class weights, as a mapping of class numbers or names, that are wrong for these classes."""
+    """Class weights, as a mapping of class indices or names, that are wrong for these classes."""
     try:
         numbers = class_weights_of(by_class_number(term.options["class_weights"], names))
         numbers.for_classes(max(len(names), 2))

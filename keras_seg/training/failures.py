@@ -44,7 +44,7 @@ def _is_about_a_worker(error: Exception) -> bool:
 
 @contextmanager
 def errors_explained(output: str, kept: Callable[[], str]) -> Iterator[None]:
-    """Adds to errors about a full disk or a NaN loss what was kept and what to do.
+    """Completes errors about a full disk or a NaN loss: says what was kept and what to do.
 
     Args:
         output: output folder of the training.

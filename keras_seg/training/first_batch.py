@@ -94,7 +94,7 @@ def check_first_batches(
         model: the compiled model.
         dataset: training data.
         replicas: number of devices that share a batch.
-        tells: whether to write doubts to stderr.
+        tells: whether to write warnings to stderr.
 
     Raises: ValueError for what is wrong.
     """

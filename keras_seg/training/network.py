@@ -20,7 +20,7 @@ def build_model(
         recipe: the recipe.
         num_classes: number of classes.
         policy: Keras dtype policy; None for the recipe's.
-        synchronized: whether batch normalization uses the statistics of all devices.
+        synchronized: whether batch norm uses the statistics of all devices.
 
     Raises: ValueError if the crop or the initial weights do not fit the network.
     """
@@ -65,7 +65,7 @@ def take_weights(model: keras.Model, path: str) -> None:
 
 
 def freeze(model: keras.Model, recipe: Recipe) -> None:
-    """Freezes the backbone's batch normalizations, with their statistics, or all its layers."""
+    """Freezes the backbone's batch norms, with their statistics, or all its layers."""
     if recipe.freeze == "none":
         return
     norms = keras.layers.BatchNormalization

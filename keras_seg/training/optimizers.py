@@ -95,7 +95,7 @@ def make_optimizer(
 
 
 def decays(variable: keras.Variable) -> bool:
-    """Whether weight decay applies: to kernels, not to batch normalization, biases and slopes."""
+    """Whether weight decay applies: to kernels, not to batch norm, biases and slopes."""
     return len(variable.shape) > 1 and not variable.path.endswith(("alpha", "bias"))
 
 

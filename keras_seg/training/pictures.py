@@ -39,14 +39,14 @@ class SaveBest(keras.callbacks.Callback):
 class DrawOverlays(keras.callbacks.Callback):
     """Draws some validation images as rows of image, truth and prediction.
 
-    Writes one PNG for each epoch that is better than all before. The images are the same each time.
+    Writes one PNG for each epoch that is better than all before, always of the same images.
 
     Args:
         folder: folder of the PNG files.
         dataset: validation data.
         count: number of images.
         network: the network that predicts.
-        history: the log, which tells the best epoch.
+        history: the log, which has the best epoch.
 
     Attributes:
         sheet: the picture of the last epoch; None if it was not the best.

@@ -39,7 +39,7 @@ class OptimizerOptions:
     Args:
         momentum: momentum of sgd and rmsprop.
         nesterov: whether sgd uses Nesterov momentum.
-        decay_all: whether weight decay also applies to batch normalization and biases.
+        decay_all: whether weight decay also applies to batch norm and biases.
         clip_norm: largest global norm of the gradients; by default no limit.
         ema: momentum of an exponential moving average of the weights, which is then validated and
             saved; by default no average.
@@ -140,21 +140,21 @@ class Recipe:
         weight_decay: decoupled for adamw, added to the gradient for the others.
         optimizer_options: momentum, clipping, weight averaging and learning rate of the head.
         schedule_options: warm-up, and how the learning rate falls.
-        freeze: "norms" freezes the backbone's batch normalizations, "backbone" all its weights.
+        freeze: "norms" freezes the backbone's batch norms, "backbone" all its weights.
         balance: draw images with rare classes more often.
         border_weights: weight pixels by U-Net's map of borders between instances.
         augmentation: random changes of each crop.
         mixed_precision: compute in float16 (bfloat16 on TPU) where that is safe.
         jit: compile the training step with XLA.
         strategy: auto, none, mirrored (all local devices), multiworker (TF_CONFIG) or tpu.
-        sync_batch_norm: whether batch normalization uses the statistics of all devices.
+        sync_batch_norm: whether batch norm uses the statistics of all devices.
         checkpoint_steps: steps between checkpoints, from which an interrupted training resumes.
         overlays: number of validation images that are drawn after each better epoch.
         seed: seed of initial weights, order and augmentation.
         deterministic: bit-identical results in every run on the same machine; slower.
         overwrite: whether to replace a run that the output folder holds.
 
-    Raises: ValueError for an entry that is wrong by itself.
+    Raises: ValueError for an entry that is invalid by itself.
 
     Example:
 

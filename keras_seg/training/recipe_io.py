@@ -34,7 +34,7 @@ TYPE_NAMES = {
 def read_yaml(path: str | Path) -> dict:
     """Reads the entries of a recipe file.
 
-    Raises: ValueError that names the file, if it holds no entries, or one twice.
+    Raises: ValueError that names the file, if it holds no entries, or the same one twice.
     """
     try:
         record = load_yaml(Path(path).read_text())

@@ -91,7 +91,7 @@ def start_run(
     """Builds the network, prepares the folder, and restores the last checkpoint.
 
     Args:
-        held: keeps the folder locked until it is closed.
+        held: exit stack that keeps the folder locked until it is closed.
 
     Raises: as `run_folder.prepare`, `SavedState.restore` and `History`.
     """

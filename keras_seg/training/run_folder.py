@@ -48,7 +48,7 @@ def prepare(recipe: Recipe, held: contextlib.ExitStack, *, writes: bool = True) 
 
     Args:
         recipe: the recipe.
-        held: keeps the folder locked for other processes until it is closed.
+        held: exit stack that keeps the folder locked until it is closed.
         writes: whether this process writes files.
 
     Raises: BlockingIOError if another training uses the folder; FileExistsError if it holds a run

@@ -1,4 +1,4 @@
-"""Facts about a model file with which the page gives the same results as the Python runner."""
+"""The facts about a model file that the page needs to give the results of the Python runner."""
 
 from __future__ import annotations
 

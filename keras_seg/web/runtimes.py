@@ -17,7 +17,7 @@ NPM_SECONDS = 600
 
 @dataclass(frozen=True)
 class Package:
-    """An npm package, with those of its files that a page needs.
+    """An npm package, with the files that a page needs.
 
     Attributes:
         name: name in package.json.

@@ -13,7 +13,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file of published weights on the hub.
+    """A file of published weights on the Hugging Face hub.
 
     Attributes:
         repo: repository on the hub, "owner/name".

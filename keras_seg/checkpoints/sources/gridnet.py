@@ -110,7 +110,7 @@ def _gridnet(
 
     Args:
         scores: name of a tensor with one entry per class.
-        variant: what the tensors do not tell.
+        variant: details that the tensors do not determine.
     """
     variant = replace(variant, use_bias="lateral_0_0.5.bias" in shapes)
     arguments = {"preprocessing": None} | _grid(shapes)

@@ -142,7 +142,7 @@ def openseg_inplace_abn(shapes: Shapes, input_shape: tuple, options: dict) -> ke
 
 
 def _ocr_variant(shapes: Shapes) -> OCRNetVariant:
-    """What the tensors of the head tell about the variant."""
+    """The fields of the variant that the tensors of the head determine."""
     return OCRNetVariant(
         auxiliary_channels=shapes["aux_head.0.weight"][0],
         auxiliary_kernel=shapes["aux_head.0.weight"][-1],

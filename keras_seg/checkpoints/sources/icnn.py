@@ -57,7 +57,7 @@ def without_dead_tensors(tensors: dict) -> dict:
 
 @source("icnn-stn", has=r"^input_conv\.0\.", prepare=without_dead_tensors)
 def icnn_stn(shapes: Shapes, input_shape: tuple, options: dict) -> keras.Model:
-    """aod321/STN-iCNN, either stage; the shapes tell the number of labels."""
+    """aod321/STN-iCNN, either stage; the shapes determine the number of labels."""
     steps = [int(match[1]) for name in shapes if (match := NODE.match(name))]
     arguments = {
         "form": "stn",

@@ -135,7 +135,7 @@ def _mobile_network(shapes: Shapes) -> tuple[str, dict]:
         if f"blocks.{len(stages)}.0.conv.weight" in shapes:
             last = f"blocks.{len(stages) - 1}.0"
             alpha = shapes[f"{last}.conv_pwl.weight"][0] / stages[-1].channels
-            # the minimalistic ones come from TensorFlow; of the others timm has both kinds
+            # the minimalistic ones come from TensorFlow; timm has both kinds of the others
             if f"{last}.se.conv_reduce.weight" in shapes:
                 return f"mobilenetv3_{size}_timm", {"alpha": alpha}
             return f"tf_mobilenetv3_{size}_minimalistic_timm", {"alpha": alpha}

@@ -103,7 +103,7 @@ def stage_widths(shapes: Shapes) -> tuple[tuple[int, ...], ...]:
 
 
 def _segnet(shapes: Shapes, input_shape: tuple, options: dict, **facts: str) -> keras.Model:
-    """The SegNet of tensors in Caffe's names; `facts` are what the shapes do not tell."""
+    """The SegNet of tensors in Caffe's names; `facts` are options that no shape determines."""
     num_classes = shapes["conv1_1_D.weight"][0]
     arguments = {"widths": stage_widths(shapes), "preprocessing": None}
     return models.build("segnet", input_shape, num_classes, **arguments | facts | options)

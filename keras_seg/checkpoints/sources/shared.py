@@ -66,7 +66,8 @@ def in_variant(
     Args:
         network: name in the registry.
         variant: the repository's.
-        options: of the caller; a `variant` among them may be a mapping of the fields that differ.
+        options: options of the caller; a `variant` among them may be a mapping of the fields that
+            differ.
         align_corners: the default of a repository that has an option of this name; it decides the
             variant's `resize_grid`.
     """

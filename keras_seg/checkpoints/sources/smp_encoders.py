@@ -120,7 +120,7 @@ def _is_own(backbone: str, name: str) -> bool:
     return ours.get(base_name(name), name) == backbone or (
         backbone.startswith("resnet")
         and (
-            name.startswith("resnet")  # of an encoder that was cut off several begin so
+            name.startswith("resnet")  # several encoders begin so if cut off
         )
     )
 

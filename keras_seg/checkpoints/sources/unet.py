@@ -29,7 +29,7 @@ SMP_STEP = re.compile(r"up(\d)\.(?:conv\.double_conv\.0|conv1)\.weight")
 
 @source(
     "milesial",
-    # The names up to 2019, from whose time the weights with convolution bias are.
+    # The names until 2019. The weights with convolution biases are from that time.
     rename=[
         (r"^inc\.conv\.conv\.", "inc.double_conv."),
         (r"\.mpconv\.1\.conv\.", ".maxpool_conv.1.double_conv."),
@@ -241,7 +241,7 @@ def _unet(shapes: Shapes, input_shape: tuple, options: dict, variant: UNetVarian
     """The U-Net of tensors in milesial's names.
 
     Args:
-        variant: what the shapes do not tell.
+        variant: details that the shapes do not determine.
     """
     transposed = "up1.up.weight" in shapes
     first = ["inc", *(f"down{level}.maxpool_conv.1" for level in range(1, DEPTH + 1))]

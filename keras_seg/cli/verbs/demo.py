@@ -1,4 +1,4 @@
-"""`keras-seg demo`: the whole way on built-in data."""
+"""`keras-seg demo`: the whole pipeline on built-in data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exports of annotation tools, by a prefix before the folder or recognised from its files.
+"""Exports of annotation tools, chosen by a prefix or recognised by their files.
 
 "labelme:FOLDER" reads what LabelMe writes. A new format is a file with `recognised` and
 `open_split`, and a row of `ANNOTATIONS`.
@@ -34,7 +34,7 @@ ANNOTATIONS: dict[str, ModuleType] = {
 
 
 def recognise(root: Path) -> str | None:
-    """The format of an export; None for a folder of none, and for images/ with masks/."""
+    """The format of an export; None for any other folder, such as images/ with masks/."""
     masks = [root / part / "masks" for part in (".", "train", "training")]
     plain_folder = any(folder.is_dir() for folder in masks)
     for name, reader in ANNOTATIONS.items():
@@ -59,13 +59,13 @@ def open_annotations(
     Args:
         scheme: one of `ANNOTATIONS`.
         root: the folder that the export unpacks to.
-        split: "train", "val" or "test". Where the export has no validation split, a fixed fifth
-            of its training images validates.
+        split: "train", "val" or "test". Where the export has no validation split, a fixed 20 %
+            of its training images is used for validation.
         classes: other names and colours, of as many classes.
         channels: as `FolderDataset`.
         strict: whether a missing image is an error. Otherwise it is left out with a warning.
 
-    Raises: FileNotFoundError for a folder that is no such export, and for missing images;
+    Raises: FileNotFoundError for a folder without such an export, and for missing images;
         ValueError for annotations that cannot be read, an unknown split, or a table of another
         length.
     """

@@ -46,7 +46,7 @@ def recognised(root: Path) -> bool:
 
 
 def has_label_map(root: Path) -> bool:
-    """Whether masks of colours that `labelmap.txt` lists are in a folder."""
+    """Whether a folder holds masks in the colours that `labelmap.txt` lists."""
     return (root / LABEL_MAP).is_file() and (root / "SegmentationClass").is_dir()
 
 

@@ -30,7 +30,7 @@ SPLIT_NAMES = {
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
-"""Words in the names of folders and files that tell the split."""
+"""Words in the names of folders and files that name the split."""
 BACKGROUND = ("background", "_background_", "__background__")
 """Labels that become class 0."""
 UNKNOWN = ("__ignore__",)
@@ -44,7 +44,7 @@ class AnnotatedImage:
     """One image of an export, before its image file is found.
 
     Attributes:
-        file_name: of the image, as the annotation file writes it.
+        file_name: name of the image, as the annotation file writes it.
         source: the annotation file.
         content: what the format's reader needs to paint the mask.
         image: the image file, where the reader knows it; otherwise it is looked for.
@@ -124,7 +124,7 @@ def _first_twice(paths: Sequence[Path]) -> Path | None:
 
 
 def chosen_part(root: Path, split: str, parts: Parts, tool: str) -> list[AnnotatedImage]:
-    """The images of a split, by the export's parts or, where it has none, as a plain folder's."""
+    """The images of a split: by the export's own splits, or else divided as a plain folder."""
     if split not in SPLIT_NAMES:
         raise ValueError(unknown_name(f"split of {tool}", split, SPLIT_NAMES))
     parts = {name: images for name, images in parts.items() if images}
@@ -152,7 +152,7 @@ def chosen_part(root: Path, split: str, parts: Parts, tool: str) -> list[Annotat
 
 
 def split_in(text: str) -> str:
-    """The split that the name of a file or folder tells; "" where it tells none."""
+    """The split in the name of a file or folder; "" if there is none."""
     tokens = re.split(r"[^a-z]+", text.lower())
     for split, names in SPLIT_NAMES.items():
         if any(name in tokens for name in names):
@@ -214,7 +214,7 @@ def class_table(
 def class_index(classes: ClassTable, label: str) -> int:
     """The class of a label; 255 for the labels that mean "unknown".
 
-    Raises: ValueError for a label that is no class.
+    Raises: ValueError for a label that is not a class.
     """
     name = plain(label)
     if name in UNKNOWN:
@@ -227,7 +227,7 @@ def class_index(classes: ClassTable, label: str) -> int:
 
 
 def tell(problems: dict[str, Sequence[str]], tool: str) -> None:
-    """Warns once for each kind of annotation that is not used, with how many and an example."""
+    """Warns once for each kind of annotation that is not used, with the number and an example."""
     for what, where in problems.items():
         if where:
             warnings.warn(
@@ -245,7 +245,7 @@ def read_json(path: Path) -> Any:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) of a picture as it is shown, read from its head."""
+    """(height, width) of a picture after its EXIF orientation, read from its header."""
     with Image.open(path) as picture:
         width, height = picture.size
     return (width, height) if orientation(path) > 4 else (height, width)
@@ -278,7 +278,7 @@ class ImageFiles:
         return [parent / name for parent in parents for name in names]
 
     def _by_parts(self, parts: tuple[str, ...], split: str, item: AnnotatedImage) -> Path | None:
-        """The file that shares the most of the path's end."""
+        """The file whose path shares the most trailing parts with these."""
         if not parts:
             return None
         if self._files is None:
@@ -309,7 +309,7 @@ class ImageFiles:
 
 
 def _shared_end(parts: Sequence[str], wanted: Sequence[str]) -> int:
-    """How many folders above the file are those of the wanted path."""
+    """Number of folders directly above the file that both paths share."""
     number = 0
     for one, other in zip(reversed(parts[:-1]), reversed(wanted[:-1]), strict=False):
         if plain(one).casefold() != other.casefold():

@@ -33,11 +33,11 @@ from keras_seg.data.reading.masks import read_mask
 
 TOOL = "Label Studio"
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
-"""What Label Studio puts before the names of files that are uploaded."""
+"""Prefix that Label Studio adds to the names of uploaded files."""
 BRUSH_PICTURE = re.compile(r"^task-(\d+)-annotation-\d+-by-.*-tag-(.+)-\d+$")
 ALPHA = 3
 DECIMALS = 6
-"""Of a pixel, so that 100 / 3 percent of 24 pixels are 8."""
+"""Decimals of coordinates in pixels, so that 100 / 3 percent of 24 pixels are 8."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def _geometry_keys(value: Mapping) -> set[str]:
 
 
 def _regions(results: Iterable[Mapping], where: str) -> Iterable[_Region]:
-    """Regions with their labels, which may stand in two entries of one id."""
+    """Regions with their labels, which may be in two entries with the same id."""
     by_id: dict[object, list[Mapping]] = defaultdict(list)
     for number, result in enumerate(results):
         by_id[result.get("id", number)].append(result)
@@ -248,7 +248,7 @@ def brush_mask(packed: Sequence[int], size: tuple[int, int]) -> np.ndarray:
     The bytes are a stream of bits: 32 for the number of values, 5 for the bits of a value less 1,
     four times 4 for the bits of run lengths less 1. Then runs: a bit for "repeats", 2 bits that
     choose the width of the run length, the run length less 1, and one value or as many as the run
-    is long. The values are RGBA pixels in rows, of which alpha is the mask.
+    is long. The values are RGBA pixels in rows; their alpha channel is the mask.
 
     Raises: ValueError for a stream that ends early or is of another image's size.
     """

@@ -145,7 +145,7 @@ class Bitmap:
 
     Attributes:
         pixels: (height, width) bool.
-        left, top: where its first pixel lies in the image.
+        left, top: position of its first pixel in the image.
     """
 
     pixels: np.ndarray
@@ -168,7 +168,7 @@ class Shape:
     Attributes:
         class_index: the class that its pixels get; 255 for "unknown".
         area: its pixels.
-        instance: whether it is one object; a crowd of objects is none.
+        instance: whether it is one object; False for a crowd of objects.
         group: shapes of one class and one group are parts of one object; None for no group.
     """
 

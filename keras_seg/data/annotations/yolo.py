@@ -32,7 +32,7 @@ from keras_seg.data.reading.masks import read_mask
 TOOL = "YOLO"
 CLASS_LIST = "classes.txt"
 TOLERANCE = 0.01
-"""How far beyond the image's edge a corner may lie, in parts of its width and height."""
+"""How far a corner may be outside the image, in parts of its width and height."""
 ROUNDING = 1e-3
 """Pixels."""
 
@@ -124,7 +124,7 @@ def _base(root: Path, data: Mapping) -> Path:
 
 
 def _listed_images(base: Path, root: Path, source: str) -> list[Path]:
-    """Images of a folder or a list file; a path of another machine is looked for by its end."""
+    """Images of a folder or a list file; paths of another machine are searched by their end."""
     parts = [part for part in PurePosixPath(str(source).replace("\\", "/")).parts if part != ".."]
     parts = [part for part in parts if part not in ("/", ".")]
     tails = [Path(*parts[start:]) for start in range(len(parts))]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw
 
-# Odd, so that one fine pixel lies in the centre of each pixel: the mask takes its class from there.
+# Odd, so that one fine pixel is at the centre of each pixel: the mask takes its class from there.
 _FINE = 3
 
 Color = tuple[int, ...]
@@ -38,7 +38,7 @@ class Canvas:
             self._classes.polygon(corners, fill=label)
 
     def line(self, points: ArrayLike, color: Color, width: float, label: int | None = None) -> None:
-        """A line of `width` pixels. With a class at least one, as thinner lines have gaps."""
+        """A line of `width` pixels; with a class at least one pixel, as thinner lines have gaps."""
         corners = (_FINE * np.asarray(points, np.float64)).ravel().tolist()
         fine_width = max(1 if label is None else _FINE, round(_FINE * width))
         pen = self._opaque if len(color) == 3 else self._tinting

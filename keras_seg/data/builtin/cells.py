@@ -51,7 +51,7 @@ def draw(
     rng: np.random.Generator, height: int, width: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draws one field of view: image (H, W, 3) uint8, mask and instances (H, W) int32."""
-    # Between larger cells and more of them: so a small image, too, shows what is inside a cell.
+    # A compromise between larger and more cells: even a small image shows the inside of a cell.
     scale = math.sqrt(min(height, width) / 128)
     layout = _place_cells(rng, height, width, scale)
     palette = _PALETTES[rng.integers(len(_PALETTES))] + rng.uniform(-12, 12, (3, 3))
@@ -170,7 +170,7 @@ def _illuminate(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     lamp = 1 + uneven_light(rng, height, width, rng.uniform(0.2, 0.45))
     stray = uneven_light(rng, height, width, rng.uniform(25, 60))
-    # Whoever sits at the microscope turns the lamp down before the field is burnt out.
+    # A microscopist dims the lamp before the image is overexposed.
     peak = float((image.mean() * lamp + stray).max())
     return (image * lamp[..., None] + stray[..., None]) * min(1, 235 / peak)
 

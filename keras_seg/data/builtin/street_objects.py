@@ -53,7 +53,7 @@ class Scene:
         """Projects points (right, up, ahead) in metres to pixels (x, y)."""
         nearest = 0.8 * self.nearest
         pixels = []
-        for x, y, z in points:  # four points a shape: NumPy would take three times as long
+        for x, y, z in points:  # four points per shape: NumPy would take three times as long
             per_metre = self.focal / max(z, nearest)
             pixels.append((self.vanishing + per_metre * x, self.horizon + per_metre * (_EYE - y)))
         return pixels

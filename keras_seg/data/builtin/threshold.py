@@ -35,6 +35,6 @@ def otsu_threshold_mask(image: np.ndarray) -> np.ndarray:
     mean_below = np.cumsum(share * np.arange(256))
     with np.errstate(divide="ignore", invalid="ignore"):
         between = (mean_below[-1] * below - mean_below) ** 2 / (below * (1 - below))
-    # Rounding can leave `below` a hair under 1 past the last grey value: no split is there.
+    # Rounding can leave `below` slightly under 1 after the last grey value, where no split is.
     between[grey.max() :] = -1
     return grey > np.nanargmax(between)

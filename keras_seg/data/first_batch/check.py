@@ -50,12 +50,12 @@ def check_batches(
 
     It finds: pixels that are not finite, constant, or in another range than the network takes;
     axes, channels and sizes that do not fit; images and masks that are swapped; labels that are not
-    class numbers, that are all unknown or all of one class; batches of one image for which batch
-    normalization gets a single value per channel. For a compiled model it also finds losses and
-    metrics that confuse logits, probabilities and class numbers, and class weights of classes that
+    class indices, that are all unknown or all of one class; batches of one image for which batch
+    norm gets a single value per channel. For a compiled model it also finds losses and
+    metrics that confuse logits, probabilities and class indices, and class weights of classes that
     do not occur.
 
-    Data that are shuffled or augmented anew in each pass have had one pass afterwards.
+    If data are shuffled or augmented anew in each pass, the check uses up one pass.
 
     Args:
         batches: what `fit` takes: a `tf.data.Dataset` (distributed or not), a `PyDataset`, a pair
@@ -237,7 +237,7 @@ def _several_and_soft(first: FirstBatches, ignored: int | None) -> tuple[float, 
 
 
 def _single_values(first: FirstBatches, model: keras.Model, replicas: int | None) -> list[Finding]:
-    """Batch normalizations that get a single value per channel from the smallest batch."""
+    """Batch norms that get a single value per channel from the smallest batch."""
     if replicas is None:
         strategy = getattr(model, "distribute_strategy", None)
         replicas = 1 if strategy is None else strategy.num_replicas_in_sync

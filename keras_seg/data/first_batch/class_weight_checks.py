@@ -18,7 +18,7 @@ def class_weight_findings(
     """Lists what is wrong with class weights.
 
     Args:
-        class_weights: one weight per class, or class number → weight.
+        class_weights: one weight per class, or class index → weight.
         counts: label → number of pixels.
         num_classes: number of classes; None if unknown.
         ignore_class: the mask value of unknown pixels.

@@ -89,7 +89,7 @@ def _no_loss(name: str) -> Finding:
 
 
 def _shape_of_labels(name: str, scores: Scores) -> list[Finding]:
-    """Losses of Keras that would compare class numbers with scores, or need several channels."""
+    """Losses of Keras that would compare class indices with scores, or need several channels."""
     channels = scores.channels
     if channels is None:
         return []

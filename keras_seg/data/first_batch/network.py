@@ -124,7 +124,7 @@ def heads(model: keras.Model, image: np.ndarray | None = None) -> dict[str, str 
 
     Args:
         model: the network.
-        image: (1, H, W, C) to run the model on, if its layers do not tell.
+        image: (1, H, W, C) to run the model on, if its layers do not show the kind.
     """
     graph = graph_of(model)
     outputs = None if graph is None else graph.output
@@ -198,14 +198,14 @@ def _head_of_values(model: keras.Model, image: np.ndarray | None) -> str | None:
 def single_value_norms(
     model: keras.Model, shape: tuple[int, int, int, int], *, replicas: int = 1
 ) -> tuple[list[str], list[str]]:
-    """Trainable batch normalizations that get a single value per channel.
+    """Trainable batch norms that get a single value per channel.
 
     Layers inside other layers than models are not seen.
 
     Args:
         model: the network.
         shape: (images of one device, H, W, C).
-        replicas: number of devices, over which a synchronized normalization computes statistics.
+        replicas: number of devices, over which a synchronized batch norm computes statistics.
 
     Returns: names of those that can handle it, and of those that cannot.
     """

@@ -16,7 +16,7 @@ FLOAT_ERROR = 1e-3
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """ImageFacts about each image, as (images,) arrays. Pixels that are not finite are left out.
+    """Facts about each image, as (images,) arrays. Pixels that are not finite are left out.
 
     Attributes:
         low, high: smallest and largest value.

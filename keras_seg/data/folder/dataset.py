@@ -54,7 +54,7 @@ class FolderDataset(PairedDataset):
         strict: whether a file without its partner is an error; if not, it is left out.
 
     Raises: FileNotFoundError for missing folders or masks; ValueError for a wrong split file or
-        class table, and for masks whose values are not class numbers, such as grey levels. When a
+        class table, and for masks whose values are not class indices, such as grey levels. When a
         sample is read, ValueError for damaged files, different sizes, mask values outside the class
         table, images with transparency, and masks whose transparency shows another shape than their
         colours.

@@ -156,8 +156,8 @@ class FolderMasks:
         and mostly unknown masks are reported by `verify-dataset` and `check_batches`.
 
         Args:
-            skips_files: whether masks with values outside the classes will be skipped, so that they
-                are no reason to refuse the others.
+            skips_files: whether masks with values outside the classes will be skipped, so that
+                they do not cause the others to be refused.
 
         Raises: ValueError for wrong masks.
 
@@ -236,7 +236,7 @@ class FolderMasks:
 def numbered_classes(paths: Sequence[Path], *, strict: bool) -> tuple[ClassTable, MaskSurvey]:
     """Numbers the classes of masks without `classes.json` up to their largest value.
 
-    `FolderMasks.check` checks whether the values look like class numbers.
+    `FolderMasks.check` checks whether the values look like class indices.
 
     Args:
         paths: all training masks.

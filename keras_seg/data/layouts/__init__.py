@@ -27,7 +27,7 @@ LAYOUTS: dict[str, Callable[[Path, str], LayoutSplit]] = {
     "voc": voc.open_voc,
     "voc+sbd": voc.open_voc_with_sbd,
 }
-"""Word before the colon → function of the folder and the split."""
+"""Prefix before the colon → function of the folder and the split."""
 
 
 def open_layout(

@@ -41,7 +41,7 @@ NAMES = [
 
 
 def color_of(number: int) -> tuple[int, int, int]:
-    """VOC's palette: the bits of the class number, three at a time, from the highest bit down."""
+    """VOC's palette: the bits of the class index, three at a time, from the highest bit down."""
     red = green = blue = 0
     for bit in range(7, -1, -1):
         red |= (number & 1) << bit

@@ -1,4 +1,4 @@
-"""The counted values of masks, and how messages speak of them."""
+"""The counted values of masks, and their descriptions in messages."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class CountedLabels:
         return f" ({', '.join(self.names[:12])}{', ...' if len(self.names) > 12 else ''})"
 
     def values_line(self, values: Sequence[float], unknown: int | None = None) -> str:
-        """The line to write if these are the values of the classes, one of which may be unknown."""
+        """The line to write if these are the values of the classes; `unknown` is one of them."""
         values = [plain_number(value) for value in values]
         names = list(self.names) if len(self.names) == len(values) else []
         if not names:

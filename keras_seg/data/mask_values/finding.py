@@ -1,4 +1,4 @@
-"""What the values of masks, or the batches of a training, show."""
+"""A problem of the values of masks, or of the batches of a training."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def _smooth_peaks(labels: CountedLabels) -> list[float]:
     """The original values of masks that were resized smoothly or compressed; empty for others.
 
     In such masks values gather around a few peaks that are far apart. Each peak is much more
-    frequent than its neighbours. Neighbouring class numbers are similar in frequency.
+    frequent than its neighbours. Neighbouring class indices are similar in frequency.
     """
     if sum(value >= (labels.num_classes or 1) for value in labels.known) < 4:
         return []

@@ -145,7 +145,7 @@ def survey_masks(
 
     Args:
         paths: the mask files.
-        read: file → values, or None for a file whose values are not class numbers.
+        read: file → values, or None for a file whose values are not class indices.
         title: title of the progress bar, if all masks are read.
         whole: whether all masks are read. Otherwise `SAMPLED` of them, spread evenly, and more only
             until one shows an object.

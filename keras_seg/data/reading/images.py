@@ -18,7 +18,7 @@ from keras_seg.data.reading.arrays import (
 
 PICTURE_MODES = ("1", "L", "P", "RGB", "YCbCr", "CMYK")
 ANIMATED = ("GIF", "PNG", "WEBP")
-"""Formats whose later frames are separate pictures. Those of MPO photographs are previews."""
+"""Formats whose later frames are separate pictures; in MPO photographs they are previews."""
 SAMPLES_PER_PIXEL = 277
 """Number of the TIFF tag."""
 UNREADABLE = (ValueError, OSError)

@@ -91,7 +91,7 @@ def _open(
 def _once(
     told: Sequence[warnings.WarningMessage], split: str, known: Sequence[Problem]
 ) -> list[Problem]:
-    """What was warned of while a split was opened, without what the other split had, too."""
+    """Warnings from opening a split, without those that the other split also gave."""
     messages = {str(each.message) for each in told if issubclass(each.category, UserWarning)}
     return [
         Problem("layout", split, message)

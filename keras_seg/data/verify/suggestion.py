@@ -91,7 +91,7 @@ def suggest(facts: list[SampleFacts]) -> Suggestion:
 
     The crop is four large objects wide (128 to 512 pixels, a multiple of 32) but not larger than
     the median image. The batch has about 8 x 256 x 256 pixels, and at least 4 samples for batch
-    normalization.
+    norm.
     """
     sizes = np.array([fact.size for fact in facts])
     measured = [fact.diameters for fact in facts if fact.diameters is not None]

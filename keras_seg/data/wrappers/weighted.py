@@ -20,8 +20,8 @@ class WeightedDataset(SegmentationDataset):
 
     If a sample has no instances, each connected region of a class above 0 counts as one. A
     `CachedDataset` around this one keeps the maps in memory. `cache_folder` keeps them on disk, in
-    files named by a hash of masks and options, so that a changed mask or option is never confused
-    with an older one.
+    files named by a hash of masks and options, so that a map for an older mask or option is
+    never used.
 
     Args:
         dataset: the data set to weight.

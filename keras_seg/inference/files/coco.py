@@ -20,7 +20,7 @@ COCO_NAME = "coco.json"
 
 
 class CocoBuilder:
-    """A COCO data set, built image by image; category numbers are class numbers.
+    """A COCO data set, built image by image; category numbers are class indices.
 
     Regions with holes are run-length encoded, since COCO's polygons have no holes.
     """

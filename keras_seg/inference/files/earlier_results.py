@@ -1,4 +1,4 @@
-"""Leaves earlier predictions out of the inputs, where the output folder is among them."""
+"""Removes earlier predictions from the inputs if the output folder is among them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masks that were written, read again."""
+"""Reads masks that were written before."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def _file_state(source: Input) -> list | None:
 
 
 def _record_of(line: str) -> dict | None:
-    """The record in a line; None if it is none, or its name or files leave the folder."""
+    """The record in a line; None if there is none, or its name or files are outside the folder."""
     try:
         record = json.loads(line)
         inside = [record["name"], *record["files"]]

@@ -11,7 +11,7 @@ import numpy as np
 from keras_seg.inference.files.inputs import CAMERA, Input
 
 CAMERA_RATE = 10.0
-"""Frames per second of a video from a camera that does not tell its rate."""
+"""Frames per second of a video from a camera that does not report its rate."""
 
 
 def import_opencv() -> ModuleType:
