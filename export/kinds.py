@@ -129,9 +129,9 @@ KINDS = {
     )
 }
 """(format, quantize) → kind."""
-LAYOUTS = {"tflite": ("nhwc",), "onnx": ("nhwc", "nchw")}
+AXIS_ORDERS = {"tflite": ("nhwc",), "onnx": ("nhwc", "nchw")}
 """Format → orders of the axes of the image and the scores that it can have."""
-FORMATS = tuple(LAYOUTS)
+FORMATS = tuple(AXIS_ORDERS)
 INPUTS = tuple(dict.fromkeys(image for kind in KINDS.values() for image in kind.images))
 """Types of the image that files take. Values are pixels in 0..255; as int8, pixel - 128."""
 

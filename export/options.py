@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from keras_seg.arguments import checked_shape, flag, number, whole_number
-from keras_seg.export.kinds import FORMATS, INPUTS, KINDS, LAYOUTS, Kind, kinds_that, quantizations
+from keras_seg.export.kinds import (
+    AXIS_ORDERS,
+    FORMATS,
+    INPUTS,
+    KINDS,
+    Kind,
+    kinds_that,
+    quantizations,
+)
 from keras_seg.names import SIZINGS, unknown_name
 from keras_seg.output_activation import SCORES
 
@@ -118,7 +126,7 @@ class ExportOptions:
                 f"Received: quantize={self.quantize!r}. Take one of these, or write a file of "
                 "another format."
             )
-        if self.layout not in LAYOUTS[format]:
+        if self.layout not in AXIS_ORDERS[format]:
             raise ValueError(
                 f"{format} files hold images as (height, width, channels). Received: layout="
                 f"{self.layout!r}. Leave layout out, or write an .onnx file."
@@ -192,7 +200,7 @@ class ExportWords(TypedDict, total=False):
 
 def choices() -> dict[str, tuple[str | None, ...]]:
     """Option → the names that it can have; None among them where it may be left out."""
-    layouts = dict.fromkeys(layout for names in LAYOUTS.values() for layout in names)
+    layouts = dict.fromkeys(layout for names in AXIS_ORDERS.values() for layout in names)
     return {
         "format": (None, *FORMATS),
         "quantize": quantizations(),

@@ -20,7 +20,7 @@ from keras_seg.export import (
 )
 from keras_seg.export.aware.trained_ranges import has_trained_ranges
 from keras_seg.export.int8.calibration import check_ranges
-from keras_seg.export.kinds import KINDS, LAYOUTS
+from keras_seg.export.kinds import AXIS_ORDERS, KINDS
 from keras_seg.export.network_to_export import MAX_CLASSES, check_class_map, check_head
 from keras_seg.export.proof.gate import GateResult, refusal, remedy
 from keras_seg.export.run_folder import file_name
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.xdist_group("export_tables")  # one worker, so that fix
 
 
 EVERY_QUANTIZATION = (*QUANTIZATIONS["tflite"], "int4")
-EVERY_LAYOUT = (*LAYOUTS["onnx"], "chwn")
+EVERY_LAYOUT = (*AXIS_ORDERS["onnx"], "chwn")
 PAIRS = [(format, quantize) for format in FORMATS for quantize in QUANTIZATIONS[format]]
 
 
@@ -127,10 +127,10 @@ class TestOptions:
             )
             for format, quantize in PAIRS
             for head in HEADS
-            for layout in LAYOUTS[format]
+            for layout in AXIS_ORDERS[format]
         }
         assert len(names) == len(HEADS) * sum(
-            len(QUANTIZATIONS[format]) * len(LAYOUTS[format]) for format in FORMATS
+            len(QUANTIZATIONS[format]) * len(AXIS_ORDERS[format]) for format in FORMATS
         )
 
     @pytest.mark.parametrize("head", ["logits", "probabilities", "argmax"])

@@ -10,7 +10,7 @@ from keras_seg.card import ModelCard
 from keras_seg.data import ClassTable
 from keras_seg.export import FORMATS, INPUTS, QUANTIZATIONS, ExportOptions, export
 from keras_seg.export.converters import CONVERTERS, converter_of
-from keras_seg.export.kinds import KINDS, LAYOUTS, Kind
+from keras_seg.export.kinds import AXIS_ORDERS, KINDS, Kind
 from keras_seg.export.options import ExportWords, with_words
 from keras_seg.export.proof.audit import AUDITS
 from keras_seg.export.proof.gate import remedy
@@ -32,7 +32,7 @@ class TestRows:
     def test_a_row_is_complete(self, kind):
         assert callable(converter_of(kind))
         assert kind.remedy.endswith(".")
-        assert kind.format in LAYOUTS and f".{kind.format}" in AUDITS
+        assert kind.format in AXIS_ORDERS and f".{kind.format}" in AUDITS
         assert set(kind.images) <= {*INPUTS} and "uint8" in kind.images
         assert kind.attention_in_float is None or (kind.format, kind.attention_in_float) in KINDS
         assert kind.needs_calibration or not kind.takes_trained_ranges
