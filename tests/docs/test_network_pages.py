@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import drawings
+from tools import drawings
 from keras_seg import models
 from keras_seg.cli import overview
 from keras_seg.models.drawing import draw

@@ -13,7 +13,6 @@ STEPS = [
     {"aware"},
     {"tflite", "onnx"},
     {"int8"},
-    {"devices"},
     {"proof"},
     {"converters", "report"},
     {"exporter"},
