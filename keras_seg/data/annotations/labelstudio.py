@@ -61,7 +61,7 @@ class _Task:
 
 def recognised(root: Path) -> bool:
     """Whether a folder holds a JSON export of Label Studio."""
-    return any(_tasks(path) is not None for path in _files(root))
+    return any(_tasks(path) is not None for path in few_of_each_folder(_files(root)))
 
 
 def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
@@ -77,7 +77,7 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
         )
     pictures = _brush_pictures(root)
     parts: Parts = defaultdict(list)
-    unlabelled, several, labels = [], [], []
+    unlabelled, several, without_area, labels = [], [], [], []
     for path, tasks in exports:
         for task in _once_each(tasks):
             name = _image_name(task, path)
@@ -86,6 +86,7 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
             if results is None and not drawn:
                 unlabelled.append(name)
                 continue
+            without_area += [name for result in results or () if _is_point(result)]
             several += [name] * (number > 1)
             regions = list(_regions(results or (), f"{path} ({name})"))
             if drawn:  # the pictures are the brush masks of the JSON file, drawn
@@ -96,6 +97,7 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     tell(
         {
             "images have no annotation yet and are left out": unlabelled,
+            "points cover no area and are left out": without_area,
             "images have annotations of several people, of which the first is used": several,
         },
         TOOL,
@@ -109,7 +111,7 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
 
 
 def _files(root: Path) -> list[Path]:
-    return few_of_each_folder({*root.glob("*.json"), *root.glob("*/*.json")})
+    return sorted({*root.glob("*.json"), *root.glob("*/*.json")})
 
 
 def _tasks(path: Path) -> list[Mapping] | None:
@@ -184,6 +186,11 @@ def _results(task: Mapping) -> tuple[Sequence[Mapping] | None, int]:
 
 def _is_value(value: object) -> bool:
     return isinstance(value, dict) and bool(_geometry_keys(value))
+
+
+def _is_point(result: object) -> bool:
+    value = result.get("value") if isinstance(result, dict) else None
+    return isinstance(value, dict) and bool({"keypointlabels", "vertices"} & value.keys())
 
 
 def _geometry_keys(value: Mapping) -> set[str]:
