@@ -51,6 +51,8 @@ UNREADABLE = (
     zlib.error,
 )
 """What a wrong entry of an annotation file raises."""
+MANY = 200
+"""Number of files from which on their sizes are not asked for."""
 LOOKED_AT = 20
 """Number of files of a folder by which an export is recognised."""
 LISTED = 3
@@ -276,12 +278,19 @@ def read_json(path: Path) -> Any:
 
 
 def few_of_each_folder(paths: Iterable[Path]) -> list[Path]:
-    """The largest files of each folder, sorted: a folder may have one for each of many images."""
+    """A few files of each folder, sorted: the largest, or of many files the first."""
     by_folder = defaultdict(list)
     for path in paths:
-        if path.is_file() and not path.name.startswith("."):
-            by_folder[path.parent].append((-path.stat().st_size, path))
-    return sorted(path for sized in by_folder.values() for _, path in sorted(sized)[:LOOKED_AT])
+        if not path.name.startswith("."):
+            by_folder[path.parent].append(path)
+    few = []
+    for files in by_folder.values():
+        few += sorted(files)[:LOOKED_AT] if len(files) > MANY else _largest(files)
+    return sorted(few)
+
+
+def _largest(files: Iterable[Path]) -> list[Path]:
+    return sorted(filter(Path.is_file, files), key=lambda path: -path.stat().st_size)[:LOOKED_AT]
 
 
 def read_lines(path: Path) -> list[str]:
