@@ -757,3 +757,313 @@ class TestSupervisely:
             write(path, content)
         assert [s.name for s in open_dataset(str(tmp_path))] == ["a", "b"]
         assert [s.name for s in open_dataset(str(tmp_path), "val")] == ["c"]
+
+
+LINE = " ".join(map(str, [0, *(np.array(CAT) / (WIDTH, HEIGHT)).ravel()]))
+POINTS = ";".join(f"{x},{y}" for x, y in CAT)
+OUTLINE = np.ravel(CAT).tolist()
+
+
+class TestVariantsOfCoco:
+    def open(self, tmp_path, content, split="val"):
+        write(tmp_path / "annotations.json", content)
+        for name in "ab":
+            picture(tmp_path / f"{name}.png")
+        return open_dataset(str(tmp_path), split)
+
+    @pytest.mark.parametrize(
+        "segmentation",
+        [
+            OUTLINE,
+            [CAT],
+            CAT,
+            [[str(number) for number in OUTLINE]],
+        ],
+        ids=["flat", "corners", "flat corners", "text"],
+    )
+    def test_spellings_of_a_polygon(self, tmp_path, segmentation):
+        annotation = {"category_id": 3, "segmentation": segmentation}
+        dataset = self.open(tmp_path, coco_file("ab", annotations=[annotation]))
+        np.testing.assert_array_equal(dataset[0].mask, by_coco((2, CAT)))
+
+    @pytest.mark.parametrize(
+        ("segmentation", "told"),
+        [
+            ([[1, 2, float("nan"), 5, 7, 9]], "coordinate nan"),
+            ([[1, 2, 1e12, 5, 7, 9]], "coordinate 1e"),
+            ("outline", "neither a list of polygons"),
+            ([{"size": [24, 32], "counts": [768]}], "neither a list of polygons"),
+            ({"size": [24, 32], "counts": [-10, 778]}, "cannot be read"),
+        ],
+        ids=["nan", "far", "text", "list of runs", "negative"],
+    )
+    def test_wrong_segmentations_are_refused_by_name(self, tmp_path, segmentation, told):
+        annotation = {"category_id": 3, "segmentation": segmentation}
+        dataset = self.open(tmp_path, coco_file("ab", annotations=[annotation]))
+        with pytest.raises(ValueError, match=rf"annotations\.json \(b\.png\).*{told}"):
+            dataset[0]
+
+    def test_a_box_with_an_empty_polygon_is_refused(self, tmp_path):
+        box = {"category_id": 1, "segmentation": [[]], "bbox": [2, 3, 18, 15]}
+        with pytest.raises(ValueError, match="no outline"):
+            self.open(tmp_path, coco_file("ab", annotations=[box]))
+
+    @pytest.mark.parametrize("kind", [str, float, "name{}".format], ids=["text", "float", "names"])
+    def test_ids_of_other_types(self, tmp_path, kind):
+        content = coco_file("ab")
+        for annotation in content["annotations"]:
+            annotation["category_id"] = kind(annotation["category_id"])
+            annotation["image_id"] = kind(annotation["image_id"])
+        for entry in (*content["categories"], *content["images"]):
+            entry["id"] = kind(entry["id"])
+        dataset = self.open(tmp_path, content)
+        assert dataset.classes.names == ("background", "cat", "dog")
+        np.testing.assert_array_equal(dataset[0].mask, by_coco((1, CAT), (2, DOG)))
+
+    @pytest.mark.parametrize("key", ["category_id", "image_id"])
+    def test_an_id_that_is_a_list_is_refused(self, tmp_path, key):
+        content = coco_file("ab")
+        content["annotations"][0][key] = [1]
+        with pytest.raises(ValueError, match=r"annotations\.json.*an id must be a number"):
+            self.open(tmp_path, content)
+
+    def test_a_size_without_width_is_that_of_the_image(self, tmp_path):
+        content = coco_file("ab")
+        for image in content["images"]:
+            del image["width"]
+        assert self.open(tmp_path, content)[0].mask.shape == SIZE
+
+    def test_an_image_that_is_listed_twice_does_not_train_and_validate(self, tmp_path):
+        content = coco_file("ab")
+        content["images"][1]["file_name"] = "a.png"
+        with pytest.raises(ValueError, match=r"a\.png twice"):
+            self.open(tmp_path, content)
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "../../label-studio/data/media/upload/1/0a1b2c3d-{}",
+            "https://host/x/{}?sig=1",
+            "C:\\pictures\\{}",
+            "/data/local-files/?d=home%2Fx%2F{}",
+        ],
+    )
+    def test_images_of_addresses_and_of_uploads_are_found(self, tmp_path, name):
+        content = coco_file("ab")
+        for image in content["images"]:
+            image["file_name"] = name.format(image["file_name"])
+        assert [sample.name for sample in self.open(tmp_path, content)] == ["b"]
+
+    def test_utf_16(self, tmp_path):
+        picture(tmp_path / "a.png")
+        (tmp_path / "a.json").write_text(json.dumps(coco_file("a")), "utf-16")
+        assert open_dataset(str(tmp_path), "val").classes.names == ("background", "cat", "dog")
+
+
+class TestVariantsOfCvat:
+    def xml(self, path, shapes, size=f'width="{WIDTH}" height="{HEIGHT}"'):
+        picture(path.parent / "images" / f"{path.parent.name}{path.stem}.png")
+        name = f"{path.parent.name}{path.stem}.png"
+        image = f'<image id="0" name="{name}" {size}>{shapes}</image>'
+        meta = "<meta><job><labels><label><name>cat</name><color>#zz0000</color></label></labels>"
+        write(path, f"<annotations>{meta}</job></meta>{image}</annotations>")
+
+    def test_rotated_boxes(self, tmp_path):
+        box = '<box label="cat" xtl="10" ytl="4" xbr="14" ybr="20" rotation="90.00"/>'
+        self.xml(tmp_path / "annotations.xml", box)
+        (sample,) = open_dataset(str(tmp_path), "val")
+        expected = np.zeros(SIZE, int)
+        expected[10:15, 4:21] = 1
+        np.testing.assert_array_equal(sample.mask, expected)
+
+    @pytest.mark.parametrize(
+        "names", [("1.xml", "2.xml"), ("a/annotations.xml", "b/annotations.xml")]
+    )
+    def test_a_file_for_each_task(self, tmp_path, names):
+        for name in names:
+            self.xml(tmp_path / name, f'<polygon label="cat" points="{POINTS}"/>', size="")
+        train, val = open_dataset(str(tmp_path)), open_dataset(str(tmp_path), "val")
+        assert len(train) == len(val) == 1 and train[0].name != val[0].name
+        np.testing.assert_array_equal(train[0].mask, by_pillow((1, CAT)))
+
+    def test_tracks_of_a_video_are_refused(self, tmp_path):
+        write(
+            tmp_path / "annotations.xml", '<annotations><track id="0" label="cat"/></annotations>'
+        )
+        with pytest.raises(ValueError, match="tracks of a video"):
+            open_dataset(str(tmp_path))
+
+    def test_names_with_folders_and_spaces(self, tmp_path):
+        make_cvat(tmp_path)
+        for kind in ("JPEGImages", "SegmentationClass"):
+            (tmp_path / kind / "cam 1").mkdir()
+            (tmp_path / kind / "c.png").rename(tmp_path / kind / "cam 1" / "c d.png")
+        write(tmp_path / "ImageSets" / "Segmentation" / "val.txt", "cam 1/c d\n")
+        (sample,) = open_dataset(str(tmp_path), "val")
+        assert sample.name == "c d" and sample.mask.any()
+
+    def test_label_maps(self, tmp_path):
+        expected = make_cvat(tmp_path)
+        write(
+            tmp_path / "labelmap.txt", "sky:0,0,0::\ncat:x:250,50,83:head,paw:\ndog:42,125,209::\n"
+        )
+        dataset = open_dataset(str(tmp_path), "val")
+        assert dataset.classes.names == ("background", "sky", "cat:x", "dog")
+        np.testing.assert_array_equal(dataset[0].mask, expected + 1)
+        (tmp_path / "labelmap.txt").write_bytes(b"b\xe4r:250,50,83::\n")
+        with pytest.raises(ValueError, match=r"labelmap\.txt is not UTF-8"):
+            open_dataset(str(tmp_path))
+
+
+class TestVariantsOfLabelMe:
+    @pytest.mark.parametrize("name", [None, "", "IMG_001.png"])
+    def test_an_image_of_the_name_of_the_json_file(self, tmp_path, name):
+        picture(tmp_path / "a.jpeg")
+        write(tmp_path / "a.json", labelme_file("a", [shape("cat", CAT)]) | {"imagePath": name})
+        (sample,) = open_dataset(str(tmp_path), "val")
+        np.testing.assert_array_equal(sample.mask, by_pillow((1, CAT)))
+
+    def test_an_embedded_image_is_refused_with_the_remedy(self, tmp_path):
+        write(tmp_path / "a.json", labelme_file("a", [shape("cat", CAT)]) | {"imageData": "aa"})
+        with pytest.raises(FileNotFoundError, match=r"a\.json.*imageData"):
+            open_dataset(str(tmp_path), "val")
+
+    @pytest.mark.parametrize("kind", ["rectangle", "rotation"])
+    def test_rectangles_of_four_corners(self, tmp_path, kind):
+        corners = [[2, 2], [10, 2], [10, 8], [2, 8]]
+        mask = TestLabelMe().mask(tmp_path, shape("cat", corners, kind))
+        assert (mask[2:9, 2:11] == 1).all() and mask.sum() == 63
+
+    @pytest.mark.parametrize("far", [float("nan"), 1e12])
+    def test_corners_that_no_image_has_are_refused(self, tmp_path, far):
+        with pytest.raises(ValueError, match=r"a\.json.*coordinate"):
+            TestLabelMe().mask(tmp_path, shape("cat", [[far, 1], [2, 3], [4, 9]]))
+
+    def test_a_label_without_a_name_is_refused(self, tmp_path):
+        with pytest.raises(ValueError, match="label without a name"):
+            TestLabelMe().mask(tmp_path, shape(" ", CAT))
+
+
+class TestVariantsOfYolo:
+    @pytest.mark.parametrize("start", ["data/", "/mnt/x/", "C:\\x\\"])
+    def test_lists_with_paths_of_another_machine(self, tmp_path, start):
+        make_yolo(tmp_path)
+        for split, names in SPLITS.items():
+            lines = [f"{start}images/{split}/{name}.png" for name in names]
+            write(tmp_path / f"{split}.txt", "\n".join(lines))
+        write(tmp_path / "data.yaml", "train: train.txt\nval: val.txt\nnames: [cat, dog]\n")
+        assert [sample.name for sample in open_dataset(str(tmp_path))] == ["a", "b"]
+        assert [sample.name for sample in open_dataset(str(tmp_path), "val")] == ["c"]
+
+    def test_valid_names_the_validation_split(self, tmp_path):
+        make_yolo(tmp_path)
+        write(tmp_path / "data.yaml", "train: images/train\nvalid: images/val\nnames: [cat, dog]\n")
+        assert [sample.name for sample in open_dataset(str(tmp_path), "val")] == ["c"]
+
+    @pytest.mark.parametrize("label", ["nan", "inf"])
+    def test_classes_that_are_no_number_are_refused(self, tmp_path, label):
+        make_yolo(tmp_path)
+        write(tmp_path / "labels" / "train" / "a.txt", LINE.replace("0", label, 1))
+        with pytest.raises(ValueError, match=r"a\.txt, line 1: the class"):
+            open_dataset(str(tmp_path))
+
+    @pytest.mark.parametrize(
+        ("names", "told"),
+        [
+            ("[cat, '', dog]", "a class has no name"),
+            ("{a: cat, b: dog}", "names must be numbered"),
+            ("[cat, dog]\nnc: 5", "nc is 5, and names has 2"),
+        ],
+        ids=["blank", "text", "nc"],
+    )
+    def test_wrong_names_are_refused(self, tmp_path, names, told):
+        make_yolo(tmp_path)
+        write(tmp_path / "data.yaml", f"train: images/train\nval: images/val\nnames: {names}\n")
+        with pytest.raises(ValueError, match=rf"data\.yaml.*{told}"):
+            open_dataset(str(tmp_path))
+
+    def test_a_label_file_that_is_not_utf_8_is_named(self, tmp_path):
+        make_yolo(tmp_path)
+        (tmp_path / "labels" / "train" / "a.txt").write_bytes(b"\xe9")
+        with pytest.raises(ValueError, match=r"a\.txt is not UTF-8"):
+            open_dataset(str(tmp_path))
+
+
+class TestVariantsOfRoboflow:
+    def test_class_lists_without_heading_and_with_quotes(self, tmp_path):
+        expected = make_roboflow(tmp_path)
+        for path in tmp_path.rglob("_classes.csv"):
+            write(path, '0, background\n1, "cat, big"\n2, dog\n')
+        dataset = open_dataset(str(tmp_path), "val")
+        assert dataset.classes.names == ("background", "cat, big", "dog")
+        np.testing.assert_array_equal(dataset[0].mask, expected)
+
+
+class TestVariantsOfLabelStudio:
+    def open(self, tmp_path, tasks):
+        picture(tmp_path / "images" / "a.png")
+        write(tmp_path / "export.json", tasks)
+        return open_dataset(str(tmp_path), "val")
+
+    def test_the_image_of_several_fields_is_that_of_the_regions(self, tmp_path):
+        drawn = task(1, "", [region("cat", CAT, 1) | {"to_name": "second"}])
+        drawn["data"] = {"first": "other.png", "second": "a.png"}
+        assert self.open(tmp_path, [drawn])[0].mask.any()
+        drawn["data"] = {"first": "other.png", "third": "a.png"}
+        with pytest.raises(ValueError, match=r"task 1 has 2 images"):
+            self.open(tmp_path, [drawn])
+
+    def test_a_list_of_one_image(self, tmp_path):
+        drawn = task(1, "", [region("cat", CAT, 1)]) | {"data": {"pages": ["s3://x/a.png"]}}
+        assert self.open(tmp_path, [drawn])[0].mask.any()
+
+    def test_json_min_of_several_annotators(self, tmp_path):
+        short = {"id": 1, "image": "a.png", "label": [region("cat", CAT, 1)["value"]]}
+        tasks = [short | {"annotator": 1}, short | {"annotator": 2, "label": []}]
+        np.testing.assert_array_equal(self.open(tmp_path, tasks)[0].mask, by_pillow((1, CAT)))
+
+    def test_points_are_told(self, tmp_path):
+        point = region("p", None, 2, "keypointlabels", x=1, y=2, width=0.5)
+        with pytest.warns(UserWarning, match="1 points cover no area"):
+            dataset = self.open(tmp_path, [task(1, "a.png", [region("cat", CAT, 1), point])])
+        assert dataset.classes.names == ("background", "cat")
+
+    @pytest.mark.parametrize("wrong", ["x", {"value": {"imageDataURL": "data:"}}])
+    def test_regions_that_are_not_read_are_refused(self, tmp_path, wrong):
+        with pytest.raises(ValueError, match=r"export\.json \(a\.png\): a region is no polygon"):
+            self.open(tmp_path, [task(1, "a.png", [wrong])])
+
+
+class TestVariantsOfSupervisely:
+    def test_names_of_older_projects_and_holes_that_are_null(self, tmp_path):
+        make_supervisely(tmp_path)
+        path = tmp_path / "val" / "ann" / "c.png.json"
+        content = json.loads(path.read_text())
+        content["objects"][0]["points"]["interior"] = None
+        write(path.with_name("c.json"), content)
+        path.unlink()
+        (sample,) = open_dataset(str(tmp_path), "val")
+        np.testing.assert_array_equal(sample.mask, by_pillow((1, CAT), (2, DOG)))
+
+
+class TestRecognition:
+    def test_a_plain_folder_with_other_json_stays_one(self, tmp_path):
+        for name in "abcde":
+            picture(tmp_path / "images" / f"{name}.png")
+            (tmp_path / "masks").mkdir(exist_ok=True)
+            Image.fromarray(by_pillow((1, CAT))).save(tmp_path / "masks" / f"{name}.png")
+        write(tmp_path / "notes.json", {"shapes": 3})
+        (tmp_path / "latin.json").write_bytes(b"\xe9")
+        write(tmp_path / "config.yaml", "names: [a]\n")
+        assert recognise(tmp_path) is None
+        assert len(open_dataset(str(tmp_path))) == 4
+
+    def test_few_of_many_files_are_read(self, tmp_path, monkeypatch):
+        for number in range(200):
+            write(tmp_path / f"{number}.json", {"size": number})
+        read, original = [], type(tmp_path).read_bytes
+        monkeypatch.setattr(
+            type(tmp_path), "read_bytes", lambda path: read.append(path) or original(path)
+        )
+        assert recognise(tmp_path) is None
+        assert len(set(read)) <= 20

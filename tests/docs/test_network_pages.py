@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tools import drawings
 from keras_seg import models
 from keras_seg.cli import overview
 from keras_seg.models.drawing import draw
+from tools import drawings
 
 FOLDER = Path(__file__).parents[2] / "docs" / "networks"
 NAMES = sorted(set(models.list_models()) - drawings.WITHOUT)

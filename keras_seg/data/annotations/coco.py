@@ -6,8 +6,10 @@ run-length masks. A crowd region gets the class of its objects.
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from keras_seg.data.annotations.export_folder import (
     Parts,
     class_index,
     class_table,
+    few_of_each_folder,
     image_size,
     layout_of,
     plain,
@@ -30,8 +33,10 @@ from keras_seg.data.classes import ClassTable
 from keras_seg.data.layouts.split import LayoutSplit
 
 TOOL = "COCO"
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 KEYS = ("images", "annotations", "categories")
 PATTERNS = ("*.json", "annotations/*.json", "*/*.json", "*/annotations/*.json")
+NO_OUTLINE = (None, "", [], [[]], {})
 FEWEST_NUMBERS = 6
 """Three corners."""
 
@@ -40,12 +45,12 @@ FEWEST_NUMBERS = 6
 class _Objects:
     size: tuple[int, int] | None
     annotations: list[Mapping]
-    categories: dict[int, str]
+    categories: dict[int | str, str]
 
 
 def recognised(root: Path) -> bool:
     """Whether a folder holds a COCO file."""
-    return any(_looks_like_coco(path) for path in _candidates(root))
+    return any(_looks_like_coco(path) for path in few_of_each_folder(_candidates(root)))
 
 
 def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
@@ -57,14 +62,16 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
             "has. Pass the folder that the export unpacks to."
         )
     parts: Parts = defaultdict(list)
-    labels: dict[int, str] = {}
+    labels: dict[int | str, str] = {}
     for part, path in files:
         content = read_json(path)
+        if not _is_coco(content):
+            continue
         categories = _categories(content, path)
         _check_same(labels, categories, path)
         labels |= categories
         parts[part] += _images(content, categories, path)
-    ordered = [labels[number] for number in sorted(labels)]
+    ordered = [labels[number] for number in _in_order(labels)]
     classes = class_table(root, ordered)
 
     def read_truth(item: AnnotatedImage, image: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -79,10 +86,17 @@ def _candidates(root: Path) -> list[Path]:
 
 
 def _looks_like_coco(path: Path) -> bool:
+    """Whether a file has the lists of a COCO file; large files are not parsed for that."""
     try:
-        content = read_json(path)
-    except (ValueError, OSError):
+        text = path.read_bytes()
+    except OSError:
         return False
+    if text[:2] in UTF16:
+        text = text.decode("utf-16", "replace").encode()
+    return all(re.search(rb'"%s"\s*:\s*\[' % key.encode(), text) for key in KEYS)
+
+
+def _is_coco(content: object) -> bool:
     return isinstance(content, dict) and all(isinstance(content.get(k), list) for k in KEYS)
 
 
@@ -100,24 +114,37 @@ def _files_by_split(root: Path) -> list[tuple[str, Path]]:
     return chosen
 
 
-def _categories(content: Mapping, path: Path) -> dict[int, str]:
+def _key(value: object) -> int | str:
+    """An id, with numbers that are written as text or with a fraction of 0 as numbers."""
+    if isinstance(value, int | float) and value == int(value):
+        return int(value)
+    if isinstance(value, str):
+        return int(value) if value.isdecimal() else value
+    raise ValueError(f"an id must be a number or a text. Received: {value!r}")
+
+
+def _in_order(numbers: Iterable[int | str]) -> list[int | str]:
+    return sorted(numbers, key=lambda number: (isinstance(number, str), number))
+
+
+def _categories(content: Mapping, path: Path) -> dict[int | str, str]:
     """Category id → label, without the heading that Roboflow lists as category 0."""
     try:
-        categories = {int(c["id"]): plain(c["name"]) for c in content["categories"]}
+        categories = {_key(c["id"]): plain(c["name"]) for c in content["categories"]}
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{path} has a category without id and name: {error!r}.") from error
     if len(categories) < len(content["categories"]):
         raise ValueError(f"{path} has two categories of one id. Export it again.")
-    used = {a.get("category_id") for a in content["annotations"] if isinstance(a, dict)}
+    used = {str(a.get("category_id")) for a in content["annotations"] if isinstance(a, dict)}
     headings = {plain(c.get("supercategory")) for c in content["categories"]}
     return {
         number: label
         for number, label in categories.items()
-        if number in used or number != 0 or len(categories) == 1 or label not in headings
+        if str(number) in used or number != 0 or len(categories) == 1 or label not in headings
     }
 
 
-def _check_same(labels: Mapping[int, str], more: Mapping[int, str], path: Path) -> None:
+def _check_same(labels: Mapping[int | str, str], more: Mapping[int | str, str], path: Path) -> None:
     differing = [n for n in labels.keys() & more.keys() if labels[n] != more[n]]
     if differing:
         number = differing[0]
@@ -127,27 +154,41 @@ def _check_same(labels: Mapping[int, str], more: Mapping[int, str], path: Path) 
         )
 
 
-def _images(content: Mapping, categories: Mapping[int, str], path: Path) -> list[AnnotatedImage]:
+def _images(
+    content: Mapping, categories: Mapping[int | str, str], path: Path
+) -> list[AnnotatedImage]:
+    try:
+        return _read_images(content, categories, path)
+    except (TypeError, ValueError) as error:
+        told = str(error)
+        raise ValueError(told if str(path) in told else f"{path}: {told}.") from error
+
+
+def _read_images(
+    content: Mapping, categories: Mapping[int | str, str], path: Path
+) -> list[AnnotatedImage]:
     of_image = defaultdict(list)
     for number, annotation in enumerate(content["annotations"]):
         if not isinstance(annotation, dict) or "image_id" not in annotation:
             raise ValueError(f"{path}: annotation {number} names no image. Received: {annotation}")
-        if annotation.get("category_id") not in categories:
+        category = annotation.get("category_id")
+        if category is None or _key(category) not in categories:
             raise ValueError(
                 f"{path}: annotation {annotation.get('id', number)} has the category "
-                f"{annotation.get('category_id')!r}, which is not listed. Known: "
-                f"{sorted(categories)}"
+                f"{category!r}, which is not listed. Known: {_in_order(categories)}"
             )
-        of_image[annotation["image_id"]].append(annotation)
+        of_image[_key(annotation["image_id"])].append(annotation)
     images, ids = [], set()
     for image in content["images"]:
         if not isinstance(image, dict) or not {"id", "file_name"} <= image.keys():
             raise ValueError(f"{path} has an image without id and file_name. Received: {image}")
-        if image["id"] in ids:
+        number = _key(image["id"])
+        if number in ids:
             raise ValueError(f"{path} lists the image {image['id']!r} twice. Export it again.")
-        ids.add(image["id"])
-        size = (int(image["height"]), int(image["width"])) if image.get("height") else None
-        objects = _Objects(size, of_image.pop(image["id"], []), dict(categories))
+        ids.add(number)
+        stated = image.get("height"), image.get("width")
+        size = (int(stated[0]), int(stated[1])) if all(stated) else None
+        objects = _Objects(size, of_image.pop(number, []), dict(categories))
         images.append(AnnotatedImage(str(image["file_name"]), path, objects))
     if of_image:
         raise ValueError(
@@ -161,7 +202,7 @@ def _images(content: Mapping, categories: Mapping[int, str], path: Path) -> list
 def _check_outlines(images: list[AnnotatedImage], path: Path) -> None:
     """Refuses boxes: they show no outline, and their pixels would become background."""
     objects = [(item, a) for item in images for a in item.content.annotations]
-    boxes = [item.file_name for item, a in objects if not a.get("segmentation")]
+    boxes = [item.file_name for item, a in objects if a.get("segmentation") in NO_OUTLINE]
     if boxes:
         raise ValueError(
             f"{path}: {len(boxes)} of the {len(objects)} annotations have no outline "
@@ -190,20 +231,43 @@ def _tell_of_images(parts: Parts) -> None:
 
 def _degenerate(segmentation: object) -> bool:
     return isinstance(segmentation, list) and any(
-        isinstance(part, list) and len(part) < FEWEST_NUMBERS for part in segmentation
+        isinstance(part, list) and len(part) < FEWEST_NUMBERS for part in _outlines(segmentation)
     )
+
+
+def _outlines(segmentation: list) -> list:
+    """The polygons of a segmentation, each [x0, y0, x1, y1, ...].
+
+    Some tools write one polygon without the outer list, or corners as [x, y].
+    """
+    if not isinstance(segmentation[0], list | dict):
+        return [segmentation]
+    if isinstance(segmentation[0], list) and len(segmentation[0]) == 2:
+        segmentation = [segmentation]
+    return [
+        [number for corner in part for number in corner]
+        if isinstance(part, list) and part and isinstance(part[0], list)
+        else part
+        for part in segmentation
+    ]
 
 
 def _painted(objects: _Objects, classes: ClassTable, image: Path) -> tuple[np.ndarray, np.ndarray]:
     shapes = []
     for annotation in objects.annotations:
         segmentation = annotation["segmentation"]
-        number = class_index(classes, objects.categories[annotation["category_id"]])
+        number = class_index(classes, objects.categories[_key(annotation["category_id"])])
         single = not annotation.get("iscrowd")
         if isinstance(segmentation, dict):
             shapes.append(Shape(number, CocoRuns(segmentation), single))
             continue
-        parts = [part for part in segmentation if len(part) >= FEWEST_NUMBERS]
+        outlines = _outlines(segmentation) if isinstance(segmentation, list) else [segmentation]
+        if not all(isinstance(part, list) for part in outlines):
+            raise ValueError(
+                "a segmentation is neither a list of polygons nor a run-length mask: "
+                f"{str(segmentation)[:60]}"
+            )
+        parts = [part for part in outlines if len(part) >= FEWEST_NUMBERS]
         odd = [part for part in parts if len(part) % 2]
         if odd:
             raise ValueError(f"a polygon has {len(odd[0])} numbers, which are no pairs (x, y)")

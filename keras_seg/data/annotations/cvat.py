@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,8 +17,10 @@ from keras_seg.data.annotations.export_folder import (
     Parts,
     class_index,
     class_table,
+    image_size,
     layout_of,
     plain,
+    read_lines,
     split_in,
     tell,
 )
@@ -42,7 +45,7 @@ WITHOUT_AREA = ("polyline", "points", "cuboid", "skeleton", "tag")
 
 def recognised(root: Path) -> bool:
     """Whether a folder is an export of CVAT: masks with a label map, or its XML."""
-    return has_label_map(root) or _xml_file(root) is not None
+    return has_label_map(root) or bool(_xml_files(root))
 
 
 def has_label_map(root: Path) -> bool:
@@ -54,8 +57,8 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     """`SegmentationClass/` with `labelmap.txt` and `ImageSets/Segmentation/`, or the XML file."""
     if has_label_map(root):
         return _open_masks(root, split, strict)
-    xml = _xml_file(root)
-    if xml is not None:
+    xml = _xml_files(root)
+    if xml:
         return _open_xml(root, xml, split, strict)
     raise FileNotFoundError(
         f"{root} has neither {LABEL_MAP} with SegmentationClass/ nor {XML_FILE}. Export from CVAT "
@@ -87,12 +90,12 @@ def _open_masks(root: Path, split: str, strict: bool) -> LayoutSplit:
 def _label_map(path: Path) -> dict[str, tuple[int, int, int]]:
     """Label → colour from lines of `label:red,green,blue:parts:actions`."""
     labels = {}
-    for place, line in enumerate(path.read_text("utf-8-sig").splitlines(), start=1):
+    for place, line in enumerate(read_lines(path), start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        label, _, rest = line.partition(":")
+        label, *rest = line.rsplit(":", 3) if line.count(":") >= 3 else line.split(":")
         try:
-            red, green, blue = map(int, rest.split(":")[0].split(","))
+            red, green, blue = bytes(map(int, "".join(rest[:1]).split(",")))
         except ValueError as error:
             raise ValueError(
                 f"{path}, line {place}: it must look like label:red,green,blue:parts:actions. "
@@ -101,7 +104,8 @@ def _label_map(path: Path) -> dict[str, tuple[int, int, int]]:
         labels[plain(label)] = (red, green, blue)
     if not labels:
         raise ValueError(f"{path} lists no label. Export again.")
-    if not any(label.lower() in BACKGROUND for label in labels):
+    named = any(label.lower() in BACKGROUND for label in labels)
+    if not named and (0, 0, 0) not in labels.values():
         labels = {BACKGROUND[0]: (0, 0, 0)} | labels
     return labels
 
@@ -143,26 +147,39 @@ def _listed(root: Path) -> Iterable[tuple[str, str]]:
     named = {split_in(path.stem): path for path in lists}
     whole = [path for path in lists if not split_in(path.stem)]
     for path in named.values() if set(named) != {""} else whole:
-        for line in path.read_text("utf-8-sig").splitlines():
+        for line in read_lines(path):
             if plain(line):
                 yield split_in(path.stem), plain(line)
 
 
-def _xml_file(root: Path) -> Path | None:
-    for path in (root / XML_FILE, *sorted(root.glob("*.xml"))):
-        if path.is_file() and b"<annotations" in path.read_bytes()[:4096]:
-            return path
-    return None
+def _xml_files(root: Path) -> list[Path]:
+    """The XML files of CVAT, of which each task may have its own."""
+    files = sorted([*root.glob("*.xml"), *root.glob(f"*/{XML_FILE}")])
+    return [path for path in files if path.is_file() and b"<annotations" in _head(path)]
 
 
-def _open_xml(root: Path, path: Path, split: str, strict: bool) -> LayoutSplit:
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4096)
+
+
+def _parsed(path: Path) -> ElementTree.Element:
     try:
         tree = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
         raise ValueError(f"{path} is no XML file: {error}. Export it again.") from error
+    if tree.find("track") is not None:
+        raise ValueError(
+            f'{path} holds the tracks of a video. Export from CVAT as "CVAT for images 1.1".'
+        )
+    return tree
+
+
+def _open_xml(root: Path, paths: Sequence[Path], split: str, strict: bool) -> LayoutSplit:
+    trees = {path: _parsed(path) for path in paths}
     parts: Parts = defaultdict(list)
     without_area, drawn = [], []
-    for image in tree.iter("image"):
+    for path, image in ((p, image) for p in paths for image in trees[p].iter("image")):
         name = image.get("name", "")
         part = split_in(image.get("subset") or "") or split_in(str(Path(name).parent))
         parts[part].append(AnnotatedImage(name, path, image))
@@ -179,6 +196,7 @@ def _open_xml(root: Path, path: Path, split: str, strict: bool) -> LayoutSplit:
     tell({"lines, points and tags cover no area and are left out": without_area}, TOOL)
     labels = {
         plain(label.findtext("name")): _hex_color(label.findtext("color"))
+        for tree in trees.values()
         for label in tree.iter("label")
         if label.findtext("name")
     }
@@ -186,18 +204,22 @@ def _open_xml(root: Path, path: Path, split: str, strict: bool) -> LayoutSplit:
     classes = class_table(root, [*labels, *drawn], labels if colored else None)
 
     def read_truth(item: AnnotatedImage, image: Path) -> tuple[np.ndarray, np.ndarray]:
-        return _painted(item.content, classes)
+        return _painted(item.content, classes, image)
 
     return layout_of(root, split, parts, classes, read_truth, tool=TOOL, strict=strict)
 
 
 def _hex_color(text: str | None) -> tuple[int, ...]:
     digits = (text or "").lstrip("#")
-    return tuple(bytes.fromhex(digits)) if len(digits) == 6 else ()
+    written = re.fullmatch(r"[0-9a-fA-F]{6}", digits)
+    return tuple(bytes.fromhex(digits)) if written else ()
 
 
-def _painted(image: ElementTree.Element, classes: ClassTable) -> tuple[np.ndarray, np.ndarray]:
-    size = int(image.get("height", 0)), int(image.get("width", 0))
+def _painted(
+    image: ElementTree.Element, classes: ClassTable, path: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    size = int(image.get("height") or 0), int(image.get("width") or 0)
+    size = size if all(size) else image_size(path)
     elements = [shape for shape in image if shape.tag in AREAS]
     elements.sort(key=lambda shape: int(shape.get("z_order") or 0))
     shapes = [
@@ -211,7 +233,8 @@ def _area(kind: str, values: Mapping[str, str]) -> Area:
     if kind == "polygon":
         return Polygon([_numbers(pair) for pair in values["points"].split(";")])
     if kind == "box":
-        return Rectangle(*(float(values[name]) for name in ("xtl", "ytl", "xbr", "ybr")))
+        box = [float(values[name]) for name in ("xtl", "ytl", "xbr", "ybr")]
+        return Rectangle(*box, float(values.get("rotation") or 0))
     if kind == "ellipse":
         x, y, rx, ry = (float(values[name]) for name in ("cx", "cy", "rx", "ry"))
         return Ellipse(x - rx, y - ry, x + rx, y + ry, float(values.get("rotation") or 0))

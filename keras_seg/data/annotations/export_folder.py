@@ -7,14 +7,16 @@ import json
 import re
 import unicodedata
 import warnings
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from keras_seg.data.class_file import read_class_file
 from keras_seg.data.classes import ClassTable
@@ -36,6 +38,23 @@ BACKGROUND = ("background", "_background_", "__background__")
 UNKNOWN = ("__ignore__",)
 """Labels whose pixels become 255, which nothing counts."""
 MASK_FOLDERS = ("masks", "SegmentationClass", "SegmentationObject", "ann")
+UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
+"""What Label Studio puts before the names of files that are uploaded."""
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    UnidentifiedImageError,
+    zlib.error,
+)
+"""What a wrong entry of an annotation file raises."""
+MANY = 200
+"""Number of files from which on their sizes are not asked for."""
+LOOKED_AT = 20
+"""Number of files of a folder by which an export is recognised."""
 LISTED = 3
 
 
@@ -108,7 +127,7 @@ def layout_of(
     def read(item: AnnotatedImage):
         try:
             return read_truth(item, images[id(item)])
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        except UNREADABLE as error:
             told = error if isinstance(error, ValueError) else repr(error)
             raise ValueError(f"{item} has an annotation that cannot be read: {told}.") from error
 
@@ -139,6 +158,7 @@ def chosen_part(root: Path, split: str, parts: Parts, tool: str) -> list[Annotat
         )
     if "val" in parts:
         return undivided
+    _check_once(root, undivided, tool)
     stems = {PurePosixPath(item.file_name.replace("\\", "/")).stem: item for item in undivided}
     if len(stems) < len(undivided):
         stems = {str(number): item for number, item in enumerate(undivided)}
@@ -149,6 +169,17 @@ def chosen_part(root: Path, split: str, parts: Parts, tool: str) -> list[Annotat
             'in all. Add images, or list the splits in splits.json: {"train": ["a"], "val": ["b"]}.'
         )
     return chosen
+
+
+def _check_once(root: Path, items: Sequence[AnnotatedImage], tool: str) -> None:
+    """Refuses an image that is listed twice: it could train and validate."""
+    names = [item.image or item.source.parent / plain(item.file_name) for item in items]
+    twice = _first_twice(sorted(names))
+    if twice is not None:
+        raise ValueError(
+            f"{tool} in {root} names the image {twice} twice. Merge its annotations, or export "
+            "again."
+        )
 
 
 def split_in(text: str) -> str:
@@ -182,6 +213,8 @@ def class_table(
     """
     names = list(dict.fromkeys(plain(label) for label in labels))
     names = [name for name in names if name not in UNKNOWN]
+    if "" in names:
+        raise ValueError(f"{root} has a label without a name. Name it in the labelling tool.")
     stated = root / CLASS_FILE_NAME
     if stated.exists():
         table = read_class_file(stated).classes
@@ -239,9 +272,33 @@ def tell(problems: dict[str, Sequence[str]], tool: str) -> None:
 def read_json(path: Path) -> Any:
     """The content of a JSON file; ValueError that names it."""
     try:
-        return json.loads(path.read_text("utf-8-sig"))
+        return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no JSON file: {error}. Export it again.") from error
+
+
+def few_of_each_folder(paths: Iterable[Path]) -> list[Path]:
+    """A few files of each folder, sorted: the largest, or of many files the first."""
+    by_folder = defaultdict(list)
+    for path in paths:
+        if not path.name.startswith("."):
+            by_folder[path.parent].append(path)
+    few = []
+    for files in by_folder.values():
+        few += sorted(files)[:LOOKED_AT] if len(files) > MANY else _largest(files)
+    return sorted(few)
+
+
+def _largest(files: Iterable[Path]) -> list[Path]:
+    return sorted(filter(Path.is_file, files), key=lambda path: -path.stat().st_size)[:LOOKED_AT]
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file; ValueError that names a file that is not UTF-8."""
+    try:
+        return path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -270,7 +327,17 @@ class ImageFiles:
             path = folder / name
             if name and path.is_file():
                 return path
-        return self._by_parts(PurePosixPath(name).parts, split, item)
+        return self._by_names(name, split, item)
+
+    def _by_names(self, name: str, split: str, item: AnnotatedImage) -> Path | None:
+        """The file of a name, of an address, or of a name from before the upload."""
+        path = PurePosixPath(address_path(name))
+        original = UPLOAD_PREFIX.sub("", path.name)
+        for parts in (PurePosixPath(name).parts, path.parts, (*path.parts[:-1], original)):
+            image = self._by_parts(parts, split, item)
+            if image is not None:
+                return image
+        return None
 
     def _split_folders(self, split: str) -> list[Path]:
         names = SPLIT_NAMES.get(split, (split,))
@@ -302,10 +369,17 @@ class ImageFiles:
         """Image files by their names, and by their names without endings."""
         by_name, by_stem = defaultdict(list), defaultdict(list)
         for path in sorted(self.root.rglob("*")):
-            if path.suffix.lower() in IMAGE_SUFFIXES and path.parent.name not in MASK_FOLDERS:
+            folders = path.relative_to(self.root).parts[:-1]
+            if path.suffix.lower() in IMAGE_SUFFIXES and not set(folders) & set(MASK_FOLDERS):
                 by_name[plain(path.name).casefold()].append(path)
                 by_stem[plain(path.stem).casefold()].append(path)
         return by_name, by_stem
+
+
+def address_path(text: str) -> str:
+    """The path in an address, such as "s3://bucket/a.png" or "/data/local-files/?d=a.png"."""
+    address = urlsplit(text)
+    return unquote(parse_qs(address.query).get("d", [address.path])[0])
 
 
 def _shared_end(parts: Sequence[str], wanted: Sequence[str]) -> int:

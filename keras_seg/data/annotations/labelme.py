@@ -14,13 +14,16 @@ from PIL import Image
 
 from keras_seg.data.annotations.export_folder import (
     AnnotatedImage,
+    ImageFiles,
     Parts,
     class_index,
     class_table,
+    few_of_each_folder,
     image_size,
     layout_of,
     plain,
     read_json,
+    read_lines,
     split_in,
     tell,
 )
@@ -37,20 +40,21 @@ from keras_seg.data.classes import ClassTable
 from keras_seg.data.layouts.split import LayoutSplit
 
 TOOL = "LabelMe"
-AREAS = ("polygon", "rectangle", "oriented_rectangle", "circle", "mask")
+AREAS = ("polygon", "rectangle", "oriented_rectangle", "rotation", "circle", "mask")
 WITHOUT_AREA = ("line", "linestrip", "point", "points")
 LABEL_FILE = "labels.txt"
 
 
 def recognised(root: Path) -> bool:
     """Whether a folder holds a file of LabelMe."""
-    return any(_looks_like_labelme(path) for path in _files(root))
+    return any(_looks_like_labelme(path) for path in few_of_each_folder(_files(root)))
 
 
 def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     """`X.json` beside `X.jpg`, also in `train/` and `val/`; perhaps `labels.txt`."""
     parts: Parts = defaultdict(list)
     labels: set[str] = set()
+    files = ImageFiles(root)
     without_area = []
     for path in _files(root):
         content = read_json(path)
@@ -60,7 +64,7 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
         labels |= {plain(shape["label"]) for shape in shapes if _has_area(shape)}
         without_area += [path.name for shape in shapes if not _has_area(shape)]
         part = next(filter(None, map(split_in, path.relative_to(root).parts[:-1])), "")
-        parts[part].append(AnnotatedImage(_image_name(content, path), path, None))
+        parts[part].append(_item(content, path, files, split))
     if not parts:
         raise FileNotFoundError(
             f'{root} has no JSON file with "shapes", as LabelMe writes one for each image. Pass '
@@ -117,7 +121,26 @@ def _has_area(shape: Mapping) -> bool:
 
 def _image_name(content: Mapping, path: Path) -> str:
     name = content.get("imagePath") or ""
-    return str(name) if plain(name) else path.with_suffix(".jpg").name
+    return str(name) if plain(name) else path.stem
+
+
+def _item(content: Mapping, path: Path, files: ImageFiles, split: str) -> AnnotatedImage:
+    """With the image of the JSON file's own name, if the one that it names is not there.
+
+    Raises: FileNotFoundError for a file that holds its image itself.
+    """
+    item = AnnotatedImage(_image_name(content, path), path, None)
+    if files.find(item, split) is not None:
+        return item
+    renamed = AnnotatedImage(path.stem, path, None)
+    if files.find(renamed, split) is not None:
+        return renamed
+    if content.get("imageData"):
+        raise FileNotFoundError(
+            f"{path}: the image {item.file_name} is not a file but part of the JSON file "
+            "(imageData). Save it as a file beside it, for example with labelme_export_json."
+        )
+    return item
 
 
 def _listed(root: Path, labels: set[str]) -> list[str]:
@@ -128,7 +151,7 @@ def _listed(root: Path, labels: set[str]) -> list[str]:
     path = root / LABEL_FILE
     if not path.is_file():
         return []
-    listed = [plain(line) for line in path.read_text("utf-8-sig").splitlines() if plain(line)]
+    listed = [plain(line) for line in read_lines(path) if plain(line)]
     missing = sorted(labels - set(listed))
     if missing:
         raise ValueError(f"{path} does not list the labels {missing[:3]}. Add them.")
@@ -148,7 +171,9 @@ def _painted(content: Mapping, classes: ClassTable, image: Path) -> tuple[np.nda
 
 def _area(shape: Mapping) -> Area:
     points, kind = shape["points"], _kind(shape)
-    if kind in ("polygon", "oriented_rectangle"):
+    if kind in ("polygon", "oriented_rectangle", "rotation") or (
+        kind == "rectangle" and len(points) == 4
+    ):
         if len(points) < 3:
             raise ValueError(f"a polygon has {len(points)} corners")
         return Polygon(points)
@@ -160,5 +185,6 @@ def _area(shape: Mapping) -> Area:
     if kind == "circle":
         radius = math.hypot(x1 - x0, y1 - y0)
         return Ellipse(x0 - radius, y0 - radius, x0 + radius, y0 + radius)
-    with Image.open(io.BytesIO(base64.b64decode(shape["mask"], validate=True))) as picture:
+    packed = "".join(shape["mask"].split())
+    with Image.open(io.BytesIO(base64.b64decode(packed, validate=True))) as picture:
         return Bitmap(np.array(picture.convert("L")) > 0, int(x0), int(y0))

@@ -7,17 +7,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
 from keras_seg.data.annotations import coco, yolo
 from keras_seg.data.annotations.export_folder import (
+    LISTED,
     AnnotatedImage,
-    ImageFiles,
     Parts,
+    address_path,
     class_index,
     class_table,
+    few_of_each_folder,
     image_size,
     layout_of,
     plain,
@@ -25,19 +26,24 @@ from keras_seg.data.annotations.export_folder import (
     split_in,
     tell,
 )
-from keras_seg.data.annotations.shapes import Area, Bitmap, Ellipse, Polygon, Shape, paint, rotated
+from keras_seg.data.annotations.shapes import (
+    DECIMALS,
+    Area,
+    Bitmap,
+    Ellipse,
+    Polygon,
+    Shape,
+    paint,
+    rotated,
+)
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.scan import IMAGE_SUFFIXES
 from keras_seg.data.layouts.split import LayoutSplit
 from keras_seg.data.reading.masks import read_mask
 
 TOOL = "Label Studio"
-UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
-"""Prefix that Label Studio adds to the names of uploaded files."""
 BRUSH_PICTURE = re.compile(r"^task-(\d+)-annotation-\d+-by-.*-tag-(.+)-\d+$")
 ALPHA = 3
-DECIMALS = 6
-"""Decimals of coordinates in pixels, so that 100 / 3 percent of 24 pixels are 8."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class _Task:
 
 def recognised(root: Path) -> bool:
     """Whether a folder holds a JSON export of Label Studio."""
-    return any(_tasks(path) is not None for path in _files(root))
+    return any(_tasks(path) is not None for path in few_of_each_folder(_files(root)))
 
 
 def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
@@ -69,28 +75,29 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
             f"{root} has no JSON file with the tasks of Label Studio. Export as JSON; PNG files "
             "alone do not say which image they belong to."
         )
-    files, pictures = ImageFiles(root), _brush_pictures(root)
+    pictures = _brush_pictures(root)
     parts: Parts = defaultdict(list)
-    unlabelled, several, labels = [], [], []
+    unlabelled, several, without_area, labels = [], [], [], []
     for path, tasks in exports:
-        for task in tasks:
+        for task in _once_each(tasks):
             name = _image_name(task, path)
             results, number = _results(task)
             drawn = pictures.get(str(task.get("id")), [])
             if results is None and not drawn:
                 unlabelled.append(name)
                 continue
+            without_area += [name for result in results or () if _is_point(result)]
             several += [name] * (number > 1)
             regions = list(_regions(results or (), f"{path} ({name})"))
             if drawn:  # the pictures are the brush masks of the JSON file, drawn
                 regions = [region for region in regions if "rle" not in region.value]
             labels += [region.label for region in regions] + [label for label, _ in drawn]
             part = split_in(path.stem) or split_in(str(PurePosixPath(name).parent))
-            item = AnnotatedImage(name, path, _Task(regions, drawn))
-            parts[part].append(_with_image(item, files, split))
+            parts[part].append(AnnotatedImage(name, path, _Task(regions, drawn)))
     tell(
         {
             "images have no annotation yet and are left out": unlabelled,
+            "points cover no area and are left out": without_area,
             "images have annotations of several people, of which the first is used": several,
         },
         TOOL,
@@ -118,6 +125,15 @@ def _tasks(path: Path) -> list[Mapping] | None:
     return tasks if tasks and known else None
 
 
+def _once_each(tasks: Sequence[Mapping]) -> list[Mapping]:
+    """JSON-MIN has a task for each annotator: the first of them."""
+    first: dict[object, Mapping] = {}
+    for number, task in enumerate(tasks):
+        key = number if _is_full(task) or "id" not in task else f"id {task['id']}"
+        first.setdefault(key, task)
+    return [*first.values()]
+
+
 def _is_full(task: Mapping) -> bool:
     return isinstance(task.get("data"), dict) and ("annotations" in task or "completions" in task)
 
@@ -130,23 +146,31 @@ def _is_short(task: Mapping) -> bool:
 def _image_name(task: Mapping, path: Path) -> str:
     """The path below the folder of images, out of an address or a local path."""
     fields = task["data"] if _is_full(task) else task
-    texts = [value for value in fields.values() if isinstance(value, str)]
-    for text in texts:
-        parts = urlsplit(text)
-        local = parse_qs(parts.query).get("d", [parts.path])[0]
-        name = unquote(local).removeprefix("/data/upload/").lstrip("/")
+    texts = {}
+    for key, value in fields.items():
+        one = value[0] if isinstance(value, list) and len(value) == 1 else value
+        if isinstance(one, str):
+            texts[key] = one
+    names = {}
+    for key, text in texts.items():
+        name = address_path(text).removeprefix("/data/upload/").lstrip("/")
         if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES:
-            return name
-    raise ValueError(f"{path}: the task {task.get('id')} names no image. Received: {texts[:3]}")
-
-
-def _with_image(item: AnnotatedImage, files: ImageFiles, split: str) -> AnnotatedImage:
-    """The image file, also under its name before it was uploaded."""
-    image = files.find(item, split)
-    if image is None:
-        original = UPLOAD_PREFIX.sub("", PurePosixPath(item.file_name).name)
-        image = files.find(AnnotatedImage(original, item.source, None), split)
-    return AnnotatedImage(item.file_name, item.source, item.content, image)
+            names[key] = name
+    targets = {
+        result.get("to_name") for result in _results(task)[0] or () if isinstance(result, dict)
+    }
+    chosen = [names[key] for key in ("image", *targets) if key in names] or [*names.values()]
+    if not chosen:
+        raise ValueError(
+            f"{path}: the task {task.get('id')} names no image. Received: "
+            f"{list(texts.values())[:LISTED]}"
+        )
+    if len(chosen) > 1:
+        raise ValueError(
+            f"{path}: the task {task.get('id')} has {len(chosen)} images: {chosen[:LISTED]}. "
+            "Label one image per task."
+        )
+    return chosen[0]
 
 
 def _results(task: Mapping) -> tuple[Sequence[Mapping] | None, int]:
@@ -164,14 +188,24 @@ def _is_value(value: object) -> bool:
     return isinstance(value, dict) and bool(_geometry_keys(value))
 
 
+def _is_point(result: object) -> bool:
+    value = result.get("value") if isinstance(result, dict) else None
+    return isinstance(value, dict) and bool({"keypointlabels", "vertices"} & value.keys())
+
+
 def _geometry_keys(value: Mapping) -> set[str]:
-    return {"points", "rle", "radiusX", "width"} & value.keys()
+    return {"points", "rle", "radiusX", "height"} & value.keys()
 
 
 def _regions(results: Iterable[Mapping], where: str) -> Iterable[_Region]:
     """Regions with their labels, which may be in two entries with the same id."""
     by_id: dict[object, list[Mapping]] = defaultdict(list)
     for number, result in enumerate(results):
+        if not isinstance(result, dict) or "imageDataURL" in (result.get("value") or {}):
+            raise ValueError(
+                f"{where}: a region is no polygon, brush mask, rectangle or ellipse. Received: "
+                f"{str(result)[:80]}"
+            )
         by_id[result.get("id", number)].append(result)
     for entries in by_id.values():
         shapes = [e for e in entries if _geometry_keys(e.get("value") or {})]

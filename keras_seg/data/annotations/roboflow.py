@@ -15,6 +15,7 @@ from keras_seg.data.annotations.export_folder import (
     Parts,
     layout_of,
     plain,
+    read_lines,
     split_folder,
 )
 from keras_seg.data.classes import ClassTable
@@ -75,9 +76,10 @@ def _class_lists(root: Path) -> list[Path]:
 
 def _read_classes(path: Path) -> dict[int, str]:
     """Pixel value → class name, by value."""
-    rows = list(csv.reader(path.read_text("utf-8-sig").splitlines()))
+    rows = list(csv.reader(read_lines(path), skipinitialspace=True))
+    first = 0 if rows and rows[0][0].strip().isdecimal() else 1
     try:
-        values = {int(row[0]): plain(row[1]) for row in rows[1:] if row}
+        values = {int(row[0]): plain(row[1]) for row in rows[first:] if row}
     except (ValueError, IndexError) as error:
         raise ValueError(
             f"{path} must have the columns Pixel Value and Class. Received: {rows[:2]}"

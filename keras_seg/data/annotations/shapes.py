@@ -8,7 +8,7 @@ outline, as LabelMe does.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +21,10 @@ Points = Sequence[Sequence[float]]
 """(x, y) of each corner, in pixels."""
 Size = tuple[int, int]
 """(height, width) in pixels."""
+LARGEST_COORDINATE = 1e6
+"""Pixels."""
+DECIMALS = 6
+"""Of a pixel, so that 100 / 3 percent of 24 pixels are 8."""
 
 
 class Area(Protocol):
@@ -61,7 +65,9 @@ class CocoPolygons:
     def covered(self, size: Size) -> np.ndarray:
         from pycocotools import mask as coco_mask
 
-        runs = coco_mask.frPyObjects([list(map(float, part)) for part in self.parts], *size)
+        parts = [list(map(float, part)) for part in self.parts]
+        check_coordinates(number for part in parts for number in part)
+        runs = coco_mask.frPyObjects(parts, *size)
         return coco_mask.decode(coco_mask.merge(runs)).astype(bool)
 
 
@@ -125,14 +131,26 @@ class Ellipse:
 
 @dataclass(frozen=True)
 class Rectangle:
-    """A rectangle with its outline: corners (left, top) and (right, bottom), both inside."""
+    """A rectangle with its outline: corners (left, top) and (right, bottom), both inside.
+
+    Attributes:
+        left, top, right, bottom: in pixels, before it is rotated.
+        degrees: clockwise rotation about its centre.
+    """
 
     left: float
     top: float
     right: float
     bottom: float
+    degrees: float = 0.0
 
     def covered(self, size: Size) -> np.ndarray:
+        if self.degrees:
+            corners = [(self.left, self.top), (self.right, self.top)]
+            corners += [(self.right, self.bottom), (self.left, self.bottom)]
+            centre = ((self.left + self.right) / 2, (self.top + self.bottom) / 2)
+            turned = np.round(rotated(corners, centre, self.degrees), DECIMALS)
+            return Polygon(turned).covered(size)
         canvas = Image.new("1", size[::-1])
         x, y = sorted((self.left, self.right)), sorted((self.top, self.bottom))
         ImageDraw.Draw(canvas).rectangle((x[0], y[0], x[1], y[1]), fill=1, outline=1)
@@ -209,4 +227,13 @@ def rotated(points: Points, centre: tuple[float, float], degrees: float) -> np.n
 
 
 def _pairs(points: Points) -> list[tuple[float, float]]:
-    return [(float(x), float(y)) for x, y in points]
+    pairs = [(float(x), float(y)) for x, y in points]
+    check_coordinates(number for pair in pairs for number in pair)
+    return pairs
+
+
+def check_coordinates(numbers: Iterable[float]) -> None:
+    """Refuses coordinates that no image has, with which filling takes no end."""
+    far = next((number for number in numbers if not abs(number) <= LARGEST_COORDINATE), None)
+    if far is not None:
+        raise ValueError(f"a corner has the coordinate {far:g}")

@@ -25,6 +25,7 @@ from keras_seg.data.annotations.export_folder import (
 )
 from keras_seg.data.annotations.shapes import Area, Bitmap, Polygon, Rectangle, Shape, paint
 from keras_seg.data.classes import ClassTable
+from keras_seg.data.folder.scan import IMAGE_SUFFIXES
 from keras_seg.data.layouts.split import LayoutSplit
 
 TOOL = "Supervisely"
@@ -51,9 +52,11 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     without_area = []
     for path in files:
         content = read_json(path)
+        if not isinstance(content, dict):
+            raise ValueError(f"{path} is no annotation of Supervisely. Export the project again.")
         kinds = [_kind(thing, path) for thing in content.get("objects", ())]
         without_area += [path.name for kind in kinds if kind in WITHOUT_AREA]
-        image = path.parent.parent / "img" / path.name.removesuffix(".json")
+        image = _image_of(path)
         parts[_split(content, path.relative_to(root))].append(
             AnnotatedImage(image.name, path, None, image)
         )
@@ -69,6 +72,14 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
 
 def _annotation_files(root: Path) -> list[Path]:
     return sorted([*root.glob("ann/*.json"), *root.glob("**/*/ann/*.json")])
+
+
+def _image_of(path: Path) -> Path:
+    """The image of `X.jpg.json`, or of `X.json` as older projects name it."""
+    name = path.name.removesuffix(".json")
+    folder = path.parent.parent / "img"
+    same_stem = (folder / f"{name}{suffix}" for suffix in IMAGE_SUFFIXES)
+    return next((image for image in same_stem if image.is_file()), folder / name)
 
 
 def _labels(path: Path) -> dict[str, tuple[int, ...]]:
@@ -124,4 +135,4 @@ def _area(kind: str, thing: Mapping) -> Area:
         return Rectangle(x0, y0, x1, y1)
     if len(outline) < 3:
         raise ValueError(f"a polygon has {len(outline)} corners")
-    return Polygon(outline, thing["points"].get("interior", ()))
+    return Polygon(outline, thing["points"].get("interior") or ())

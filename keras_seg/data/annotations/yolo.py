@@ -20,6 +20,7 @@ from keras_seg.data.annotations.export_folder import (
     image_size,
     layout_of,
     plain,
+    read_lines,
     split_in,
     tell,
 )
@@ -103,7 +104,7 @@ def _parts(root: Path, data_file: Path | None, data: Mapping) -> Parts:
     parts: Parts = {}
     base = _base(root, data)
     for split in SPLIT_NAMES:
-        listed = data.get(split) or ()
+        listed = next((data[name] for name in SPLIT_NAMES[split] if data.get(name)), ())
         sources = [listed] if isinstance(listed, str) else listed
         files = [path for source in sources for path in _listed_images(base, root, source)]
         parts[split] = [_item(path, data) for path in dict.fromkeys(files)]
@@ -132,13 +133,17 @@ def _listed_images(base: Path, root: Path, source: str) -> list[Path]:
         if path.is_dir():
             return [file for file in sorted(path.rglob("*")) if _is_image(file)]
         if path.is_file() and path.suffix == ".txt":
-            lines = (line.strip() for line in path.read_text("utf-8-sig").splitlines())
+            lines = (line.strip() for line in read_lines(path))
             return [_listed_file(path.parent, root, line) for line in lines if line]
     return []
 
 
 def _listed_file(folder: Path, root: Path, line: str) -> Path:
-    candidates = (folder / line, root / line, Path(line))
+    parts = [
+        part for part in PurePosixPath(line.replace("\\", "/")).parts if part not in ("/", "..")
+    ]
+    tails = [root.joinpath(*parts[start:]) for start in range(len(parts))]
+    candidates = (folder / line, *tails, Path(line))
     return next((path for path in candidates if path.is_file()), candidates[0])
 
 
@@ -170,14 +175,21 @@ def _names(
 ) -> list[str]:
     names = data.get("names")
     if isinstance(names, Mapping):
-        numbers = sorted(int(number) for number in names)
-        if numbers != list(range(len(numbers))):
+        numbers = sorted(int(number) for number in names if str(number).isdecimal())
+        if len(numbers) < len(names) or numbers != list(range(len(numbers))):
             raise ValueError(f"{data_file}: names must be numbered 0, 1, 2, ... Received: {names}")
         names = [names.get(number, names.get(str(number))) for number in numbers]
     if names is None and (root / CLASS_LIST).is_file():
-        names = (root / CLASS_LIST).read_text("utf-8-sig").splitlines()
+        names = "\n".join(read_lines(root / CLASS_LIST)).rstrip().splitlines()
     if isinstance(names, list) and names:
-        return [plain(name) for name in names if plain(name)]
+        names = ["" if name is None else plain(name) for name in names]
+        if "" in names:
+            raise ValueError(f"{data_file or root / CLASS_LIST}: a class has no name: {names}")
+        if data.get("nc") not in (None, len(names)):
+            raise ValueError(
+                f"{data_file}: nc is {data['nc']}, and names has {len(names)} classes. Correct one."
+            )
+        return names
     if names is not None:
         raise ValueError(f"{data_file}: names must be a list of class names. Received: {names!r}")
     raise ValueError(
@@ -201,7 +213,7 @@ def _polygons(path: Path, num_classes: int) -> list[tuple[int, np.ndarray]]:
     Raises: ValueError that names the line.
     """
     polygons = []
-    lines = path.read_text("utf-8-sig").splitlines() if path.exists() else []
+    lines = read_lines(path) if path.exists() else []
     for place, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -218,7 +230,7 @@ def _polygons(path: Path, num_classes: int) -> list[tuple[int, np.ndarray]]:
             )
         if len(values) < 6 or len(values) % 2:
             raise ValueError(f"{path}, line {place}: {len(values)} coordinates make no polygon.")
-        if label != int(label) or not 0 <= label < num_classes:
+        if not label.is_integer() or not 0 <= label < num_classes:
             raise ValueError(
                 f"{path}, line {place}: the class {label:g}. The data file names {num_classes} "
                 "classes, from 0 on."
