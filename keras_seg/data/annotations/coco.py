@@ -186,8 +186,8 @@ def _read_images(
         if number in ids:
             raise ValueError(f"{path} lists the image {image['id']!r} twice. Export it again.")
         ids.add(number)
-        stated = image.get("height"), image.get("width")
-        size = (int(stated[0]), int(stated[1])) if all(stated) else None
+        height, width = image.get("height"), image.get("width")
+        size = (int(height), int(width)) if height and width else None
         objects = _Objects(size, of_image.pop(number, []), dict(categories))
         images.append(AnnotatedImage(str(image["file_name"]), path, objects))
     if of_image:

@@ -233,8 +233,8 @@ def _area(kind: str, values: Mapping[str, str]) -> Area:
     if kind == "polygon":
         return Polygon([_numbers(pair) for pair in values["points"].split(";")])
     if kind == "box":
-        box = [float(values[name]) for name in ("xtl", "ytl", "xbr", "ybr")]
-        return Rectangle(*box, float(values.get("rotation") or 0))
+        left, top, right, bottom = (float(values[name]) for name in ("xtl", "ytl", "xbr", "ybr"))
+        return Rectangle(left, top, right, bottom, float(values.get("rotation") or 0))
     if kind == "ellipse":
         x, y, rx, ry = (float(values[name]) for name in ("cx", "cy", "rx", "ry"))
         return Ellipse(x - rx, y - ry, x + rx, y + ry, float(values.get("rotation") or 0))
