@@ -4,12 +4,14 @@ import json
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_seg import cli
+from keras_seg.cli.verbs.train import report_training
 from keras_seg.data.reading.masks import read_mask
 from tests.conftest import Shapes, write_folder
 from tests.helpers.shapes import TINY_SIZE
@@ -197,3 +199,21 @@ def _unlearnable():
     for sample in Shapes("val", 6):
         noise = np.random.default_rng(0).integers(0, 256, sample.image.shape)
         yield sample._replace(image=noise.astype(np.uint8))
+
+
+def test_a_finished_run_names_only_options_of_its_verb(capsys, tmp_path):
+    # Given: the result of a run that had nothing left to train.
+    model = tmp_path / "model.keras"
+    result = SimpleNamespace(
+        finished=True,
+        new_steps=0,
+        interrupted=False,
+        model_path=model,
+        best_miou=0.5,
+        best_epoch=1,
+    )
+    # When, then: each verb gives advice of its own.
+    assert report_training(result, tmp_path, "Pass another --output.") == cli.DONE
+    said = " ".join(capsys.readouterr().out.split())
+    assert "was finished before. Pass another --output. Best validation mIoU 0.5000" in said
+    assert "--overwrite" not in said

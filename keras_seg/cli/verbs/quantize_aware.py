@@ -25,7 +25,8 @@ def quantize_aware_verb(
     from keras_seg.export.run_folder import aware_run_folder, train_quantized
 
     output = output or aware_run_folder(file)
-    return report_training(train_quantized(file, output, epochs, learning_rate), output)
+    result = train_quantized(file, output, epochs, learning_rate)
+    return report_training(result, output, "To train anew, pass another --output.")
 
 
 VERB = Verb(quantize_aware_verb)

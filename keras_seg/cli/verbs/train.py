@@ -26,16 +26,24 @@ def train_verb(**entries: Any) -> int:
     from keras_seg import training
 
     recipe = training.Recipe(**entries)
-    return report_training(training.train(recipe), recipe.output)
+    longer = (
+        "To train longer, pass more --epochs (schedules constant, step and plateau), or start "
+        f"another run: --initial_weights {recipe.output}/model.keras --output "
+        f"{recipe.output}_longer. To train anew, pass --overwrite true."
+    )
+    return report_training(training.train(recipe), recipe.output, longer)
 
 
-def report_training(result: TrainingResult, output: str | os.PathLike) -> int:
-    """Prints the result of a training and returns the exit code."""
+def report_training(result: TrainingResult, output: str | os.PathLike, longer: str) -> int:
+    """Prints the result of a training and returns the exit code.
+
+    Args:
+        result: the result.
+        output: folder of the run.
+        longer: what to pass for more training, if the run was finished before.
+    """
     if result.finished and not result.new_steps:
-        say(
-            f"{output} was finished before. Pass more --epochs to train longer, or --overwrite "
-            "true to train anew."
-        )
+        say(f"{output} was finished before. {longer}")
     if result.interrupted:
         say(f"Interrupted after {result.epochs} epochs.")
     if not result.finished:
