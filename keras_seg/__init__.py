@@ -10,6 +10,7 @@ Imported before or after Keras, it registers every layer, loss and metric, so th
 `keras.saving.load_model` opens saved models (`keras_seg.keras_registration`).
 """
 
+from keras_seg.former_modules import accept_former_modules
 from keras_seg.keras_registration import register_with_keras
 from keras_seg.lazy import lazy_names
 from keras_seg.version import __version__
@@ -33,3 +34,4 @@ __all__ = ["__version__", *_SUBPACKAGES]
 __getattr__, __dir__ = lazy_names(__name__, {name: f"keras_seg.{name}" for name in _SUBPACKAGES})
 
 register_with_keras()
+accept_former_modules()

@@ -7,11 +7,13 @@ and .onnx files derive from it.
 from __future__ import annotations
 
 import abc
+import importlib
 import os
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -218,3 +220,13 @@ def available_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def __getattr__(name: str) -> Any:
+    """`Runner` under its former path."""
+    if name == "Runner":
+        from keras_seg.deprecation import warn_deprecated
+
+        warn_deprecated("Import Runner from keras_seg.inference.")
+        return importlib.import_module("keras_seg.inference").Runner
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

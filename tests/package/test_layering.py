@@ -16,6 +16,7 @@ FLOORS = (
         "arguments",
         "atomic_files",
         "deprecation",
+        "former_modules",
         "lazy",
         "model_paths",
         "names",
