@@ -17,15 +17,15 @@ EXPECTED_ERRORS = (ValueError, OSError, RuntimeError, ImportError)
 """Errors with a message for the user; ImportError for a missing optional package."""
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Runs one verb.
 
     Args:
-        arguments: the words after `keras-seg`; None for those of this process.
+        argv: the words after `keras-seg`; None for those of this process.
 
     Returns: exit code: 0 done, 1 refused or partly failed, 2 wrong input, 130 interrupted.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = sys.argv[1:] if argv is None else argv
     if arguments[:1] in (["-h"], ["--help"]):
         sys.stdout.write(quick_help())
         sys.exit(0)

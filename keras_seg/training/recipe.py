@@ -123,7 +123,7 @@ class Recipe:
         initial_weights: model.keras of the same network, whose weights the training starts from.
         num_classes: number of classes, checked against the data; by default taken from the data.
         classes: class names, for a folder without classes.json.
-        channels: channels of the images that the network takes, 3 (RGB) or 1 (grey).
+        channels: channels of the images: 3 (RGB), 1 (grey), or those of TIFF and .npy files.
         resize: height and width in pixels to which every image is resized first.
         crop: height and width in pixels of the training crops.
         batch_size: crops per step, on all devices together.
