@@ -46,14 +46,20 @@ class Parser(jsonargparse.ArgumentParser):
 def make_parser(verb: str | None = None) -> jsonargparse.ArgumentParser:
     """Creates the parser of one verb, because each takes time; of all verbs for None."""
     parser = Parser(
-        prog="keras-seg", description=ABOUT, version=__version__, formatter_class=HelpFormatter
+        prog="keras-seg",
+        description=ABOUT,
+        version=__version__,
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,  # a misspelt option must not become another one
     )
     parser.add_argument(
         "--traceback", action="store_true", help="show where in the code an error arose"
     )
     subcommands = parser.add_subcommands(dest="verb", metavar="VERB")
     for name in VERBS if verb is None else [verb]:
-        subparser = jsonargparse.ArgumentParser(description=VERBS[name].description)
+        subparser = jsonargparse.ArgumentParser(
+            description=VERBS[name].description, allow_abbrev=False
+        )
         VERBS[name].add_arguments(subparser)
         subcommands.add_subcommand(name, subparser, help=VERBS[name].summary)
     return parser

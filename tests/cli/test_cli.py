@@ -217,3 +217,17 @@ def test_a_finished_run_names_only_options_of_its_verb(capsys, tmp_path):
     said = " ".join(capsys.readouterr().out.split())
     assert "was finished before. Pass another --output. Best validation mIoU 0.5000" in said
     assert "--overwrite" not in said
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "train --model unet --data builtin:cells --output run --epoch 1",
+        "export model.keras --quant int8",
+        "predict model.keras a.png --output masks --over true",
+    ],
+)
+def test_a_shortened_option_is_refused(line, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(line.split())
+    assert "unrecognized arguments: --" in capsys.readouterr().err
