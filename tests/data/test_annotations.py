@@ -280,8 +280,6 @@ class TestEveryFormat:
 
     def test_classes_json_fixes_the_order(self, kind, tmp_path):
         expected = MAKERS[kind](tmp_path)
-        if kind == "roboflow":
-            pytest.skip("its masks hold the values of its own list")
         write(tmp_path / "classes.json", {"names": ["background", "dog", "cat", "cow"]})
         (sample,) = open_dataset(f"{kind}:{tmp_path}", "val")
         np.testing.assert_array_equal(sample.mask, np.array([0, 2, 1])[expected])
@@ -530,6 +528,8 @@ class TestYolo:
         dataset = open_dataset(str(tmp_path))
         assert dataset.classes.names == ("floor", "cat")
         np.testing.assert_array_equal(dataset[0].mask, mask)
+        write(tmp_path / "classes.json", {"names": ["cat", "floor"]})
+        np.testing.assert_array_equal(open_dataset(str(tmp_path))[0].mask, 1 - mask)
 
     def test_an_image_without_labels_is_background_and_told(self, tmp_path):
         make_yolo(tmp_path)

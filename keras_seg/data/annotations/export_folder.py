@@ -9,7 +9,7 @@ import unicodedata
 import warnings
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,7 +21,7 @@ from PIL import Image, UnidentifiedImageError
 from keras_seg.data.class_file import read_class_file
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.masks import CLASS_FILE_NAME
-from keras_seg.data.folder.pairs import Pair
+from keras_seg.data.folder.pairs import Pair, ValueMap
 from keras_seg.data.folder.scan import IMAGE_SUFFIXES, stems_of_split
 from keras_seg.data.layouts.split import LayoutSplit
 from keras_seg.data.reading.images import orientation
@@ -242,6 +242,26 @@ def class_table(
     if not colors:
         return ClassTable(tuple(ordered))
     return ClassTable(tuple(ordered), tuple(colors.get(name, (0, 0, 0)) for name in ordered))
+
+
+def classes_of_values(root: Path, names: Mapping[int, str], listed_in: object) -> tuple:
+    """The classes of masks that hold values, and the map from values to classes.
+
+    The order is that of the values; `classes.json` in the folder fixes another.
+
+    Args:
+        root: folder of the export.
+        names: value in the masks → label.
+        listed_in: where the user finds them, for messages.
+
+    Returns: (ClassTable, ValueMap).
+
+    Raises: ValueError for labels that `classes.json` does not have.
+    """
+    stated = (root / CLASS_FILE_NAME).exists()
+    table = class_table(root, names.values()) if stated else ClassTable(tuple(names.values()))
+    numbers = {value: class_index(table, name) for value, name in names.items()}
+    return table, ValueMap(numbers | {IGNORE_CLASS: IGNORE_CLASS}, listed_in=str(listed_in))
 
 
 def class_index(classes: ClassTable, label: str) -> int:

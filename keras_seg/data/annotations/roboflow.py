@@ -13,17 +13,15 @@ from keras_seg.data.annotations.export_folder import (
     SPLIT_NAMES,
     AnnotatedImage,
     Parts,
+    classes_of_values,
     layout_of,
     plain,
     read_lines,
     split_folder,
 )
-from keras_seg.data.classes import ClassTable
-from keras_seg.data.folder.pairs import ValueMap
 from keras_seg.data.folder.scan import IMAGE_SUFFIXES
 from keras_seg.data.layouts.split import LayoutSplit
 from keras_seg.data.reading.masks import read_mask
-from keras_seg.names import IGNORE_CLASS
 
 TOOL = "Roboflow"
 CLASS_LIST = "_classes.csv"
@@ -51,11 +49,7 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     for path, more in others:
         if more != values:
             raise ValueError(f"{path} lists other classes than {first}. Export all splits at once.")
-    names = list(values.values())
-    value_map = ValueMap(
-        {value: i for i, value in enumerate(values)} | {IGNORE_CLASS: IGNORE_CLASS},
-        listed_in=str(first),
-    )
+    classes, value_map = classes_of_values(root, values, first)
 
     def read_truth(item: AnnotatedImage, image: Path) -> np.ndarray:
         return value_map(read_mask(item.source), item.source)
@@ -65,9 +59,7 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
         folder = split_folder(root, part)
         parts[part] = _items(folder) if folder else []
     parts[""] = _items(root) if root in {path.parent for path in lists} else []
-    return layout_of(
-        root, split, parts, ClassTable(tuple(names)), read_truth, tool=TOOL, strict=strict
-    )
+    return layout_of(root, split, parts, classes, read_truth, tool=TOOL, strict=strict)
 
 
 def _class_lists(root: Path) -> list[Path]:

@@ -16,7 +16,9 @@ from keras_seg.data.annotations.export_folder import (
     SPLIT_NAMES,
     AnnotatedImage,
     Parts,
+    class_index,
     class_table,
+    classes_of_values,
     image_size,
     layout_of,
     plain,
@@ -25,7 +27,6 @@ from keras_seg.data.annotations.export_folder import (
     tell,
 )
 from keras_seg.data.annotations.shapes import Polygon, Shape, paint
-from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.scan import IMAGE_SUFFIXES
 from keras_seg.data.layouts.split import LayoutSplit
 from keras_seg.data.reading.masks import read_mask
@@ -61,14 +62,15 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     items = [item for images in parts.values() for item in images]
     names = _names(root, data_file, data, items)
     if any(item.content == "mask" for item in items):
-        classes = ClassTable(tuple(names))
+        listed_in = data_file or root / CLASS_LIST
+        classes, value_map = classes_of_values(root, dict(enumerate(names)), listed_in)
 
         def read_mask_of(item: AnnotatedImage, image: Path) -> np.ndarray:
-            return read_mask(item.source)
+            return value_map(read_mask(item.source), item.source)
 
         return layout_of(root, split, parts, classes, read_mask_of, tool=TOOL, strict=strict)
     classes = class_table(root, names)
-    numbers = [classes.names.index(name) for name in names]
+    numbers = [class_index(classes, name) for name in names]
     for item in items:
         _polygons(item.source, len(names))
     unlabelled = [item.file_name for item in items if not item.source.exists()]
