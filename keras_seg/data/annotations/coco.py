@@ -15,19 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_seg.data.annotations.export_folder import (
-    AnnotatedImage,
-    Parts,
-    class_index,
-    class_table,
-    few_of_each_folder,
-    image_size,
-    layout_of,
-    plain,
-    read_json,
-    split_in,
-    tell,
-)
+from keras_seg.data.annotations.annotated_image import AnnotatedImage, Parts, plain, split_in
+from keras_seg.data.annotations.class_labels import class_index, class_table
+from keras_seg.data.annotations.export_folder import few_of_each_folder, layout_of, read_json, tell
+from keras_seg.data.annotations.image_files import image_size
 from keras_seg.data.annotations.shapes import CocoPolygons, CocoRuns, Shape, paint
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.layouts.split import LayoutSplit

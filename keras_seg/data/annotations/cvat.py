@@ -11,19 +11,10 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image
 
-from keras_seg.data.annotations.export_folder import (
-    BACKGROUND,
-    AnnotatedImage,
-    Parts,
-    class_index,
-    class_table,
-    image_size,
-    layout_of,
-    plain,
-    read_lines,
-    split_in,
-    tell,
-)
+from keras_seg.data.annotations.annotated_image import AnnotatedImage, Parts, plain, split_in
+from keras_seg.data.annotations.class_labels import BACKGROUND, class_index, class_table
+from keras_seg.data.annotations.export_folder import layout_of, read_lines, tell
+from keras_seg.data.annotations.image_files import image_size
 from keras_seg.data.annotations.shapes import (
     Area,
     Bitmap,

@@ -12,21 +12,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from keras_seg.data.annotations.annotated_image import AnnotatedImage, Parts, plain, split_in
+from keras_seg.data.annotations.class_labels import class_index, class_table
 from keras_seg.data.annotations.export_folder import (
-    AnnotatedImage,
-    ImageFiles,
-    Parts,
-    class_index,
-    class_table,
     few_of_each_folder,
-    image_size,
     layout_of,
-    plain,
     read_json,
     read_lines,
-    split_in,
     tell,
 )
+from keras_seg.data.annotations.image_files import ImageFiles, image_size
 from keras_seg.data.annotations.shapes import (
     Area,
     Bitmap,

@@ -11,21 +11,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from keras_seg.data.annotations import coco, yolo
-from keras_seg.data.annotations.export_folder import (
-    LISTED,
-    AnnotatedImage,
-    Parts,
-    address_path,
-    class_index,
-    class_table,
-    few_of_each_folder,
-    image_size,
-    layout_of,
-    plain,
-    read_json,
-    split_in,
-    tell,
-)
+from keras_seg.data.annotations.annotated_image import AnnotatedImage, Parts, plain, split_in
+from keras_seg.data.annotations.class_labels import LISTED, class_index, class_table
+from keras_seg.data.annotations.export_folder import few_of_each_folder, layout_of, read_json, tell
+from keras_seg.data.annotations.image_files import address_path, image_size
 from keras_seg.data.annotations.shapes import (
     DECIMALS,
     Area,

@@ -9,16 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg.data.annotations import coco, yolo
-from keras_seg.data.annotations.export_folder import (
+from keras_seg.data.annotations.annotated_image import (
     SPLIT_NAMES,
     AnnotatedImage,
     Parts,
-    classes_of_values,
-    layout_of,
     plain,
-    read_lines,
     split_folder,
 )
+from keras_seg.data.annotations.class_labels import classes_of_values
+from keras_seg.data.annotations.export_folder import layout_of, read_lines
 from keras_seg.data.folder.scan import IMAGE_SUFFIXES
 from keras_seg.data.layouts.split import LayoutSplit
 from keras_seg.data.reading.masks import read_mask

@@ -12,17 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from keras_seg.data.annotations.export_folder import (
-    AnnotatedImage,
-    Parts,
-    class_index,
-    class_table,
-    layout_of,
-    plain,
-    read_json,
-    split_in,
-    tell,
-)
+from keras_seg.data.annotations.annotated_image import AnnotatedImage, Parts, plain, split_in
+from keras_seg.data.annotations.class_labels import class_index, class_table
+from keras_seg.data.annotations.export_folder import layout_of, read_json, tell
 from keras_seg.data.annotations.shapes import Area, Bitmap, Polygon, Rectangle, Shape, paint
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.scan import IMAGE_SUFFIXES

@@ -12,20 +12,16 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import yaml
 
-from keras_seg.data.annotations.export_folder import (
+from keras_seg.data.annotations.annotated_image import (
     SPLIT_NAMES,
     AnnotatedImage,
     Parts,
-    class_index,
-    class_table,
-    classes_of_values,
-    image_size,
-    layout_of,
     plain,
-    read_lines,
     split_in,
-    tell,
 )
+from keras_seg.data.annotations.class_labels import class_index, class_table, classes_of_values
+from keras_seg.data.annotations.export_folder import layout_of, read_lines, tell
+from keras_seg.data.annotations.image_files import image_size
 from keras_seg.data.annotations.shapes import Polygon, Shape, paint
 from keras_seg.data.folder.scan import IMAGE_SUFFIXES
 from keras_seg.data.layouts.split import LayoutSplit
