@@ -135,8 +135,8 @@ def build(
         model = keras_seg.models.build("unet", (None, None, 3), 2, widths=(16, 32, 64))
     """
     network = find(name)
-    known = [*network.options, *FORMER_OPTIONS.get(name, ())]
+    former = FORMER_OPTIONS.get(name, ())
     for option in options:
-        if option not in known:
-            raise ValueError(unknown_name(f"option of {name}", option, known))
+        if option not in network.options and option not in former:
+            raise ValueError(unknown_name(f"option of {name}", option, network.options))
     return network.build(input_shape, num_classes, **options)
