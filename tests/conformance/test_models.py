@@ -36,7 +36,8 @@ def built(name, policy):
 def fit_cases():
     """Every network is trained once: compiled by XLA where that is quick, else in half precision.
 
-    `-m slow` trains them the other way.
+    `-m slow` trains them the other way. Half precision is slow on a CPU: it takes one image, and no
+    graph, since the presets' tests trace these networks.
     """
     for name in models.list_models():
         for policy, xla in (("float32", "auto"), ("mixed_float16", False)):
@@ -49,12 +50,15 @@ def fit_cases():
 def test_fit_lowers_the_loss(name, policy, xla):
     model = built(name, policy)
     scores = [metrics.MeanIoU(3)]
-    model.compile("sgd", losses.CrossEntropy(), metrics=scores, jit_compile=xla)
-    history = model.fit(IMAGE, MASK, epochs=8, verbose=0, shuffle=False).history["loss"]
+    image, mask = (IMAGE, MASK) if xla else (IMAGE[:1], MASK[:1])
+    model.compile(
+        "sgd", losses.CrossEntropy(), metrics=scores, jit_compile=xla, run_eagerly=not xla
+    )
+    history = model.fit(image, mask, epochs=8, verbose=0, shuffle=False).history["loss"]
     # of several steps, since dropout makes single ones go up and down
     assert np.mean(history[4:]) < history[0]
     if not xla:  # what XLA makes of a prediction has a test of its own
-        assert np.isfinite(model.evaluate(IMAGE, MASK, verbose=0)[0])
+        assert np.isfinite(model.evaluate(image, mask, verbose=0)[0])
 
 
 @pytest.mark.parametrize(
@@ -228,18 +232,6 @@ class TestDeepLabV3Plus:
             (64, 96, 3), 3, backbone_weights=None, channels=16, upsample_logits=False
         )
         assert model.output.shape == (None, 16, 24, 3)
-
-    @pytest.mark.parametrize("output_stride", [8, 16])
-    def test_dilated_encoder_equals_the_strided_one_where_both_have_pixels(self, output_stride):
-        image = np.random.default_rng(0).uniform(-1, 1, (1, 224, 224, 3)).astype("float32")
-        strided = keras_seg.backbones.build("mobilenetv2")
-        dilated = keras_seg.backbones.build("mobilenetv2", output_stride=output_stride)
-        dilated.set_weights(strided.get_weights())
-        step = 32 // output_stride
-        fine = dilated(image)["stride_32"][:, step - 1 :: step, step - 1 :: step]
-        coarse = strided(image)["stride_32"]
-        difference = np.abs(fine - coarse)[:, 1:-1, 1:-1].max()
-        assert difference < 1e-5 * np.abs(coarse).max()
 
     def test_backbone_names_and_strides_are_checked(self):
         with pytest.raises(ValueError, match="Did you mean 'mobilenetv2'"):

@@ -144,7 +144,9 @@ class TestGoingOn:
             training.train(replace(recipe, learning_rate=0.5))
         training.train(replace(recipe, max_minutes=9))  # nothing trained depends on it
 
-    @pytest.mark.parametrize("schedule", ["constant", "step", "plateau"])
+    @pytest.mark.parametrize(
+        "schedule", [pytest.param("constant", marks=pytest.mark.slow), "step", "plateau"]
+    )
     def test_a_finished_run_goes_on_for_more_epochs(self, recipe, schedule):
         options = ScheduleOptions(step_epochs=(1,) if schedule == "step" else ())
         longer = replace(recipe, schedule=schedule, schedule_options=options, deterministic=False)
