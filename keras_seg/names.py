@@ -19,7 +19,12 @@ def unknown_name(what: str, received: str, known: Iterable[str]) -> str:
         "Unknown model 'unett'. Did you mean 'unet'? Known: danet, unet."
     """
     known = sorted(known)
-    plain = str(received).lower().replace("+", "plus")
-    nearest = difflib.get_close_matches(plain, known, n=1)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    nearest = nearest_name(received, known)
+    hint = f" Did you mean {nearest!r}?" if nearest else ""
     return f"Unknown {what} {received!r}.{hint} Known: {', '.join(known)}."
+
+
+def nearest_name(received: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like the received one; None if none is."""
+    plain = str(received).lower().replace("+", "plus")
+    return next(iter(difflib.get_close_matches(plain, sorted(known), n=1)), None)

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 
 from keras_seg.cli.output import INTERRUPTED, WRONG_INPUT, complain
 from keras_seg.cli.quick_help import quick_help
+from keras_seg.cli.quiet_import import quieten_tensorflow
 from keras_seg.cli.verbs import VERBS
+from keras_seg.names import nearest_name
 from keras_seg.version import __version__
 
 EXPECTED_ERRORS = (ValueError, OSError, RuntimeError, ImportError)
@@ -33,7 +35,9 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.write(f"keras-seg {__version__}\n")
         sys.exit(0)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        quieten_tensorflow()
     try:
         with _one_line_warnings():
             return _run(arguments)
@@ -45,7 +49,17 @@ def main(argv: list[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     from keras_seg.cli.parser import make_parser
 
-    parser = make_parser(_verb(arguments))
+    verb = _verb(arguments)
+    if verb not in VERBS:
+        if verb is None:
+            sys.stdout.write(quick_help())
+            complain("keras-seg: name one of these verbs, for example keras-seg demo")
+        else:
+            nearest = nearest_name(verb, VERBS)
+            hint = f" Did you mean {nearest}?" if nearest else ""
+            complain(f"keras-seg: unknown verb {verb}.{hint} All verbs: keras-seg --help")
+        return WRONG_INPUT
+    parser = make_parser(verb)
     try:
         parsed = parser.parse_args(arguments)
     except ValueError as error:  # about a recipe file or preset
@@ -89,6 +103,5 @@ def _one_line_warnings() -> Iterator[None]:
 
 
 def _verb(arguments: list[str]) -> str | None:
-    """The verb that the arguments name; None if there is no such verb."""
-    first = next((word for word in arguments if word == "--" or not word.startswith("-")), None)
-    return first if first in VERBS else None
+    """The verb that the arguments name, known or not; None if they name none."""
+    return next((word for word in arguments if word != "--" and not word.startswith("-")), None)

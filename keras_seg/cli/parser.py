@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 from argparse import Action
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import jsonargparse
 
+from keras_seg.cli.errors import message_for_user
+from keras_seg.cli.output import WRONG_INPUT, complain
+from keras_seg.cli.typed_arguments import as_parsed
 from keras_seg.cli.verbs import ABOUT, VERBS
 from keras_seg.version import __version__
 
@@ -34,16 +39,47 @@ def _choices(literals: str) -> str:
 
 
 class Parser(jsonargparse.ArgumentParser):
-    """Names a missing argument as the user types it: `--output`, not `train.output`."""
+    """Takes arguments as people type them, and tells errors in a line."""
 
-    def error(self, message: str, *rest: Any) -> None:
-        start, required, names = message.partition("required: ")
-        if required:
-            names = ", ".join(map(_as_typed, names.split(", ")))
-        super().error(f"{start}{required}{names}", *rest)
+    verb: VerbParser | None = None
+
+    def parse_args(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        typed = list(sys.argv[1:] if args is None else args)
+        if self.verb is not None and self.verb.name in typed:
+            end = typed.index(self.verb.name) + 1
+            self.verb.typed = typed[end:]
+            typed[end:] = as_parsed(typed[end:], self.verb.by_name)
+        return super().parse_args(typed, *rest, **options)
+
+    def error(self, message: str, *rest: Any) -> NoReturn:
+        if self.verb is not None:
+            self.verb.error(message)
+        complain(f"keras-seg: {message}")
+        sys.exit(WRONG_INPUT)
 
 
-def make_parser(verb: str | None = None) -> jsonargparse.ArgumentParser:
+class VerbParser(jsonargparse.ArgumentParser):
+    """The parser of one verb."""
+
+    name = ""
+    typed: Sequence[str] = ()
+
+    @property
+    def by_name(self) -> dict[str, Action]:
+        """Option or positional argument → its action."""
+        return {
+            name: action
+            for action in self._actions
+            for name in (action.option_strings or [action.dest])
+        }
+
+    def error(self, message: str, *rest: Any) -> NoReturn:
+        text = message_for_user(message, self.by_name, self.typed)
+        complain(f"keras-seg {self.name}: {text}\nAll options: keras-seg {self.name} --help")
+        sys.exit(WRONG_INPUT)
+
+
+def make_parser(verb: str | None = None) -> Parser:
     """Creates the parser of one verb, because each takes time; of all verbs for None."""
     parser = Parser(
         prog="keras-seg",
@@ -57,16 +93,10 @@ def make_parser(verb: str | None = None) -> jsonargparse.ArgumentParser:
     )
     subcommands = parser.add_subcommands(dest="verb", metavar="VERB")
     for name in VERBS if verb is None else [verb]:
-        subparser = jsonargparse.ArgumentParser(
-            description=VERBS[name].description, allow_abbrev=False
-        )
+        subparser = VerbParser(description=VERBS[name].description, allow_abbrev=False)
+        subparser.name = name
         VERBS[name].add_arguments(subparser)
         subcommands.add_subcommand(name, subparser, help=VERBS[name].summary)
+        if name == verb:
+            parser.verb = subparser
     return parser
-
-
-def _as_typed(name: str) -> str:
-    """ "train.output" → "--output"; a positional argument keeps its name."""
-    verb, _, argument = name.partition(".")
-    is_option = verb == "train" or (verb in VERBS and f"--{argument}" in VERBS[verb].arguments)
-    return f"--{argument}" if is_option else argument or name

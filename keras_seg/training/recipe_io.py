@@ -26,6 +26,7 @@ TYPE_NAMES = {
     str: ("text", "texts"),
     dict: ("a mapping of names", "mappings of names"),
     list: ("a list", "lists"),
+    Path: ("a path", "paths"),
     types.NoneType: ("null", "nulls"),
 }
 """Type → what messages call one value, and several."""
@@ -113,13 +114,16 @@ def in_words(hint: Hint) -> str:
     """Names the type of a dataclass field in a message: "a list of 2 whole numbers"."""
     if is_dataclass(hint):
         return "a mapping"
-    if isinstance(hint, types.UnionType):
-        return " or ".join(map(in_words, typing.get_args(hint)))
     origin, inner = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(map(in_words, inner))
+    if origin is typing.Literal:
+        return f"one of {', '.join(map(str, inner))}"
     if origin is tuple and ... not in inner:
         return f"a list of {len(inner)} {TYPE_NAMES[inner[0]][1]}"
     if inner and origin in (list, tuple):
-        return f"a list of {TYPE_NAMES[inner[0]][1]}"
+        several = [TYPE_NAMES[kind][1] for kind in typing.get_args(inner[0]) or inner[:1]]
+        return f"a list of {' or '.join(several)}"
     return TYPE_NAMES[origin][0]
 
 

@@ -230,4 +230,4 @@ def test_a_finished_run_names_only_options_of_its_verb(capsys, tmp_path):
 def test_a_shortened_option_is_refused(line, capsys):
     with pytest.raises(SystemExit):
         cli.main(line.split())
-    assert "unrecognized arguments: --" in capsys.readouterr().err
+    assert "unknown option --" in capsys.readouterr().err

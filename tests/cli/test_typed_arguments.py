@@ -1,0 +1,110 @@
+"""What people type is understood, or answered in two lines with what to type instead."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from keras_seg import cli
+from keras_seg.cli.parser import make_parser
+
+
+def parsed(line):
+    words = line.split()
+    return make_parser(words[0]).parse_args(words)[words[0]]
+
+
+class TestForms:
+    @pytest.mark.parametrize(
+        "typed",
+        [
+            *(" [96,128]", " [96, 128]", " (96,128)", " 96 128", " 96,128", " 96, 128"),
+            *(" 96x128", " 96X128", " 96\N{MULTIPLICATION SIGN}128", "=96x128", "=[96,128]"),
+        ],
+    )
+    def test_a_size_in_any_usual_form(self, typed):
+        options = parsed(f"train --crop{typed} --data d --output o")
+        assert options.crop == (96, 128)
+        assert (options.data, options.output) == ("d", "o")
+
+    def test_one_number_is_a_square(self):
+        options = parsed("train --crop 128 --resize 64 --data d --output o")
+        assert (options.crop, options.resize) == ((128, 128), (64, 64))
+        assert parsed("train --resize null --data d --output o").resize is None
+
+    def test_lists_of_any_length_end_before_the_next_argument(self):
+        assert parsed("models --input_shape 256 256 3 unet").input_shape == [256, 256, 3]
+        assert parsed("models --input_shape 256x256x3 unet").name == "unet"
+        options = parsed("predict m.keras a.png --scales 0.5 1 1.5 --output masks")
+        assert options.scales == (0.5, 1.0, 1.5)
+        options = parsed("predict m.keras --output masks --scales [0.5,1] 0")
+        assert options.scales == (0.5, 1.0) and options.inputs == ["0"]
+        assert parsed("train --augmentation.scale 0.5 2 --data d --output o")["augmentation"][
+            "scale"
+        ] == (0.5, 2.0)
+
+    @pytest.mark.parametrize("option", ["--batch-size", "--batch_size"])
+    @pytest.mark.parametrize("joined", [" ", "="])
+    def test_hyphens_and_underscores_are_alike(self, option, joined):
+        assert parsed(f"train {option}{joined}4 --data d --output o").batch_size == 4
+
+    def test_values_keep_their_hyphens(self):
+        options = parsed("train --data some-folder --output=my-run --model unet")
+        assert (options.data, options.output) == ("some-folder", "my-run")
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("line", "answer"),
+        [
+            ("train --batchsize 4", "unknown option --batchsize. Did you mean --batch_size?"),
+            ("train --epochs many", "--epochs must be a whole number. Received: many."),
+            ("train --crop 1 2 3", "unexpected argument '3'"),
+            ("train --crop wide", "as in --crop 256 256. Received: wide."),
+            ("train --flip_vertical true", "Did you mean --augmentation.flip_vertical?"),
+            ("train --loss", "--loss needs a value: text"),
+            ("train --schedule_options.power x", "--schedule_options.power must be a number"),
+            ("export m.keras m.tflite", "unexpected argument 'm.tflite'. Is it the output?"),
+            ("export m.keras --quantize int9", "Received: int9. Did you mean int8?"),
+            ("predict", "missing: file, inputs"),
+        ],
+    )
+    def test_two_lines_say_what_was_typed_and_what_to_type(self, line, answer, capsys):
+        with pytest.raises(SystemExit) as exit:
+            cli.main(line.split())
+        verb = line.split()[0]
+        first, second = capsys.readouterr().err.splitlines()
+        assert exit.value.code == cli.WRONG_INPUT
+        assert first.startswith(f"keras-seg {verb}: ") and answer in first
+        assert second == f"All options: keras-seg {verb} --help"
+
+    def test_a_misspelt_verb_is_answered_with_the_nearest(self, capsys):
+        assert cli.main(["trian"]) == cli.WRONG_INPUT
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("keras-seg: unknown verb trian. Did you mean train?")
+
+    def test_no_verb_is_answered_with_all_verbs(self, capsys):
+        assert cli.main([]) == cli.WRONG_INPUT
+        answer = capsys.readouterr()
+        assert "verify-dataset" in answer.out and answer.err.count("\n") == 1
+
+
+QUIET = """
+import sys
+from keras_seg.cli.quiet_import import quieten_tensorflow
+quieten_tensorflow()
+quieten_tensorflow()
+import tensorflow
+assert not any("quiet_import" in type(finder).__module__ for finder in sys.meta_path)
+assert type(tensorflow.__loader__).__name__ == "SourceFileLoader"
+sys.stderr.write("heard\\n")
+"""
+
+
+def test_tensorflow_is_imported_without_its_log_lines():
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", QUIET], capture_output=True, text=True, env=environment
+    )
+    assert (done.returncode, done.stderr) == (0, "heard\n")
