@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from keras_seg.cli.output import INTERRUPTED, WRONG_INPUT, complain
+from keras_seg.cli.output import DONE, INTERRUPTED, WRONG_INPUT, complain
 from keras_seg.cli.quick_help import quick_help
 from keras_seg.cli.quiet_import import quieten_tensorflow
 from keras_seg.cli.verbs import VERBS
@@ -35,6 +35,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.write(f"keras-seg {__version__}\n")
         sys.exit(0)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if arguments[:1] == ["--print_completion"]:
+        return _print_completion(arguments[1:])
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         quieten_tensorflow()
@@ -44,6 +46,17 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:  # also during the imports, which take seconds
         complain("keras-seg: interrupted. All saved files are kept.")
         return INTERRUPTED
+
+
+def _print_completion(shells: list[str]) -> int:
+    from keras_seg.cli.completion import completion_script
+
+    try:
+        sys.stdout.write(completion_script("".join(shells[:1])) + "\n")
+    except ValueError as error:
+        complain(f"keras-seg: {error}")
+        return WRONG_INPUT
+    return DONE
 
 
 def _run(arguments: list[str]) -> int:

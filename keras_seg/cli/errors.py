@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 import typing
 from argparse import Action
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from keras_seg.names import nearest_name
 
 
-def message_for_user(message: str, actions: Mapping[str, Action], typed: Sequence[str]) -> str:
+def message_for_user(message: str, actions: Mapping[str, Action]) -> str:
     """Rewrites a message of the parser.
 
     Args:
         message: the message of argparse or jsonargparse.
         actions: option or positional argument, as it is typed → the parser's action for it.
-        typed: the arguments of the verb.
 
     Returns: one or two lines, which name arguments as they are typed.
     """
@@ -54,8 +53,8 @@ def _wrong_value(key: str, reason: str, received: str | None, actions: Mapping[s
     if received is None or action is None:
         return f"{name}: {' '.join(reason.split())}"
     received = received.strip().splitlines()[0]
-    choices = _choices(action)
-    nearest = nearest_name(received, choices) if choices else None
+    allowed = choices(action)
+    nearest = nearest_name(received, allowed) if allowed else None
     hint = f" Did you mean {nearest}?" if nearest else ""
     return f"{name} must be {_example(action)}. Received: {received}.{hint}"
 
@@ -73,7 +72,8 @@ def _example(action: Action | None) -> str:
     return text
 
 
-def _choices(action: Action) -> list[str]:
+def choices(action: Action) -> list[str]:
+    """The values that an option or positional argument may have; none if any may be given."""
     hint = getattr(action, "_typehint", None)
     kinds = (hint, *typing.get_args(hint))
     literals = [each for each in kinds if typing.get_origin(each) is typing.Literal]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from argparse import Action
+from argparse import SUPPRESS, Action
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -41,19 +41,20 @@ def _choices(literals: str) -> str:
 class Parser(jsonargparse.ArgumentParser):
     """Takes arguments as people type them, and tells errors in a line."""
 
-    verb: VerbParser | None = None
+    verbs: Sequence[VerbParser] = ()
 
     def parse_args(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         typed = list(sys.argv[1:] if args is None else args)
-        if self.verb is not None and self.verb.name in typed:
-            end = typed.index(self.verb.name) + 1
-            self.verb.typed = typed[end:]
-            typed[end:] = as_parsed(typed[end:], self.verb.by_name)
+        for verb in self.verbs:
+            if verb.name in typed:
+                start = typed.index(verb.name) + 1
+                typed[start:] = as_parsed(typed[start:], verb.by_name)
+                break
         return super().parse_args(typed, *rest, **options)
 
     def error(self, message: str, *rest: Any) -> NoReturn:
-        if self.verb is not None:
-            self.verb.error(message)
+        if len(self.verbs) == 1:
+            self.verbs[0].error(message)
         complain(f"keras-seg: {message}")
         sys.exit(WRONG_INPUT)
 
@@ -62,7 +63,6 @@ class VerbParser(jsonargparse.ArgumentParser):
     """The parser of one verb."""
 
     name = ""
-    typed: Sequence[str] = ()
 
     @property
     def by_name(self) -> dict[str, Action]:
@@ -74,7 +74,7 @@ class VerbParser(jsonargparse.ArgumentParser):
         }
 
     def error(self, message: str, *rest: Any) -> NoReturn:
-        text = message_for_user(message, self.by_name, self.typed)
+        text = message_for_user(message, self.by_name)
         complain(f"keras-seg {self.name}: {text}\nAll options: keras-seg {self.name} --help")
         sys.exit(WRONG_INPUT)
 
@@ -91,12 +91,17 @@ def make_parser(verb: str | None = None) -> Parser:
     parser.add_argument(
         "--traceback", action="store_true", help="show where in the code an error arose"
     )
+    parser.add_argument(
+        "--print_completion",
+        metavar="SHELL",
+        default=SUPPRESS,
+        help="print the completion script of bash, zsh, fish, tcsh or powershell",
+    )
     subcommands = parser.add_subcommands(dest="verb", metavar="VERB")
     for name in VERBS if verb is None else [verb]:
         subparser = VerbParser(description=VERBS[name].description, allow_abbrev=False)
         subparser.name = name
         VERBS[name].add_arguments(subparser)
         subcommands.add_subcommand(name, subparser, help=VERBS[name].summary)
-        if name == verb:
-            parser.verb = subparser
+        parser.verbs = (*parser.verbs, subparser)
     return parser

@@ -14,7 +14,7 @@ def quick_help() -> str:
     """The same text as `make_parser().format_help()`."""
     parser = ArgumentParser(
         prog="keras-seg",
-        usage="keras-seg [--traceback] VERB ...",
+        usage="keras-seg [--traceback] [--print_completion SHELL] VERB ...",
         description=ABOUT,
         add_help=False,
     )
@@ -24,6 +24,11 @@ def quick_help() -> str:
         (("--traceback",), "show where in the code an error arose (default: False)"),
     ):
         parser.add_argument(*flags, action="store_true", default=SUPPRESS, help=text)
+    parser.add_argument(
+        "--print_completion",
+        metavar="SHELL",
+        help="print the completion script of bash, zsh, fish, tcsh or powershell",
+    )
     verbs = parser.add_subparsers(
         title="subcommands",
         description="For more details of each subcommand, add it as an argument followed by "

@@ -1,6 +1,7 @@
 """What people type is understood, or answered in two lines with what to type instead."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -88,6 +89,38 @@ class TestErrors:
         assert cli.main([]) == cli.WRONG_INPUT
         answer = capsys.readouterr()
         assert "verify-dataset" in answer.out and answer.err.count("\n") == 1
+
+
+class TestCompletion:
+    @pytest.mark.parametrize(
+        ("words", "completions"),
+        [
+            ("keras-seg verif", ["verify-dataset"]),
+            ("keras-seg train --batch", ["--batch_size"]),
+            ("keras-seg export m.keras --quantize in", ["int8", "int16x8"]),
+        ],
+    )
+    def test_bash_completes_verbs_options_and_values(self, words, completions, tmp_path, capsys):
+        if shutil.which("bash") is None:
+            pytest.skip("needs bash")
+        assert cli.main(["--print_completion", "bash"]) == cli.DONE
+        (tmp_path / "script").write_text(capsys.readouterr().out)
+        last = len(words.split()) - 1
+        commands = (
+            f"source ./script; COMP_WORDS=({words}); COMP_CWORD={last}; "
+            'eval "$(complete -p keras-seg | grep -o "_shtab[a-z_]*")"; echo "${COMPREPLY[@]}"'
+        )
+        done = subprocess.run(
+            ["bash", "-c", commands], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.stdout.split() == completions, done.stderr
+
+    def test_other_shells(self, capsys):
+        for shell in ("zsh", "fish"):
+            assert cli.main(["--print_completion", shell]) == cli.DONE
+            assert "learning_rate" in capsys.readouterr().out
+        assert cli.main(["--print_completion", "csh"]) == cli.WRONG_INPUT
+        assert "zsh" in capsys.readouterr().err
 
 
 QUIET = """
