@@ -24,6 +24,7 @@ from keras_seg.models.hrnet import hrnet
 from keras_seg.models.icnn import icnn
 from keras_seg.models.inference_form import for_inference
 from keras_seg.models.multiply_adds import multiply_adds, multiply_adds_by_layer
+from keras_seg.models.names_elsewhere import unknown_model
 from keras_seg.models.ocrnet import ocrnet
 from keras_seg.models.part_locator import part_locator
 from keras_seg.models.registry import build, find, list_models
@@ -67,3 +68,8 @@ __all__ = [
     "unetplusplus",
     "variants",
 ]
+
+
+def __getattr__(name: str) -> object:
+    hint = "" if name.startswith("_") else unknown_model(name, list_models())
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")

@@ -12,6 +12,7 @@ from typing import Any, ParamSpec
 import keras
 
 from keras_seg.models.former_options import FORMER_OPTIONS, with_variant
+from keras_seg.models.names_elsewhere import unknown_option
 from keras_seg.models.options import ImageShape, annotations_of, check_options, check_scores
 from keras_seg.models.variants import Variant
 from keras_seg.names import unknown_name
@@ -76,10 +77,15 @@ def register(
         if name in _NETWORKS:
             raise ValueError(f"A network called {name!r} is registered already.")
 
-        default_classes = inspect.signature(build).parameters["num_classes"].default
+        parameters = inspect.signature(build).parameters
+        default_classes = parameters["num_classes"].default
+        allowed = {*parameters, *FORMER_OPTIONS.get(name, ())}
 
         @functools.wraps(build)
         def checked(*positional: P.args, **options: P.kwargs) -> keras.Model:
+            for option in options:
+                if option not in allowed:
+                    raise TypeError(unknown_option(name, option, parameters))
             options = with_variant(name, variant_record(build), options)
             num_classes = (*positional[1:], options.get("num_classes", default_classes))[0]
             check_scores(num_classes, options.get("activation"))
@@ -138,5 +144,6 @@ def build(
     former = FORMER_OPTIONS.get(name, ())
     for option in options:
         if option not in network.options and option not in former:
-            raise ValueError(unknown_name(f"option of {name}", option, network.options))
+            known = ("input_shape", "num_classes", *network.options)
+            raise ValueError(unknown_option(name, option, known))
     return network.build(input_shape, num_classes, **options)

@@ -43,7 +43,10 @@ def test_the_file_predicts_what_the_converted_network_does(unet_checkpoint, tmp_
         ({"source": "4uiiurz1"}, "has no tensor like .*begins with: .'inc.double_conv"),
         ({"output": "model.h5"}, r"--output must be a file ending in \.keras"),
         ({"file": "nowhere.npz"}, "no checkpoint file nowhere.npz"),
-        ({"options": ["--options.widht", "3"]}, "Unknown option of unet 'widht'"),
+        (
+            {"options": ["--options.widht", "3"]},
+            "unet has no option 'widht'. Did you mean 'widths'",
+        ),
         ({"options": ["--classes", '["a", "b", "c"]']}, "has 2 classes. Received 3"),
     ],
     ids=lambda value: str(value)[:24],
