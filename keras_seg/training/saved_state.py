@@ -172,7 +172,7 @@ def _checked_facts(folder: Path) -> dict:
     """Reads the facts of a checkpoint. Raises an error if any of its files has changed."""
     facts = json.loads((folder / FACTS).read_text())
     if type(facts["step"]) is not int or folder.name != f"{PREFIX}{facts['step']:09d}":
-        raise ValueError(f"{FACTS} is of step {facts['step']!r}")
+        raise ValueError(f"{FACTS} names step {facts['step']!r}")
     state = {path.name for path in folder.glob("state.*")}
     if not state:
         raise ValueError("its variables are missing")

@@ -56,7 +56,7 @@ def _tpu_strategy() -> tf.distribute.Strategy:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
     except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
         raise ValueError(
-            f'strategy "tpu" found no TPU: {str(error).splitlines()[0]}. Set TPU_NAME, or choose '
+            f'strategy "tpu" needs a TPU: {str(error).splitlines()[0]}. Set TPU_NAME, or choose '
             "another --strategy."
         ) from error
     return tf.distribute.TPUStrategy(resolver)
