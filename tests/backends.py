@@ -10,11 +10,12 @@ process, and runs four steps:
     forward     the outputs at inference
     gradient    of the cross-entropy, with respect to every trainable weight and to the image
     fit         two steps of `model.fit` with SGD and MeanIoU; on JAX compiled by XLA
-    save        `models.save`, `models.load`; and the file that TensorFlow's process wrote
+    save        `models.save`, `models.load`; TensorFlow's file holds the same network and weights
 
-Differences are shares of the largest value. For gradients and for the changes of weights in `fit`
-this is per tensor, and at least a thousandth of the largest value of the network, since gradients
-that cancel out leave rounding errors alone.
+Differences are shares of the largest value: of each output and of each gradient (of at least a
+thousandth of the network's largest gradient, since gradients that cancel out are rounding errors).
+For `fit` they are shares of the largest change of a trained weight, the largest change of a moving
+statistic, and the largest logged value.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ SIZE, CLASSES = (64, 96), 3
 STEPS = ("forward", "gradient", "fit", "save")
 TOLERANCE = {"forward": 1e-4, "gradient": 1e-3, "fit": 1e-3, "save": 1e-4}
 """Largest accepted difference, as a share of the largest value."""
-SMALLEST_SCALE = 1e-3
-"""Scale of a tensor whose gradient is close to 0, as a share of the network's largest gradient."""
+SMALLEST_SCALE = {"gradient": 1e-3}
+"""Step → smallest scale of an array, as a share of the largest value of all arrays."""
 
 Arrays = dict[str, np.ndarray]
 Outcome = float | str
@@ -118,17 +119,22 @@ def _outcomes(backend: str, name: str, folder: Path) -> dict[str, Outcome]:
         if step in problems:
             outcomes[step] = problems[step]
             continue
-        with np.load(_arrays_file(folder, REFERENCE, name, step)) as expected:
-            with np.load(_arrays_file(folder, backend, name, step)) as received:
-                outcomes[step] = largest_difference(received, expected)
+        with (
+            np.load(_arrays_file(folder, REFERENCE, name, step)) as expected,
+            np.load(_arrays_file(folder, backend, name, step)) as received,
+        ):
+            smallest_scale = SMALLEST_SCALE.get(step, 0.0)
+            outcomes[step] = largest_difference(received, expected, smallest_scale)
     return outcomes
 
 
-def largest_difference(received: Mapping, expected: Mapping) -> float:
-    """The largest difference of all arrays, see the module docstring; NaN counts as infinite."""
+def largest_difference(
+    received: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], smallest_scale: float
+) -> float:
+    """The largest difference of all arrays, as a share of their scale; NaN counts as infinite."""
     if set(received) != set(expected):
         raise ValueError(f"arrays {sorted(received)} do not match {sorted(expected)}")
-    smallest = SMALLEST_SCALE * max(np.abs(array).max() for array in expected.values())
+    smallest = smallest_scale * max(np.abs(array).max() for array in expected.values())
     worst = 0.0
     for key, array in expected.items():
         if array.shape != received[key].shape:
@@ -168,7 +174,7 @@ def work(folder: Path, networks: Sequence[str]) -> None:
             try:
                 arrays = WORK[step](model, folder, name)
                 np.savez(_arrays_file(folder, backend, name, step), **arrays)
-            except Exception as error:  # noqa: PERF203
+            except Exception as error:
                 problems[name][step] = _one_line(error)
         keras.utils.clear_session()
     _problems_file(folder, backend).write_text(json.dumps(problems))
@@ -210,7 +216,10 @@ def _gradient(model: Any, folder: Path, name: str) -> Arrays:
 
 
 def _save(model: Any, folder: Path, name: str) -> Arrays:
-    """Outputs of this backend's own file, and of the file that TensorFlow's process wrote."""
+    """Outputs of the saved and loaded network.
+
+    Raises: ValueError if the file that TensorFlow's process wrote holds something else.
+    """
     import keras
 
     from keras_seg import models
@@ -219,19 +228,23 @@ def _save(model: Any, folder: Path, name: str) -> Arrays:
     images, _ = _batch()
     own = Path(folder, f"{keras.backend.backend()}-{name}.keras")
     models.save(model, own, models.ModelCard(ClassTable.numbered(CLASSES)))
-    files = (own, Path(folder, f"{REFERENCE}-{name}.keras"))
-    outputs = [models.load(file).predict(images, verbose=0) for file in files]
-    return _numbered(keras.tree.flatten(outputs))
+    loaded = models.load(own)
+    of_reference = models.load(Path(folder, f"{REFERENCE}-{name}.keras"))
+    if of_reference.get_config() != loaded.get_config():
+        raise ValueError("the file that TensorFlow wrote has another configuration")
+    for one, other in zip(of_reference.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    return _numbered(keras.tree.flatten(loaded.predict(images, verbose=0)))
 
 
 def _fit(model: Any, folder: Path, name: str) -> Arrays:
-    """The loss and the change of every weight in two steps."""
+    """Loss and metric of two steps, and the change of the weights."""
     import keras
 
     from keras_seg import losses, metrics
 
     images, masks = _batch()
-    before = model.get_weights()
+    trained_before, statistics_before = _values(model)
     model.compile(
         keras.optimizers.SGD(0.01),
         losses.CrossEntropy(),
@@ -239,11 +252,27 @@ def _fit(model: Any, folder: Path, name: str) -> Arrays:
         jit_compile=keras.backend.backend() == "jax",
     )
     logs = model.fit(images, masks, batch_size=2, epochs=2, verbose=0, shuffle=False).history
-    changes = [after - start for after, start in zip(model.get_weights(), before, strict=True)]
-    largest = max(np.abs(change).max() for change in changes)
-    # the scale of the logs becomes that of the changes
-    logged = np.asarray([logs["loss"], logs["mean_iou"]]) * largest
-    return _numbered([logged, *changes])
+    trained, statistics = _values(model)
+    arrays = {
+        "logs": np.asarray([logs["loss"], logs["mean_iou"]]),
+        "trained": trained - trained_before,
+    }
+    if statistics.size:
+        arrays["statistics"] = statistics - statistics_before
+    return arrays
+
+
+def _values(model: Any) -> tuple[np.ndarray, np.ndarray]:
+    """All trainable values, and all moving statistics, each as one vector."""
+    import keras
+
+    statistics = [v for v in model.non_trainable_variables if keras.backend.is_float_dtype(v.dtype)]
+    vectors = [
+        [keras.ops.convert_to_numpy(variable).ravel() for variable in variables]
+        for variables in (model.trainable_variables, statistics)
+    ]
+    trained, moving = (np.concatenate(each or [np.zeros(0, "float32")]) for each in vectors)
+    return trained, moving
 
 
 WORK: dict[str, Callable[[Any, Path, str], Arrays]] = {
