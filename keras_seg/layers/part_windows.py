@@ -44,9 +44,7 @@ class PartWindows(keras.layers.Layer):
 
     def call(self, probabilities: Tensor, like: Tensor) -> Tensor:
         x = ops.cast(probabilities, "float32")
-        mass = ops.stack(
-            [_sum([x[..., label] for label in part]) for part in self.parts], axis=-1
-        )
+        mass = ops.stack([_sum([x[..., label] for label in part]) for part in self.parts], axis=-1)
         mass = mass**SHARPNESS
         total = ops.sum(mass, (1, 2)) + 1e-6
         centres = [ops.sum(mass * _coordinates(mass, axis), (1, 2)) / total for axis in (2, 1)]
