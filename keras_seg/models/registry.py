@@ -11,6 +11,7 @@ from typing import Any, ParamSpec
 
 import keras
 
+from keras_seg.backends import check_backend
 from keras_seg.models.former_options import FORMER_OPTIONS, with_variant
 from keras_seg.models.options import ImageShape, annotations_of, check_options, check_scores
 from keras_seg.models.variants import Variant
@@ -80,6 +81,7 @@ def register(
 
         @functools.wraps(build)
         def checked(*positional: P.args, **options: P.kwargs) -> keras.Model:
+            check_backend(name)
             options = with_variant(name, variant_record(build), options)
             num_classes = (*positional[1:], options.get("num_classes", default_classes))[0]
             check_scores(num_classes, options.get("activation"))
