@@ -71,8 +71,8 @@ class History:
         if len(self.rows) < epochs:
             raise ValueError(
                 f"{path} has rows for {len(self.rows)} epochs, and the checkpoint beside it was "
-                f"written after epoch {epochs}, so the best model is not known. Put the log back, or pass "
-                "--overwrite true to train anew."
+                f"written after epoch {epochs}, so the best model is not known. Put the log back, "
+                "or pass --overwrite true to train anew."
             )
         self._write()
 
