@@ -139,7 +139,7 @@ class PasteWindow(_Window):
 
 
 def _outside_of_graph() -> contextlib.AbstractContextManager:
-    """TensorFlow computes at once in it, also while it traces a graph."""
+    """A context in which TensorFlow computes eagerly, even while a graph is traced."""
     import tensorflow as tf
 
     return tf.init_scope()
