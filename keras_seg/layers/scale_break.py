@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import keras
-import tensorflow as tf
 
+from keras_seg.layers.backend import on_tensorflow
 from keras_seg.layers.tensors import Shape, Tensor
 
 
@@ -21,10 +21,17 @@ class ScaleBreak(keras.layers.Layer):
     """
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
-        if training:
+        if training or not on_tensorflow():  # only TensorFlow exports
             return x
-        ones = tf.ones((1, 1, x.shape[-1], 1), x.dtype)
-        return tf.nn.depthwise_conv2d(x, ones, (1, 1, 1, 1), "VALID")
+        return _convolved_by_one(x)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
+
+
+def _convolved_by_one(x: Tensor) -> Tensor:
+    """The same values from a depthwise convolution, by TensorFlow's operator."""
+    import tensorflow as tf
+
+    ones = tf.ones((1, 1, x.shape[-1], 1), x.dtype)
+    return tf.nn.depthwise_conv2d(x, ones, (1, 1, 1, 1), "VALID")

@@ -6,9 +6,10 @@ import contextlib
 from typing import Any
 
 import keras
-import tensorflow as tf
+from keras import ops
 
-from keras_seg.layers.tensors import Shape, Tensor, precise_dtype
+from keras_seg.layers.backend import on_tensorflow
+from keras_seg.layers.tensors import Shape, Tensor, precise_dtype, size_of, with_shape
 
 WHOLE_IMAGE = (((1, 0, 0), (0, 1, 0)),)
 
@@ -33,7 +34,7 @@ class _Window(keras.layers.Layer):
         return super().get_config() | {"mirrored": self.mirrored}
 
     def _precise(self, x: Tensor) -> Tensor:
-        return tf.cast(x, precise_dtype(self.compute_dtype))
+        return ops.cast(x, precise_dtype(self.compute_dtype))
 
     def _scale_and_shift(self, window: Tensor, row: int) -> tuple[Tensor, Tensor]:
         """Along x (row 0) or y (row 1): (B, 1, 1) each."""
@@ -69,18 +70,19 @@ class CutWindow(_Window):
 
     def call(self, image: Tensor, window: Tensor | None = None) -> Tensor:
         image = self._precise(image)
-        height, width = _size(image)
+        height, width = size_of(image)
         # computed here if constant: the TFLite converter folds these divisions wrongly
-        is_constant = window is None and None not in image.shape[1:3]
-        with tf.init_scope() if is_constant else contextlib.nullcontext():
-            window = self._precise(WHOLE_IMAGE if window is None else window)
+        is_constant = on_tensorflow() and window is None and None not in image.shape[1:3]
+        with _outside_of_graph() if is_constant else contextlib.nullcontext():
+            if window is None:
+                window = ops.convert_to_tensor(WHOLE_IMAGE, "float32")
+            window = self._precise(window)
             rows = _interpolation(height, self.size, *self._scale_and_shift(window, 1))
             columns = _interpolation(width, self.size, *self._scale_and_shift(window, 0))
             if is_constant:
                 rows, columns = rows.numpy(), columns.numpy()
-        patch = tf.cast(_resampled(image, rows, columns), self.compute_dtype)
-        patch.set_shape(self.compute_output_shape(image.shape))
-        return patch
+        patch = ops.cast(_resampled(image, rows, columns), self.compute_dtype)
+        return with_shape(patch, self.compute_output_shape(image.shape))
 
     def compute_output_shape(self, image_shape: Shape, window_shape: Shape | None = None) -> Shape:
         return (image_shape[0], self.size, self.size, image_shape[3])
@@ -119,14 +121,13 @@ class PasteWindow(_Window):
         patch, window = self._precise(patch), self._precise(window)
         scale_x, shift_x = self._scale_and_shift(window, 0)
         scale_y, shift_y = self._scale_and_shift(window, 1)
-        height, width = _size(like)
-        inner_height, inner_width = _size(patch)
+        height, width = size_of(like)
+        inner_height, inner_width = size_of(patch)
         rows = _interpolation(inner_height, height, 1 / scale_y, -shift_y / scale_y)
         columns = _interpolation(inner_width, width, 1 / scale_x, -shift_x / scale_x)
         pasted = _resampled(patch - self.outside, rows, columns) + self.outside
-        pasted = tf.cast(pasted, self.compute_dtype)
-        pasted.set_shape(self.compute_output_shape(patch.shape, window.shape, like.shape))
-        return pasted
+        shape = self.compute_output_shape(patch.shape, window.shape, like.shape)
+        return with_shape(ops.cast(pasted, self.compute_dtype), shape)
 
     def compute_output_shape(
         self, patch_shape: Shape, window_shape: Shape, like_shape: Shape
@@ -137,10 +138,11 @@ class PasteWindow(_Window):
         return super().get_config() | {"outside": self.outside}
 
 
-def _size(x: Tensor) -> list[int | Tensor]:
-    """Height and width, as numbers where they are known."""
-    sizes = tf.shape(x)
-    return [sizes[axis] if x.shape[axis] is None else x.shape[axis] for axis in (1, 2)]
+def _outside_of_graph() -> contextlib.AbstractContextManager:
+    """TensorFlow computes at once in it, also while it traces a graph."""
+    import tensorflow as tf
+
+    return tf.init_scope()
 
 
 def _interpolation(
@@ -152,21 +154,21 @@ def _interpolation(
     coarser. Rows sum to 1, or to 0 outside of the source.
     """
     dtype = scale.dtype
-    source_size, target_size = tf.cast(source, dtype), tf.cast(target, dtype)
-    position = (2 * tf.cast(tf.range(target), dtype)[None, :, None] + 1) / target_size - 1
+    source_size, target_size = ops.cast(source, dtype), ops.cast(target, dtype)
+    position = (2 * ops.cast(ops.arange(target), dtype)[None, :, None] + 1) / target_size - 1
     position = ((scale * position + shift + 1) * source_size - 1) / 2
-    width = tf.maximum(tf.abs(scale) * source_size / target_size, 1.0)
-    distance = tf.abs(position - tf.cast(tf.range(source), dtype)[None, None, :])
-    weights = tf.nn.relu(1 - distance / width)
+    width = ops.maximum(ops.abs(scale) * source_size / target_size, 1.0)
+    distance = ops.abs(position - ops.cast(ops.arange(source), dtype)[None, None, :])
+    weights = ops.relu(1 - distance / width)
     # between the centre of a border pixel and the border, only that pixel has a weight
-    inside = tf.cast((position > -0.5) & (position < source_size - 0.5), dtype)
-    return inside * weights / tf.maximum(tf.reduce_sum(weights, -1, keepdims=True), 1e-6)
+    inside = ops.cast((position > -0.5) & (position < source_size - 0.5), dtype)
+    return inside * weights / ops.maximum(ops.sum(weights, -1, keepdims=True), 1e-6)
 
 
 def _resampled(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Applies row weights (B, h, H) and column weights (B, w, W): (B, H, W, C) → (B, h, w, C)."""
-    height, width = _size(x)
+    height, width = size_of(x)
     channels = x.shape[3]
-    x = tf.matmul(rows, tf.reshape(x, (-1, height, width * channels)))
-    x = tf.reshape(x, (-1, rows.shape[1] or tf.shape(rows)[1], width, channels))
-    return tf.matmul(columns[:, None], x)
+    x = ops.matmul(rows, ops.reshape(x, (-1, height, width * channels)))
+    x = ops.reshape(x, (-1, ops.shape(rows)[1], width, channels))
+    return ops.matmul(columns[:, None], x)
