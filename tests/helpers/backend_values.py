@@ -1,6 +1,6 @@
 """Values and gradients of all losses, and scores of all metrics, on the backend of this process.
 
-    KERAS_BACKEND=jax python -m tests.helpers.backend_values FILE.npz
+KERAS_BACKEND=jax python -m tests.helpers.backend_values FILE.npz
 """
 
 import sys
