@@ -119,3 +119,12 @@ def test_a_verb_that_needs_it_says_so_in_one_line(verb, tmp_path):
         f"keras-seg {verb}: The files and layers of {verb} need TensorFlow, which is not "
         "installed. Install it: pip install tensorflow.\n"
     )
+
+
+def test_a_backend_that_no_network_runs_on_is_refused_by_every_builder():
+    code = "from keras_seg import models\nmodels.unet()"
+    process = run(code, KERAS_BACKEND="numpy")
+    assert process.stderr.splitlines()[-1] == (
+        "RuntimeError: unet does not run on Keras' numpy backend. Set KERAS_BACKEND to "
+        "tensorflow, jax or torch before Keras is imported."
+    )
