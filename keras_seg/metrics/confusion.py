@@ -233,9 +233,9 @@ def _above_threshold(metric: keras.metrics.Metric, scores: Any) -> tuple[Any, An
 
 def _other_channels(metric: keras.metrics.Metric, y_pred: Any) -> str:
     return (
-        f"{metric.name}: a metric of {metric.num_classes} classes got predictions with "
-        f"{y_pred.shape[-1]} channels (shape {tuple(y_pred.shape)}). Give both the same number of "
-        "classes; class ids must be integers."
+        f"{metric.name} has {metric.num_classes} classes, and the predictions have "
+        f"{y_pred.shape[-1]} channels (shape {tuple(y_pred.shape)}). Build the metric with "
+        f"num_classes={y_pred.shape[-1]}, or give class indices as integers."
     )
 
 
