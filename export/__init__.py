@@ -67,4 +67,5 @@ __getattr__, _ = lazy_names(
         "quantization_aware": "keras_seg.export.aware.rewrite",
         "soft_labels": "keras_seg.export.aware.soft_labels",
     },
+    tensorflow_for="Exports",
 )

@@ -11,6 +11,7 @@ from typing import Unpack
 import keras
 import numpy as np
 
+from keras_seg.backends import need_tensorflow_backend
 from keras_seg.card import ModelCard
 from keras_seg.data.as_dataset import Data, as_dataset, has_masks
 from keras_seg.data.dataset import SegmentationDataset
@@ -82,9 +83,11 @@ def export(
 
     Raises: ValueError or OSError for a wrong request; TypeError for an unknown keyword;
         ExportError for a network that the format cannot hold; GateError, with the numbers, for a
-        file that differs too much from the Keras model.
+        file that differs too much from the Keras model; ImportError without TensorFlow, and
+        RuntimeError if Keras runs on another backend.
     """
     start = time.perf_counter()
+    need_tensorflow_backend("Exports")
     tell_if_untested()
     path = Path(path)
     options = with_words(options, words).for_file(path)

@@ -43,6 +43,7 @@ class ModelCard:
         version: version of this package that wrote the file.
         multi_label: whether each channel is an independent label (sigmoid), so that a pixel may
             have several labels or none; False if a pixel has one class.
+        backend: Keras backend on which the network was trained; None if it is not known.
 
     Example:
         >>> card = keras_seg.models.ModelCard(keras_seg.data.ClassTable(("cell", "gap")))
@@ -63,12 +64,14 @@ class ModelCard:
     seal: str | None = field(default=None, compare=False)
     version: str = field(default=__version__)
     multi_label: bool = False
+    backend: str | None = None
 
     def to_json(self) -> str:
         """The card as text."""
         record = asdict(self) | {"classes": self.classes.to_dict()}
-        if self.value_range is None:  # so that files for 8-bit images equal earlier ones
-            del record["value_range"]
+        for name in ("value_range", "backend"):  # without them, so that files equal earlier ones
+            if record[name] is None:
+                del record[name]
         return json.dumps(record, indent=1)
 
     @classmethod
@@ -103,7 +106,7 @@ class ModelCard:
             "multi_label": not isinstance(self.multi_label, bool),
         } | {
             name: not isinstance(getattr(self, name), str | None)
-            for name in ("network", "quantize", "source_sha256", "seal")
+            for name in ("network", "quantize", "source_sha256", "seal", "backend")
         }
         for name in (name for name, is_wrong in wrong.items() if is_wrong):
             raise ValueError(

@@ -82,7 +82,9 @@ FORMER = {
     "keras_seg.overview": "keras_seg.cli.overview",
     "keras_seg.registration": "keras_seg.keras_registration",
     "keras_seg.shapes": "keras_seg.arguments",
+    "keras_seg.training.multi_worker": "keras_seg.training.engines.multi_worker",
     "keras_seg.training.records": "keras_seg.training.recipe_io",
+    "keras_seg.training.strategies": "keras_seg.training.engines.strategies",
 }
 """Former path → path."""
 

@@ -21,6 +21,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from keras_seg.backends import BACKENDS, missing_backend
+
 KERAS = "keras"
 
 
@@ -64,6 +66,10 @@ class _Finder:
         self._inside.depth = getattr(self._inside, "depth", 0) + 1
         try:
             loader.exec_module(module)
+        except ModuleNotFoundError as error:
+            if module.__name__ == KERAS and error.name in BACKENDS:
+                raise missing_backend(error.name) from error
+            raise
         finally:
             self._inside.depth -= 1
         # Keras' entry in sys.modules says "loading" until the import system has the module back

@@ -9,12 +9,15 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+from keras_seg.backends import need_tensorflow
+
 
 def lazy_names(
     package: str,
     module_of: dict[str, str],
     *,
     name_here: Callable[[str], str | None] | None = None,
+    tensorflow_for: str | None = None,
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """`__getattr__` and `__dir__` of a package.
 
@@ -22,6 +25,8 @@ def lazy_names(
         package: `__name__` of the package.
         module_of: name → the module that defines it. A submodule of the package is its own value.
         name_here: unknown name → its name in this package, or None; for the error message.
+        tensorflow_for: what the names are, in the plural, if they need TensorFlow: "Exports".
+            Without it they then raise an ImportError that says so.
     """
 
     def __getattr__(name: str) -> Any:
@@ -29,6 +34,8 @@ def lazy_names(
             here = None if name_here is None else name_here(name)
             hint = "" if here is None else f". Its name here is {here}"
             raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
+        if tensorflow_for:
+            need_tensorflow(tensorflow_for)
         module = importlib.import_module(module_of[name])
         return module if module_of[name] == f"{package}.{name}" else getattr(module, name)
 

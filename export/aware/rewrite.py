@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_seg.backends import need_tensorflow_backend
 from keras_seg.export.aware.trained_ranges import is_quantization_aware
 from keras_seg.export.errors import ExportError
 from keras_seg.export.network.copies import config_of, copy_of, in_float32
@@ -95,6 +96,7 @@ def quantization_aware(
     Source: Jacob et al., CVPR 2018, arXiv:1712.05877, which folds with the statistics of the batch
     and freezes them later; Krishnamoorthi, arXiv:1806.08342, for a step size per channel.
     """
+    need_tensorflow_backend("Quantization-aware copies")
     if is_quantization_aware(model):
         raise ValueError(
             f"The model {model.name!r} is quantization-aware already. Train it, or pass the "

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_seg.backends import need_tensorflow_backend
 from keras_seg.models.functional import as_functional
 from keras_seg.models.output_activation import model_output_activation
 
@@ -41,6 +42,7 @@ def soft_labels(
 
     Source: Hinton et al., arXiv:1503.02531, at temperature 1.
     """
+    need_tensorflow_backend("Soft labels")
     ending = model_output_activation(as_functional(model, only_to_run=True).output)
     if ending.are_probabilities and from_logits:
         raise ValueError(

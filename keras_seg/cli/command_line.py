@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from keras_seg.backends import need_tensorflow, switch_to_tensorflow
 from keras_seg.cli.output import DONE, INTERRUPTED, WRONG_INPUT, complain
 from keras_seg.cli.quick_help import quick_help
 from keras_seg.cli.quiet_import import quieten_tensorflow
@@ -82,6 +83,8 @@ def _run(arguments: list[str]) -> int:
     try:
         options = vars(parser.instantiate_classes(parsed)[verb])
         options.pop("config", None)
+        if VERBS[verb].needs_tensorflow:
+            _use_tensorflow(verb)
         return VERBS[verb].function(**options)
     except EXPECTED_ERRORS as error:
         if parsed.traceback:
@@ -90,6 +93,17 @@ def _run(arguments: list[str]) -> int:
             traceback.print_exc()
         complain(f"keras-seg {verb}: {error}")
         return WRONG_INPUT
+
+
+def _use_tensorflow(verb: str) -> None:
+    """Switches this process to TensorFlow, and says so in one line.
+
+    Raises: ImportError if TensorFlow is not installed.
+    """
+    need_tensorflow(f"The files and layers of {verb}")
+    before = switch_to_tensorflow()
+    if before:
+        complain(f"keras-seg {verb}: runs on TensorFlow, not on {before} as KERAS_BACKEND says.")
 
 
 @contextmanager

@@ -47,4 +47,5 @@ __getattr__, _ = lazy_names(
         "training_pipeline": "keras_seg.data.pipeline",
         "validation_pipeline": "keras_seg.data.pipeline",
     },
+    tensorflow_for="Data pipelines",
 )

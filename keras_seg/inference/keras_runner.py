@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +9,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_seg.card import ModelCard
 from keras_seg.inference.cards import (
@@ -21,20 +18,18 @@ from keras_seg.inference.cards import (
     numbered_card,
     with_multi_label,
 )
+from keras_seg.inference.keras_forward import forward_of, use_threads
 from keras_seg.inference.prediction import Runner
-from keras_seg.inference.runner import Shape, available_threads
+from keras_seg.inference.runner import Shape
 from keras_seg.inference.scores import class_map, to_probabilities
 from keras_seg.models import files
 from keras_seg.models.functional import as_functional
 from keras_seg.models.output_activation import model_output_activation
 from keras_seg.models.sizes import output_margin, size_rule
 
-MAX_GRAPHS = 8
-"""Number of image sizes with a graph; further sizes run without one, so that memory is limited."""
-
 
 class KerasRunner(Runner):
-    """Runs a Keras model as a graph, built once per image size, for single images and batches.
+    """Runs a Keras model, compiled once per image size, for single images and batches.
 
     Args:
         model: image (B, H, W, C) in 0..255 → logits or probabilities (B, H, W, num_classes), or a
@@ -44,6 +39,7 @@ class KerasRunner(Runner):
         path: the file, None for a model in memory.
         input_shape: (height, width, channels) at which a model of free size runs.
         threads: number of CPU threads, if TensorFlow has not run anything in this process yet.
+            Other backends of Keras use all.
         head: what to output instead of the model's own output, as an exported file may:
             "probabilities" or "argmax" from logits or probabilities.
         scores, multi_label: what a foreign model outputs, see `keras_seg.inference.load`.
@@ -80,8 +76,8 @@ class KerasRunner(Runner):
         margin = card.margin if any(card.margin) else output_margin(model)
         card = replace(card, margin=margin)
         num_classes = count_classes(channels, card.multi_label)
-        super().__init__(path, card, shape, num_classes, _use_threads(threads))
-        self._graphs = {}
+        super().__init__(path, card, shape, num_classes, use_threads(threads))
+        self._run_model = forward_of(model, first_output)
         find = partial(model_output_activation, first_output(model.output))
         self._decide_head(find, channels, scores=scores, multi_label=multi_label, trusted=trusted)
         self.own_head = self.card.head
@@ -89,13 +85,13 @@ class KerasRunner(Runner):
             self.put_out(head)
 
     def put_out(self, head: str) -> None:
-        """Puts out "logits", "probabilities" or "argmax" from now on.
+        """Outputs "logits", "probabilities" or "argmax" from now on.
 
         Raises: ValueError for a head that cannot be computed from the model's output.
         """
         if head == "logits" != self.own_head:
             raise ValueError(
-                f"The model puts out {self.own_head}, which cannot be turned into logits. "
+                f"The model outputs {self.own_head}, which cannot be turned into logits. "
                 "Received: head='logits'. Take head='probabilities'."
             )
         if head == "argmax" and self.card.multi_label:
@@ -142,27 +138,12 @@ class KerasRunner(Runner):
         return self._as_scores(self._forward(images))
 
     def _forward(self, images: np.ndarray) -> np.ndarray:
-        pixels = tf.constant(images, tf.float32)
-        scores = self._graph(images.shape)(pixels).numpy()
+        scores = self._run_model(images)
         if self.card.head == self.own_head:
             return scores
         if self.card.head == "argmax":
             return np.stack([class_map(each, self.own_head) for each in scores])
         return to_probabilities(scores, self.own_head, self.num_classes, self.card.multi_label)
-
-    def _graph(self, shape: tuple[int, ...]) -> Callable[[tf.Tensor], tf.Tensor]:
-        if shape[0] > 1:
-            shape = (None, *shape[1:])  # one graph for batches of all lengths
-        if shape in self._graphs:
-            return self._graphs[shape]
-        if len(self._graphs) == MAX_GRAPHS:
-            return self._scores
-        spec = tf.TensorSpec(shape, tf.float32)
-        self._graphs[shape] = tf.function(self._scores, input_signature=[spec])
-        return self._graphs[shape]
-
-    def _scores(self, pixels: tf.Tensor) -> tf.Tensor:
-        return tf.cast(first_output(self.model(pixels, training=False)), tf.float32)
 
 
 def model_shapes(model: keras.Model) -> tuple[Shape, int]:
@@ -178,7 +159,7 @@ def model_shapes(model: keras.Model) -> tuple[Shape, int]:
         )
     if not hasattr(output, "shape") or len(output.shape) != 4 or output.shape[-1] is None:
         raise ValueError(
-            "A segmentation network puts out scores (batch, height, width, classes), or a dict "
+            "A segmentation network outputs scores (batch, height, width, classes), or a dict "
             f"whose first entry they are. Received: {model.name!r} with output {output}"
         )
     return tuple(inputs[0].shape[1:]), output.shape[-1]
@@ -197,11 +178,3 @@ def _fitting_shape(own: Shape, given: Shape | None) -> Shape:
     if len(shape) != 3 or any(n not in (None, m) for n, m in zip(own, shape, strict=True)):
         raise ValueError(f"The model takes images of shape {own}. Received: input_shape={shape}")
     return shape
-
-
-def _use_threads(threads: int | None) -> int:
-    if threads is not None:
-        # once TensorFlow has started, its number is fixed, and is what we report
-        with contextlib.suppress(RuntimeError):
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-    return tf.config.threading.get_intra_op_parallelism_threads() or available_threads()

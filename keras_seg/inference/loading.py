@@ -74,7 +74,7 @@ def load(
     if input_shape is not None:
         input_shape = checked_shape(input_shape)
     if path.suffix.lower() in KERAS_SUFFIXES:
-        from keras_seg.inference.keras_runner import KerasRunner  # imports TensorFlow
+        from keras_seg.inference.keras_runner import KerasRunner  # imports Keras
 
         runner = KerasRunner.from_file(path, card, input_shape=input_shape, **options)
         _warn_of_raw_pixels(runner.model, str(path))
@@ -144,7 +144,7 @@ def _model_runner(
     value_range: tuple[float, float] | None,
     options: dict,
 ) -> Runner:
-    from keras_seg.inference.keras_runner import KerasRunner  # imports TensorFlow
+    from keras_seg.inference.keras_runner import KerasRunner  # imports Keras
 
     if input_shape is not None:
         input_shape = checked_shape(input_shape)

@@ -29,6 +29,7 @@ from keras_seg.layers.quantized_convolutions import (  # noqa: F401
 from keras_seg.layers.resize import Resize
 from keras_seg.layers.scale_break import ScaleBreak  # noqa: F401
 from keras_seg.layers.size_guard import SizeGuard
+from keras_seg.layers.torch_names import accept_dots_on_torch
 from keras_seg.layers.total_dropout import TotalDropout
 from keras_seg.layers.window import CutWindow, PasteWindow
 
@@ -55,3 +56,5 @@ __all__ = [
     "SizeGuard",
     "TotalDropout",
 ]
+
+accept_dots_on_torch()

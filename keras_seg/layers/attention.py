@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
+from keras_seg.layers.backend import on_tensorflow
 from keras_seg.layers.tensors import Shape, Tensor, in_float32
 
 
@@ -129,10 +129,10 @@ class ChannelAttention(ScaledResidual):
 
     def call(self, x: Tensor) -> Tensor:
         features = _positions(x)
-        scores = tf.matmul(features, features, transpose_a=True)
+        scores = product(features, features, transpose_a=True)
         reversed_scores = ops.max(scores, axis=-1, keepdims=True) - scores
         weights = ops.softmax(reversed_scores, axis=-1)
-        return self._added(x, tf.matmul(features, weights, transpose_b=True))
+        return self._added(x, product(features, weights, transpose_b=True))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
@@ -140,8 +140,7 @@ class ChannelAttention(ScaledResidual):
 
 def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """softmax(Q K^T) V: (B, M, D), (B, N, D), (B, N, C) → (B, M, C)."""
-    # tf.matmul can transpose inside the product, which keeps a TRANSPOSE out of exported files
-    return tf.matmul(ops.softmax(tf.matmul(query, key, transpose_b=True), axis=-1), value)
+    return product(ops.softmax(product(query, key, transpose_b=True), axis=-1), value)
 
 
 def attention_in_chunks(query: Tensor, key: Tensor, value: Tensor, chunk: int) -> Tensor:
@@ -150,10 +149,34 @@ def attention_in_chunks(query: Tensor, key: Tensor, value: Tensor, chunk: int) -
     Shapes: (B, M, D), (B, N, D), (B, N, C) → (B, M, C).
     """
     count = ops.shape(query)[1]
-    chunk = min(chunk, count) if isinstance(count, int) else tf.minimum(chunk, count)
+    chunk = min(chunk, count) if isinstance(count, int) else ops.minimum(chunk, count)
+    if on_tensorflow():
+        return _chunks_in_tensorflow(query, key, value, chunk)
+    # the scores of a chunk are computed again for its gradient
+    attended = keras.remat(lambda part: attention(part, key, value))
+    return _merged(ops.map(attended, _chunked(query, chunk)), like=query)
+
+
+def product(
+    a: Tensor, b: Tensor, *, transpose_a: bool = False, transpose_b: bool = False
+) -> Tensor:
+    """The matrix product of the last two axes, which may be transposed first."""
+    if on_tensorflow():
+        import tensorflow as tf
+
+        # it transposes inside of the product, which keeps a TRANSPOSE out of exported files
+        return tf.matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+    a = ops.swapaxes(a, -1, -2) if transpose_a else a
+    b = ops.swapaxes(b, -1, -2) if transpose_b else b
+    return ops.matmul(a, b)
+
+
+def _chunks_in_tensorflow(query: Tensor, key: Tensor, value: Tensor, chunk: int | Tensor) -> Tensor:
+    """`attention_in_chunks` with a gradient of its own: a loop without scores kept from before."""
+    import tensorflow as tf
 
     @tf.custom_gradient
-    def attended(query, key, value):
+    def attended(query: Tensor, key: Tensor, value: Tensor) -> tuple:
         parts = tf.map_fn(
             lambda part: attention(part, key, value),
             _chunked(query, chunk),
@@ -167,27 +190,29 @@ def attention_in_chunks(query: Tensor, key: Tensor, value: Tensor, chunk: int) -
 
 
 def _gradients(
-    query: Tensor, key: Tensor, value: Tensor, result: Tensor, upstream: Tensor, chunk: int
+    query: Tensor, key: Tensor, value: Tensor, result: Tensor, upstream: Tensor, chunk: int | Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of `attention` with respect to query, key and value.
+    """Gradients of `attention` in TensorFlow, with respect to query, key and value.
 
     With P = softmax(S): dP = dY V^T and dS = P * (dP - rowsum(dY * Y)), where rowsum(dY * Y) equals
     rowsum(dP * P) but needs no sum over the N columns.
     """
-    inner = tf.reduce_sum(upstream * result, -1, keepdims=True)
+    import tensorflow as tf
+
+    inner = ops.sum(upstream * result, -1, keepdims=True)
     parts = [_chunked(tensor, chunk) for tensor in (query, upstream, inner)]
     steps = tf.shape(parts[0])[0]
 
     def step(i, key_gradient, value_gradient, query_gradients):
         queries, upstreams, inners = (part[i] for part in parts)
-        weights = tf.nn.softmax(tf.matmul(queries, key, transpose_b=True))
-        weight_gradient = tf.matmul(upstreams, value, transpose_b=True)
+        weights = ops.softmax(product(queries, key, transpose_b=True))
+        weight_gradient = product(upstreams, value, transpose_b=True)
         score_gradient = weights * (weight_gradient - inners)
         return (
             i + 1,
-            key_gradient + tf.matmul(score_gradient, queries, transpose_a=True),
-            value_gradient + tf.matmul(weights, upstreams, transpose_a=True),
-            query_gradients.write(i, tf.matmul(score_gradient, key)),
+            key_gradient + product(score_gradient, queries, transpose_a=True),
+            value_gradient + product(weights, upstreams, transpose_a=True),
+            query_gradients.write(i, product(score_gradient, key)),
         )
 
     _, key_gradient, value_gradient, query_gradients = tf.while_loop(
@@ -214,12 +239,12 @@ def _chunked(x: Tensor, chunk: int) -> Tensor:
     """(B, M, D) → (ceil(M / chunk), B, chunk, D); the last chunk is padded with zeros."""
     batch, count, width = ops.shape(x)
     steps = -(-count // chunk)
-    x = tf.pad(x, [(0, 0), (0, steps * chunk - count), (0, 0)])
-    return tf.transpose(tf.reshape(x, (batch, steps, chunk, width)), (1, 0, 2, 3))
+    x = ops.pad(x, [(0, 0), (0, steps * chunk - count), (0, 0)])
+    return ops.transpose(ops.reshape(x, (batch, steps, chunk, width)), (1, 0, 2, 3))
 
 
 def _merged(parts: Tensor, like: Tensor) -> Tensor:
     """Inverse of `_chunked`: (steps, B, chunk, D) → (B, M, D) with the M of `like` (B, M, ...)."""
     steps, batch, chunk, width = ops.shape(parts)
-    x = tf.reshape(tf.transpose(parts, (1, 0, 2, 3)), (batch, steps * chunk, width))
+    x = ops.reshape(ops.transpose(parts, (1, 0, 2, 3)), (batch, steps * chunk, width))
     return x[:, : ops.shape(like)[1]]

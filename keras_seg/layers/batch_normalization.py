@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import keras
-import tensorflow as tf
 from keras import ops
 
+from keras_seg.layers.backend import on_tensorflow
 from keras_seg.layers.tensors import Shape, Tensor
 
 HALF = ("float16", "bfloat16")
@@ -18,8 +18,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     Keras 3 normalises a batch in several steps (mean, variance, differences, products), and each
     writes a whole map. That takes a tenth to a fifth of U-Net's training step, depending on the
     processor. TensorFlow's fused operator and its gradient read the map once or twice. The layer
-    uses it for 4D maps in training, with statistics of one device. Everything else, and every
-    prediction, is Keras' own arithmetic.
+    uses it for 4D maps in training, with statistics of one device. Everything else, every
+    prediction, and every other backend uses Keras' own arithmetic.
 
     One case differs from Keras: a batch with a single value per channel, such as one image behind a
     global pooling. Its mean is that value and its variance 0. Keras' layer then returns beta,
@@ -38,8 +38,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
     ) -> Tensor:
         if not (training and self.trainable and mask is None):
             return super().call(inputs, training=training, mask=mask)
-        if not self._is_fusible(inputs):
-            return self._in_pieces(inputs)
+        return self._fused(inputs) if self._is_fusible(inputs) else self._in_pieces(inputs)
+
+    def _fused(self, inputs: Tensor) -> Tensor:
+        """A training step by TensorFlow's operator."""
+        import tensorflow as tf
+
         channels = inputs.shape[-1]
         gamma = ops.cast(self.gamma, "float32") if self.scale else tf.ones(channels)
         beta = ops.cast(self.beta, "float32") if self.center else tf.zeros(channels)
@@ -95,7 +99,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def _is_fusible(self, inputs: Tensor) -> bool:
         return (
-            keras.backend.backend() == "tensorflow"
+            on_tensorflow()
             and len(inputs.shape) == 4
             and self.axis in (-1, 3)
             and self.compute_dtype in ("float32", *HALF)
@@ -105,4 +109,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 def _replicas() -> int:
+    """Number of devices with statistics of their own; on JAX a batch has one for all devices."""
+    if not on_tensorflow():
+        return 1
+    import tensorflow as tf
+
     return tf.distribute.get_strategy().num_replicas_in_sync

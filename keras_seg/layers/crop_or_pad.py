@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
+from keras import ops
 
-from keras_seg.layers.tensors import Shape, Tensor
+from keras_seg.layers.tensors import Shape, Tensor, size_of, with_shape
 
 ALIGNMENTS = ("centre", "top_left")
+NO_PADDING = (0, 0)
 
 
 @keras.saving.register_keras_serializable("keras_seg")
@@ -23,7 +24,7 @@ class CropOrPad(keras.layers.Layer):
             right. "top_left" crops and pads below and to the right only.
 
     Raises:
-        ValueError: another alignment.
+        ValueError: unknown alignment.
 
     Example:
         up, skip = keras.Input((16, 16, 8)), keras.Input((15, 17, 4))
@@ -37,29 +38,24 @@ class CropOrPad(keras.layers.Layer):
         self.align = align
 
     def build(self, x_shape: Shape, like_shape: Shape | None = None) -> None:
-        """Has no weights; Keras passes the shapes of the inputs by name."""
+        """The layer has no weights; Keras passes the shapes of the inputs by name."""
 
     def call(self, x: Tensor, like: Tensor) -> Tensor:
         static = self.compute_output_shape(x.shape, like.shape)
-        sizes, targets = tf.shape(x), tf.shape(like)
-        paddings = [(0, 0)] * 4
-        for axis in (1, 2):
-            size, target = x.shape[axis], static[axis]
-            if size is not None and size == target:
+        paddings: list[tuple] = [NO_PADDING] * 4
+        for axis, size, target in zip((1, 2), size_of(x), size_of(like), strict=True):
+            known = None not in (x.shape[axis], static[axis])
+            if known and size == target:
                 continue
-            if size is None or target is None:
-                size, target = sizes[axis], targets[axis]
-                surplus, missing = tf.maximum(size - target, 0), tf.maximum(target - size, 0)
-            else:
-                surplus, missing = max(size - target, 0), max(target - size, 0)
+            larger = max if known else ops.maximum
+            surplus, missing = larger(size - target, 0), larger(target - size, 0)
             cut, before = self._before(surplus), self._before(missing)
             kept = slice(cut, cut + target)
             x = x[:, kept] if axis == 1 else x[:, :, kept]
             paddings[axis] = (before, missing - before)
-        if paddings != [(0, 0)] * 4:
-            x = tf.pad(x, paddings)
-        x.set_shape(static)
-        return x
+        if any(padding is not NO_PADDING for padding in paddings):
+            x = ops.pad(x, paddings)
+        return with_shape(x, static)
 
     def compute_output_shape(self, x_shape: Shape, like_shape: Shape) -> Shape:
         return (x_shape[0], like_shape[1], like_shape[2], x_shape[3])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
+from keras_seg.layers.backend import on_tensorflow
 from keras_seg.layers.tensors import Shape, Tensor
 
 
@@ -16,7 +16,7 @@ class DepthToSpace(keras.layers.Layer):
     """Rearranges channels into squares of pixels.
 
     Channel (i * scale + j) * C + c becomes channel c of row i and column j of the square. It is a
-    layer, not a call of the function, so that quantization sees that it passes integers through.
+    layer and not a function, so that quantization recognises that integers pass through it.
 
     Shapes: (B, H, W, scale² * C) → (B, scale * H, scale * W, C).
 
@@ -37,9 +37,7 @@ class DepthToSpace(keras.layers.Layer):
         self.scale = scale
 
     def call(self, x: Tensor) -> Tensor:
-        if hasattr(ops, "depth_to_space"):  # since Keras 3.14
-            return ops.depth_to_space(x, self.scale)
-        return tf.nn.depth_to_space(x, self.scale)
+        return _by_tensorflow(x, self.scale) if on_tensorflow() else _by_transposing(x, self.scale)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, height, width, channels = input_shape
@@ -56,3 +54,19 @@ class DepthToSpace(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"scale": self.scale}
+
+
+def _by_tensorflow(x: Tensor, scale: int) -> Tensor:
+    """TensorFlow's operator, which becomes one operator of TFLite and of ONNX."""
+    import tensorflow as tf
+
+    return tf.nn.depth_to_space(x, scale)
+
+
+def _by_transposing(x: Tensor, scale: int) -> Tensor:
+    """The form for other backends; `keras.ops.depth_to_space` exists since Keras 3.14 only."""
+    batch, height, width, channels = ops.shape(x)
+    channels //= scale**2
+    x = ops.reshape(x, (batch, height, width, scale, scale, channels))
+    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+    return ops.reshape(x, (batch, height * scale, width * scale, channels))

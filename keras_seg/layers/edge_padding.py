@@ -1,9 +1,9 @@
-"""Padding of older `.keras` files; networks now use `PaddedMaxPooling2D`."""
+"""Padding in older `.keras` files; networks now use `PaddedMaxPooling2D`."""
 
 from __future__ import annotations
 
 import keras
-import tensorflow as tf
+from keras import ops
 
 from keras_seg.layers.tensors import Shape, Tensor
 
@@ -16,8 +16,8 @@ class EdgePadding2D(keras.layers.Layer):
     """
 
     def call(self, x: Tensor) -> Tensor:
-        # with one pixel, "symmetric" repeats the border; it is one TFLite operator, also in int8
-        return tf.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="SYMMETRIC")
+        # by one pixel, "symmetric" repeats the border; it is one TFLite operator, also in int8
+        return ops.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="symmetric")
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, height, width, channels = input_shape

@@ -5,12 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
 
+from keras_seg.layers.backend import on_tensorflow
 from keras_seg.layers.tensors import Shape, Tensor
 
 MOMENTUM = 0.99
 """Share of the old extreme that a training step keeps: ranges follow over about 100 steps."""
+
+
+def check_backend(layer: keras.layers.Layer) -> None:
+    """Raises RuntimeError on backends other than TensorFlow, which lack the rounding operators."""
+    if not on_tensorflow():
+        raise RuntimeError(
+            f"{type(layer).__name__} rounds with an operator that only TensorFlow has. Received: "
+            f"KERAS_BACKEND={keras.backend.backend()}. Quantization-aware training and export need "
+            "KERAS_BACKEND=tensorflow."
+        )
 
 
 @keras.saving.register_keras_serializable("keras_seg")
@@ -39,6 +49,7 @@ class FakeQuantize(keras.layers.Layer):
 
     Raises:
         ValueError: a fixed range without zero, or a momentum outside of 0 to 1.
+        RuntimeError: Keras runs on another backend than TensorFlow.
     """
 
     def __init__(
@@ -51,13 +62,14 @@ class FakeQuantize(keras.layers.Layer):
     ):
         super().__init__(autocast=False, **base_config)
         if fixed is not None and not fixed[0] <= 0 <= fixed[1]:
-            raise ValueError(f"A range must hold zero. Received: fixed={tuple(fixed)}")
+            raise ValueError(f"A range must contain zero. Received: fixed={tuple(fixed)}")
         if not 0 <= momentum < 1:
-            raise ValueError(f"momentum must be from 0 up to but without 1. Received: {momentum}")
+            raise ValueError(f"momentum must be at least 0 and below 1. Received: {momentum}")
         self.members, self.momentum = members, momentum
         self.fixed = None if fixed is None else tuple(fixed)
 
     def build(self, input_shape: Shape) -> None:
+        check_backend(self)
         if self.fixed is None:
             # a row of zeros is a member without values so far; it does not change the shared range
             self.extremes = self.add_weight(
@@ -71,6 +83,8 @@ class FakeQuantize(keras.layers.Layer):
             )
 
     def call(self, x: Tensor, member: int | None = None, training: bool = False) -> Tensor:
+        import tensorflow as tf
+
         x = tf.cast(x, tf.float32)
         if self.fixed is not None:
             return tf.quantization.fake_quant_with_min_max_args(x, *self.fixed)
@@ -105,6 +119,8 @@ class FakeQuantize(keras.layers.Layer):
         }
 
     def _updated(self, extremes: Tensor, x: Tensor, member: int) -> Tensor:
+        import tensorflow as tf
+
         seen = tf.stack([tf.minimum(tf.reduce_min(x), 0.0), tf.maximum(tf.reduce_max(x), 0.0)])
         old = extremes[member]
         averaged = self.momentum * old + (1 - self.momentum) * seen

@@ -10,8 +10,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
+from keras_seg.layers.backend import on_tensorflow
 from keras_seg.layers.tensors import Shape, Tensor, in_float32
 
 
@@ -20,8 +21,8 @@ class LocalResponseNormalization(keras.layers.Layer):
     """Divides each value by a power of the mean square of the neighbouring channels.
 
     y = x / (bias + alpha / size * sum of x² over the `size` nearest channels)^beta. The sum is a
-    1x1 convolution and the power is exp(-beta * log): TensorFlow's own operator has no integer
-    form, so that part of an int8 file would be float.
+    1x1 convolution and the power is exp(-beta * log). TensorFlow's own operator has no integer
+    form, so an int8 file would compute that part in float.
 
     Shapes: (B, H, W, C) → (B, H, W, C), computed in float32 at least.
 
@@ -54,9 +55,10 @@ class LocalResponseNormalization(keras.layers.Layer):
         x = in_float32(x)  # squares of pixels overflow float16
         channel = np.arange(x.shape[-1])
         near = abs(channel[:, None] - channel) <= self.size // 2
-        kernel = (self.alpha / self.size * near).astype(x.dtype.name)[None, None]
-        power = tf.nn.conv2d(tf.square(x), kernel, strides=1, padding="VALID") + self.bias
-        return tf.cast(x * tf.exp(-self.beta * tf.math.log(power)), self.compute_dtype)
+        dtype = keras.backend.standardize_dtype(x.dtype)
+        kernel = (self.alpha / self.size * near).astype(dtype)[None, None]
+        power = _convolution(ops.square(x), kernel) + self.bias
+        return ops.cast(x * ops.exp(-self.beta * ops.log(power)), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
@@ -68,3 +70,12 @@ class LocalResponseNormalization(keras.layers.Layer):
             "beta": self.beta,
             "bias": self.bias,
         }
+
+
+def _convolution(x: Tensor, kernel: Tensor) -> Tensor:
+    """1x1 convolution."""
+    if on_tensorflow():
+        import tensorflow as tf
+
+        return tf.nn.conv2d(x, kernel, strides=1, padding="VALID")  # names in exported files
+    return ops.conv(x, kernel, data_format="channels_last")

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
+from keras import ops
 
+from keras_seg.layers.backend import on_tensorflow
 from keras_seg.layers.tensors import Shape, Tensor
 
 SHARPNESS = 4
@@ -18,9 +19,9 @@ SHARPNESS = 4
 class PartWindows(keras.layers.Layer):
     """A square window around the centre of mass of each part.
 
-    A part that is not found gets a window in the middle of the image.
+    A part without any probability gets a window in the middle of the image.
 
-    Shapes: probabilities (B, h, w, classes), and `like` (B, H, W, ...), the image → windows
+    Shapes: probabilities (B, h, w, classes), and the image `like` (B, H, W, ...) → windows
     (B, parts, 2, 3) in float32 under every policy, see `CutWindow`.
 
     Args:
@@ -33,7 +34,7 @@ class PartWindows(keras.layers.Layer):
         windows = layer(probabilities, image)  # (None, 2, 2, 3)
     """
 
-    def __init__(self, parts: Tensor, sides: Sequence[int], **base_config: Any):
+    def __init__(self, parts: Sequence[Sequence[int]], sides: Sequence[int], **base_config: Any):
         super().__init__(autocast=False, **base_config)
         self.parts = [list(part) for part in parts]
         self.sides = list(sides)
@@ -42,21 +43,17 @@ class PartWindows(keras.layers.Layer):
         """Has no weights; Keras passes the shapes of the inputs by name."""
 
     def call(self, probabilities: Tensor, like: Tensor) -> Tensor:
-        x = tf.cast(probabilities, "float32")
-        mass = tf.stack(
-            [tf.add_n([x[..., label] for label in part]) for part in self.parts], axis=-1
-        )
+        x = ops.cast(probabilities, "float32")
+        mass = ops.stack([_sum([x[..., label] for label in part]) for part in self.parts], axis=-1)
         mass = mass**SHARPNESS
-        total = tf.reduce_sum(mass, (1, 2)) + 1e-6
-        centres = [
-            tf.reduce_sum(mass * _coordinates(mass, axis), (1, 2)) / total for axis in (2, 1)
-        ]
-        sizes = tf.cast(tf.shape(like), "float32")
-        sides = tf.constant(self.sides, "float32")
-        scales = [tf.zeros_like(total) + sides / sizes[axis] for axis in (2, 1)]
-        nothing = tf.zeros_like(total)
+        total = ops.sum(mass, (1, 2)) + 1e-6
+        centres = [ops.sum(mass * _coordinates(mass, axis), (1, 2)) / total for axis in (2, 1)]
+        sizes = ops.cast(ops.shape(like), "float32")
+        sides = ops.convert_to_tensor(self.sides, "float32")
+        scales = [ops.zeros_like(total) + sides / sizes[axis] for axis in (2, 1)]
+        nothing = ops.zeros_like(total)
         rows = [(scales[0], nothing, centres[0]), (nothing, scales[1], centres[1])]
-        return tf.stack([tf.stack(row, axis=-1) for row in rows], axis=-2)
+        return ops.stack([ops.stack(row, axis=-1) for row in rows], axis=-2)
 
     def compute_output_shape(self, probabilities_shape: Shape, like_shape: Shape) -> Shape:
         return (probabilities_shape[0], len(self.parts), 2, 3)
@@ -69,9 +66,16 @@ class PartWindows(keras.layers.Layer):
         return super().get_config() | {"parts": self.parts, "sides": self.sides}
 
 
+def _sum(maps: list[Tensor]) -> Tensor:
+    if on_tensorflow():
+        import tensorflow as tf
+
+        return tf.add_n(maps)  # one operator in exported files
+    return sum(maps[1:], start=maps[0])
+
+
 def _coordinates(x: Tensor, axis: int) -> Tensor:
     """Pixel centres along the axis, where -1 and 1 are the outer edges."""
-    size = x.shape[axis] or tf.shape(x)[axis]
-    count = tf.cast(size, "float32")
-    values = (2 * tf.cast(tf.range(size), "float32") + 1) / count - 1
-    return tf.reshape(values, [-1 if a == axis else 1 for a in range(4)])
+    size = ops.shape(x)[axis]
+    values = (2 * ops.arange(size, dtype="float32") + 1) / ops.cast(size, "float32") - 1
+    return ops.reshape(values, [-1 if a == axis else 1 for a in range(4)])

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
-from keras import KerasTensor
+from keras import KerasTensor, ops
 
+from keras_seg.layers.backend import on_tensorflow
 from keras_seg.layers.pooling_windows import LARGEST, Windows, max_pool, scatter, unpool
 from keras_seg.layers.tensors import Shape, Tensor, compiled_by_xla
 
@@ -131,9 +131,9 @@ class MaxUnpooling2D(keras.layers.Layer):
         values, places = _pair(values, places)
         size = self._target(values.shape, None if like is None else like.shape)
         if None in size:
-            size = self._target(tf.shape(values), None if like is None else tf.shape(like))
-        if places.dtype == tf.uint8:
-            for_export = not training and not compiled_by_xla()
+            size = self._target(ops.shape(values), None if like is None else ops.shape(like))
+        if keras.backend.standardize_dtype(places.dtype) == "uint8":
+            for_export = on_tensorflow() and not training and not compiled_by_xla()
             return unpool(values, places, size, self.windows, for_export=for_export)
         return scatter(values, places, size)
 

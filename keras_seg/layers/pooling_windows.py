@@ -4,7 +4,8 @@
 the other. Only the positions are kept for the gradient, one byte per window.
 
 What is fastest in TensorFlow is not fastest in TFLite, so unpooling has two implementations with
-the same result. Gradients are never exported, so they may use operators that TFLite lacks.
+the same result. Gradients are never exported, so they may use operators that TFLite lacks. On other
+backends pooling selects and unpooling masks, and their own gradients are the right ones.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
+from keras_seg.layers.backend import on_tensorflow
 from keras_seg.layers.tensors import Tensor
 
 LARGEST = 256
@@ -44,10 +47,10 @@ class Windows:
     def split(self, x: Tensor) -> list:
         """(B, H, W, C) → one map (B, h, w, C) per element of the windows, row by row."""
         if self.are_2x2_tiles():
-            return tf.split(tf.nn.space_to_depth(self.even(x), 2), 4, axis=-1)
+            return _split_squares(self.even(x))
         size = _size(x)
         spans = [(self.pooled(a, size[a]) - 1) * self.strides[a] + 1 for a in (0, 1)]
-        x = tf.pad(x, ((0, 0), *self._borders(size), (0, 0)), constant_values=x.dtype.min)
+        x = _pad(x, ((0, 0), *self._borders(size), (0, 0)), _smallest(x))
         return [
             x[:, i : i + spans[0] : self.strides[0], j : j + spans[1] : self.strides[1]]
             for i in range(self.size[0])
@@ -57,12 +60,12 @@ class Windows:
     def join(self, maps: list, size: tuple) -> Tensor:
         """Maps of the elements → (B, *size, C); values of several windows at one pixel add up."""
         if self.are_2x2_tiles():
-            return _fit(tf.nn.depth_to_space(tf.concat(maps, axis=-1), 2), size)
+            return _fit(_join_squares(maps), size)
         total = 0
         for element, x in enumerate(maps):
             shifts = zip(divmod(element, self.size[1]), self.size, strict=True)
             pads = [(shift, length - shift) for shift, length in shifts]
-            total += tf.pad(_spread(x, self.strides), ((0, 0), *pads, (0, 0)))
+            total += _pad(_spread(x, self.strides), ((0, 0), *pads, (0, 0)))
         return self.without_borders(total, size)
 
     def without_borders(self, x: Tensor, size: tuple) -> Tensor:
@@ -91,7 +94,7 @@ class Windows:
                 continue
             rows = [slice(None)] * axis
             if self.padding == "same":
-                x = tf.concat([x, x[(*rows, slice(length - odd, None))]], axis)
+                x = ops.concatenate([x, x[(*rows, slice(length - odd, None))]], axis)
             else:
                 x = x[(*rows, slice(length - odd))]
         return x
@@ -111,13 +114,15 @@ class Windows:
 
 def max_pool(x: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
     """(B, H, W, C) → maxima and uint8 positions, (B, h, w, C) each; the first of equals wins."""
+    if not on_tensorflow():
+        return _selected(windows.split(x))
 
-    @tf.custom_gradient
-    def pooled(x):
+    @ops.custom_gradient
+    def pooled(x: Tensor) -> tuple:
         size = _size(x)
         maps = windows.split(x)
         best, place = (_best_of_4 if windows.are_2x2_tiles() else _best)(maps)
-        place = tf.cast(place, tf.uint8)  # TFLite computes with int32 but stores uint8
+        place = ops.cast(place, "uint8")  # TFLite computes with int32 but stores uint8
         return (best, place), lambda upstream, _: unpool(upstream, place, size, windows)
 
     return pooled(x)
@@ -126,18 +131,29 @@ def max_pool(x: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
 def _best_of_4(maps: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Winners of the rows, then of both: narrower comparisons than in `_best`, and no product."""
     a, b, c, d = maps
-    upper, lower = tf.maximum(a, b), tf.maximum(c, d)
-    in_upper, in_lower = tf.cast(b > a, tf.int32), tf.cast(d > c, tf.int32) + 2
-    return tf.maximum(upper, lower), tf.where(lower > upper, in_lower, in_upper)
+    upper, lower = ops.maximum(a, b), ops.maximum(c, d)
+    in_upper, in_lower = ops.cast(b > a, "int32"), ops.cast(d > c, "int32") + 2
+    return ops.maximum(upper, lower), ops.where(lower > upper, in_lower, in_upper)
 
 
 def _best(maps: list[Tensor]) -> tuple[Tensor, Tensor]:
     best, *others = maps
-    place = tf.zeros_like(best, tf.int32)
+    place = ops.zeros_like(best, "int32")
     for element, other in enumerate(others, start=1):
-        moved = tf.cast(other > best, tf.int32) * element  # later elements have larger numbers
-        place = tf.maximum(place, moved)
-        best = tf.maximum(best, other)
+        moved = ops.cast(other > best, "int32") * element  # later elements have larger numbers
+        place = ops.maximum(place, moved)
+        best = ops.maximum(best, other)
+    return best, place
+
+
+def _selected(maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """As `_best`, by selections: the gradient of a maximum would be shared among equals."""
+    best, *others = maps
+    place = ops.zeros_like(best, "uint8")
+    for element, other in enumerate(others, start=1):
+        wins = other > best
+        place = ops.where(wins, ops.cast(element, "uint8"), place)
+        best = ops.where(wins | ops.isnan(other), other, best)
     return best, place
 
 
@@ -152,9 +168,11 @@ def unpool(
             quarter.
     """
     place = _by_broadcast if windows.are_tiles() and not for_export else _by_element
+    if not on_tensorflow():
+        return place(values, places, size, windows)
 
-    @tf.custom_gradient
-    def placed(values):
+    @ops.custom_gradient
+    def placed(values: Tensor) -> tuple:
         result = place(values, places, size, windows)
         return result, lambda upstream: pick(upstream, places, windows)
 
@@ -162,10 +180,10 @@ def unpool(
 
 
 def _by_element(values: Tensor, places: Tensor, size: tuple, windows: Windows) -> Tensor:
-    number = tf.cast(places, tf.int32)
-    zero = tf.zeros((), values.dtype)
+    number = ops.cast(places, "int32")
+    zero = ops.zeros((), values.dtype)
     elements = range(windows.size[0] * windows.size[1])
-    maps = [tf.where(tf.equal(number, element), values, zero) for element in elements]
+    maps = [ops.where(number == element, values, zero) for element in elements]
     return windows.join(maps, size)
 
 
@@ -174,9 +192,9 @@ def _by_broadcast(values: Tensor, places: Tensor, size: tuple, windows: Windows)
     (height, width), channels = _size(values), values.shape[3]
     rows, columns = windows.size
     number = np.arange(rows * columns, dtype="uint8").reshape(1, rows, 1, columns, 1)
-    values, places = (tf.reshape(x, (-1, 1, width, 1, channels)) for x in (values, places))
-    x = tf.where(tf.equal(places, number), values, tf.zeros((), values.dtype))
-    x = tf.reshape(x, (-1, height * rows, width * columns, channels))
+    values, places = (ops.reshape(x, (-1, 1, width, 1, channels)) for x in (values, places))
+    x = ops.where(places == number, values, ops.zeros((), values.dtype))
+    x = ops.reshape(x, (-1, height * rows, width * columns, channels))
     return windows.without_borders(x, size)
 
 
@@ -186,7 +204,7 @@ def pick(x: Tensor, places: Tensor, windows: Windows) -> Tensor:
         return _pick_of_4(windows.even(x), places)
     picked, *others = windows.split(x)
     for element, other in enumerate(others, start=1):
-        picked = tf.where(tf.equal(places, tf.constant(element, places.dtype)), other, picked)
+        picked = ops.where(places == np.uint8(element), other, picked)
     return picked
 
 
@@ -194,12 +212,12 @@ def _pick_of_4(x: Tensor, places: Tensor) -> Tensor:
     """Rows first, because they are contiguous: one selection halves the map."""
     (_, width), channels = _size(places), places.shape[3]
     is_lower = places > np.uint8(1)
-    is_right = tf.equal(places, np.uint8(1)) | tf.equal(places, np.uint8(3))
-    is_lower = tf.concat([is_lower, is_lower], axis=-1)
-    upper, lower = tf.split(tf.reshape(x, (-1, 2, width * 2 * channels)), 2, axis=1)
-    upper, lower = (tf.reshape(rows, tf.shape(is_lower)) for rows in (upper, lower))
-    left, right = tf.split(tf.where(is_lower, lower, upper), 2, axis=-1)
-    return tf.where(is_right, right, left)
+    is_right = (places == np.uint8(1)) | (places == np.uint8(3))
+    is_lower = ops.concatenate([is_lower, is_lower], axis=-1)
+    upper, lower = ops.split(ops.reshape(x, (-1, 2, width * 2 * channels)), 2, axis=1)
+    upper, lower = (ops.reshape(rows, ops.shape(is_lower)) for rows in (upper, lower))
+    left, right = ops.split(ops.where(is_lower, lower, upper), 2, axis=-1)
+    return ops.where(is_right, right, left)
 
 
 def scatter(values: Tensor, positions: Tensor, size: tuple) -> Tensor:
@@ -207,24 +225,28 @@ def scatter(values: Tensor, positions: Tensor, size: tuple) -> Tensor:
 
     Values at one position add up.
     """
-    batch, channels = tf.shape(values)[0], tf.shape(values)[3]
-    shape = [tf.cast(n, _count_type(values, size)) for n in (batch, *size, channels)]
-    length = tf.reduce_prod(shape[1:])
-    flat = tf.reshape(_in_batch(positions, shape[0], length), [-1])
-    total = tf.math.unsorted_segment_sum(tf.reshape(values, [-1]), flat, shape[0] * length)
-    return tf.ensure_shape(tf.reshape(total, shape), (None, *_known(size), values.shape[3]))
+    dtype = _count_type(values, size)
+    batch, height, width, channels = shape = [
+        n if isinstance(n, int) else ops.cast(n, dtype)
+        for n in (ops.shape(values)[0], *size, values.shape[3])
+    ]
+    length = height * width * channels
+    flat = ops.reshape(_in_batch(positions, batch, length, dtype), [-1])
+    total = ops.segment_sum(ops.reshape(values, [-1]), flat, batch * length)
+    return _with_known_size(ops.reshape(total, shape), size)
 
 
-def _count_type(values: Tensor, size: tuple) -> tf.DType:
+def _count_type(values: Tensor, size: tuple) -> str:
     """int32, which TFLite has, if it can count all values of the batch; otherwise int64."""
     static = (values.shape[0], *_known(size), values.shape[3])
-    return tf.int32 if None not in static and math.prod(static) <= tf.int32.max else tf.int64
+    fits = None not in static and math.prod(static) <= np.iinfo("int32").max
+    return "int32" if fits else "int64"
 
 
-def _in_batch(positions: Tensor, batch: int | Tensor, length: int | Tensor) -> Tensor:
+def _in_batch(positions: Tensor, batch: int | Tensor, length: int | Tensor, dtype: str) -> Tensor:
     """Positions (B, h, w, C) in maps of `length` values → positions in the whole batch."""
-    starts = tf.reshape(tf.range(batch) * length, (-1, 1, 1, 1))
-    return tf.cast(positions, starts.dtype) + starts
+    starts = ops.reshape(ops.arange(batch, dtype=dtype) * length, (-1, 1, 1, 1))
+    return ops.cast(positions, dtype) + starts
 
 
 def _spread(x: Tensor, strides: tuple[int, int]) -> Tensor:
@@ -232,10 +254,10 @@ def _spread(x: Tensor, strides: tuple[int, int]) -> Tensor:
     (height, width), channels = _size(x), x.shape[3]
     rows, columns = strides
     # one axis after the other, because TFLite pads no more than five axes
-    x = tf.pad(x, ((0, 0), (0, 0), (0, 0), (0, (columns - 1) * channels)))
-    x = tf.reshape(x, (-1, height, 1, width * columns * channels))
-    x = tf.pad(x, ((0, 0), (0, 0), (0, rows - 1), (0, 0)))
-    return tf.reshape(x, (-1, height * rows, width * columns, channels))
+    x = _pad(x, ((0, 0), (0, 0), (0, 0), (0, (columns - 1) * channels)))
+    x = ops.reshape(x, (-1, height, 1, width * columns * channels))
+    x = _pad(x, ((0, 0), (0, 0), (0, rows - 1), (0, 0)))
+    return ops.reshape(x, (-1, height * rows, width * columns, channels))
 
 
 def _fit(x: Tensor, size: tuple) -> Tensor:
@@ -244,18 +266,62 @@ def _fit(x: Tensor, size: tuple) -> Tensor:
     if None not in known and tuple(x.shape[1:3]) == known:
         return x
     x = x[:, : size[0], : size[1]]
-    missing = [_at_least_0(target - found) for target, found in zip(size, _size(x), strict=True)]
+    missing = [_at_least_0(target - length) for target, length in zip(size, _size(x), strict=True)]
     if any(not isinstance(n, int) or n for n in missing):
-        x = tf.pad(x, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
-    return tf.ensure_shape(x, (None, *known, None))
+        x = _pad(x, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
+    return _with_known_size(x, size)
+
+
+def _split_squares(x: Tensor) -> list[Tensor]:
+    """(B, 2 h, 2 w, C) → the four maps (B, h, w, C) of the elements of 2x2 windows."""
+    if on_tensorflow():
+        import tensorflow as tf
+
+        return tf.split(tf.nn.space_to_depth(x, 2), 4, axis=-1)
+    return [x[:, row::2, column::2] for row in (0, 1) for column in (0, 1)]
+
+
+def _join_squares(maps: list[Tensor]) -> Tensor:
+    """Inverse of `_split_squares`."""
+    if on_tensorflow():
+        import tensorflow as tf
+
+        return tf.nn.depth_to_space(tf.concat(maps, axis=-1), 2)
+    rows = [ops.stack(pair, axis=3) for pair in (maps[:2], maps[2:])]  # (B, h, w, 2, C)
+    (height, width), channels = _size(maps[0]), maps[0].shape[3]
+    return ops.reshape(ops.stack(rows, axis=2), (-1, 2 * height, 2 * width, channels))
+
+
+def _pad(x: Tensor, widths: tuple, value: float = 0) -> Tensor:
+    if on_tensorflow():
+        import tensorflow as tf
+
+        return tf.pad(x, widths, constant_values=value)  # names in exported files
+    return ops.pad(x, widths, constant_values=value)
+
+
+def _with_known_size(x: Tensor, size: tuple) -> Tensor:
+    """The map; a graph of TensorFlow, which may have lost the known part of its size, gets it."""
+    if not on_tensorflow():
+        return x
+    import tensorflow as tf
+
+    return tf.ensure_shape(x, (None, *_known(size), None))
+
+
+def _smallest(x: Tensor) -> float | int:
+    """A value that wins against none of the map's values."""
+    if on_tensorflow():
+        return x.dtype.min  # finite, because an exported file stores it
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    return int(np.iinfo(dtype).min) if "int" in dtype else -math.inf
 
 
 def _size(x: Tensor) -> tuple:
     """Height and width, as numbers where they are known."""
-    if x.shape[1:3].is_fully_defined():
+    if None not in x.shape[1:3]:
         return tuple(x.shape[1:3])
-    dynamic = tf.shape(x)
-    return tuple(dynamic[a] if x.shape[a] is None else x.shape[a] for a in (1, 2))
+    return ops.shape(x)[1:3]
 
 
 def _known(size: tuple) -> tuple:
@@ -264,4 +330,4 @@ def _known(size: tuple) -> tuple:
 
 
 def _at_least_0(n: int | Tensor) -> int | Tensor:
-    return max(n, 0) if isinstance(n, int) else tf.maximum(n, 0)
+    return max(n, 0) if isinstance(n, int) else ops.maximum(n, 0)

@@ -8,10 +8,10 @@ are not rounded: TFLite stores them in 32 bits.
 from __future__ import annotations
 
 import keras
-import tensorflow as tf
 from keras import layers, ops
 
-from keras_seg.layers.tensors import Tensor
+from keras_seg.layers.fake_quantize import check_backend
+from keras_seg.layers.tensors import Shape, Tensor
 
 SMALLEST = 1e-7
 """Smallest range of a channel: a step of zero is not possible."""
@@ -19,6 +19,8 @@ SMALLEST = 1e-7
 
 def rounded_by_channel(kernel: Tensor) -> Tensor:
     """Rounds (..., channels) to 255 steps per channel, symmetric about zero; keeps the type."""
+    import tensorflow as tf
+
     dtype, axes = kernel.dtype, tuple(range(len(kernel.shape) - 1))
     kernel = tf.cast(kernel, tf.float32)  # the operator has no other type
     largest = tf.stop_gradient(tf.maximum(tf.reduce_max(tf.abs(kernel), axes), SMALLEST))
@@ -29,10 +31,18 @@ def rounded_by_channel(kernel: Tensor) -> Tensor:
 
 
 class RoundedKernel(keras.layers.Layer):
-    """Base of the layers below: rounds the kernel before it is used."""
+    """Base of the layers below: rounds the kernel before it is used.
+
+    Raises:
+        RuntimeError: Keras runs on another backend than TensorFlow.
+    """
 
     settled = False
     """Whether the kernel itself holds rounded numbers."""
+
+    def build(self, input_shape: Shape) -> None:
+        check_backend(self)
+        super().build(input_shape)
 
     def settle(self) -> None:
         """Stores the rounded kernel, so that calls no longer round it; for the converter.
@@ -45,7 +55,7 @@ class RoundedKernel(keras.layers.Layer):
 
     def rounded_kernel(self) -> Tensor:
         """The kernel, rounded to the steps of the integer file."""
-        kernel = tf.convert_to_tensor(self.kernel)
+        kernel = ops.convert_to_tensor(self.kernel)
         return kernel if self.settled else self._rounded(kernel)
 
     def _rounded(self, kernel: Tensor) -> Tensor:
@@ -82,8 +92,8 @@ class QuantizedDepthwiseConv2D(RoundedKernel, layers.DepthwiseConv2D):
         return self._finished(outputs)
 
     def _rounded(self, kernel: Tensor) -> Tensor:  # (rows, columns, C, M): C * M output channels
-        flat = tf.reshape(kernel, (*self.kernel_size, -1))
-        return tf.reshape(rounded_by_channel(flat), kernel.shape)
+        flat = ops.reshape(kernel, (*self.kernel_size, -1))
+        return ops.reshape(rounded_by_channel(flat), kernel.shape)
 
 
 @keras.saving.register_keras_serializable("keras_seg")
@@ -102,8 +112,8 @@ class QuantizedConv2DTranspose(RoundedKernel, layers.Conv2DTranspose):
         return self._finished(outputs)
 
     def _rounded(self, kernel: Tensor) -> Tensor:  # (rows, columns, F, C)
-        last = tf.transpose(kernel, (0, 1, 3, 2))
-        return tf.transpose(rounded_by_channel(last), (0, 1, 3, 2))
+        last = ops.transpose(kernel, (0, 1, 3, 2))
+        return ops.transpose(rounded_by_channel(last), (0, 1, 3, 2))
 
 
 @keras.saving.register_keras_serializable("keras_seg")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
-import tensorflow as tf
+import numpy as np
 from keras import ops
 
-from keras_seg.layers.tensors import Shape, Tensor, compiled_by_xla
+from keras_seg.layers.backend import on_tensorflow
+from keras_seg.layers.tensors import Shape, Tensor, compiled_by_xla, with_shape
 
 GRIDS = ("half_pixel", "align_corners", "top_left")
 INTERPOLATIONS = ("bilinear", "nearest")
@@ -17,18 +17,20 @@ INTERPOLATIONS = ("bilinear", "nearest")
 
 @keras.saving.register_keras_serializable("keras_seg")
 class Resize(keras.layers.Layer):
-    """Resizes a map by a whole factor, or to the height and width of another tensor.
+    """Resizes a map by an integer factor, or to the height and width of another tensor.
 
-    TensorFlow's raw operators are used because each becomes one TFLite operator, and because
-    `keras.ops.image.resize` cannot take a size that is known only at run time. Under XLA, bilinear
-    resizing is two products with interpolation matrices: XLA's own (TensorFlow 2.21) uses wrong
-    rows at some sizes, such as 8 → 64 with aligned corners and 17 → 65 without.
+    On TensorFlow the layer uses raw operators: each becomes one TFLite operator, and
+    `keras.ops.image.resize` cannot take a size that is known only at run time. On other backends,
+    and under XLA, bilinear resizing is two products with interpolation matrices. XLA's own operator
+    (TensorFlow 2.21) uses wrong rows at some sizes, such as 8 → 64 with aligned corners and 17 → 65
+    without.
 
     Shapes: (B, H, W, C) → (B, scale * H, scale * W, C), or with `like` of (B, H', W', ...) →
-    (B, H', W', C). The type is kept; bilinear means of integers have the type of the policy.
+    (B, H', W', C). The result has the type of the map. Exception: bilinear resizing of integers
+    gives the compute type of the policy.
 
     Args:
-        scale: whole factor; None if the layer is called with `like`.
+        scale: integer factor; None if the layer is called with `like`.
         grid: position of the samples. "half_pixel": pixel centres at i + 0.5, as
             `align_corners=False` in PyTorch. "align_corners": the corner pixels of both maps
             coincide, as `align_corners=True`. "top_left": samples at i * H / H' from the corner, as
@@ -36,7 +38,7 @@ class Resize(keras.layers.Layer):
         interpolation: "bilinear" or "nearest".
 
     Raises:
-        ValueError: another grid or interpolation, or not exactly one of scale and `like`.
+        ValueError: unknown grid or interpolation; both or neither of `scale` and `like`.
 
     Example:
         x, image = keras.Input((8, 8, 4)), keras.Input((30, 30, 3))
@@ -62,30 +64,22 @@ class Resize(keras.layers.Layer):
         self.scale, self.grid, self.interpolation = scale, grid, interpolation
 
     def build(self, x_shape: Shape, like_shape: Shape | None = None) -> None:
-        """Has no weights; Keras passes the shapes of the inputs by name."""
+        """The layer has no weights; Keras passes the shapes of the inputs by name."""
 
     def call(self, x: Tensor, like: Tensor | None = None) -> Tensor:
         self._check(like)
-        size = self._target(x.shape, None if like is None else like.shape)[1:3]
-        if None in size:
-            size = tf.shape(x)[1:3] * self.scale if like is None else tf.shape(like)[1:3]
+        target = self._target(x.shape, None if like is None else like.shape)
+        size = target[1:3]
+        if None in size:  # on TensorFlow only: a size that is known at run time
+            size = _run_time_size(x, self.scale) if like is None else _run_time_size(like)
         if self.interpolation == "bilinear" and compiled_by_xla():
             resized = _interpolated(x, (size[0], size[1]), self.grid)
+        elif on_tensorflow():
+            resized = _by_operator(x, size, self.grid, self.interpolation)
         else:
-            resized = self._operator()(
-                images=x,
-                size=size,
-                align_corners=self.grid == "align_corners",
-                half_pixel_centers=self.grid == "half_pixel",
-            )
-        resized.set_shape(self._target(x.shape, None if like is None else like.shape))
-        return tf.cast(resized, self._dtype_of(x))  # the bilinear operator returns float32
-
-    def _operator(self) -> Callable[..., Tensor]:
-        return {
-            "bilinear": tf.raw_ops.ResizeBilinear,
-            "nearest": tf.raw_ops.ResizeNearestNeighbor,
-        }[self.interpolation]
+            resized = _nearest(x, size, self.grid)
+        # the bilinear forms return float32
+        return ops.cast(with_shape(resized, target), self._dtype_of(x))
 
     def compute_output_shape(self, x_shape: Shape, like_shape: Shape | None = None) -> Shape:
         self._check(like_shape)
@@ -103,7 +97,7 @@ class Resize(keras.layers.Layer):
         }
 
     def _dtype_of(self, x: Tensor) -> str:
-        """Type of the result: integers stay integers unless means are taken."""
+        """Type of the result: that of the map, unless it is of integers and bilinear."""
         dtype = keras.backend.standardize_dtype(x.dtype)
         whole = not keras.backend.is_float_dtype(dtype)
         return self.compute_dtype if whole and self.interpolation == "bilinear" else dtype
@@ -120,6 +114,49 @@ class Resize(keras.layers.Layer):
             return (x_shape[0], like_shape[1], like_shape[2], x_shape[3])
         height, width = (None if s is None else s * self.scale for s in x_shape[1:3])
         return (x_shape[0], height, width, x_shape[3])
+
+
+def _run_time_size(x: Tensor, scale: int = 1) -> Tensor:
+    """(height, width) times the scale, as one tensor of TensorFlow."""
+    import tensorflow as tf
+
+    size = tf.shape(x)[1:3]
+    return size if scale == 1 else size * scale
+
+
+def _by_operator(x: Tensor, size: tuple | Tensor, grid: str, interpolation: str) -> Tensor:
+    """TensorFlow's operator, which becomes one operator of TFLite and of ONNX."""
+    import tensorflow as tf
+
+    operators = {
+        "bilinear": tf.raw_ops.ResizeBilinear,
+        "nearest": tf.raw_ops.ResizeNearestNeighbor,
+    }
+    return operators[interpolation](
+        images=x,
+        size=size,
+        align_corners=grid == "align_corners",
+        half_pixel_centers=grid == "half_pixel",
+    )
+
+
+def _nearest(x: Tensor, size: tuple[int, int], grid: str) -> Tensor:
+    """Nearest resizing by rows and columns of known sizes: (B, H, W, C) → (B, *size, C)."""
+    for axis, after in zip((1, 2), size, strict=True):
+        x = ops.take(x, _nearest_pixels(x.shape[axis], after, grid), axis=axis)
+    return x
+
+
+def _nearest_pixels(before: int, after: int, grid: str) -> np.ndarray:
+    """The source pixel of each target pixel, rounded as TensorFlow's operator rounds: (after,)."""
+    target = np.arange(after, dtype="float32")
+    if grid == "align_corners" and after > 1:
+        position = target * (np.float32(before - 1) / np.float32(after - 1))
+        pixels = np.floor(position.astype("float64") + 0.5)  # a half is rounded up
+    else:
+        centre = np.float32(0.5 if grid == "half_pixel" else 0)
+        pixels = np.floor((target + centre) * (np.float32(before) / np.float32(after)))
+    return np.clip(pixels, 0, before - 1).astype("int32")
 
 
 def _interpolated(x: Tensor, size: tuple, grid: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""Windows of an image: cut out and resampled to a fixed size, and pasted back."""
+"""Windows of an image: resampled to a patch of fixed size, and pasted back."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import contextlib
 from typing import Any
 
 import keras
-import tensorflow as tf
+from keras import ops
 
-from keras_seg.layers.tensors import Shape, Tensor, precise_dtype
+from keras_seg.layers.backend import on_tensorflow
+from keras_seg.layers.tensors import Shape, Tensor, precise_dtype, size_of, with_shape
 
 WHOLE_IMAGE = (((1, 0, 0), (0, 1, 0)),)
 
 
 class _Window(keras.layers.Layer):
-    """Base of cutting and pasting: both resample along one axis after the other.
+    """Base of cutting and pasting: both resample the rows and then the columns.
 
     A window is a matrix (2, 3) that maps the patch's coordinates, -1 to 1 along (x, y) between the
-    outer edges, to those of the image. Only scale and shift are used, so each axis is a matrix
-    product with interpolation weights: two operators that every device has. A general affine
-    sampling would need a gather per pixel.
+    outer edges, to those of the image. Only scale and shift are used, so that each axis is one
+    matrix product with interpolation weights, which every device can run. General affine sampling
+    would need a gather per pixel.
 
     Positions and products are float32 under every policy, because float16 cannot distinguish the
     columns of a wide image. Only the result has the policy's type.
@@ -33,7 +34,7 @@ class _Window(keras.layers.Layer):
         return super().get_config() | {"mirrored": self.mirrored}
 
     def _precise(self, x: Tensor) -> Tensor:
-        return tf.cast(x, precise_dtype(self.compute_dtype))
+        return ops.cast(x, precise_dtype(self.compute_dtype))
 
     def _scale_and_shift(self, window: Tensor, row: int) -> tuple[Tensor, Tensor]:
         """Along x (row 0) or y (row 1): (B, 1, 1) each."""
@@ -65,22 +66,23 @@ class CutWindow(_Window):
         self.size = size
 
     def build(self, image_shape: Shape, window_shape: Shape | None = None) -> None:
-        """Has no weights; Keras passes the shapes of the inputs by name."""
+        """The layer has no weights; Keras passes the shapes of the inputs by name."""
 
     def call(self, image: Tensor, window: Tensor | None = None) -> Tensor:
         image = self._precise(image)
-        height, width = _size(image)
-        # computed here if constant: the TFLite converter folds these divisions wrongly
-        is_constant = window is None and None not in image.shape[1:3]
-        with tf.init_scope() if is_constant else contextlib.nullcontext():
-            window = self._precise(WHOLE_IMAGE if window is None else window)
+        height, width = size_of(image)
+        # constant weights are computed here: the TFLite converter folds these divisions wrongly
+        is_constant = on_tensorflow() and window is None and None not in image.shape[1:3]
+        with _outside_of_graph() if is_constant else contextlib.nullcontext():
+            if window is None:
+                window = ops.convert_to_tensor(WHOLE_IMAGE, "float32")
+            window = self._precise(window)
             rows = _interpolation(height, self.size, *self._scale_and_shift(window, 1))
             columns = _interpolation(width, self.size, *self._scale_and_shift(window, 0))
             if is_constant:
                 rows, columns = rows.numpy(), columns.numpy()
-        patch = tf.cast(_resampled(image, rows, columns), self.compute_dtype)
-        patch.set_shape(self.compute_output_shape(image.shape))
-        return patch
+        patch = ops.cast(_resampled(image, rows, columns), self.compute_dtype)
+        return with_shape(patch, self.compute_output_shape(image.shape))
 
     def compute_output_shape(self, image_shape: Shape, window_shape: Shape | None = None) -> Shape:
         return (image_shape[0], self.size, self.size, image_shape[3])
@@ -113,20 +115,19 @@ class PasteWindow(_Window):
     def build(
         self, patch_shape: Shape, window_shape: Shape | None = None, like_shape: Shape | None = None
     ) -> None:
-        """Has no weights; Keras passes the shapes of the inputs by name."""
+        """The layer has no weights; Keras passes the shapes of the inputs by name."""
 
     def call(self, patch: Tensor, window: Tensor, like: Tensor) -> Tensor:
         patch, window = self._precise(patch), self._precise(window)
         scale_x, shift_x = self._scale_and_shift(window, 0)
         scale_y, shift_y = self._scale_and_shift(window, 1)
-        height, width = _size(like)
-        inner_height, inner_width = _size(patch)
+        height, width = size_of(like)
+        inner_height, inner_width = size_of(patch)
         rows = _interpolation(inner_height, height, 1 / scale_y, -shift_y / scale_y)
         columns = _interpolation(inner_width, width, 1 / scale_x, -shift_x / scale_x)
         pasted = _resampled(patch - self.outside, rows, columns) + self.outside
-        pasted = tf.cast(pasted, self.compute_dtype)
-        pasted.set_shape(self.compute_output_shape(patch.shape, window.shape, like.shape))
-        return pasted
+        shape = self.compute_output_shape(patch.shape, window.shape, like.shape)
+        return with_shape(ops.cast(pasted, self.compute_dtype), shape)
 
     def compute_output_shape(
         self, patch_shape: Shape, window_shape: Shape, like_shape: Shape
@@ -137,10 +138,11 @@ class PasteWindow(_Window):
         return super().get_config() | {"outside": self.outside}
 
 
-def _size(x: Tensor) -> list[int | Tensor]:
-    """Height and width, as numbers where they are known."""
-    sizes = tf.shape(x)
-    return [sizes[axis] if x.shape[axis] is None else x.shape[axis] for axis in (1, 2)]
+def _outside_of_graph() -> contextlib.AbstractContextManager:
+    """A context in which TensorFlow computes eagerly, even while a graph is traced."""
+    import tensorflow as tf
+
+    return tf.init_scope()
 
 
 def _interpolation(
@@ -152,21 +154,21 @@ def _interpolation(
     coarser. Rows sum to 1, or to 0 outside of the source.
     """
     dtype = scale.dtype
-    source_size, target_size = tf.cast(source, dtype), tf.cast(target, dtype)
-    position = (2 * tf.cast(tf.range(target), dtype)[None, :, None] + 1) / target_size - 1
+    source_size, target_size = ops.cast(source, dtype), ops.cast(target, dtype)
+    position = (2 * ops.cast(ops.arange(target), dtype)[None, :, None] + 1) / target_size - 1
     position = ((scale * position + shift + 1) * source_size - 1) / 2
-    width = tf.maximum(tf.abs(scale) * source_size / target_size, 1.0)
-    distance = tf.abs(position - tf.cast(tf.range(source), dtype)[None, None, :])
-    weights = tf.nn.relu(1 - distance / width)
+    width = ops.maximum(ops.abs(scale) * source_size / target_size, 1.0)
+    distance = ops.abs(position - ops.cast(ops.arange(source), dtype)[None, None, :])
+    weights = ops.relu(1 - distance / width)
     # between the centre of a border pixel and the border, only that pixel has a weight
-    inside = tf.cast((position > -0.5) & (position < source_size - 0.5), dtype)
-    return inside * weights / tf.maximum(tf.reduce_sum(weights, -1, keepdims=True), 1e-6)
+    inside = ops.cast((position > -0.5) & (position < source_size - 0.5), dtype)
+    return inside * weights / ops.maximum(ops.sum(weights, -1, keepdims=True), 1e-6)
 
 
 def _resampled(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Applies row weights (B, h, H) and column weights (B, w, W): (B, H, W, C) → (B, h, w, C)."""
-    height, width = _size(x)
+    height, width = size_of(x)
     channels = x.shape[3]
-    x = tf.matmul(rows, tf.reshape(x, (-1, height, width * channels)))
-    x = tf.reshape(x, (-1, rows.shape[1] or tf.shape(rows)[1], width, channels))
-    return tf.matmul(columns[:, None], x)
+    x = ops.matmul(rows, ops.reshape(x, (-1, height, width * channels)))
+    x = ops.reshape(x, (-1, ops.shape(rows)[1], width, channels))
+    return ops.matmul(columns[:, None], x)

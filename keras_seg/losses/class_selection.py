@@ -22,7 +22,7 @@ def checked_selection(classes: str | Sequence[int]) -> Selection:
     is_list = isinstance(classes, Sequence | np.ndarray) and not isinstance(classes, str)
     if not is_list or not len(classes) or not all(map(_is_class_number, classes)):
         raise ValueError(
-            f"classes must be 'present', 'all' or a list of class numbers. Received: {classes!r}"
+            f"classes must be 'present', 'all' or a list of class indices. Received: {classes!r}"
         )
     return tuple(int(value) for value in classes)
 
@@ -43,7 +43,10 @@ def selected_classes(classes: Selection, true: Any) -> Any:
         return present
     num_classes = true.shape[-1]
     if max(classes) >= num_classes:
-        raise ValueError(f"classes={list(classes)} for scores of {num_classes} classes.")
+        raise ValueError(
+            f"classes={list(classes)} for scores of {num_classes} classes. Give indices from 0 to "
+            f"{num_classes - 1}."
+        )
     return present * ops.convert_to_tensor([float(c in classes) for c in range(num_classes)])
 
 

@@ -35,7 +35,7 @@ class ClassWeights(NamedTuple):
         if self.open_ended and len(numbers) > num_classes:
             raise ValueError(
                 f"class_weights names class {len(numbers) - 1} for scores of {num_classes} "
-                f"classes. Their numbers are 0 to {num_classes - 1}."
+                f"classes. The class indices are 0 to {num_classes - 1}."
             )
         if self.open_ended:
             numbers = (*numbers, *(1.0,) * (num_classes - len(numbers)))
@@ -122,9 +122,9 @@ def _by_number(value: Mapping) -> tuple[float, ...]:
         is_number = isinstance(number, int | np.integer) and not isinstance(number, bool)
         if not is_number or number < 0:
             raise ValueError(
-                "class_weights as a mapping needs class numbers for keys. Received: the key "
-                f"{key!r} in {dict(value)}. Class names work in a recipe, where the data name the "
-                "classes."
+                "The keys of class_weights must be class indices, whole numbers from 0. Received: "
+                f"the key {key!r} in {dict(value)}. Class names work in a recipe, where the data "
+                "name the classes."
             )
         if number in weights:
             raise ValueError(f"class_weights names class {number} twice: {dict(value)}")
@@ -151,6 +151,6 @@ def _weight(number: Any, value: Any) -> float:
 
 def _forms(value: Any) -> str:
     return (
-        "class_weights must be one number per class ([1, 9]), a mapping of class numbers to "
+        "class_weights must be one number per class ([1, 9]), a mapping of class indices to "
         f"weights ({{1: 9.0}}, others weigh 1), or None. Received: {value!r}"
     )

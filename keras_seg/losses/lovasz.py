@@ -64,8 +64,8 @@ class LovaszSoftmax(SegmentationLoss):
         )
         if self.multi_label:
             raise ValueError(
-                "lovasz_softmax has no multi_label: its softmax makes the classes exclude each "
-                "other. Take lovasz_hinge, which has it."
+                "lovasz_softmax does not take multi_label=True, because a softmax gives one class "
+                "per pixel. Take lovasz_hinge."
             )
         self.per_image = flag(per_image, "per_image")
         self.classes = checked_selection(classes)
@@ -136,7 +136,7 @@ class LovaszHinge(SegmentationLoss):
         if num_classes != 2:
             raise ValueError(
                 f"lovasz_hinge is for one output channel or two; the scores have {num_classes}. "
-                "Take lovasz_softmax, or multi_label=True if each channel is a label of its own."
+                "Take lovasz_softmax, or multi_label=True if each channel is an independent label."
             )
         truth = ops.cast(pixels.ids, "float32")
         z = pixels.logits[..., 1] - pixels.logits[..., 0]

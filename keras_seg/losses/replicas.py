@@ -10,11 +10,7 @@ import keras
 def sum_over_replicas(value: Any) -> Any:
     """`value` summed over all replicas, with its gradient; `value` itself on one device."""
     context = _replica_context()
-    if context is None:
-        return value
-    import tensorflow as tf
-
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+    return value if context is None else context.all_reduce("sum", value)
 
 
 def share_of_replica(value: Any) -> Any:

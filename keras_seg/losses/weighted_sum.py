@@ -102,9 +102,8 @@ class WeightedSum(LossArithmetic, keras.losses.Loss):
         kinds = {getattr(loss, "multi_label", None): loss.name for loss in self.losses}
         if {True, False} <= kinds.keys() and y_pred.shape[-1] != 1:
             raise ValueError(
-                f"{kinds[True]} has multi_label=True and {kinds[False]} has not: one reads "
-                "each channel as a label of its own, the other one class per pixel. Give both the "
-                "same."
+                f"{kinds[True]} has multi_label=True and reads each channel as an independent "
+                f"label. {kinds[False]} reads one class per pixel. Give both the same multi_label."
             )
 
     def get_config(self) -> dict[str, Any]:

@@ -153,7 +153,8 @@ class BoundaryF1(GrowingScores, keras.metrics.Metric):
         else:
             counted = counted[..., None]
             true, positive = (
-                ops.one_hot(ids, self.num_classes, dtype="bool") for ids in (truth, predicted)
+                ids[..., None] == ops.arange(self.num_classes, dtype="int32")
+                for ids in (truth, predicted)
             )
         scores, images = self._scores(true & counted, positive & counted, counted)
         # a NaN sum stays NaN until the metric is reset

@@ -18,11 +18,12 @@ from keras_seg.masks.labels import (
     read_multi_label,
 )
 from keras_seg.metrics.direction import GrowingScores
+from keras_seg.metrics.pixel_counter import PixelCounter
 from keras_seg.names import IGNORE_CLASS
 
 
 class ConfusionMetric(GrowingScores, keras.metrics.Metric):
-    """Base of the metrics: int64 counts (num_classes, num_classes), truth by prediction.
+    """Base of the metrics: pixel counts (num_classes, num_classes), truth by prediction.
 
     Shapes: truth (B, H, W), (B, H, W, 1), one-hot or soft (the class with the largest share
     counts). Predictions: logits or probabilities (B, H, W, num_classes), binary scores
@@ -75,14 +76,20 @@ class ConfusionMetric(GrowingScores, keras.metrics.Metric):
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         set_reading_options(self, num_classes, ignore_class, from_logits, multi_label, threshold)
-        # int64, since a float32 count stops growing at 2^24 pixels, one image of 4096x4096
-        self.confusion = self.add_weight(
-            shape=(self.num_classes, 2, 2) if multi_label else (self.num_classes,) * 2,
-            initializer="zeros",
-            dtype="int64",
-            name="confusion",
-        )
-        self.invalid = self.add_weight(shape=(), initializer="zeros", dtype="int64", name="invalid")
+        # not float32, which stops growing at 2^24 pixels, one image of 4096x4096
+        shape = (self.num_classes, 2, 2) if multi_label else (self.num_classes,) * 2
+        self._pixels = PixelCounter(self, shape, "confusion")
+        self._invalid = PixelCounter(self, (), "invalid")
+
+    @property
+    def confusion(self) -> Any:
+        """The counts so far, truth by prediction; int64, or float32 on a backend without int64."""
+        return self._pixels.counts
+
+    @property
+    def invalid(self) -> Any:
+        """Number of counted pixels with an invalid label or prediction."""
+        return self._invalid.counts
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds a batch."""
@@ -94,12 +101,10 @@ class ConfusionMetric(GrowingScores, keras.metrics.Metric):
             cell = cell + 4 * ops.arange(self.num_classes, dtype="int32")
         # segment_sum drops cells below 0; 32 bits suffice for a batch
         cell = ops.reshape(ops.where(usable, cell, -1), (-1,))
-        counts = ops.segment_sum(
-            ops.ones_like(cell), cell, num_segments=math.prod(self.confusion.shape)
-        )
-        self.confusion.assign_add(ops.cast(ops.reshape(counts, self.confusion.shape), "int64"))
-        invalid = ops.sum(ops.cast(counted & ops.logical_not(known), "int32"))
-        self.invalid.assign_add(ops.cast(invalid, "int64"))
+        shape = self._pixels.shape
+        counts = ops.segment_sum(ops.ones_like(cell), cell, num_segments=math.prod(shape))
+        self._pixels.add(ops.reshape(counts, shape))
+        self._invalid.add(ops.sum(ops.cast(counted & ops.logical_not(known), "int32")))
 
     def unless_invalid(self, score: Any) -> Any:
         """The score, or NaN after a counted pixel with an invalid label or prediction."""
@@ -228,9 +233,9 @@ def _above_threshold(metric: keras.metrics.Metric, scores: Any) -> tuple[Any, An
 
 def _other_channels(metric: keras.metrics.Metric, y_pred: Any) -> str:
     return (
-        f"{metric.name}: a metric of {metric.num_classes} classes got predictions with "
-        f"{y_pred.shape[-1]} channels (shape {tuple(y_pred.shape)}). Give both the same number of "
-        "classes; class ids must be integers."
+        f"{metric.name} has {metric.num_classes} classes, and the predictions have "
+        f"{y_pred.shape[-1]} channels (shape {tuple(y_pred.shape)}). Build the metric with "
+        f"num_classes={y_pred.shape[-1]}, or give class indices as integers."
     )
 
 

@@ -193,7 +193,7 @@ class ClassIoU(ConfusionMetric):
         name: name in logs; None for "iou_" and the class.
         dtype: type of the result; None for Keras' default.
 
-    Raises: ValueError for a class that there is not.
+    Raises: ValueError if `class_id` is not one of the classes.
 
     Example:
         >>> metric = keras_seg.metrics.ClassIoU(2, class_id=1)

@@ -11,6 +11,7 @@ from typing import Any, ParamSpec
 
 import keras
 
+from keras_seg.backends import check_backend
 from keras_seg.models.former_options import FORMER_OPTIONS, with_variant
 from keras_seg.models.names_elsewhere import unknown_option
 from keras_seg.models.options import ImageShape, annotations_of, check_options, check_scores
@@ -83,6 +84,7 @@ def register(
 
         @functools.wraps(build)
         def checked(*positional: P.args, **options: P.kwargs) -> keras.Model:
+            check_backend(name)
             for option in options:
                 if option not in allowed:
                     raise TypeError(unknown_option(name, option, parameters))

@@ -28,4 +28,5 @@ __getattr__, _ = lazy_names(
         "output_losses": "keras_seg.training.outputs",
         "output_masks": "keras_seg.training.outputs",
     },
+    tensorflow_for="Training runs",
 )

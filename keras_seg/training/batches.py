@@ -1,12 +1,14 @@
-"""The batches of a training, for one device or for several workers."""
+"""The batches of a training, read and augmented by `tf.data` on every Keras backend."""
 
 from __future__ import annotations
+
+from functools import partial
+from typing import Any
 
 import tensorflow as tf
 
 from keras_seg.data.pipeline import training_pipeline, validation_pipeline
 from keras_seg.models.sizes import size_rule
-from keras_seg.training import strategies
 from keras_seg.training.outputs import output_masks
 from keras_seg.training.run import Run
 
@@ -32,25 +34,16 @@ def global_batches(run: Run, start_step: int, shard: tuple[int, int] = (0, 1)) -
     ).map(output_masks(run.model), num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def training_batches(
-    run: Run, start_step: int
-) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+def training_batches(run: Run, start_step: int) -> Any:
     """Training batches from `start_step` on, as `model.fit` of this worker takes them."""
-    if not strategies.is_multi_worker(run.strategy):
-        return global_batches(run, start_step)
-
-    def worker_batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        shard = context.input_pipeline_id, context.num_input_pipelines
-        device_batch = context.get_per_replica_batch_size(run.recipe.batch_size)
-        return global_batches(run, start_step, shard).rebatch(device_batch, drop_remainder=True)
-
-    return run.strategy.distribute_datasets_from_function(worker_batches)
+    make = partial(global_batches, run, start_step)
+    return run.engine.training_batches(make, run.recipe.batch_size)
 
 
 def validation_batches(run: Run) -> tf.data.Dataset:
     """Every validation image once."""
     multiple, offset, smallest = size_rule(run.network)
-    devices = strategies.replicas(run.strategy)
+    devices = run.engine.devices
     batches = validation_pipeline(
         run.val_set,
         batch_size=run.recipe.batch_size,

@@ -1,7 +1,7 @@
 """The checks of a training in their order. Each raises ValueError with the entry to correct.
 
 1. `Recipe` checks each entry by itself when it is made.
-2. `check_recipe` finds entries that contradict each other, before TensorFlow is used.
+2. `check_recipe` finds entries that contradict each other, before a Keras backend is used.
 3. `check_before_data` finds networks, losses and batches that cannot work, before data are read.
 4. `check_with_data` finds entries that contradict the classes of the data.
 """
@@ -10,21 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import tensorflow as tf
-
 from keras_seg import losses, models
 from keras_seg.data.classes import ClassTable
-from keras_seg.training import strategies
 from keras_seg.training.contradictions import check_loss, check_recipe
+from keras_seg.training.engines import Engine
 from keras_seg.training.network import backbone_name
 from keras_seg.training.recipe import Recipe
 
 __all__ = ["check_before_data", "check_recipe", "check_with_data"]
 
 
-def check_before_data(recipe: Recipe, strategy: tf.distribute.Strategy | None) -> None:
+def check_before_data(recipe: Recipe, engine: Engine) -> None:
     """Checks everything that needs neither data nor a built network."""
-    strategies.check_batch(recipe.batch_size, strategy)
+    engine.check_batch(recipe.batch_size)
     _check_network(recipe)
     _check_loss_options(recipe)
 

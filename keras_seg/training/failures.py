@@ -6,8 +6,6 @@ import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import tensorflow as tf
-
 
 class Diverged(RuntimeError):
     """The loss or a weight is not finite."""
@@ -15,31 +13,6 @@ class Diverged(RuntimeError):
 
 class WorkerLost(RuntimeError):
     """Another worker of the training has ended or cannot be reached."""
-
-
-@contextmanager
-def lost_workers_explained(several: bool, kept: Callable[[], str] = str) -> Iterator[None]:
-    """Raises WorkerLost for those errors of TensorFlow that mean that another worker is gone.
-
-    Args:
-        several: whether there are other workers.
-        kept: returns the sentence about checkpoints.
-    """
-    try:
-        yield
-    except (tf.errors.OpError, RuntimeError) as error:
-        if not several or not _is_about_a_worker(error):
-            raise
-        reason = str(error).strip().splitlines()[0].rpartition("}} ")[2]
-        raise WorkerLost(
-            f"Another worker has ended or cannot be reached ({reason}). {kept()} Stop the workers "
-            "that still run, and start the same command on all of them: the training resumes."
-        ) from error
-
-
-def _is_about_a_worker(error: Exception) -> bool:
-    lost = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError)
-    return isinstance(error, lost) or "Collective ops is aborted" in str(error)
 
 
 @contextmanager
@@ -57,7 +30,7 @@ def errors_explained(output: str, kept: Callable[[], str]) -> Iterator[None]:
             f"{error} {kept()} Start again with a lower learning_rate or "
             "optimizer_options.clip_norm, and another --output."
         ) from error
-    except (OSError, tf.errors.OpError) as error:
+    except Exception as error:  # TensorFlow raises its own type when a disk is full
         if getattr(error, "errno", None) != errno.ENOSPC and "No space left" not in str(error):
             raise
         raise OSError(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_seg.data.balance.histogram import class_histogram
 from keras_seg.data.dataset import SegmentationDataset
@@ -80,7 +79,7 @@ class FirstBatchCheck(keras.callbacks.Callback):
 
 
 def check_first_batches(
-    batches: tf.data.Dataset,
+    batches: Iterable,
     model: keras.Model,
     dataset: SegmentationDataset,
     *,
@@ -93,7 +92,7 @@ def check_first_batches(
         batches: batches from `dataset`, of all devices together.
         model: the compiled model.
         dataset: training data.
-        replicas: number of devices that share a batch.
+        replicas: number of parts of a batch that are computed separately.
         tells: whether to write warnings to stderr.
 
     Raises: ValueError for what is wrong.

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 
 from keras_seg import models
 from keras_seg.models.sizes import size_rule
 from keras_seg.tested_versions import tell_if_untested
-from keras_seg.training import run_folder, strategies
+from keras_seg.training import run_folder
 from keras_seg.training.allocator import keep_freed_memory
 from keras_seg.training.batches import global_batches, training_batches, validation_batches
 from keras_seg.training.callbacks import (
@@ -27,11 +26,13 @@ from keras_seg.training.callbacks import (
 )
 from keras_seg.training.checks import check_before_data, check_recipe, check_with_data
 from keras_seg.training.data_sets import open_data
-from keras_seg.training.failures import errors_explained, kept_checkpoint, lost_workers_explained
+from keras_seg.training.engines import Engine, engine_for
+from keras_seg.training.failures import errors_explained, kept_checkpoint
 from keras_seg.training.first_batch import check_first_batches
-from keras_seg.training.pictures import DrawOverlays, SaveBest, TensorBoard
+from keras_seg.training.pictures import DrawOverlays, SaveBest
 from keras_seg.training.recipe import Recipe
 from keras_seg.training.run import Rewrite, Run, start_run
+from keras_seg.training.tensorboard import TensorBoard
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,11 @@ class TrainingResult:
 def train(recipe: Recipe, *, rewrite: Rewrite | None = None) -> TrainingResult:
     """Trains a network and keeps the model with the best validation mIoU.
 
-    Writes `model.keras`, `recipe.yaml`, `log.csv`, `log.jsonl`, `overlays/epoch_*.png`,
-    `tensorboard/` and `checkpoints/` to the output folder. Called again with the same recipe, it
-    resumes from the last checkpoint with the same batches as an uninterrupted training. Ctrl-C
-    saves a checkpoint and stops.
+    Runs on Keras' backends TensorFlow and JAX. Writes `model.keras`, `recipe.yaml`,
+    `environment.json`, `log.csv`, `log.jsonl`, `overlays/epoch_*.png`, `tensorboard/` and
+    `checkpoints/` to the output folder. Called again with the same recipe, it resumes from the last
+    checkpoint with the same batches as an uninterrupted training. Ctrl-C saves a checkpoint and
+    stops.
 
     Args:
         recipe: data, network, loss, optimizer and output folder.
@@ -87,30 +89,28 @@ def train(recipe: Recipe, *, rewrite: Rewrite | None = None) -> TrainingResult:
     """
     check_recipe(recipe)
     tell_if_untested()
-    strategy = strategies.make_strategy(recipe.strategy)
-    check_before_data(recipe, strategy)
-    _set_up_process(recipe)
+    engine = engine_for(recipe)
+    check_before_data(recipe, engine)
+    _set_up_process(recipe, engine)
     train_set, val_set = open_data(recipe, "train"), open_data(recipe, "val")
     check_with_data(recipe, train_set.classes)
     for dataset in (train_set, val_set):
         dataset.fill()  # damaged files are reported now, not in the middle of an epoch
-    several = strategies.is_multi_worker(strategy)
-    with contextlib.ExitStack() as held:
-        with lost_workers_explained(several):
-            run = start_run(recipe, strategy, train_set, val_set, rewrite, held)
+    with engine.running(), contextlib.ExitStack() as held:
+        with engine.failures_explained():
+            run = start_run(recipe, engine, train_set, val_set, rewrite, held)
 
         def kept() -> str:
             return kept_checkpoint(run.state.step)
 
-        with lost_workers_explained(several, kept), errors_explained(recipe.output, kept):
+        with engine.failures_explained(kept), errors_explained(recipe.output, kept):
             return _fit(run)
 
 
-def _set_up_process(recipe: Recipe) -> None:
-    if recipe.deterministic:
-        tf.config.experimental.enable_op_determinism()
+def _set_up_process(recipe: Recipe, engine: Engine) -> None:
+    engine.set_up(deterministic=recipe.deterministic)
     keras.utils.set_random_seed(recipe.seed)
-    if not tf.config.list_physical_devices("GPU"):
+    if not engine.has_gpu():
         keep_freed_memory()
 
 
@@ -122,7 +122,7 @@ def _fit(run: Run) -> TrainingResult:
         global_batches(run, run.first_step),  # equal in all workers: all of them refuse, or none
         run.model,
         run.train_set,
-        replicas=strategies.replicas(run.strategy),
+        replicas=run.engine.replicas,
         tells=run.writes,
     )
     if run.first_step:
@@ -143,10 +143,12 @@ def _fit(run: Run) -> TrainingResult:
                 _fit_epochs(run, steps, callbacks)
     except KeyboardInterrupt:
         interrupted = True
-    except tf.errors.OpError as failure:
+    except Exception:
         # tf.data passes on the text of a reader's error, without its type
-        errors = (run.train_set.error, run.val_set.error)
-        raise next(filter(None, errors), failure) from None
+        unreadable = run.train_set.error or run.val_set.error
+        if unreadable is None:
+            raise
+        raise unreadable from None
     return _result(run, interrupted)
 
 
@@ -196,6 +198,7 @@ def _writers(run: Run) -> list[keras.callbacks.Callback]:
         size_multiple=size_rule(run.network)[0],
         image_size=run.recipe.resize,
         value_range=run.train_set.value_range,
+        backend=run.engine.name,
     )
     writers: list[keras.callbacks.Callback] = [
         SaveBest(run.model_path, run.network, card, run.history)

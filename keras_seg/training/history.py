@@ -24,7 +24,7 @@ def read_rows(path: Path) -> list[dict]:
     try:
         lines = path.read_text().splitlines()
     except ValueError as error:
-        raise ValueError(f"{path} is no log: {error}. {remedy}") from error
+        raise ValueError(f"{path} is not a log: {error}. {remedy}") from error
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
@@ -70,9 +70,9 @@ class History:
         self.rows: list[dict] = read_rows(path)[:epochs] if epochs and path.exists() else []
         if len(self.rows) < epochs:
             raise ValueError(
-                f"{path} has rows of {len(self.rows)} epochs, and the checkpoint beside it is of "
-                f"epoch {epochs}, so that the best model is not known. Put the log back, or pass "
-                "--overwrite true to train anew."
+                f"{path} has rows for {len(self.rows)} epochs, and the checkpoint beside it was "
+                f"written after epoch {epochs}, so the best model is not known. Put the log back, "
+                "or pass --overwrite true to train anew."
             )
         self._write()
 

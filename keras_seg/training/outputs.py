@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
-import tensorflow as tf
 
 from keras_seg import losses
 from keras_seg.layers import Resize
@@ -85,16 +85,10 @@ def output_masks(model: keras.Model) -> Callable:
     model = as_functional(model)
     top, left = output_margin(model)
 
-    def cropped(pixels: tf.Tensor) -> tf.Tensor:
-        pixels = tf.convert_to_tensor(pixels)
-        height, width = tf.shape(pixels)[1], tf.shape(pixels)[2]
-        inner = pixels[:, top : height - top, left : width - left]
-        if None not in pixels.shape[1:3]:
-            _, rows, columns = pixels.shape[:3]
-            inner.set_shape((None, rows - 2 * top, columns - 2 * left))
-        return inner
+    def cropped(pixels: Any) -> Any:
+        return pixels[:, top : -top or None, left : -left or None]
 
-    def for_outputs(image: tf.Tensor, *pixels: tf.Tensor) -> tuple:
+    def for_outputs(image: Any, *pixels: Any) -> tuple:
         if top or left:
             pixels = [cropped(each) for each in pixels]
         if isinstance(model.output, dict):

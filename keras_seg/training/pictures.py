@@ -1,13 +1,11 @@
-"""Callbacks that write the best model, pictures of its predictions, and TensorBoard files."""
+"""Callbacks that write the best model and pictures of its predictions."""
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 from keras_seg import models
@@ -18,7 +16,6 @@ from keras_seg.models.sizes import output_margin, size_rule
 from keras_seg.training.history import History
 from keras_seg.training.optimizers import averaged_weights
 
-_Summary = tf.compat.v1.Summary
 GAP = 4
 """Gap in pixels between the pictures of a sheet."""
 
@@ -91,33 +88,6 @@ class DrawOverlays(keras.callbacks.Callback):
             scores = scores["logits"]
         scores = keras.ops.convert_to_numpy(scores)[0, :height, :width]
         return scores[..., 0] > 0 if scores.shape[-1] == 1 else scores.argmax(-1)
-
-
-class TensorBoard(keras.callbacks.Callback):
-    """Writes the scalars of each epoch and the overlays for TensorBoard."""
-
-    def __init__(self, folder: Path, history: History, overlays: DrawOverlays | None):
-        super().__init__()
-        self.history, self.overlays = history, overlays
-        self.writer = tf.summary.create_file_writer(str(folder))
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        row, values = self.history.rows[-1], []
-        scalars = {name: value for name, value in row.items() if isinstance(value, float)}
-        scalars |= {f"val_iou/{n}": v for n, v in row["val_iou"].items() if v is not None}
-        for name, value in scalars.items():
-            values.append(_Summary.Value(tag=name, simple_value=value))
-        if self.overlays is not None and self.overlays.sheet is not None:
-            png = io.BytesIO()
-            self.overlays.sheet.save(png, "PNG")
-            image = _Summary.Image(encoded_image_string=png.getvalue(), colorspace=3)
-            image.width, image.height = self.overlays.sheet.size
-            values.append(_Summary.Value(tag="image, truth, prediction", image=image))
-        with self.writer.as_default():
-            # tf.summary.scalar and .image need the package tensorboard
-            record = _Summary(value=values).SerializeToString()
-            tf.summary.experimental.write_raw_pb(record, step=epoch + 1)
-        self.writer.flush()
 
 
 def sheet(

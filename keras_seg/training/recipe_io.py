@@ -40,11 +40,11 @@ def read_yaml(path: str | Path) -> dict:
     try:
         record = load_yaml(Path(path).read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no recipe: it is no YAML file. {error}") from error
+        raise ValueError(f"{path} is not a recipe: it is not a YAML file. {error}") from error
     except EndlessNesting as error:
-        raise ValueError(f"{path} is no recipe: {error}.") from error
+        raise ValueError(f"{path} is not a recipe: {error}.") from error
     if not isinstance(record, dict):
-        raise ValueError(f"{path} is no recipe: it holds no keys.")
+        raise ValueError(f"{path} is not a recipe: it holds no keys.")
     return record
 
 

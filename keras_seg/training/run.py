@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 
 from keras_seg import losses
 from keras_seg.data.pipeline import steps_per_epoch
 from keras_seg.data.wrappers.cached import CachedDataset
 from keras_seg.metrics import MeanIoU
-from keras_seg.training import run_folder, strategies
+from keras_seg.training import run_folder
 from keras_seg.training.class_weights import lines, resolved_loss, write_class_weights
+from keras_seg.training.engines import Engine
+from keras_seg.training.environment import write_environment
 from keras_seg.training.history import History
-from keras_seg.training.multi_worker import trainable_by_workers
 from keras_seg.training.network import backbone_layers, build_model
 from keras_seg.training.optimizers import make_optimizer
 from keras_seg.training.outputs import at_image_size, output_losses
@@ -35,7 +35,7 @@ class Run:
 
     Attributes:
         recipe: the recipe.
-        strategy: how TensorFlow distributes the training; None for one device.
+        engine: the Keras backend and its devices.
         train_set, val_set: the data.
         epoch_steps: steps per epoch.
         network: the network that is saved.
@@ -49,7 +49,7 @@ class Run:
     """
 
     recipe: Recipe
-    strategy: tf.distribute.Strategy | None
+    engine: Engine
     train_set: CachedDataset
     val_set: CachedDataset
     epoch_steps: int
@@ -82,7 +82,7 @@ class Run:
 
 def start_run(
     recipe: Recipe,
-    strategy: tf.distribute.Strategy | None,
+    engine: Engine,
     train_set: CachedDataset,
     val_set: CachedDataset,
     rewrite: Rewrite | None,
@@ -97,21 +97,23 @@ def start_run(
     """
     epoch_steps = recipe.steps_per_epoch or steps_per_epoch(train_set, recipe.batch_size)
     loss, counted = resolved_loss(recipe.loss_terms, train_set)
-    with strategies.scope(strategy):
-        network = _network(recipe, strategy, len(train_set.classes), rewrite)
-        model, metric = _compiled(recipe, strategy, network, loss, train_set, epoch_steps)
-    writes = strategies.is_chief(strategy)
+    with engine.scope():
+        network = _network(recipe, engine, len(train_set.classes), rewrite)
+        model, metric = _compiled(recipe, engine, network, loss, train_set, epoch_steps)
+    writes = engine.writes
     folder = run_folder.prepare(recipe, held, writes=writes)
     if writes:
         write_class_weights(folder, counted)
         sys.stderr.write(lines(counted))
     state = _saved_state(folder, model, (train_set, val_set), writes)
-    with strategies.scope(strategy):
+    with engine.scope():
         first_step = state.restore()
+    if writes:
+        write_environment(folder, engine)
     epochs = first_step // epoch_steps
     run = Run(
         recipe=recipe,
-        strategy=strategy,
+        engine=engine,
         train_set=train_set,
         val_set=val_set,
         epoch_steps=epoch_steps,
@@ -147,32 +149,29 @@ def _saved_state(
 
 def _network(
     recipe: Recipe,
-    strategy: tf.distribute.Strategy | None,
+    engine: Engine,
     num_classes: int,
     rewrite: Rewrite | None,
 ) -> keras.Model:
-    tpu = isinstance(strategy, tf.distribute.TPUStrategy)
     network = build_model(
         recipe,
         num_classes,
-        policy="mixed_bfloat16" if tpu and recipe.mixed_precision else None,
-        synchronized=recipe.sync_batch_norm and strategies.replicas(strategy) > 1,
+        policy=engine.half_precision if recipe.mixed_precision else "float32",
+        synchronized=recipe.sync_batch_norm and engine.replicas > 1,
     )
     return network if rewrite is None else rewrite(network)
 
 
 def _compiled(
     recipe: Recipe,
-    strategy: tf.distribute.Strategy | None,
+    engine: Engine,
     network: keras.Model,
     loss: str | dict | list,
     train_set: CachedDataset,
     epoch_steps: int,
 ) -> tuple[keras.Model, MeanIoU]:
     """The model to train, with an optimizer that has its variables, and its metric."""
-    model = at_image_size(network)
-    if strategies.is_multi_worker(strategy):
-        model = trainable_by_workers(model)
+    model = engine.trainable(at_image_size(network))
     plain = set()
     if recipe.optimizer_options.head_rate != 1:
         layers = backbone_layers(network, recipe)
@@ -187,7 +186,7 @@ def _compiled(
     (metric,) = metrics["logits"] if isinstance(metrics, dict) else metrics
     model.compile(
         make_optimizer(recipe, epoch_steps, backbone=plain),
-        jit_compile=strategies.jit_of(recipe.jit, strategy),
+        jit_compile=engine.compiles(recipe.jit),
         **arguments,
     )
     model.optimizer.build(model.trainable_variables)

@@ -21,10 +21,12 @@ CHECKPOINTS = "checkpoints"
 OVERLAYS = "overlays"
 TENSORBOARD = "tensorboard"
 CLASS_WEIGHTS_NAME = "class_weights.json"
+ENVIRONMENT_NAME = "environment.json"
 MADE = (
     MODEL_NAME,
     RECIPE_NAME,
     CLASS_WEIGHTS_NAME,
+    ENVIRONMENT_NAME,
     CSV_NAME,
     JSON_NAME,
     CHECKPOINTS,

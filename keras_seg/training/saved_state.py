@@ -1,8 +1,8 @@
 """Checkpoints from which an interrupted training resumes bit-identically.
 
 A checkpoint is a folder `step_<number>`. It holds the variables of model and optimizer, including
-the states of all random generators, as one `tf.train.Checkpoint`; the sums of the metrics of the
-interrupted epoch; and a checksum of each file. The folder gets its name when it is complete.
+the states of all random generators, in the format of the Keras backend; the sums of the metrics of
+the interrupted epoch; and a checksum of each file. The folder gets its name when it is complete.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
+from keras_seg.training.engines import current_engine
 from keras_seg.training.failures import Diverged
+from keras_seg.training.run_folder import MODEL_NAME
 
 KEPT = 2
 """Number of checkpoints that are kept: if the last is damaged, the one before it is used."""
@@ -50,8 +51,10 @@ class SavedState:
         self.data = data
         state = {id(v): v for v in (*model.variables, *model.optimizer.variables)}
         metrics = {id(v) for v in model.metrics_variables}
-        self._variables = [v.value for key, v in state.items() if key not in metrics]
-        self._checkpoint = tf.train.Checkpoint(variables=self._variables)
+        self._engine = current_engine()
+        self._checkpoint = self._engine.checkpoint(
+            [variable for key, variable in state.items() if key not in metrics]
+        )
         self.step = 0
         self.metrics: list[np.ndarray] = []
 
@@ -60,15 +63,17 @@ class SavedState:
 
         Raises: Diverged if a weight is not finite. The older checkpoints are kept.
         """
+        self._engine.update_variables(self.model)
         self._check_finite(step)
         part = self.folder / f"{UNFINISHED}{PREFIX}{step:09d}_{os.getpid()}"
         try:
             part.mkdir(parents=True, exist_ok=True)
-            self._checkpoint.write(str(part / "state"))
+            self._checkpoint.write(part)
             sums = [keras.ops.convert_to_numpy(v) for v in self.model.metrics_variables]
             np.savez(part / METRICS, *sums)
             facts = {
                 "step": step,
+                "backend": self._engine.name,
                 "data": self.data,
                 "sha256": {p.name: _digest(p) for p in part.iterdir()},
             }
@@ -90,7 +95,8 @@ class SavedState:
 
         Returns: its step; 0 if there is no checkpoint.
 
-        Raises: ValueError if all checkpoints are damaged, or the newest belongs to other data.
+        Raises: ValueError if all checkpoints are damaged, or the newest belongs to other data or
+            to another Keras backend.
         """
         folders = saved_steps(self.folder)
         for folder in folders:
@@ -101,14 +107,8 @@ class SavedState:
                     f"The checkpoint {folder} is damaged ({error}); trying the one before it.\n"
                 )
                 continue
-            before = facts.get("data")  # missing in older checkpoints
-            if None not in (before, self.data) and before != self.data:
-                raise ValueError(
-                    f"The checkpoint {folder} is of other data: {before}. Received: {self.data}. "
-                    "Put the data back, or pass --overwrite true to train anew."
-                )
-            reader = self._checkpoint.read(str(folder / "state"))
-            reader.assert_existing_objects_matched().expect_partial()
+            self._check_origin(folder, facts)
+            self._checkpoint.read(folder)
             with np.load(folder / METRICS) as archive:
                 self.metrics = [archive[name] for name in archive.files]
             self.step = facts["step"]
@@ -125,11 +125,31 @@ class SavedState:
 
         Must be called after the first step, which creates the variables of the metrics.
         """
+        self._engine.update_variables(self.model)
         variables = self.model.metrics_variables
         if len(self.metrics) < len(variables):  # older checkpoints lack this variable
             variables = [v for v in variables if not v.path.endswith("/invalid")]
         for variable, before in zip(variables, self.metrics, strict=True):
             variable.assign(variable + before)
+
+    def _check_origin(self, folder: Path, facts: dict) -> None:
+        """Raises ValueError for the checkpoint of other data, or of another backend."""
+        before = facts.get("data")  # missing in older checkpoints
+        if None not in (before, self.data) and before != self.data:
+            raise ValueError(
+                f"The checkpoint {folder} belongs to other data: {before}. Received: {self.data}. "
+                "Put the data back, or pass --overwrite true to train anew."
+            )
+        written_on, here = facts.get("backend", "tensorflow"), self._engine.name
+        if written_on != here:
+            run = folder.parents[1]
+            raise ValueError(
+                f"The checkpoint {folder} was written on the Keras backend {written_on}. Received: "
+                f"{here}, whose rounding and random numbers differ, so the training would not "
+                f"resume as it began. Set KERAS_BACKEND={written_on}; or start another run from "
+                f"its best model: --initial_weights {run / MODEL_NAME} --output {run}_{here}; or "
+                "pass --overwrite true to train anew."
+            )
 
     def _check_finite(self, step: int) -> None:
         for variable in self.model.trainable_variables:
@@ -152,8 +172,11 @@ def _checked_facts(folder: Path) -> dict:
     """Reads the facts of a checkpoint. Raises an error if any of its files has changed."""
     facts = json.loads((folder / FACTS).read_text())
     if type(facts["step"]) is not int or folder.name != f"{PREFIX}{facts['step']:09d}":
-        raise ValueError(f"{FACTS} is of step {facts['step']!r}")
-    needed = {METRICS, "state.index", *(path.name for path in folder.glob("state.*"))}
+        raise ValueError(f"{FACTS} names step {facts['step']!r}")
+    state = {path.name for path in folder.glob("state.*")}
+    if not state:
+        raise ValueError("its variables are missing")
+    needed = {METRICS, *state}
     unlisted = needed - {*facts["sha256"]}
     if unlisted:
         raise ValueError(f"{FACTS} does not list {sorted(unlisted)}")

@@ -170,7 +170,7 @@ class TestRecipes:
     def test_yaml_makes_no_objects(self, tmp_path):
         path = tmp_path / "recipe.yaml"
         path.write_text(f"data: !!python/object/apply:os.mkdir ['{tmp_path / 'harm'}']\n")
-        with pytest.raises(ValueError, match="is no recipe"):
+        with pytest.raises(ValueError, match="is not a recipe"):
             Recipe.from_yaml(path)
         assert not (tmp_path / "harm").exists()
 

@@ -28,7 +28,7 @@ from keras_seg.export.tflite.convert import image_dtype, types_of_ends
 from keras_seg.export.tflite.graph import BYTES, DTYPES, Tensor, read_graphs
 from keras_seg.export.tflite.model_metadata import model_metadata
 from keras_seg.report import page
-from keras_seg.training.strategies import workers_of_environment
+from keras_seg.training.engines.tf_config import workers_of_environment
 from tests.helpers.shapes import Shapes
 
 pytestmark = pytest.mark.xdist_group("export_tables")  # one worker, so that fixtures are made once

@@ -114,7 +114,7 @@ def boundary(ids, probabilities, weight, *, max_distance=64):
     return mean_of_pixels(values, weight)
 
 
-# With multi_label every channel is a label of its own: (truth (B, H, W, C) of 0..1, logits and
+# With multi_label every channel is an independent label: (truth (B, H, W, C) of 0..1, logits and
 # weight of that shape, 0 where a label does not count).
 
 

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from keras_seg import export, inference
 from keras_seg.data.classes import ClassTable
-from keras_seg.inference.keras_runner import MAX_GRAPHS, KerasRunner
+from keras_seg.inference.keras_forward import MAX_GRAPHS
+from keras_seg.inference.keras_runner import KerasRunner
 from keras_seg.inference.tiles import positions, tiled_probabilities
 from keras_seg.models import files
 from tests.helpers.colour_blocks import ColourBlocks, card_of, small_network
@@ -89,7 +90,7 @@ class TestRun:
             image = np.full((size, 8, 3), 90, np.uint8)
             expected = model(image[None].astype(np.float32), training=False)[0].numpy()
             np.testing.assert_allclose(runner.run(image), expected, atol=1e-4)
-        assert len(runner._graphs) == MAX_GRAPHS
+        assert len(runner._run_model.graphs) == MAX_GRAPHS
 
     @pytest.mark.parametrize("suffix", SUFFIXES)
     def test_threads_that_share_a_runner_get_the_scores_of_one(self, folder, suffix):
@@ -399,5 +400,5 @@ class TestFilesThatAreNone:
     def test_model_that_is_no_segmentation_network(self):
         image = keras.Input((8, 8, 3))
         model = keras.Model(image, keras.layers.Flatten()(image))
-        with pytest.raises(ValueError, match="puts out scores"):
+        with pytest.raises(ValueError, match="outputs scores"):
             KerasRunner(model)

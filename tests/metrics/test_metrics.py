@@ -135,7 +135,7 @@ class TestForms:
 
     @pytest.mark.parametrize("make", [MeanIoU, metrics.BoundaryF1])
     def test_sizes_and_channels_that_do_not_belong_together_are_named(self, make):
-        with pytest.raises(ValueError, match="4 classes got predictions with 5 channels"):
+        with pytest.raises(ValueError, match="has 4 classes, and the predictions have 5 channels"):
             make(4).update_state(LABELS, LOGITS)
         with pytest.raises(ValueError, match=r"\(2, 16, 16\) do not belong to scores .*\(2, 8, 8"):
             make(5).update_state(LABELS, LOGITS[:, :8, :8])

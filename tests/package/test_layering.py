@@ -15,6 +15,7 @@ FLOORS = (
     {
         "arguments",
         "atomic_files",
+        "backends",
         "deprecation",
         "former_modules",
         "lazy",

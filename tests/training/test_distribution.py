@@ -15,7 +15,9 @@ import tensorflow as tf
 from keras_seg import cli, data
 from keras_seg.data import Augmentation
 from keras_seg.tested_versions import KERAS_OF_WORKERS, minor_version
-from keras_seg.training import Recipe, multi_worker, strategies
+from keras_seg.training import Recipe
+from keras_seg.training.engines import multi_worker, strategies
+from keras_seg.training.engines.on_tensorflow import TensorFlowEngine
 
 TRAINING = """
 import json, os, signal, sys
@@ -242,7 +244,7 @@ class TestChoice:
         with pytest.raises(ValueError, match="needs TF_CONFIG, such as"):
             strategies.make_strategy("multiworker")
         monkeypatch.setenv("TF_CONFIG", "{broken")
-        with pytest.raises(ValueError, match="TF_CONFIG is no JSON"):
+        with pytest.raises(ValueError, match="TF_CONFIG is not JSON"):
             strategies.make_strategy("auto")
 
     def test_one_device_has_no_strategy(self, monkeypatch):
@@ -250,7 +252,8 @@ class TestChoice:
         assert strategies.make_strategy("none") is None
         gpus = len(tf.config.list_logical_devices("GPU"))
         assert (strategies.make_strategy("auto") is None) == (gpus < 2)
-        assert strategies.is_chief(None) and strategies.replicas(None) == 1
+        engine = TensorFlowEngine()
+        assert engine.writes and (engine.devices, engine.replicas) == (1, 1)
 
     def test_a_second_training_in_one_process_has_the_strategy_of_the_first(self, monkeypatch):
         """Two would number their collective operations alike, and TensorFlow mixes these up."""
@@ -261,16 +264,17 @@ class TestChoice:
         class Three:
             num_replicas_in_sync = 3
 
+        engine = TensorFlowEngine(Three())
         with pytest.raises(ValueError, match="batch_size=4 .* 3 devices.*multiple of 3"):
-            strategies.check_batch(4, Three())
-        strategies.check_batch(6, Three())
+            engine.check_batch(4)
+        engine.check_batch(6)
 
     def test_xla_is_switched_off_with_several_devices(self, capsys):
         class Two:
             num_replicas_in_sync = 2
 
-        assert strategies.jit_of(True, None)
-        assert not strategies.jit_of(True, Two())
+        assert TensorFlowEngine().compiles(True) and not TensorFlowEngine().compiles(False)
+        assert not TensorFlowEngine(Two()).compiles(True)
         assert "jit is switched off" in capsys.readouterr().err
 
 

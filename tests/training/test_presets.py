@@ -107,7 +107,7 @@ class TestPresets:
             ("batchsize: 3", "'batchsize'. Did you mean 'batch_size'"),
             ("augmentation: {scales: [1, 1]}", "'augmentation.scales'. Did you mean 'aug.*scale'"),
             ("optimizer_options: {nestrov: true}", "Did you mean 'optimizer_options.nesterov'"),
-            ("[1", "is no YAML file"),
+            ("[1", "is not a YAML file"),
         ],
     )
     def test_misspelt_entries_of_files_are_answered_with_the_nearest(

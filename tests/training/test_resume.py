@@ -254,7 +254,7 @@ class TestSavedState:
         assert state.restore() == 1
         for change in ({"images": {"train": 32, "val": 4}}, {"classes": ["b", "a"]}):
             other = SavedState(tmp_path, state.model, data=state.data | change)
-            with pytest.raises(ValueError, match="is of other data: .*--overwrite true"):
+            with pytest.raises(ValueError, match="belongs to other data: .*--overwrite true"):
                 other.restore()
 
     def test_a_save_that_fails_leaves_nothing_and_keeps_the_last(

@@ -315,5 +315,5 @@ class TestErrors:
         with pytest.raises(ValueError, match="'batchsize'. Did you mean 'batch_size'"):
             Recipe.from_yaml(path)
         path.write_text("- a list")
-        with pytest.raises(ValueError, match="is no recipe"):
+        with pytest.raises(ValueError, match="is not a recipe"):
             Recipe.from_yaml(path)

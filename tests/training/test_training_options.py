@@ -137,7 +137,7 @@ class TestSchedules:
     def test_a_log_that_lost_epochs_is_refused_and_stays(self, tmp_path):
         log, row = tmp_path / "log.jsonl", '{"epoch": 1, "val_mean_iou": 0.5}\n'
         log.write_text(row)
-        with pytest.raises(ValueError, match="rows of 1 epochs, and the checkpoint .* of epoch 2"):
+        with pytest.raises(ValueError, match="rows for 1 epochs, .* after epoch 2"):
             History(tmp_path, epochs=2)
         assert log.read_text() == row
         for text, line in ((row + row[:20], 2), ("[1]\n", 1), (row + "\n" + row, 2), ("\0", 1)):

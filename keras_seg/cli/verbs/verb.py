@@ -29,12 +29,15 @@ class Verb:
         arguments: arguments that a signature cannot express (several positional values, required
             options, flags): name → options of `add_argument`.
         short: the verb in the list of verbs; by default the first line of the docstring.
+        needs_tensorflow: whether the verb runs on Keras' TensorFlow backend whatever KERAS_BACKEND
+            says.
         define: adds all arguments to a parser; by default `add_signature`.
     """
 
     function: Callable[..., int]
     arguments: dict[str, dict[str, Any]] = field(default_factory=dict)
     short: str = ""
+    needs_tensorflow: bool = False
     define: Callable[[Verb, ArgumentParser], None] = add_signature
 
     @property

@@ -1,0 +1,114 @@
+"""The backends of Keras that the package runs on, and messages for a missing or a wrong one.
+
+Imports neither Keras nor a backend.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable
+
+TENSORFLOW = "tensorflow"
+BACKENDS = {TENSORFLOW: "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+"""Value of KERAS_BACKEND, which is also the name of the package on PyPI → its usual name."""
+
+
+def is_installed(backend: str) -> bool:
+    """Whether the package of a backend can be imported."""
+    if backend in sys.modules:
+        return sys.modules[backend] is not None
+    try:
+        return importlib.util.find_spec(backend) is not None
+    except ImportError:  # an import hook blocks it
+        return False
+
+
+def check_backend(name: str) -> None:
+    """Refuses a backend of Keras that no network runs on.
+
+    Args:
+        name: what the caller needs a backend for, such as the name of a network.
+
+    Raises: RuntimeError, with the backends that work.
+    """
+    import keras
+
+    backend = keras.backend.backend()
+    if backend not in BACKENDS:
+        raise RuntimeError(
+            f"{name} does not run on Keras' {backend} backend. Set KERAS_BACKEND to "
+            f"{_choices(BACKENDS)} before Keras is imported."
+        )
+
+
+def need_tensorflow(what: str) -> None:
+    """Refuses to start without TensorFlow.
+
+    Args:
+        what: what needs it, in the plural, such as "Data pipelines".
+
+    Raises: ImportError, with the line to type.
+    """
+    if not is_installed(TENSORFLOW):
+        raise ImportError(
+            f"{what} need TensorFlow, which is not installed. Install it: pip install tensorflow."
+        )
+
+
+def need_tensorflow_backend(what: str) -> None:
+    """Refuses to start if Keras does not run on TensorFlow.
+
+    Args:
+        what: what needs it, in the plural, such as "Exports".
+
+    Raises: ImportError if TensorFlow is not installed; RuntimeError, with the line to type, if
+        Keras runs on another backend.
+    """
+    need_tensorflow(what)
+    import keras
+
+    backend = keras.backend.backend()
+    if backend != TENSORFLOW:
+        raise RuntimeError(
+            f"{what} need Keras' TensorFlow backend. This process runs on {_name(backend)}, and "
+            "Keras cannot change its backend. Save the model as a .keras file, which every backend "
+            "opens, and type: keras-seg export model.keras. In Python set "
+            "KERAS_BACKEND=tensorflow and start the process again."
+        )
+
+
+def switch_to_tensorflow() -> str | None:
+    """Sets KERAS_BACKEND=tensorflow for this process, if Keras has not been imported yet.
+
+    Returns: the name of the backend that the variable named before; None if nothing changed.
+    """
+    backend = os.environ.get("KERAS_BACKEND", TENSORFLOW)
+    if backend == TENSORFLOW or "keras" in sys.modules:
+        return None
+    os.environ["KERAS_BACKEND"] = TENSORFLOW
+    return _name(backend)
+
+
+def missing_backend(package: str) -> ImportError:
+    """The error for the import of Keras without the package of its backend."""
+    others = [name for name in BACKENDS if name != package]
+    installed = [name for name in others if is_installed(name)]
+    if installed:
+        choice = f"set KERAS_BACKEND to {_choices(installed)}, which this environment has"
+    else:
+        choice = f"install {_choices(others)} and set KERAS_BACKEND to that name"
+    return ImportError(
+        f"Keras' backend {_name(package)} is not installed. Install it: pip install {package}. "
+        f"Or {choice}."
+    )
+
+
+def _name(backend: str) -> str:
+    return BACKENDS.get(backend, backend)
+
+
+def _choices(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
