@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one verb.
 
     Args:
-        argv: the words after `keras-seg`; None for those of this process.
+        argv: the arguments after `keras-seg`; None for those of this process.
 
     Returns: exit code: 0 done, 1 refused or partly failed, 2 wrong input, 130 interrupted.
     """
@@ -89,6 +89,6 @@ def _one_line_warnings() -> Iterator[None]:
 
 
 def _verb(arguments: list[str]) -> str | None:
-    """The verb that the arguments name; None if there is no such verb."""
+    """The verb that the arguments name; None for an unknown one."""
     first = next((word for word in arguments if word == "--" or not word.startswith("-")), None)
     return first if first in VERBS else None

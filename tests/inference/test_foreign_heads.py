@@ -303,7 +303,7 @@ class TestExport:
         assert (report.head, report.card.head) == ("logits", "logits")
 
     def test_logits_cannot_be_had(self, tmp_path):
-        with pytest.raises(export.ExportError, match="puts out probabilities itself"):
+        with pytest.raises(export.ExportError, match="cannot be computed from probabilities"):
             export.export(network("softmax"), tmp_path / "m.tflite", head="logits")
 
     def test_one_channel_of_softmax_is_an_error_of_the_model(self, tmp_path):
