@@ -87,11 +87,11 @@ def try_pair(trial: Trial, wheel: Path, pair: Pair, *, data: Path, model: Path, 
     if trial.checks["install"]:
         return
     check(trial, "import keras_seg", imports)
-    names = FEW_NETWORKS if short else ()
-    check(trial, "networks", lambda: step(trial, "networks", trial.files, *names))
     if short:
+        check(trial, "few networks", lambda: step(trial, "networks", trial.files, *FEW_NETWORKS))
         check(trial, "float files", lambda: step(trial, "float_files", trial.files))
         return
+    check(trial, "networks", lambda: step(trial, "networks", trial.files))
     check(trial, "demo", demo)
     exported = trial.files / "exported"
     check(trial, "export", lambda: step(trial, "exports", model, data, exported))
