@@ -3,7 +3,7 @@
     python -m benchmarks.measure.commits --before COMMIT [--after COMMIT] [--quick]
 
 Takes keras_seg out of both commits and runs them with this interpreter and its packages, in turn,
-so that the noise of the machine meets both alike. Every start is a new process. Writes
+so that the noise of the machine affects both equally. Every start is a new process. Writes
 `commits.json` and `commits.md`.
 """
 
@@ -60,7 +60,7 @@ def main() -> None:
 def unpack(commit: str, folder: Path) -> Path:
     """Writes the package of a commit to a folder, without tests and benchmarks.
 
-    Raises: SystemExit if this is no clone, or the commit has no keras_seg.
+    Raises: SystemExit outside of a clone, or if the commit has no keras_seg.
     """
     command = ["git", "-C", str(ROOT), "archive", commit, "keras_seg", "export"]
     done = subprocess.run(command, capture_output=True)
