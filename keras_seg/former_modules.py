@@ -94,7 +94,9 @@ class _FormerModules:
     """
 
     def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
-        return ModuleSpec(name, self) if name in FORMER else None
+        if name not in FORMER:
+            return None
+        return ModuleSpec(name, self)  # pyrefly: ignore[bad-argument-type]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         new = FORMER[spec.name]

@@ -1,6 +1,8 @@
 """The tested versions are listed in one place, and other versions give one line of warning."""
 
 import configparser
+import re
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -212,6 +214,14 @@ class TestCommand:
         pair = replace(PAIRS["oldest"], pythons=("9.9",))
         problems = environment.install(environment.Trial("oldest", tmp_path / "o"), pair, tmp_path)
         assert "No Python 9.9 was found" in problems["Python"]
+
+    @pytest.mark.parametrize("path", [".ci/run", ".github/workflows/tests.yml"])
+    def test_ci_calls_it_with_options_that_exist(self, path):
+        calls = re.findall(r"^.*python -m tests\.versions(.*)$", (ROOT / path).read_text(), re.M)
+        assert calls
+        for arguments in calls:
+            options = command._arguments(shlex.split(arguments.rstrip('"')))
+            assert options.pairs == (["oldest"] if options.short else [*PAIRS])
 
     def test_its_test_files_exist(self):
         suites = [words[0] for name, words in SUITES.items() if name != "tests"]
