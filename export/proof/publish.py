@@ -42,7 +42,7 @@ def publish(
     network: NetworkToExport,
     evaluation: SegmentationDataset | None,
 ) -> tuple[Audit, GateResult | None]:
-    """Writes a file under a temporary name, proves it there, and then renames it.
+    """Writes a file under a temporary name, checks it, and then renames it.
 
     Args:
         content: the bytes of the file.

@@ -1,4 +1,4 @@
-"""The command line takes a user from a folder of images to a proven file and masks."""
+"""The command line takes a user from a folder of images to an exported file and masks."""
 
 import json
 import re
