@@ -54,7 +54,8 @@ def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
 def load(path: str | Path) -> keras.Model:
     """Reads a `.keras` file in safe mode, without its optimizer and losses.
 
-    Files written by `model.save("m.h5")` can be read, too.
+    Files written by `model.save("m.h5")` can be read, too. A single output is a tensor, also in
+    files of Keras 3.10, which later versions of Keras read as a list.
 
     Returns: a `keras.Model`, not compiled.
 
@@ -64,7 +65,7 @@ def load(path: str | Path) -> keras.Model:
     if path.suffix.lower() != ".keras":
         _check_whole_model(path)
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        return _with_plain_output(keras.saving.load_model(path, compile=False, safe_mode=True))
     except Exception as error:  # Keras lets h5py, zipfile, JSON and type errors through
         raise ValueError(
             f"{path} could not be loaded as a Keras model: {error}. It may be cut short or hold "
@@ -87,6 +88,15 @@ def read_card(path: str | Path) -> ModelCard | None:
             return ModelCard.from_json(archive.read(CARD_NAME))
         except DAMAGE as error:
             raise ValueError(f"{path} is damaged: {error}. Give an undamaged file.") from error
+
+
+def _with_plain_output(model: keras.Model) -> keras.Model:
+    if isinstance(model, keras.Sequential) or not hasattr(model, "_nodes_by_depth"):
+        return model
+    match model.output:
+        case [output]:
+            return keras.Model(model.input, output, name=model.name)
+    return model
 
 
 def _check_whole_model(path: Path) -> None:

@@ -236,11 +236,17 @@ def _batch():
 
 
 def _outputs(model, images):
-    """All outputs in one vector."""
+    """All outputs in one vector.
+
+    Raises: ValueError for a single output in a list, which some versions of Keras make of a tensor.
+    """
     import keras
     import numpy as np
 
-    outputs = keras.tree.flatten(model(images, training=False))
+    outputs = model(images, training=False)
+    if isinstance(outputs, list):
+        raise ValueError("the output is a list")
+    outputs = keras.tree.flatten(outputs)
     return np.concatenate([keras.ops.convert_to_numpy(output).ravel() for output in outputs])
 
 
