@@ -143,7 +143,7 @@ class TestCommand:
             trial.facts = {
                 "python": "3.12.1",
                 "versions": {"keras": version},
-                "import keras_seg": "0.03 s",
+                "import keras_seg": "3 ms",
                 "pip would replace": "nothing",
             }
             trial.checks = {"pip would replace": "", "import keras_seg": "", "networks": ""}
@@ -157,7 +157,7 @@ class TestCommand:
         assert rows[0] == "|  | newest | oldest |"
         assert "| keras | 3.15.1 | 3.10.0 |" in rows
         assert "| pip would replace | nothing | **failed**: protobuf 5.29.6 → 7.36.2 |" in rows
-        assert "| import keras_seg | 0.03 s | 0.03 s |" in rows
+        assert "| import keras_seg | 3 ms | 3 ms |" in rows
         assert "| networks | yes | **failed**: unet: ValueError: 3 / 4 |" in rows
         assert trials[1].failures() == [
             "oldest, pip would replace: protobuf 5.29.6 → 7.36.2",

@@ -76,7 +76,7 @@ def try_pair(trial: Trial, wheel: Path, pair: Pair, *, data: Path, model: Path, 
 
     def imports():
         trial.facts |= step(trial, "installed")
-        trial.facts["import keras_seg"] = f"{trial.facts['seconds']:.2f} s"
+        trial.facts["import keras_seg"] = f"{1e3 * trial.facts['seconds']:.0f} ms"
         return {} if trial.facts["lazy"] else {"import keras_seg": "imports TensorFlow"}
 
     def demo():
