@@ -3,9 +3,9 @@
 #   docker build -t keras-seg .                          CPU
 #   docker build -t keras-seg:gpu --build-arg EXTRAS=gpu .
 #
-# EXTRAS are those of setup.cfg, separated by commas; "gpu" brings the CUDA libraries from PyPI, so
-# the machine needs NVIDIA's driver and container toolkit alone. BASE may be any image that has
-# Python 3.11 to 3.13 with pip; TensorFlow and Keras that are in it stay if their versions are taken.
+# EXTRAS are extras of setup.cfg, separated by commas. "gpu" installs the CUDA libraries from PyPI, so
+# the machine needs only NVIDIA's driver and container toolkit. BASE is any image that has Python 3.11
+# to 3.13 with pip. TensorFlow and Keras in it are kept if setup.cfg accepts their versions.
 ARG BASE=python:3.13-slim
 FROM ${BASE}
 ARG EXTRAS=""

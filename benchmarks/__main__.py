@@ -2,7 +2,7 @@
 
     python -m benchmarks list
     python -m benchmarks run NAME [NAME ...] [--quick] [--threads N] [--output FOLDER]
-        [--torch-python PYTHON] [--data FOLDER] [--runs FOLDER]
+        [--torch-python PYTHON] [--data FOLDER] [--runs FOLDER] [--before COMMIT]
 
 `run all` runs every benchmark whose inputs are given. Each also runs by itself, with more options:
 `python -m benchmarks.measure.NAME`, `python -m benchmarks.edge` and `python -m benchmarks.peers`.
@@ -30,6 +30,7 @@ SHARED = {
     "torch_python": "interpreter that has PyTorch",
     "data": "folder of images with masks",
     "runs": "folder of finished trainings",
+    "before": "commit, branch or tag that HEAD is compared with",
 }
 """Options that are passed on to the benchmarks that take them."""
 
@@ -75,6 +76,7 @@ BENCHMARKS = (
     Benchmark("training", takes=("torch_python",)),
     Benchmark("peers", takes=("torch_python",)),
     Benchmark("start", takes=("torch_python",)),
+    Benchmark("commits", needs=("before",)),
     Benchmark("scale"),
     Benchmark("profiles"),
     Benchmark("edge", takes=("runs",), needs=("data",)),

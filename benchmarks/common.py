@@ -20,7 +20,7 @@ RESULTS = Path("benchmarks/results")
 
 
 def machine(threads: int) -> dict:
-    """Processor, memory and load, so that a number can be read with the machine it comes from."""
+    """Processor, memory and load of the machine that the numbers come from."""
     return {
         "processor": processor(),
         "cores": os.cpu_count(),
@@ -64,7 +64,7 @@ def interleaved(
     warm_up: int = 2,
     reference: str | None = None,
 ) -> dict[str, dict]:
-    """Takes one sample of each in turn, so that the noise of the machine meets all alike.
+    """Takes one sample of each in turn, so that the noise of the machine affects all equally.
 
     Args:
         samplers: name → function that runs once and returns its milliseconds; `warm_up` first
@@ -85,10 +85,10 @@ def interleaved(
 def summaries(
     samples: Mapping[str, Sequence[float]], reference: str | None = None, unit: str = "ms"
 ) -> dict[str, dict]:
-    """The `summary` of each, and of samples taken in turn the ratio to the reference.
+    """The `summary` of each, and the ratio to the reference for samples taken in turn.
 
-    A ratio is the median over the rounds of what each took as a part of what the reference took in
-    the same round: the machine changes its pace between rounds more than within one.
+    A ratio is the median over the rounds of its time divided by the time of the reference in the
+    same round, because the machine changes its pace between rounds more than within one.
     """
     found = {name: summary(values, unit) for name, values in samples.items()}
     base = samples.get(reference)
@@ -109,7 +109,7 @@ def summary(samples: Sequence[float], unit: str = "ms") -> dict:
 
 
 def parser(about: str, quick: str) -> argparse.ArgumentParser:
-    """A parser with the words that every benchmark understands: --quick, --threads, --output.
+    """A parser with the options of every benchmark: --quick, --threads, --output.
 
     Args:
         about: the module's docstring, of which the first line is shown.
@@ -123,7 +123,7 @@ def parser(about: str, quick: str) -> argparse.ArgumentParser:
 
 
 def output_folder(options: argparse.Namespace) -> Path:
-    """Where results go: never over those of full runs if the run is a quick one."""
+    """Folder of the results; quick runs do not overwrite those of full runs."""
     if options.output is not None:
         return options.output
     return Path(tempfile.mkdtemp(prefix="keras-seg-quick-")) if options.quick else RESULTS
@@ -136,7 +136,7 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence]) -> str:
 
 
 def machine_line(record: dict) -> str:
-    """One sentence on where the numbers of a record come from: its "machine" and "versions"."""
+    """One sentence with the "machine" and the "versions" of a record."""
     facts = record["machine"]
     packages = ", ".join(f"{package} {number}" for package, number in record["versions"].items())
     return (
@@ -146,9 +146,9 @@ def machine_line(record: dict) -> str:
 
 
 def write(path: Path, record: dict, text: str) -> None:
-    """The record as JSON at `path`, the text as Markdown beside it; the text is also printed.
+    """Writes the record as JSON to `path` and the text as Markdown beside it, and prints the text.
 
-    Raises: ValueError for a record that is not as `benchmarks.schema` says.
+    Raises: ValueError for a record that does not follow `benchmarks.schema`.
     """
     schema.check(record)
     keep(path, record)
@@ -157,6 +157,6 @@ def write(path: Path, record: dict, text: str) -> None:
 
 
 def keep(path: Path, record: dict) -> None:
-    """The record as JSON at `path`, so that a benchmark that is cut off can go on from there."""
+    """Writes the record as JSON, so that an interrupted benchmark can continue from there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1) + "\n")

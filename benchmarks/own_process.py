@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ANSWER = "measured:"
-"""What the line of standard output begins with that is the answer, and no library's."""
+"""Beginning of the line on standard output that is the answer."""
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESET_PEAK = "5"
@@ -20,7 +20,7 @@ MIB = 2**20
 
 
 def ask(module: str, arguments: Sequence[str], *, timeout: float) -> dict:
-    """The answer of `python -m module *arguments`, or {"error": why there is none}."""
+    """The answer of `python -m module *arguments`, or {"error": the reason}."""
     command = [sys.executable, "-m", module, *arguments]
     try:
         process = subprocess.run(
@@ -47,7 +47,7 @@ def resident_mib() -> float:
 
 
 def forget_peak() -> None:
-    """Lets `peak_mib` count from now; where the system cannot, from the start of the process."""
+    """Restarts the count of `peak_mib`, if the system can."""
     with contextlib.suppress(OSError):
         CLEAR.write_text(RESET_PEAK)
 

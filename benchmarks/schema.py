@@ -1,4 +1,4 @@
-"""What every record of a benchmark holds, so that one program can read them all.
+"""The common form of all benchmark records, so that one program can read them.
 
 At its top:
 
@@ -9,8 +9,8 @@ At its top:
 Wherever something was repeated, one object with
 
     median_ms, p90_ms, samples    of the repeats; other units end otherwise: median_mib, ...
-    ratio, ratio_to               (where it was taken in turn with others) how many times as much
-                                  as the one called `ratio_to` took in the same round, median
+    ratio, ratio_to               (where samples were taken in turn) median over the rounds of its
+                                  value divided by that of `ratio_to`
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ MACHINE = ("processor", "cores", "python", "threads", "load_average")
 
 
 def check(record: Mapping) -> None:
-    """Raises ValueError that lists everything in which a record is not as described here."""
+    """Raises ValueError with everything in which a record differs from this form."""
     faults = [f"no {key!r} at the top" for key in ("machine", "versions") if key not in record]
     faults += [f"machine: no {key!r}" for key in MACHINE if key not in record.get("machine", {})]
     for place, found in timings(record):
         faults += [f"{place}: {fault}" for fault in _faults(found)]
     if faults:
         raise ValueError(
-            f"A benchmark's record is not as benchmarks/schema.py says: {'; '.join(faults)}."
+            f"A benchmark record does not follow benchmarks/schema.py: {'; '.join(faults)}."
         )
 
 
 def timings(record, place: str = "record") -> Iterator[tuple[str, Mapping]]:
-    """(place, object) of all that was measured repeatedly, at any depth."""
+    """(place, object) of everything that was measured repeatedly, at any depth."""
     if isinstance(record, Mapping):
         if any(str(key).startswith("median_") for key in record):
             yield place, record
@@ -57,4 +57,4 @@ def _faults(found: Mapping) -> Iterator[str]:
         if not 0 <= low <= high:
             yield f"median {low} and 90th percentile {high}"
     if ("ratio" in found) != ("ratio_to" in found):
-        yield "of ratio and ratio_to there is only one"
+        yield "only one of ratio and ratio_to"

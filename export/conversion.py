@@ -83,7 +83,7 @@ class ClippedRanges:
 
     Attributes:
         quantile: share of the calibration images whose values the ranges cover.
-        loss: percent of the pixels of the calibration images with another class than in Keras.
+        loss: percent of the pixels of the calibration images whose class differs from Keras.
         before: the same with ranges that cover the values of all images.
     """
 
@@ -97,8 +97,8 @@ class ClippedRanges:
 
     def __str__(self) -> str:
         return (
-            f"hold the values of {self.quantile:.0%} of the calibration images: another class on "
-            f"{self.loss:.1f} % of their pixels, on {self.before:.1f} % with the ranges of all"
+            f"cover {self.quantile:.0%} of the calibration images: {self.loss:.1f} % of their "
+            f"pixels change class, {self.before:.1f} % with ranges that cover all"
         )
 
 

@@ -1,4 +1,4 @@
-"""`export`: one call from a trained network to a proven file."""
+"""`export`: one call from a trained network to a file that was compared with it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def export(
     card: ModelCard | None = None,
     **words: Unpack[ExportWords],
 ) -> ExportReport:
-    """Writes a network as a .tflite or .onnx file, and proves that the file agrees with it.
+    """Writes a network as a .tflite or .onnx file, and compares the file with the network.
 
     Example:
         report = keras_seg.export.export(
@@ -63,8 +63,8 @@ def export(
         model: a .keras or .h5 file, or a model: image in 0..255 → logits or probabilities.
             Functional and Sequential models, and subclassed ones whose `call` consists of Keras
             layers.
-        path: file to write. It appears only when the export has passed everything; an older file
-            of that name stays until then.
+        path: file to write. It appears only after all checks have passed; an older file of that
+            name stays until then.
         options: format, precision, head and other properties of the file.
         calibration: training data, from which real images are chosen for integer files: a data
             set, its name ("builtin:cells", a folder, also of images without masks), an array or a

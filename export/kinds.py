@@ -23,8 +23,8 @@ class Kind:
 
     Attributes:
         format: "tflite" or "onnx".
-        quantize: name that users write; None for float32.
-        remedy: what to try if the file answers too differently from the Keras model.
+        quantize: value of the option; None for float32.
+        remedy: what to try if the file differs too much from the Keras model.
         images: types of the image that the file can take.
         needs_calibration: whether ranges are measured on real images.
         takes_trained_ranges: whether the ranges of a quantization-aware model can be written.
@@ -137,7 +137,7 @@ INPUTS = tuple(dict.fromkeys(image for kind in KINDS.values() for image in kind.
 
 
 def quantizations(format: str | None = None) -> tuple[str | None, ...]:
-    """The kinds of a format, or of all formats, by the names that users write; None is float32."""
+    """The kinds of a format, or of all formats, as values of `quantize`; None is float32."""
     names = [kind.quantize for kind in KINDS.values() if format in (None, kind.format)]
     return tuple(dict.fromkeys(names))
 

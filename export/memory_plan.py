@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 ALIGNMENT = 64
-"""LiteRT places tensors at multiples of so many bytes."""
+"""LiteRT aligns tensors to multiples of this number of bytes."""
 
 
 def placed_bytes(maps: Iterable[tuple[int, int, int]]) -> int:
-    """Bytes that hold all maps while they are alive.
+    """Size in bytes of the memory that holds all maps while they are needed.
 
     As in LiteRT, the largest map is placed first, and each at the lowest address that is free while
     it is alive.

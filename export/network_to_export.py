@@ -145,7 +145,7 @@ def resolve_shape(
             near = " and ".join(map(str, nearest_sizes(max(size, 1), card.size_multiple)))
             raise ValueError(
                 f"The {axis} must be a multiple of {card.size_multiple} pixels. "
-                f"Received: {size} in input_shape={shape}. The nearest that work are {near}."
+                f"Received: {size} in input_shape={shape}. The nearest valid sizes are {near}."
             )
     return shape
 
@@ -171,6 +171,6 @@ def check_head(options: ExportOptions, card: ModelCard) -> None:
         )
     if card.head == "argmax" or (card.head == "probabilities" and head == "logits"):
         raise ExportError(
-            f"The model puts out {card.head} itself, from which head={head!r} cannot be had. Use "
+            f"head={head!r} cannot be computed from {card.head}, which the model outputs. Use "
             "head='probabilities' or 'argmax' with a model that ends in logits or probabilities."
         )

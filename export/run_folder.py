@@ -95,7 +95,7 @@ def train_quantized(
     recipe = recipe_beside(model_path)
     if recipe is None:
         raise ValueError(
-            f"{model_path} is in no run folder, so its data and recipe are not known. Pass the "
+            f"{model_path} is not in a run folder, so its data and recipe are unknown. Pass the "
             "model.keras of a run, or call keras_seg.export.quantization_aware and model.fit."
         )
     tuned = dataclasses.replace(

@@ -167,14 +167,14 @@ def decide_head(
     if activation.are_probabilities:
         if scores == "logits":
             raise ValueError(
-                f"{what} ends in {activation}, so that its values are probabilities. Received: "
+                f"{what} ends in {activation}, so its values are probabilities. Received: "
                 "scores='logits'. Leave scores out."
             )
         return "probabilities"
     if card_head is not None:
         if scores not in (None, card_head):
             raise ValueError(
-                f"{what} puts out {card_head}, as its card says. Received: scores={scores!r}. "
+                f"{what} outputs {card_head}, as its card says. Received: scores={scores!r}. "
                 "Leave scores out."
             )
         return card_head
@@ -184,7 +184,7 @@ def decide_head(
         return scores
     if activation.function == "tanh":
         raise _must_be_said(
-            what, f"ends in {activation}, whose values are in -1..1, which are no probabilities"
+            what, f"ends in {activation}, whose values are in -1..1 and not probabilities"
         )
     if activation.function is not None:
         return "logits"
@@ -201,7 +201,7 @@ def check_multi_label(activation: OutputActivation, what: object) -> None:
     """Raises ValueError for a multi-label model whose labels are mutually exclusive."""
     if activation.function in EXCLUSIVE:
         raise ValueError(
-            f"{what} ends in {activation}, which makes its classes exclude each other. Received: "
+            f"{what} ends in {activation}, which makes its classes mutually exclusive. Received: "
             "multi_label=True. Leave multi_label out, or give a model that ends in sigmoid."
         )
 
@@ -220,7 +220,7 @@ def check_sums(
     if total < 0.5:  # pooling raises the sum; steps of 1/256 lower it a little for many classes
         raise ValueError(
             f"{what} ends in {activation} over an axis that is not the channels: the classes of a "
-            f"pixel sum to {total:.2g} and not to 1 on a test image. Take the axis of the classes."
+            f"pixel sum to {total:.2g} instead of 1 on a test image. Use the axis of the classes."
         )
 
 
@@ -242,18 +242,18 @@ def _check_activation(activation: OutputActivation, channels: int, what: object)
     if activation.axis is not None:
         raise ValueError(
             f"{what} ends in {activation} over axis {activation.axis}, which is not the channels, "
-            "so that its values are no probabilities of classes. Take axis -1."
+            "so its values are not class probabilities. Use axis -1."
         )
     if channels == 1 and not activation.sliced and activation.function in EXCLUSIVE:
         constant = 0 if activation.function == "log_softmax" else 1
         raise ValueError(
-            f"{what} ends in {activation} of one channel, which is always {constant}, whatever the "
-            "image shows. Put a sigmoid in its place, or give the model two channels."
+            f"{what} ends in {activation} of one channel, which is always {constant}. Replace "
+            "it by a sigmoid, or give the model two channels."
         )
     if activation.function == "log_sigmoid":
         raise ValueError(
-            f"{what} ends in {activation}, whose values are logarithms of probabilities. Leave "
-            "that function out, or put a sigmoid in its place."
+            f"{what} ends in {activation}, whose values are logarithms of probabilities. Remove "
+            "that function, or replace it by a sigmoid."
         )
 
 
@@ -265,15 +265,15 @@ def _head_of_values(values: np.ndarray, what: object) -> str:
             return "probabilities"
         raise _must_be_said(
             what,
-            f"puts out values of {low:.3g} to {high:.3g} on a test image, as probabilities are, "
-            "and its graph does not show whether they are",
+            f"outputs {low:.3g} to {high:.3g} on a test image. These may be probabilities, but its "
+            "graph does not show it",
         )
     if channels == 1 and (low >= 0 or high <= 0):
         side = "below" if low >= 0 else "above"
         raise _must_be_said(
             what,
-            f"puts out values of {low:.3g} to {high:.3g} on a test image, never {side} the 0 at "
-            "which a logit separates two classes",
+            f"outputs {low:.3g} to {high:.3g} on a test image, never {side} 0, where a logit "
+            "separates two classes",
         )
     return "logits"
 
@@ -282,9 +282,9 @@ def _check_range(values: np.ndarray, what: object) -> None:
     low, high = float(values.min()), float(values.max())
     if low < -SLACK or high > 1 + SLACK:
         raise ValueError(
-            f"{what} puts out values of {low:.3g} to {high:.3g} on a test image, which are no "
-            "probabilities. Received: scores='probabilities'. Take scores='logits', or let the "
-            "model end in values of 0 to 1."
+            f"{what} outputs {low:.3g} to {high:.3g} on a test image, which cannot be "
+            "probabilities. Received: scores='probabilities'. Use scores='logits', or a model "
+            "whose values are in 0..1."
         )
 
 

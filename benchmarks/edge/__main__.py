@@ -29,7 +29,7 @@ PACKAGES = (
 CAMERA = "deeplabv3plus at camera size"
 TIMEOUT_SECONDS = 1200
 ALIKE = ("versions", "data", "size", "seconds", "aware_seconds", "images")
-"""What must be as before for a network not to be measured again."""
+"""Settings that must be unchanged so that a network is not measured again."""
 
 
 def main() -> None:
@@ -76,9 +76,9 @@ def finished_runs(folder: Path | None) -> dict[str, Path]:
 
 
 def kept(old: dict, record: dict) -> tuple[dict, dict | None]:
-    """Networks and the camera's table of a former run that this one would measure alike.
+    """Networks and the camera table of an earlier run with the same settings.
 
-    What failed is tried again; what was refused is a result.
+    Failures are tried again; a refusal is a result.
     """
     alike = all(old.get(key) == record[key] for key in ALIKE)
     if not alike or old["machine"]["threads"] != record["machine"]["threads"]:
@@ -126,7 +126,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="measure kept networks again")
     parser.add_argument("--size", type=int, nargs=2, help="height and width of crops and files")
     parser.add_argument("--seconds", type=float, help="of training a network")
-    parser.add_argument("--aware_seconds", type=float, help="of training it on with roundings")
+    parser.add_argument("--aware_seconds", type=float, help="of quantization-aware training")
     parser.add_argument("--images", type=int, help="validation images")
     parser.add_argument("--camera_size", type=int, help="height and width of the second table")
     parser.add_argument("--repeats", type=int, help="timed runs of each file of it")

@@ -29,14 +29,14 @@ FILES = {
     "ONNX Runtime fp32": ("fp32.onnx", {}),
     "ONNX Runtime int8": ("int8.onnx", {"quantize": "int8"}),
 }
-"""All with a uint8 image in and a uint8 class map out."""
+"""Files that take a uint8 image and output a uint8 class map."""
 FIRST = "TFLite fp32"
 AGREEMENT_IMAGES = 8
 REST_SECONDS = 0.02
 
 
 def measure(run: str | None, data: str, size: int, repeats: int, threads: tuple[int, ...]) -> dict:
-    """A row a file; the network is that of the run, or has random values without one."""
+    """One row per file; the network is that of the run, or has random values."""
     if run is None:
         train, val = (open_dataset(data, split, channels=3) for split in ("train", "val"))
         model = models.build(NETWORK, (size, size, 3), len(train.classes), backbone_weights=None)
@@ -96,7 +96,7 @@ def _measured(reports: dict, images: list, repeats: int, threads: tuple[int, ...
 
 
 def _rested_milliseconds(run: Callable[[], object]) -> float:
-    """Milliseconds of a run, after the threads of the runtime before have stopped to spin."""
+    """Milliseconds of a run, after the threads of the previous runtime have stopped spinning."""
     time.sleep(REST_SECONDS)
     return milliseconds(run)
 

@@ -41,30 +41,30 @@ SMALL = {
     "segnet": {"widths": STAGES},
     "segnet_basic": {"widths": (16, 16, 16, 16), "kernel": 5},
     "unet": {"widths": (8, 16, 32, 64, 64)},
-    # without norms a minute of training left it with one class everywhere
+    # without norms it predicted one class everywhere after a minute of training
     "unetplusplus": {"widths": (8, 16, 16, 32, 32), "variant": {"norm": True}},
 }
-"""Options of every network that make it small; from random values, whatever the backbone."""
+"""Options that make each network small; weights start from random values."""
 BATCH, AWARE_BATCH = 8, 4
 LARGEST_CROP = 128
-"""Pixels of the sides of crops on which a run at its own scale is trained on."""
+"""Largest side in pixels of the crops for quantization-aware training of a run without `resize`."""
 RATE, AWARE_RATE = 2e-3, 1e-4
-"""Of Adam, at first and with roundings."""
+"""Learning rates of Adam: at first, and in quantization-aware training."""
 ON_MASKS = ("ocrnet", "resunet", "resunetplusplus")
-"""Networks that soft labels did not bring within half a point in so short a time (0.8, 1.0 and 13.6
-points were lost); masks go on with their training, which was short, too."""
+"""Networks that lost more than half a point with soft labels in this short time (0.8, 1.0 and 13.6
+points). They are trained on masks instead, which also continues their short training."""
 AWARE_MOMENTUM = 0.9
-"""Of the ranges: a training of some ten steps is too short for the usual 0.99."""
+"""Momentum of the ranges: the usual 0.99 is too slow for some ten steps."""
 ENCODERS = ("danet", "deeplabv3plus", "hrnet", "ocrnet")
-"""Networks whose encoders would take ImageNet weights."""
+"""Networks whose encoders load ImageNet weights by default."""
 FACTS, RUN = "fit.json", "run "
 CHUNK = 1000
-"""Steps of an epoch, more than a short training has."""
+"""Steps per epoch, more than a short training has."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A network to measure: its files, and the images that it learns and is measured on.
+    """A network to measure: its files, and its training and validation images.
 
     shape: (height, width, channels) of the exported files.
     crop: (height, width) of the training crops.
@@ -121,7 +121,7 @@ class Deadline(keras.callbacks.Callback):
 
 
 def subject(name: str, run: Path | None, data: str, size, cache: Path) -> Subject:
-    """A network from a finished run, or to be trained in `cache` on crops of `data`."""
+    """A network from a finished run, or one to train in `cache` on crops of `data`."""
     aware = cache / f"{name}-aware" / MODEL_NAME
     if run is None:
         train, val = (open_dataset(data, split, channels=3) for split in ("train", "val"))
@@ -148,9 +148,9 @@ def subject(name: str, run: Path | None, data: str, size, cache: Path) -> Subjec
 
 
 def train(subject: Subject, seconds: float) -> dict:
-    """Trains the network from random values, unless that was done before or it is a run's."""
+    """Trains the network from random values, unless it is from a run or was trained before."""
     if subject.name not in SMALL:
-        raise ValueError(f"There is no small form of {subject.name!r}. Add it to SMALL.")
+        raise ValueError(f"{subject.name!r} has no small form. Add one to SMALL.")
     if subject.trained.startswith(RUN):
         return {}
     asked = {"seconds": seconds, "crop": list(subject.crop), "data": subject.trained}
@@ -169,7 +169,7 @@ def train(subject: Subject, seconds: float) -> dict:
 
 
 def train_aware(subject: Subject, seconds: float) -> dict:
-    """Trains the network on with the roundings of int8, unless that was done before."""
+    """Trains the network quantization-aware, unless that was done before."""
     source = hashlib.sha256(subject.model.read_bytes()).hexdigest()
     asked = {"seconds": seconds, "crop": list(subject.crop), "source_sha256": source}
     soft = subject.name not in ON_MASKS
@@ -190,13 +190,13 @@ def train_aware(subject: Subject, seconds: float) -> dict:
         jit_compile=False,
         **output_losses(model, keras.losses.CategoricalCrossentropy(from_logits=True)),
     )
-    # masks would train the network itself on, for better or worse; what rounding costs is asked
+    # masks would continue the training, which hides the cost of rounding
     batches = batches.map(soft_labels(source_model))
     return _fitted(model, model, batches, card, subject.aware, asked, AWARE_RATE)
 
 
 def _done(path: Path, asked: dict) -> dict | None:
-    """What a former fit of the same words found; None if there was none."""
+    """The result of an earlier fit with the same settings; None if there was none."""
     facts = path.with_name(FACTS)
     if not path.exists() or not facts.exists():
         return None
@@ -207,7 +207,7 @@ def _done(path: Path, asked: dict) -> dict | None:
 def _on_masks(
     model: keras.Model, batches: tf.data.Dataset, rate: float
 ) -> tuple[keras.Model, tf.data.Dataset]:
-    """The network to fit, compiled, and what it learns from."""
+    """The compiled network to fit, and its batches of images and masks."""
     network = at_image_size(model)
     network.compile(
         keras.optimizers.Adam(rate),
@@ -237,7 +237,7 @@ def _fitted(
     asked: dict,
     rate: float,
 ) -> dict:
-    """Fits `network` for the seconds asked for and saves `model`; what was asked, steps, loss."""
+    """Fits `network` for the given seconds and saves `model`; returns the settings, steps, loss."""
     deadline = Deadline(asked["seconds"], rate)
     history = network.fit(batches.repeat(), steps_per_epoch=CHUNK, callbacks=[deadline], verbose=0)
     loss = round(float(history.history["loss"][-1]), 4)

@@ -29,14 +29,14 @@ FILES = {
     "ONNX fp32": ("fp32.onnx", {}),
     "ONNX int8": ("int8.onnx", {"quantize": "int8"}),
 }
-"""Row → file and words of `export`."""
+"""Row → file and options of `export`."""
 MAX_DROP = 1.0
 """Points of mIoU that a mixed file may lose."""
 
 
 @dataclass(frozen=True)
 class Words:
-    """What `benchmarks.edge` asks of one network.
+    """What `benchmarks.edge` measures for one network.
 
     run: folder of a finished run, None for a training of `seconds` on `data` at `size`.
     folder: the exported files stay here. images: number of validation images, evenly spread.
@@ -55,7 +55,7 @@ class Words:
 
 
 def measure(words: Words) -> dict:
-    """Facts of the network and a row a file; what is refused has "refused": why."""
+    """Facts of the network and one row per file; a refused file has "refused": why."""
     start = time.perf_counter()
     run = None if words.run is None else Path(words.run)
     subject = fit.subject(words.name, run, words.data, tuple(words.size), Path(words.cache))
@@ -85,7 +85,7 @@ def measure(words: Words) -> dict:
 
 
 def _exported(subject: Subject, folder: Path, images: int) -> dict[str, ExportReport | str]:
-    """Row → report of its file, or why there is none."""
+    """Row → report of its file, or the reason why it was refused."""
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, ExportReport | str] = {}
     for name, (file, options) in FILES.items():
@@ -107,7 +107,7 @@ def _exported(subject: Subject, folder: Path, images: int) -> dict[str, ExportRe
 
 
 def _compared(subject: Subject, reports: dict[str, ExportReport], words: Words) -> dict[str, dict]:
-    """Row → what was measured, image by image with all files in turn."""
+    """Row → measurements, with all files in turn on each image."""
     keras_runner, aware = (
         KerasRunner(
             models.load(path),
@@ -150,7 +150,7 @@ def _compared(subject: Subject, reports: dict[str, ExportReport], words: Words) 
         if report.mixed is not None:
             rows[name]["kept"] = [str(kept) for kept in report.mixed.kept]
     if AWARE_INT8 in files:
-        # what the file answers beside the network that it was made from
+        # compares the file with the network that it was made from
         own = inference.compare(
             {AWARE: aware, AWARE_INT8: files[AWARE_INT8]}, subject.val, limit=words.images
         )

@@ -16,16 +16,16 @@ from keras_seg.inference.scores import class_map
 IMAGES = 2
 MICRO_ARENA = 128 << 20
 MICRO_MULTIPLY_ADDS = 3e8
-"""TFLite Micro's plain loops take seconds an image for these."""
+"""Above this, TFLite Micro's plain loops take seconds per image."""
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "LP_TRANSFORMS_MODE": "NO"}
-"""OpenVINO's integers overflow on processors without VNNI."""
+"""Float arithmetic, because OpenVINO's integers overflow on processors without VNNI."""
 
 
 def agreements(report: ExportReport, runner: Runner, samples: Sequence[Sample]) -> dict:
-    """Runtime → part of the pixels on which it names the class that LiteRT or ONNX Runtime does.
+    """Runtime → share of the pixels with the class that LiteRT or ONNX Runtime gives.
 
-    Or the reason, in words, why it does not run the file. Files of integers with uint8 images run
-    in TFLite Micro, if they are small.
+    A text instead of the share says why the runtime does not run the file. TFLite Micro runs small
+    integer files with uint8 images.
     """
     height, width, channels = report.input_shape
     images = [
@@ -42,7 +42,7 @@ def agreements(report: ExportReport, runner: Runner, samples: Sequence[Sample]) 
             run = load(report)
         except ImportError:
             continue
-        except Exception as error:  # each of them raises errors of its own
+        except Exception as error:  # each runtime has its own errors
             found[name] = str(error).strip().splitlines()[-1][:200]
             continue
         answers = [class_map(run(image), report.head) for image in images]

@@ -17,36 +17,37 @@ HEADER = (
 
 
 REMARKS = {
-    "deconvnet": "Max pooling hands on where its largest value was. In int8 more values are equal, "
-    "so that other places win, and what is unpooled lies elsewhere, so that more is lost than by "
-    "rounding alone. Tried: training with roundings on masks, which lost 9.8 points, and on its "
-    "own answers; keeping layers in float (mixed).",
-    "resunetplusplus": "The gates of its decoder are products that nothing bounds. In another "
-    "training of it they reached 2,000 on the most unusual training image and 4 on the median one, "
-    "so that one range for both left the usual images a step or none; ranges without what the "
-    "upper 10 to 50 % of the images reach saved that training, not this one. What helped this one: "
-    "up-sampled and skipped maps are no longer concatenated but convolved apart, so that each has "
-    "a range of its own. Before, it lost 43.2 points (ONNX 37.5), and 12.2 after training with "
-    "roundings.",
+    "deconvnet": "Its unpooling uses the positions of the maxima. In int8 more values are equal, "
+    "so other positions become the maximum, and the loss is larger than that of rounding alone. "
+    "Tried: quantization-aware training on masks, which lost 9.8 points, and on the network's own "
+    "predictions; keeping layers in float (mixed).",
+    "resunetplusplus": "The gates of its decoder are unbounded products. In another training run "
+    "they reached 2,000 on the most unusual training image and 4 on the median image. One range "
+    "for both left one step or none for the usual images. Ranges that ignore the upper 10 to 50 % "
+    "of the images helped in that run, but not in this one. What helped in this run: up-sampled "
+    "maps and skips are convolved separately, not concatenated, so each has its own range. "
+    "Before that change it lost 43.2 points (ONNX 37.5), and 12.2 after quantization-aware "
+    "training.",
 }
-"""What a network with a loss over the limit suffers from, and what was tried."""
-LABELS = {"soft": "its own answers", "masks": "masks"}
+"""Network whose loss is over the limit → the cause, and what was tried."""
+LABELS = {"soft": "its own predictions", "masks": "masks"}
 
 
 def markdown(record: dict) -> str:
     height, width = record["size"]
     parts = [
-        f"{machine_line(record)}\n\nOf every network: the Keras model, then its files. Networks "
-        f'trained on "{record["data"]}" had {record["seconds"]:g} s from random values on crops of '
-        f"{height}x{width}; all were trained on with roundings for some steps "
-        '("QAT"), on their own answers or, where it says so, on masks, by which the float network '
-        "gains, too, so that a loss may be negative. "
-        f"{record['images']} validation images, evenly spread. Points of mIoU lost to the Keras "
-        "model; same class as in the Keras model (of a QAT file, in brackets: as in the QAT "
-        "model that it was made from). Latency of the network alone in LiteRT or ONNX Runtime, "
-        "all files in turn on each image. Files in int8 take a uint8 image. The mixed file was "
-        "chosen on these same images. OpenVINO and TFLite Micro: part of the pixels with the class "
-        "that LiteRT or ONNX Runtime names; TFLite Micro where the file is small.\n",
+        f"{machine_line(record)}\n\nEach table has the Keras model, then its files. Networks "
+        f'trained on "{record["data"]}" had {record["seconds"]:g} s, from random values, on crops '
+        f"of {height}x{width}. Quantization-aware training (QAT) of some steps follows, on the "
+        "network's own predictions or, where stated, on masks. Masks also improve the float "
+        "network, so a loss can be negative. "
+        f"Measured on {record['images']} validation images, evenly spread. Points lost: mIoU of "
+        "the Keras model minus mIoU of the file. Same class: share of the pixels with the class of "
+        "the Keras model; in brackets, with the class of the QAT model behind the file. "
+        "Latency is that of the network alone in LiteRT or ONNX Runtime, all files in turn on each "
+        "image. Files in int8 take a uint8 image. The mixed file was chosen on these same images. "
+        "OpenVINO and TFLite Micro: share of the pixels with the class that LiteRT or ONNX Runtime "
+        "gives; TFLite Micro only for small files.\n",
         _summary(record),
     ]
     for name, found in record["networks"].items():
@@ -57,7 +58,7 @@ def markdown(record: dict) -> str:
 
 
 def _summary(record: dict) -> str:
-    """Points lost, a line a network: what people look for first."""
+    """Points lost, one line per network."""
     names = [name for name in FORMATS if name not in ("Keras", "Keras QAT")]
     rows = [
         [name, f"{100 * rows['Keras']['miou']:.2f}", *(_loss(rows[key], key) for key in names)]
@@ -65,7 +66,8 @@ def _summary(record: dict) -> str:
         if (rows := found.get("rows"))
     ]
     text = markdown_table(("points of mIoU lost", "Keras mIoU %", *names), rows)
-    return f"{text}\nBold: more than 1 point, or 0.5 of a QAT file, see below. A dash: refused.\n"
+    note = "Bold: more than 1 point, or more than 0.5 for a QAT file; see below. A dash: refused."
+    return f"{text}\n{note}\n"
 
 
 def _loss(row: dict, name: str) -> str:
@@ -82,7 +84,7 @@ def _network(name: str, found: dict) -> str:
     aware = found["aware_fit"]
     text = (
         f"## {name}\n\n{found['parameters']:,} parameters, trained on {found['trained']}, files "
-        f"for {height}x{width}. With roundings: {aware['steps']} steps in "
+        f"for {height}x{width}. QAT: {aware['steps']} steps in "
         f"{aware['seconds']:g} s on {LABELS[aware['labels']]}.\n\n"
     )
     rows = [(key, found["rows"][key]) for key in FORMATS]
@@ -145,13 +147,13 @@ def _camera(found: dict) -> str:
     return (
         f"## DeepLabV3+ MobileNetV2, {size}x{size}: uint8 image in, uint8 class map out\n\n"
         f"One file each, weights of {found['trained']}. Median / 90th percentile, all files and "
-        "numbers of threads in turn in one run. Same class as in the float .tflite file.\n\n"
+        "numbers of threads in turn in one run. Same class: as in the float .tflite file.\n\n"
         f"{markdown_table(header, rows)}{refused}"
     )
 
 
 def undelegated(row: dict) -> str:
-    """Operators that LiteRT does not give to XNNPACK."""
+    """Operators that LiteRT does not run in XNNPACK."""
     return ", ".join(f"{kind} x {count}" for kind, count in row["undelegated"].items()) or "none"
 
 

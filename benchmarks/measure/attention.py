@@ -36,8 +36,8 @@ from benchmarks.own_process import answer, ask, forget_peak, peak_mib, resident_
 PACKAGES = ("keras-seg", "tensorflow", "keras")
 CLASSES, CHANNELS, SCALE = 19, 512, 0.5
 STEPS, SAME_STEPS = 3, 2
-"""The first builds the graph and is not timed. Later losses of a deep network with random weights
-and one image differ, because every step amplifies what rounding did before."""
+"""The first step builds the graph and is not timed. Later losses of a deep network with random
+weights and one image differ, because every step amplifies rounding errors."""
 TIMEOUT_SECONDS = 1800.0
 CHUNKS = {"all at once": None, "1024 queries": 1024, "256 queries": 256}
 SAME_LOSS = 1e-4

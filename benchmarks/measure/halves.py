@@ -10,10 +10,10 @@ def between_the_halves(model: keras.Model, last_layer: str) -> list[dict]:
     """The tensors that cross from the encoder to the decoder, at the model's own input size.
 
     The encoder is `last_layer` and everything that it is computed from. A tensor of which the
-    decoder reads nothing but the size does not count: that is found by running the decoder with
-    zeros in its place.
+    decoder reads only the size does not count; this is tested by running the decoder with zeros in
+    its place.
 
-    Returns: name, shape, dtype, bytes of an image, and whether it is the bottleneck's output.
+    Returns: name, shape, dtype, bytes per image, and whether it is the bottleneck's output.
     """
     encoder = _with_ancestors(model.get_layer(last_layer))
     crossing = {}

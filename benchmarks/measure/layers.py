@@ -84,8 +84,8 @@ def peer_programs(options) -> dict[str, tuple[Path, Path]]:
 
 
 def measure(shape, peers: dict[str, Peer], repeats: int) -> list[dict]:
-    """One row for each function and direction; the sides must agree about all results first."""
-    if any(size % 2 for size in shape[1:3]):  # Addons gives odd maps back in another size
+    """One row for each function and direction, after a check that all results agree."""
+    if any(size % 2 for size in shape[1:3]):  # Addons returns odd maps in another size
         peers = {name: peer for name, peer in peers.items() if name != ADDONS}
     sides = {OURS: our_side(shape), XLA: our_side(shape, jit_compile=True)}
     facts = {name: side.facts() for name, side in sides.items()}
@@ -137,7 +137,7 @@ def our_side(shape, *, jit_compile: bool = False) -> Side:
 
 
 def plain_side(shape) -> Side:
-    """Max pooling and nearest up-sampling, which remember nothing."""
+    """Max pooling and nearest up-sampling, which keep no indices."""
     pool = keras.layers.MaxPooling2D(padding="same")
     x, weights = map(tf.constant, data(shape))
     height, width = shape[1:3]
@@ -185,10 +185,10 @@ def markdown(record: dict) -> str:
     lines = [
         machine_line(record),
         "",
-        f"Beside them in environments of their own: {peers or 'nothing'}. Milliseconds, median / "
-        f"90th percentile of {samples} runs, the sides in turn. In brackets: how many times as "
-        f"long as {OURS}. Forward and backward together in the rows that say backward. Odd maps "
-        f"come back in another size from {ADDONS}, so it has none.",
+        f"In their own environments: {peers or 'nothing'}. Milliseconds, median / 90th percentile "
+        f"of {samples} runs, the sides in turn. In brackets: time divided by that of {OURS}. Rows "
+        f"with backward include the forward pass. {ADDONS} returns odd maps in another size, so it "
+        "has no rows for them.",
         "",
     ]
     rows = [
@@ -210,7 +210,7 @@ def markdown(record: dict) -> str:
         [
             *lines,
             markdown_table(["shape", "function", *columns], rows),
-            "What the pooling keeps for the unpooling, KiB:",
+            "Memory that the pooling keeps for the unpooling, KiB:",
             "",
             markdown_table(["shape", OURS, ADDONS, TORCH], sizes),
         ]

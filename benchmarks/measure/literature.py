@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def finished(old: dict, record: dict) -> dict:
-    """Networks of an interrupted run that this one would train alike."""
+    """Networks of an interrupted run with the same settings."""
     alike = all(old.get(key) == record[key] for key in record.keys() - {"machine", "networks"})
     return old["networks"] if alike else {}
 
@@ -194,14 +194,15 @@ def markdown(record: dict) -> str:
     return (
         f"{machine_line(record)}\n\n"
         f"Parameters and memory at the papers' widths, {record['classes']} classes, an image of "
-        f"{height}x{width}. Kept: the tensors that the decoder reads beside the bottleneck, as "
-        "they lie in memory at inference. Places of maxima lie there as bytes and hold 2 bits.\n\n"
+        f"{height}x{width}. Kept: the tensors that the decoder reads besides the bottleneck, as "
+        "stored in memory at inference. Positions of maxima are stored as bytes and need 2 bits.\n"
+        "\n"
         f"Accuracy on the validation images of {record['data']} after training with {channels} "
         f"channels in the first stage, on {record['training_images']} images of {height}x{width}, "
         "from random values: "
         f"{record['steps']} steps ({record['epochs']} epochs) of {record['batch_size']} images, "
-        "one recipe and one seed for all, best epoch by mIoU. One run each: differences of a few "
-        "points say nothing.\n\n" + markdown_table(header, rows)
+        "one recipe and one seed for all, best epoch by mIoU. One run each, so differences of a "
+        "few points mean nothing.\n\n" + markdown_table(header, rows)
     )
 
 

@@ -16,7 +16,7 @@ LIBRARY = "libLiteRt.so"
 CPU = 1
 PROFILING = b"enable_profiling = true\n"
 TENSOR_TYPE_BYTES = 512
-"""More than LiteRtRankedTensorType has, which is handed from one call to the next unread."""
+"""More bytes than LiteRtRankedTensorType has, which is passed on unread."""
 LAST_SECTION = "Summary by node type"
 ROW = re.compile(r"^\s*(\S.*?)\s+(\d+)\s+([\d.]+)\s+[\d.]+%\s+[\d.]+%\s+[\d.]+\s+(\d+)$")
 """Kind, number of operators, milliseconds of one call, two percentages, memory, calls."""
@@ -24,7 +24,7 @@ DELEGATE = "Delegate/"
 
 
 class ProfilerMissing(RuntimeError):
-    """LiteRT's library is not there or does not answer as expected."""
+    """LiteRT's library is missing or does not answer as expected."""
 
 
 def profile(path: Path, threads: int, runs: int) -> dict[str, float]:
@@ -44,7 +44,7 @@ def profile(path: Path, threads: int, runs: int) -> dict[str, float]:
 def parsed(summary: str) -> Counter:
     """Kind of operator → milliseconds, from the text of the library's summary.
 
-    Raises: ProfilerMissing if it is no such text.
+    Raises: ProfilerMissing for text in another format.
     """
     spent = Counter()
     for line in summary.rpartition(LAST_SECTION)[2].splitlines():
@@ -74,7 +74,7 @@ class _Model:
         self._ends = [self._buffers(graph, kind) for kind in ("Input", "Output")]
         self._profiler = self._new("CompiledModelGetProfiler", self._compiled)
         if not self._profiler:
-            raise ProfilerMissing("LiteRT has made no profiler.")
+            raise ProfilerMissing("LiteRT did not create a profiler.")
 
     def run(self) -> None:
         counted = [part for end in self._ends for part in (ctypes.c_size_t(len(end)), end)]

@@ -45,7 +45,7 @@ VARIANTS = {
     "unet, 32 to 512 channels": ("unet", {"widths": (32, 64, 128, 256, 512)}),
     "unet, resnet34": ("unet", {"backbone": "resnet34"}),
 }
-"""Beside the defaults of all networks, what people use instead."""
+"""Common forms of the networks, in addition to the defaults."""
 
 
 def main() -> None:
@@ -174,7 +174,7 @@ def cells(name: str, row: dict) -> list[str]:
 
 
 def kept(old: dict, record: dict) -> dict:
-    """Rows of a former run that this one would measure alike; failed ones are tried again."""
+    """Rows of an earlier run with the same settings; failed ones are tried again."""
     same = all(old.get(key) == record[key] for key in ("versions", "size"))
     same = same and old["machine"]["threads"] == record["machine"]["threads"]
     return {n: row for n, row in old["rows"].items() if "error" not in row} if same else {}

@@ -74,7 +74,7 @@ def main() -> None:
     common.write(path, record, markdown(record))
     plot(record, path.with_suffix(".png"))
     if late:
-        print(f"Out of {options.minutes:g} minutes; the same command goes on with: {late}")
+        print(f"{options.minutes:g} minutes are over. Repeat the command to continue with: {late}")
 
 
 def _asked(name: str, part: str, options) -> dict:
@@ -109,7 +109,7 @@ def measure(name: str, part: str, size: int, batch: int, threads: int, tiny: boo
 
 
 def profile(model, shape: tuple, batch: int) -> dict:
-    """Kind of operation → milliseconds a step on all threads, and the step's own time."""
+    """Kind of operation → milliseconds per step on all threads; and the time of a step."""
     import tensorflow as tf
 
     from keras_seg.training import output_losses
@@ -161,7 +161,7 @@ def operations(trace: bytes) -> Counter:
 
 
 def files(model, threads: int) -> dict:
-    """File → its operators, what no delegate takes, its latency; or why there is none."""
+    """File → its operators, those outside delegates, its latency; or the reason."""
     from keras_seg.export import ExportError
 
     found = {}
@@ -179,7 +179,7 @@ def files(model, threads: int) -> dict:
 
 
 def facts(path: Path, threads: int) -> dict:
-    """What the audit says of a file, its latency, and where its time goes."""
+    """The audit of a file, its latency, and its time by operator."""
     from keras_seg.export import audit
 
     found = audit(path)
@@ -212,7 +212,9 @@ def _arguments():
     parser.add_argument("--names", nargs="+", help="only these networks")
     parser.add_argument("--size", type=int)
     parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--minutes", type=float, default=12.0, help="after which none begins")
+    parser.add_argument(
+        "--minutes", type=float, default=12.0, help="after these, no new network starts"
+    )
     parser.add_argument("--fresh", action="store_true", help="measure kept networks again")
     parser.add_argument("--measure", help="words of one network as JSON; for its own process")
     options = parser.parse_args()

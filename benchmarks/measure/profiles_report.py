@@ -7,9 +7,9 @@ from pathlib import Path
 from benchmarks.common import machine_line, markdown_table
 
 SHOWN = 8
-"""Kinds of operation that a table names; the others are one."""
+"""Number of kinds of operation that a table names; the others are summed."""
 DRAWN = 9
-"""Kinds that have a colour of their own in a panel."""
+"""Number of kinds that have their own colour in a panel."""
 OTHERS = "others"
 MOVING = ("TRANSPOSE", "CAST", "QUANTIZE", "DEQUANTIZE", "RESHAPE", "TILE", "CONCATENATION", "PAD")
 """Operators that compute nothing."""
@@ -100,7 +100,7 @@ def _file_cells(name: str, file: str, facts: dict) -> tuple:
 
 
 def plot(record: dict, path: Path) -> None:
-    """Bars of a hundred percent, one a network; a panel for training and for each kind of file."""
+    """Bars of 100 %, one per network; a panel for training and one per kind of file."""
     from matplotlib.figure import Figure
 
     panels = bars(record)

@@ -18,7 +18,7 @@ HEADER = (
 def markdown(record: dict) -> str:
     stream = record["stream"]
     parts = [
-        f"{machine_line(record)} Keras in float32, each point a process of its own: "
+        f"{machine_line(record)} Keras in float32, each point in its own process: "
         "`predict_on_batch`, or `train_on_batch` by plain gradient descent.\n",
         markdown_table(HEADER, [_cells(point) for point in record["points"].values()]),
         "## Images through the training pipeline\n",
@@ -49,12 +49,12 @@ def _cells(point: dict) -> tuple:
 
 
 def beyond(point: dict) -> int:
-    """Memory of a point, without that of TensorFlow before there is a network, MiB."""
+    """Memory of a point in MiB, without that of TensorFlow alone."""
     return point["peak_mib"] - point["idle_mib"]
 
 
 def plot(record: dict, path: Path) -> None:
-    """Time above, memory below, a column an axis; and the memory of the stream of images."""
+    """Time above, memory below, one column per axis; and the memory of the stream of images."""
     from matplotlib.figure import Figure
 
     points = [point for point in record["points"].values() if "error" not in point]

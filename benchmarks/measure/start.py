@@ -94,7 +94,7 @@ def sampler(command: list[str]):
 
 
 def phases(network: str, size: int, threads: int, rounds: int) -> dict[str, dict]:
-    """Phase → seconds of so many processes; or {"error": {"error": why there are none}}."""
+    """Phase → summary of the seconds of `rounds` processes; or {"error": {"error": the reason}}."""
     samples: dict[str, list[float]] = {}
     words = json.dumps({"network": network, "size": size, "threads": threads})
     for _ in range(rounds):
@@ -144,7 +144,7 @@ def markdown(record: dict) -> str:
         common.machine_line(record) + "\n",
         common.markdown_table(("start", "ms, median / p90", f"x {OURS}"), rows),
         "## Networks\n",
-        f"Seconds, median of processes of their own; {record['size']}x{record['size']} pixels, "
+        f"Seconds, median of separate processes; {record['size']}x{record['size']} pixels, "
         f"{CLASSES} classes. int8 is calibrated on one image.\n",
     ]
     found = {network: _seconds(times) for network, times in record["phases"].items()}

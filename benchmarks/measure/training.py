@@ -3,9 +3,9 @@
     python -m benchmarks.measure.training [--quick] [--torch-python PATH]
 
 Each configuration runs in its own process, so that its peak memory can be measured. The processes
-alternate, a few steps each, so that all see the same noise of the machine. PyTorch runs the same
-U-Net (32 filters, batch norm, Adam, cross-entropy) in another interpreter: eager, and tuned with
-channels last.
+alternate, a few steps each, so that the noise of the machine affects all equally. PyTorch runs the
+same U-Net (32 filters, batch norm, Adam, cross-entropy) in another interpreter: eager, and tuned
+with channels last.
 """
 
 from __future__ import annotations
@@ -38,10 +38,9 @@ TORCH = {"eager": {}, "channels last": {"channels_last": True}}
 TOO_SLOW = 4.0
 SLOW_S = 40.0
 KEPT_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
-"""Environment by which glibc does for PyTorch what `keras_seg.training` has it do for Keras."""
+"""Environment that gives PyTorch the memory settings of `keras_seg.training`."""
 ONEDNN = {"TF_ENABLE_ONEDNN_OPTS": "1"}
-"""Environment by which TensorFlow takes oneDNN's operators where it does not by itself: without
-AVX-512."""
+"""Environment that enables oneDNN's operators on processors without AVX-512."""
 TORCH_WORKER = Path(__file__).with_name("torch_unet.py")
 
 
@@ -118,7 +117,7 @@ def take_turns(workers: dict[str, Worker], options, batch: int) -> dict:
 class Worker:
     """A process that trains a few steps whenever it is asked.
 
-    Attributes: `error`, the last line that it wrote to stderr if it could not go on, else None.
+    Attributes: `error`, the last line of its stderr if it failed, else None.
     """
 
     def __init__(self, command: list[str], facts: dict, environment: dict[str, str] | None = None):
@@ -158,7 +157,7 @@ class Worker:
 
 
 def serve(step) -> None:
-    """Answers numbers on stdin with the seconds of so many steps, and 0 with the peak memory."""
+    """Answers a number on stdin with the seconds of that many steps, and 0 with the peak memory."""
     import resource
     import time
 
@@ -168,7 +167,7 @@ def serve(step) -> None:
         return time.perf_counter() - start
 
     first = timed()
-    if first < SLOW_S:  # the second step is as the others are only if the first was compilation
+    if first < SLOW_S:  # one more step to warm up, unless steps are very slow
         timed()
     for line in sys.stdin:
         if count := int(line):

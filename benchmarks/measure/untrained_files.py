@@ -10,8 +10,8 @@ import keras
 def write(model: keras.Model, path: Path, quantize: str | None) -> None:
     """The file that `export` makes, which is not compared with Keras here.
 
-    Integers have the ranges of the calibration image: where these are bad, as they often are for
-    random weights, `export` looks for better ones, which says nothing of trained networks.
+    Integer files have the ranges of the calibration image. `export` would search for better ones,
+    which random weights often need and trained networks do not.
 
     Raises: ExportError for a network that the format cannot hold.
     """

@@ -1,1 +1,1 @@
-"""The same networks in other packages, each in an environment of its own."""
+"""The same networks in other packages, each in its own environment."""

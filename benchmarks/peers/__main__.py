@@ -93,11 +93,11 @@ def main() -> None:
     common.write(path, record, markdown(record))
     plot(record, path.with_suffix(".png"))
     if late:
-        print(f"Out of {options.minutes:g} minutes; the same command goes on with: {late}")
+        print(f"{options.minutes:g} minutes are over. Repeat the command to continue with: {late}")
 
 
 def _cases(options) -> Iterator[Case]:
-    """What the first cases lack is the least of a loss."""
+    """All cases, the most important first."""
     for batch in options.batches:
         for size in options.sizes if batch == options.batches[0] else options.sizes[:1]:
             for classes in (False, True) if batch == 1 else (False,):
@@ -105,7 +105,7 @@ def _cases(options) -> Iterator[Case]:
 
 
 def _case(case: Case, environments, options, seconds) -> tuple[dict, dict]:
-    """Facts of the network's files, and what `measure` says of this case."""
+    """Facts of the network's files, and the result of `measure` for this case."""
     folder = options.cache / "files" / case.network.replace(" ", "-")
     arguments = NETWORKS[case.network] | {"classes": CLASSES}
     first_size = case.size == options.sizes[0]
@@ -126,17 +126,17 @@ def _case(case: Case, environments, options, seconds) -> tuple[dict, dict]:
 
 
 def measure(chosen: list[Way], words: dict, torch_python: Path, options, seconds: float) -> dict:
-    """Way → times, ratio to `REFERENCE`, peak memory and how equal it is, or its error.
+    """Way → times, ratio to `REFERENCE`, peak memory and equality, or its error.
 
-    A converter of others that changes the scores is told, and neither of its files is timed.
+    If a foreign converter changes the scores, its row says so and its files are not timed.
 
-    Raises: ValueError if another float32 way answers other scores than PyTorch.
+    Raises: ValueError if the scores of another float32 way differ from those of PyTorch.
     """
     found, workers = {}, {}
     with contextlib.ExitStack() as stack:
         for way in chosen:
             if "error" in found.get(way.name.removesuffix(" int8"), {}) and "onnx2tf" in way.name:
-                found[way.name] = _about(way) | {"error": "of a conversion that is not equal"}
+                found[way.name] = _about(way) | {"error": "its float32 conversion differs"}
                 continue
             try:
                 worker = stack.enter_context(_worker(way, words, torch_python))
@@ -159,19 +159,19 @@ def measure(chosen: list[Way], words: dict, torch_python: Path, options, seconds
 def _fault(facts: dict) -> str | None:
     """What is wrong with the scores or classes of a float32 way."""
     if facts.get("difference", 0.0) > EXACT:
-        return f"answers otherwise than PyTorch: {facts['difference']:.1e}"
+        return f"differs from PyTorch by {facts['difference']:.1e} of the largest score"
     if facts["agreement"] < EQUAL:
-        return f"answers otherwise than PyTorch: {100 * facts['agreement']:.2f} % of the classes"
+        return f"has the class of PyTorch on only {100 * facts['agreement']:.2f} % of the pixels"
     return None
 
 
 def rounds(workers: dict[str, Peer], most: int, seconds: float) -> dict[str, list[float]]:
-    """At most so many rounds, fewer if they take longer than `seconds`, but `LEAST_ROUNDS`."""
+    """At most `most` rounds; fewer, but at least `LEAST_ROUNDS`, if `seconds` are over."""
     samples = {name: [] for name in workers}
     start = time.perf_counter()
     for number in range(-WARM_UP, most):
         for name, worker in workers.items():
-            worker.ask("sample")  # the caches are those of the one before
+            worker.ask("sample")  # the caches still hold data of the previous way
             took = worker.ask("sample")["ms"]
             if number >= 0:
                 samples[name].append(took)
@@ -196,9 +196,9 @@ def _worker(way: Way, words: dict, torch_python: Path) -> Peer:
 
 
 def _environments(options) -> dict[str, Path]:
-    """Name → interpreter. What is asked for beside and cannot be installed is left out, and said.
+    """Name → interpreter. Packages of `--beside` that cannot be installed are left out.
 
-    Raises: RuntimeError if there is no PyTorch.
+    Raises: RuntimeError if PyTorch cannot be installed.
     """
     found = {"smp": options.torch_python or peer_python("torch", options.cache)}
     for name in options.beside:
@@ -218,7 +218,7 @@ def _versions(python: Path) -> dict[str, str]:
 
 
 def _kept(old: dict, record: dict) -> dict:
-    """What was measured before with these versions; environments that are new add to it."""
+    """Earlier results with these versions; new environments are added."""
     known = old.get("peers", {})
     alike = old.get("versions") == record["versions"] and all(
         known[name] == found for name, found in record["peers"].items() if name in known
@@ -234,7 +234,7 @@ def _arguments():
     parser = common.parser(__doc__, quick="one small network, small images, three rounds")
     parser.add_argument("--torch-python", type=Path, help="interpreter with PyTorch and smp")
     parser.add_argument("--onnx2tf-python", type=Path, help="interpreter with onnx2tf")
-    parser.add_argument("--keras-python", type=Path, help="interpreter with keras-hub and so on")
+    parser.add_argument("--keras-python", type=Path, help="interpreter with keras-hub")
     parser.add_argument("--beside", nargs="+", default=[], choices=BESIDE, metavar="NAME")
     parser.add_argument("--cache", type=Path, default=default_cache())
     parser.add_argument("--networks", nargs="+", choices=[*NETWORKS], metavar="NAME")
@@ -242,8 +242,8 @@ def _arguments():
     parser.add_argument("--batches", type=int, nargs="+")
     parser.add_argument("--without", nargs="+", default=[], help="ways to leave out, by name")
     parser.add_argument("--rounds", type=int)
-    parser.add_argument("--seconds", type=float, default=60.0, help="after which a case ends")
-    parser.add_argument("--minutes", type=float, default=40.0, help="after which no case begins")
+    parser.add_argument("--seconds", type=float, default=60.0, help="time limit of one case")
+    parser.add_argument("--minutes", type=float, default=40.0, help="after these, no case starts")
     parser.add_argument("--fresh", action="store_true", help="measure kept cases again")
     options = parser.parse_args()
     quick = options.quick

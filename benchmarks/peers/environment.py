@@ -11,11 +11,11 @@ from pathlib import Path
 
 REQUIREMENTS = Path(__file__).parent
 PYTHONS = {"addons": ("python3.11", "python3.10", "python3.9")}
-"""Interpreters that the packages of an environment have wheels for, if not for all."""
+"""Environment → the only interpreters that its packages have wheels for."""
 
 
 def default_cache() -> Path:
-    """The user's cache folder of this system, and in it a folder of ours."""
+    """The folder of the benchmarks in the user's cache folder."""
     if sys.platform == "darwin":
         root = Path.home() / "Library" / "Caches"
     else:
@@ -24,10 +24,11 @@ def default_cache() -> Path:
 
 
 def peer_python(name: str, cache: Path) -> Path:
-    """The interpreter of the environment that `requirements-<name>.txt` describes, made if needed.
+    """The interpreter of the environment of `requirements-<name>.txt`, created if needed.
 
-    A changed file makes a new environment. Raises: RuntimeError if pip fails, or without a Python
-    that the packages have wheels for.
+    A changed file makes a new environment.
+
+    Raises: RuntimeError if pip fails, or if no Python is found that the packages have wheels for.
     """
     file = REQUIREMENTS / f"requirements-{name}.txt"
     folder = cache / f"{name}-{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
@@ -42,22 +43,22 @@ def peer_python(name: str, cache: Path) -> Path:
     ):
         if subprocess.run(command, check=False).returncode:
             raise RuntimeError(
-                f"{' '.join(command)} failed. Or name an interpreter that has these packages, or "
-                "leave them out."
+                f"{' '.join(command)} failed. Repair that, name an interpreter that has these "
+                "packages, or leave them out."
             )
     complete.touch()
     return python
 
 
 def interpreter(name: str) -> str:
-    """The Python to make an environment with: this one, if the packages have wheels for it."""
+    """The Python of a new environment: this one, if the packages have wheels for it."""
     wanted = PYTHONS.get(name)
     if wanted is None or f"python3.{sys.version_info.minor}" in wanted:
         return sys.executable
     found = next(filter(None, map(shutil.which, wanted)), None)
     if found is None:
         raise RuntimeError(
-            f"The packages of requirements-{name}.txt need one of {', '.join(wanted)}, and none is "
-            "on the PATH. Install one, or leave them out."
+            f"The packages of requirements-{name}.txt need one of {', '.join(wanted)}, but none is "
+            "on PATH. Install one, or leave the packages out."
         )
     return found

@@ -14,15 +14,15 @@ SCRIPTS = Path(__file__).parent / "scripts"
 IMAGES, CALIBRATION = 8, 8
 FACTS = "files.json"
 LIMIT_S = 420.0
-"""After which a conversion is given up; the reason is told in the table."""
+"""Time limit of one conversion; the table says which conversion exceeded it."""
 
 
 def make(
     network: dict, folder: Path, pythons: dict[str, Path], options, case: Case
 ) -> dict[str, dict]:
-    """File → seconds of its conversion, peak memory, size; or {"error": why there is none}.
+    """File → seconds of its conversion, peak memory, size; or {"error": the reason}.
 
-    Those of one case are made, unless they were before; those of all are told.
+    Makes the missing files of one case. Returns the facts of all files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FACTS
@@ -49,10 +49,10 @@ def make(
 
 
 def _tasks(folder: Path, options, size: int, batch: int) -> Iterator[tuple[str, str, str, dict]]:
-    """(file, side, action, its details), in an order in which each finds what it needs."""
+    """(file, side, action, its details), each after the files that it needs."""
     whole = lambda name: str(folder / name)  # noqa: E731
     case = {"size": size, "batch": batch}
-    # the weights settle on images of the first size
+    # batch norm statistics come from images of the first size
     for drawn in {options.sizes[0], size}:
         yield f"images-{drawn}.npy", "our", "images", {"size": drawn, "count": IMAGES}
     yield "weights.safetensors", "smp", "weights", {"size": options.sizes[0]}
@@ -73,7 +73,7 @@ def _tasks(folder: Path, options, size: int, batch: int) -> Iterator[tuple[str, 
 
 
 def _class_tasks(folder: Path, size: int) -> Iterator[tuple[str, str, str, dict]]:
-    """The same for files of classes; the converters get the argmax as their users write it."""
+    """The same for files of class maps; each argmax is written as users of the converter do."""
     whole = lambda name: str(folder / name)  # noqa: E731
     source, integers = f"smp-classes-{size}.onnx", f"smp-classes-int8-{size}.onnx"
     details = {"size": size, "batch": 1, "path": whole(source), "classes": True}

@@ -41,7 +41,7 @@ def quiet(threads: int) -> dict[str, str]:
 
 
 def measure(side: str, environments: dict[str, Path], options) -> dict[str, dict]:
-    """Name → parameters, multiply-adds and times of one image, or the error. No ratios."""
+    """Name → parameters, multiply-adds and times of one image, or the error; no ratios."""
     found, workers = {}, {}
     case = {"size": options.sizes[0], "classes": CLASSES, "threads": options.threads}
     with contextlib.ExitStack() as stack:

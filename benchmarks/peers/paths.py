@@ -31,8 +31,8 @@ class Way:
 
     kind: function of `benchmarks/peers/scripts/inference.py`.
     file: the file that it runs, with `{size}` and `{batch}`; None for PyTorch's own weights.
-    facts: further words for the process; environment: its variables.
-    once: only in the first case, because it costs minutes or is for processors that others use.
+    facts: further arguments of the process; environment: its variables.
+    once: only in the first case, because it takes minutes or is for shared processors.
     """
 
     name: str
@@ -48,18 +48,18 @@ class Way:
 SMP_ONNX, SMP_ONNX_INT8 = "smp-{size}-{batch}.onnx", "smp-int8-{size}-{batch}.onnx"
 OUR_ONNX, OUR_ONNX_INT8 = "ours-{size}.onnx", "ours-int8-{size}.onnx"
 REFERENCE = "smp, ONNX Runtime"
-"""The way that ratios are to: of the peers' it is the one that most people deploy."""
+"""The way that ratios refer to: the peer that most people deploy."""
 EXACT = 1e-3
-"""Largest difference of float32 scores from PyTorch's, as a part of the largest score."""
+"""Largest difference of float32 scores from PyTorch's, relative to the largest score."""
 EQUAL = 0.999
-"""Smallest share of pixels whose class is PyTorch's, of float32 ways."""
+"""Smallest share of pixels with the class of PyTorch, for float32 ways."""
 
 
 class Case(NamedTuple):
-    """A network, its images, and whether scores or classes are asked for.
+    """A network, its images, and whether scores or classes are measured.
 
-    Classes: from a photo, (H, W, 3) bytes, to a byte for each pixel, with all that lies between;
-    what the file does not do itself NumPy or PyTorch does.
+    Classes: from a photo, (H, W, 3) bytes, to one byte per pixel. NumPy or PyTorch does the steps
+    that the file does not contain.
     """
 
     network: str
@@ -74,7 +74,7 @@ class Case(NamedTuple):
 
 
 def class_ways() -> list[Way]:
-    """Ways from a photo to classes, by files that put out classes and by such that do not."""
+    """Ways from a photo to classes, by files that output classes or scores."""
     last = {"channels_last": True}
     found = [Way("smp, PyTorch, channels last", "torch_eager", facts=last)]
     for precision, end in (("float32", ""), ("int8", "-int8")):
@@ -101,7 +101,7 @@ def class_ways() -> list[Way]:
 
 
 def ways(*, first_case: bool = True) -> list[Way]:
-    """All ways, without those of `once` in other cases than the first."""
+    """All ways; those with `once` only for the first case."""
     found = [*_torch_ways(), *_onnx_ways(), *_other_ways()]
     return [way for way in found if first_case or not way.once]
 

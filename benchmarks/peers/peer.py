@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ANSWER = "peer-answer:"
-"""What a line of the peer's standard output begins with if it is an answer, and no library's."""
+"""Beginning of the lines on the peer's standard output that are answers."""
 
 GOODBYE_S = 10.0
-"""How long a peer may take to end by itself."""
+"""Seconds that a peer may take to end by itself."""
 
 
 class Peer:
-    """A script under another interpreter, asked by a line of JSON, answering by one.
+    """A script under another interpreter; questions and answers are lines of JSON.
 
     The process stays up between questions, so that its runs can alternate with runs of this
     process. With `pausing` it is stopped between questions, because the threads of OpenMP and ONNX
@@ -26,7 +26,7 @@ class Peer:
     The script reads `{"do": name, ...}` and prints `peer-answer:{...}`; an answer with
     the key "error" is raised here. A question that takes longer than `limit_s` ends the process.
 
-    Raises: RuntimeError if the process ends or reports an error, with what it said.
+    Raises: RuntimeError if the process ends or reports an error, with its message.
     """
 
     def __init__(

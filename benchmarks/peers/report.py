@@ -35,15 +35,15 @@ def markdown(record: dict) -> str:
     )
     cases = sorted(record["cases"].items())  # they may have been measured in any order
     parts = [
-        f"{machine_line(record)} Beside it in environments of their own: {peers}. All ways of a "
-        "case ran in turn, each in a process of its own; ratios are medians over the rounds. "
-        "Differences are from PyTorch's scores, as a part of the largest; random weights. "
-        "Settings for processors that are shared (passive OpenMP, no spinning), and Keras by XLA, "
-        "ran in each network's first case only; a batch of several at the first size only. "
-        "Scores of int8: LiteRT files take and give integers. From a photo to classes: bytes in, a "
-        "byte a pixel out, with what NumPy or PyTorch must do before and after. "
-        "onnx2tf ran where the files' table names it, on graphs in opset 17.\n",
-        "## Best of ours beside the best of peers\n",
+        f"{machine_line(record)} In their own environments: {peers}. All ways of a case ran in "
+        "turn, each in its own process; ratios are medians over the rounds. Weights are random. "
+        "Differences are from PyTorch's scores, relative to the largest score. "
+        "Settings for shared processors (passive OpenMP, no spinning) and Keras with XLA ran only "
+        "in the first case of each network, batches of several images only at the first size. "
+        "Scores in int8: LiteRT files take and return integers. From a photo to classes: bytes in, "
+        "one byte per pixel out, including the work of NumPy or PyTorch before and after. "
+        "onnx2tf ran where the table of files names it, on graphs in opset 17.\n",
+        "## The fastest of keras_seg and of the peers\n",
         markdown_table(
             ("case", "precision", "ours", "peers", "times as fast"),
             [row for case, ways in cases for row in _duel(case, ways)],
@@ -54,8 +54,8 @@ def markdown(record: dict) -> str:
     if record.get("others"):
         parts += [
             "## Other networks, one image\n",
-            "Networks of other packages that are no copies of ours: other layers, weights of their "
-            "own, so other work. Their times are here to be known, not to be compared.\n",
+            "Networks of other packages with other layers and weights, and therefore other work. "
+            "Their times cannot be compared with those above.\n",
             markdown_table(OTHER_HEADER, _other_rows(record["others"])),
         ]
     parts.append("## Files\n")

@@ -32,7 +32,7 @@ from keras_seg.export.tflite.metadata import with_card
 PROBED = 4
 """Calibration images on which layers are ranked; with more, the order hardly changes."""
 ATTENTION = "attention, which is several times slower in int8"
-COARSE = "compares numbers so large that int8 kernels take them as equal"
+COARSE = "compares numbers so large that int8 kernels treat them as equal"
 ENCLOSED = "is between operators in float"
 
 

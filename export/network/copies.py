@@ -77,7 +77,7 @@ def rebuilt(
 
     Raises: ExportError if the network cannot take the image.
     """
-    # a model of its own, not compiled, so that unregistered losses and metrics do not matter
+    # a separate model, not compiled, so that unregistered losses and metrics do not matter
     bare = keras.Model(model.inputs, first_output(model.output))
     pairs = []
 

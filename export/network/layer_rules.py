@@ -81,7 +81,7 @@ FIXED = {
 }
 """Ranges that TFLite prescribes for the outputs of these functions."""
 FOLLOWING_FUNCTIONS = ("linear", "relu", "relu6")
-"""Functions of a layer of their own that can be applied before a map is enlarged."""
+"""Functions that are separate layers and can be applied before a map is enlarged."""
 ELEMENTWISE = {
     keras.activations.get(name)
     for name in (

@@ -6,7 +6,7 @@ The rules are those of TFLite's integer kernels:
 - Pooling, resizing, padding and concatenation keep integers unchanged, so inputs and output share
   one range.
 - The range of a sigmoid is prescribed.
-- Every other tensor has a range of its own.
+- Every other tensor has its own range.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _calls(
             continue
         inner = getattr(node.operation, "_functional", None) or node.operation  # of a Sequential
         if isinstance(inner, keras.Model) and hasattr(inner, "_nodes_by_depth"):
-            # a model may be called twice: each time with numbers of its own for its inside
+            # a model may be called twice: each call numbers its inner tensors anew
             pairs = zip(inner.inputs, node.input_tensors, strict=True)
             inside = {id(x): numbers[id(y)] for x, y in pairs}
             yield from _calls(inner, inside, count)
@@ -215,8 +215,8 @@ def _joined(
     """Which tensors share a range.
 
     A layer that pools, resizes or pads a map keeps its range. A joint, such as a concatenation, has
-    one range with those of its inputs that no other layer takes. Its other inputs keep ranges of
-    their own, because the common range would be too coarse for the other layers; the file converts
+    one range with those of its inputs that no other layer takes. Its other inputs keep their
+    own ranges, because the common range would be too coarse for the other layers; the file converts
     them at the joint, so the output of the joint is rounded.
 
     Returns: a function that gives all tensors with the same range the same number, and the outputs

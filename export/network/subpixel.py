@@ -3,7 +3,7 @@
 Nearest up-sampling by two turns each pixel into four equal ones. A 3x3 convolution behind it
 multiplies equal pixels by several weights, which can be added beforehand: each of the four pixels
 is then a 2x2 convolution of the small map, with 4 of 9 multiplications (9 of 25 for 5x5). Maps that
-are concatenated with the enlarged map get a convolution of their own, and the two results are
+are concatenated with the enlarged map get a separate convolution, and the two results are
 added. So the enlarged and the concatenated map are never computed. The up-sampling, which XNNPACK
 leaves to a single-threaded kernel, disappears.
 

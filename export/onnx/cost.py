@@ -52,7 +52,7 @@ def maps_bytes(shapes: Shapes) -> int | None:
 
 
 def _aliases(shapes: Shapes) -> dict[str, str]:
-    """Tensor without memory of its own → the tensor whose memory it shares."""
+    """Tensor that needs no extra memory → the tensor whose memory it uses."""
     alias: dict[str, str] = {}
     outputs = {value.name for value in shapes.graph.output}
     for node in shapes.graph.node:

@@ -95,7 +95,7 @@ def audit(path: str | Path) -> Audit:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no exported file {str(path)!r}. Check the path.")
+        raise FileNotFoundError(f"No exported file was found at {str(path)!r}. Check the path.")
     suffix = path.suffix.lower()
     if suffix not in AUDITS:
         raise ValueError(f"An audit reads .tflite and .onnx files. Received: {str(path)!r}")
@@ -105,7 +105,7 @@ def audit(path: str | Path) -> Audit:
 def _audit_tflite(path: Path) -> Audit:
     content = path.read_bytes()
     if content[4:8] != IDENTIFIER:
-        raise unreadable_file(path, ".tflite", "it does not begin as such files do")
+        raise unreadable_file(path, ".tflite", "its first bytes are not those of a .tflite file")
     graphs = read_graphs(content)
     problems = problems_of(graphs)
     audited = _audit(
@@ -120,7 +120,7 @@ def _audit_tflite(path: Path) -> Audit:
     try:
         partitions, undelegated = delegation(path)
     except (ValueError, RuntimeError) as error:
-        problem = f"LiteRT does not take it: {str(error).strip(' .')}"
+        problem = f"LiteRT cannot load it: {str(error).strip(' .')}"
         return replace(audited, problems=(problem,))
     free = any(-1 in tensor.shape for tensor in graphs[0].tensors)
     return replace(

@@ -22,7 +22,7 @@ class GateResult:
 
     Attributes:
         passed: whether it may keep its name.
-        rule: what was asked, in words.
+        rule: the requirement, in words.
         agreement: share of all pixels with the same class, 0..1.
         drop: points of mIoU that the file loses; negative for a gain.
         comparison: everything that was measured, for "keras" and the format of the file.
@@ -93,7 +93,7 @@ def is_fused(options: ExportOptions) -> bool:
 def refusal(result: GateResult, before: float, after: float, options: ExportOptions) -> str:
     """Why a file was refused, and what to try; mIoU of the Keras model and the file are in 0..1."""
     return (
-        f"The exported file was refused and deleted: asked for {result.rule}. Received: mIoU "
+        f"The exported file was refused and deleted. Required: {result.rule}. Received: mIoU "
         f"{100 * after:.2f} % after {100 * before:.2f} % in Keras ({result.drop:.2f} points lost), "
         f"same class on {100 * result.agreement:.2f} % of the pixels. {remedy(options)}"
     )

@@ -42,7 +42,7 @@ def publish(
     network: NetworkToExport,
     evaluation: SegmentationDataset | None,
 ) -> tuple[Audit, GateResult | None]:
-    """Writes a file under a temporary name, proves it there, and then renames it.
+    """Writes a file under a temporary name, checks it, and then renames it.
 
     Args:
         content: the bytes of the file.
@@ -72,8 +72,8 @@ def _check_runs(exported: inference.Runner, network: NetworkToExport) -> None:
         )
     if not np.isfinite(exported.run(np.zeros(network.shape, np.uint8))).all():
         raise ExportError(
-            "The file gives numbers that are not finite for a black image. Look for NaN or "
-            "infinite weights in the model, which training with too high a rate leaves."
+            "The outputs of the file are not finite for a black image. Look for NaN or infinite "
+            "weights in the model. A learning rate that is too high causes them."
         )
 
 
@@ -92,7 +92,7 @@ def _audited(draft: Path, network: NetworkToExport) -> Audit:
     islands = unexpected_islands(audited.islands, network.model)
     if islands and kind.try_instead:
         faults.append(
-            "not everything in it is computed in integers, because TFLite has no "
+            "it computes some operators in float, because TFLite has no "
             f"{kind.label} form of {', '.join(islands)}. Replace these layers, or use "
             f"{kind.try_instead}."
         )

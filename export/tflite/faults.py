@@ -26,12 +26,11 @@ def problems_of(graphs: list[Graph]) -> list[str]:
 def broken_comparisons(graph: Graph) -> list[str]:
     """Comparisons of integers whose quantization step is 1 or more.
 
-    LiteRT's kernels then take all numbers as equal, and some builds of it end the process.
+    LiteRT's kernels then treat all numbers as equal, and some builds of it end the process.
     """
     return [
         f"{operator.kind} ({graph.tensors[operator.outputs[0]].name}): compares integers with a "
-        "step of 1 or more, which LiteRT takes as equal, whatever they are; quantize='mixed' "
-        "keeps it in float"
+        "step of 1 or more, which LiteRT treats as equal; quantize='mixed' keeps it in float"
         for operator in graph.operators
         if operator.kind in COMPARISONS
         and any(
@@ -60,7 +59,7 @@ def float_islands(graph: Graph) -> list[str]:
 
 def _why_not(kind: str) -> str | None:
     if kind.startswith("custom "):
-        return "not built into TFLite; the device would need an operator of its own"
+        return "not built into TFLite; the device would need a custom operator"
     if kind in BATCH_OPERATORS:
         return "part of a split dilated convolution, which halves its speed; export with batch 1"
     return None

@@ -14,7 +14,7 @@ def check_apart(**paths: Path | None) -> None:
         other = seen.setdefault(Path(path).resolve(), name)
         if other != name:
             raise ValueError(
-                f"{name} contradicts {other}: both are {path}, which would be written over. Give "
+                f"{name} contradicts {other}: both are {path}, which would be overwritten. Give "
                 f"{name} another name."
             )
 

@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one verb.
 
     Args:
-        argv: the words after `keras-seg`; None for those of this process.
+        argv: the arguments after `keras-seg`; None for those of this process.
 
     Returns: exit code: 0 done, 1 refused or partly failed, 2 wrong input, 130 interrupted.
     """

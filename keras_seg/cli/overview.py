@@ -58,7 +58,7 @@ def describe(name: str, input_shape: tuple[int, int, int], options: dict, plot: 
 
     network = models.find(name)
     if own := sorted({"name", "input_shape"} & {*options}):
-        raise ValueError(f"options cannot hold {own}: these have arguments of their own.")
+        raise ValueError(f"options cannot contain {own}: pass these as separate arguments.")
     parameters = inspect.signature(network.build).parameters
     if "backbone_weights" in parameters:
         options = {"backbone_weights": None} | options

@@ -94,8 +94,8 @@ def danet(
             (64, 64, 3), 2, backbone="resnet18", backbone_weights=None, multi_grid=None
         )
 
-    Differs from the paper: as in the authors' code, each branch reduces the encoder's map by a
-    convolution of its own, and channel attention favours the channels that differ most.
+    Differs from the paper: as in the authors' code, each branch reduces the encoder's map by its
+    own convolution, and channel attention favours the channels that differ most.
     Source: junfu1115/DANet, which has these layer names behind a prefix `pretrained.`.
     """
     variant = variant or DANetVariant()

@@ -54,7 +54,8 @@ def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
 def load(path: str | Path) -> keras.Model:
     """Reads a `.keras` file in safe mode, without its optimizer and losses.
 
-    Files written by `model.save("m.h5")` can be read, too.
+    Files written by `model.save("m.h5")` can be read, too. A single output is a tensor, also in
+    files of Keras 3.10, which later versions of Keras read as a list.
 
     Returns: a `keras.Model`, not compiled.
 
@@ -64,7 +65,7 @@ def load(path: str | Path) -> keras.Model:
     if path.suffix.lower() != ".keras":
         _check_whole_model(path)
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        return _with_plain_output(keras.saving.load_model(path, compile=False, safe_mode=True))
     except Exception as error:  # Keras lets h5py, zipfile, JSON and type errors through
         raise ValueError(
             f"{path} could not be loaded as a Keras model: {error}. It may be cut short or hold "
@@ -89,6 +90,15 @@ def read_card(path: str | Path) -> ModelCard | None:
             raise ValueError(f"{path} is damaged: {error}. Give an undamaged file.") from error
 
 
+def _with_plain_output(model: keras.Model) -> keras.Model:
+    if isinstance(model, keras.Sequential) or not hasattr(model, "_nodes_by_depth"):
+        return model
+    match model.output:
+        case [output]:
+            return keras.Model(model.input, output, name=model.name)
+    return model
+
+
 def _check_whole_model(path: Path) -> None:
     """Raises ValueError for an HDF5 file without a model in it."""
     import h5py
@@ -97,7 +107,7 @@ def _check_whole_model(path: Path) -> None:
         with h5py.File(path) as file:
             whole = "model_config" in file.attrs
     except OSError as error:
-        raise ValueError(f"{path} is no HDF5 file, or it is damaged: {error}.") from error
+        raise ValueError(f"{path} is not an HDF5 file, or it is damaged: {error}.") from error
     if not whole:
         raise ValueError(
             f"{path} holds weights alone, not a model. Build the network, and then: "
@@ -113,8 +123,8 @@ def _check_archive(path: str | Path) -> Path:
         return path
     if not zipfile.is_zipfile(path):
         raise ValueError(
-            f"{path} is no .keras file: it is not a zip archive. Pass a file that model.save() or "
-            "`keras-seg train` has written."
+            f"{path} is not a .keras file: it is not a zip archive. Pass a file that model.save() "
+            "or `keras-seg train` has written."
         )
     try:
         with zipfile.ZipFile(path) as archive:
@@ -123,7 +133,7 @@ def _check_archive(path: str | Path) -> Path:
         raise ValueError(f"{path} is damaged: {error}. Give an undamaged file.") from error
     if not whole:
         raise ValueError(
-            f"{path} is no .keras file: the archive has no config.json. Pass a file that "
+            f"{path} is not a .keras file: the archive has no config.json. Pass a file that "
             "model.save() or `keras-seg train` has written."
         )
     return path

@@ -111,7 +111,7 @@ def _of_subclass(model: keras.Model, input_shape: tuple | None, only_to_run: boo
     raise ValueError(
         f"The model {model.name!r} ({type(model).__name__}) cannot be followed: its call method "
         f"stops at a symbolic image with {type(error).__name__}: {_first_line(error)} Write call "
-        "with Keras layers and keras.ops alone, with a name of its own for every layer, or build a "
+        "with Keras layers and keras.ops alone, with a different name for every layer, or build a "
         "functional model: keras.Model(inputs, outputs)."
     ) from error
 

@@ -119,7 +119,7 @@ def grid(
     style: Style,
     dropout: float,
 ) -> list[KerasTensor]:
-    """The streams after all columns. A stream without an input of its own begins as None."""
+    """The streams after all columns. A stream without its own input begins as None."""
     half = columns // 2
     for column in range(half):  # way down: every row takes the new map of the row above
         for row, width in enumerate(features):

@@ -226,7 +226,7 @@ def object_regions(
     dropout: float,
     transform: Callable,
 ) -> KerasTensor:
-    """Scores that become regions by a loss of their own: (B, H, W, C) → (B, H, W, num_classes)."""
+    """Scores that become regions by an auxiliary loss: (B, H, W, C) → (B, H, W, num_classes)."""
     x = transform(
         x, channels, kernel=kernel, use_bias=True, name="aux_head.0", norm_name="aux_head.1"
     )

@@ -1,8 +1,11 @@
-"""Removes options from a `.keras` file that older versions of Keras do not know.
+"""Rewrites a `.keras` file so that every supported version of Keras reads the same model.
 
 Keras writes every option of a layer, also those that a later version added and that have their
 default value. An older Keras refuses such a file: "Unrecognized keyword arguments". Without these
 entries each version fills in its default, which computes the same.
+
+Keras 3.10 writes a single output as a list and reads it as a tensor. Later versions read that list
+as it is, so that the model would return a list. Both read an output without a list as a tensor.
 """
 
 from __future__ import annotations
@@ -55,14 +58,23 @@ def without_added_options(config: Any) -> Any:
     return reduced
 
 
+def with_plain_output(config: dict) -> dict:
+    """The configuration of a model, with a single output outside of a list."""
+    options = config.get("config", {})
+    match options.get("output_layers"):
+        case [[str(), int(), int()] as output]:
+            return config | {"config": options | {"output_layers": output}}
+    return config
+
+
 def open_to_older_keras(path: Path) -> None:
-    """Rewrites the configuration in a `.keras` archive if options can be left out.
+    """Rewrites the configuration in a `.keras` archive where versions of Keras read it differently.
 
     The weights are copied byte by byte. Call it on a draft: the file is replaced at the end.
     """
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read(CONFIG))
-        reduced = without_added_options(config)
+        reduced = with_plain_output(without_added_options(config))
         if reduced == config:
             return
         copy = path.with_name(f"{path.name}.older")

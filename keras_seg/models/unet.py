@@ -74,7 +74,7 @@ def unet(
         backbone: encoder, one of `keras_seg.backbones.list_backbones()`; or a model of your own
             from an image to maps "stride_2", ..., "stride_32", which then decides the input shape,
             the preprocessing and the weights; None for U-Net's own. The decoder then has a fifth
-            step, to the size of the image. Where the encoder has no map there is no skip.
+            step, to the size of the image. Without a map of the encoder, a step has no skip.
         backbone_weights: "imagenet", a weights file, or None for random values.
         backbone_options: arguments of the encoder's own function, such as {"width": 32} of a
             ResNet.

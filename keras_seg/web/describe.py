@@ -77,7 +77,7 @@ def _check(runner: Runner, file: Path) -> None:
     height, width, channels = runner.input_shape
     if height is None or width is None:
         raise ValueError(
-            f"{file} takes images of any size, and a page needs one size. Export it with "
+            f"{file} takes images of any size, but a page needs a fixed size. Export it with "
             "--input_shape '[256, 256]' or another height and width."
         )
     if channels not in (1, 3):

@@ -123,7 +123,8 @@ def _packed(package: Package) -> Path:
                 packed.extractall(scratch, filter="data")  # writes nothing outside its folder
         except tarfile.TarError as error:
             raise ValueError(
-                f"What npm brought for {package.name}@{package.version} cannot be unpacked: {error}"
+                f"npm's archive of {package.name}@{package.version} cannot be unpacked: {error}. "
+                f"{_node_modules(package)}"
             ) from error
         unpacked = Path(scratch) / "package"
         _check(package, unpacked)
@@ -142,23 +143,25 @@ def _packed(package: Package) -> Path:
 def _npm_pack(package: Package, scratch: Path) -> Path:
     spec = f"{package.name}@{package.version}"
     remedy = (
-        "Install npm and allow its registry, or run on any machine `npm install "
-        f"{' '.join(_specs(package))}` and give its folder: --runtime node_modules."
+        "Install npm and allow access to its registry. Or run `npm install "
+        f"{' '.join(_specs(package))}` on any machine and pass its folder: --runtime node_modules."
     )
     npm = shutil.which("npm")
     if npm is None:
-        raise RuntimeError(f"The page needs {spec}, and there is no npm here. {remedy}")
+        raise RuntimeError(f"The page needs {spec}, but npm was not found. {remedy}")
     command = [npm, "pack", spec, "--silent", "--ignore-scripts"]
     try:
         done = subprocess.run(
             command, cwd=scratch, capture_output=True, text=True, timeout=NPM_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        raise RuntimeError(f"npm did not bring {spec} in {NPM_SECONDS} s. {remedy}") from None
+        raise RuntimeError(
+            f"npm did not download {spec} within {NPM_SECONDS} s. {remedy}"
+        ) from None
     archives = list(scratch.glob("*.tgz"))
     if done.returncode or len(archives) != 1:
         answer = (done.stderr or done.stdout).strip()[-300:]
-        raise RuntimeError(f"npm could not bring {spec}: {answer or 'no answer'}. {remedy}")
+        raise RuntimeError(f"npm could not download {spec}: {answer or 'no answer'}. {remedy}")
     return archives[0]
 
 
@@ -168,13 +171,20 @@ def _specs(package: Package) -> list[str]:
     return [f"{each.name}@{each.version}" for each in runtime]
 
 
+def _node_modules(package: Package) -> str:
+    """What to do without `npm pack`, for messages."""
+    return f"Give the node_modules folder of `npm install {' '.join(_specs(package))}`."
+
+
 def _check(package: Package, folder: Path) -> None:
     """Raises ValueError unless a folder holds the package with the known licence and files."""
-    remedy = f"Give the node_modules folder of `npm install {' '.join(_specs(package))}`."
+    remedy = _node_modules(package)
     try:
         record = json.loads((folder / "package.json").read_text())
     except (OSError, ValueError):
-        raise ValueError(f"{folder} holds no npm package {package.name}. {remedy}") from None
+        raise ValueError(
+            f"{folder} does not contain the npm package {package.name}. {remedy}"
+        ) from None
     expected = {"name": package.name, "version": package.version, "license": package.licence}
     received = {key: record.get(key) for key in expected}
     if received != expected:
@@ -182,5 +192,5 @@ def _check(package: Package, folder: Path) -> None:
     for path, digest in package.files.items():
         file = folder / path
         if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
-            state = "is another than the one published" if file.is_file() else "is missing"
+            state = "differs from the published file" if file.is_file() else "is missing"
             raise ValueError(f"{file} {state} in {package.name} {package.version}. {remedy}")

@@ -20,7 +20,7 @@ AGREEMENT = {"SegNet": 0.99}
 values a few are so close that a change of the image by one millionth makes another one the
 maximum. One such in the deepest map changes the scores of a tenth of the image, in Keras too."""
 FLOAT_ONLY = {"U-Net of the paper", "SegNet"}
-"""Networks whose other files the tiny versions prove."""
+"""Networks whose other files are tested with the tiny versions."""
 INT8 = "int8.tflite"
 
 

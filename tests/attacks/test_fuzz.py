@@ -177,8 +177,8 @@ class TestRecipes:
     @pytest.mark.parametrize(
         ("text", "said"),
         [
-            ("epochs: 1\nepochs: 2\n", "'epochs' stands twice"),
-            ("model_options: {a: 1, a: 2}\n", "'a' stands twice"),
+            ("epochs: 1\nepochs: 2\n", "'epochs' occurs twice"),
+            ("model_options: {a: 1, a: 2}\n", "'a' occurs twice"),
             ("model_options: &x {widths: *x}\n", "nested without an end"),
             ("classes: " + "[" * 100_000, "nested without an end"),
         ],

@@ -121,7 +121,7 @@ class TestArchives:
 
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         monkeypatch.setattr(runtimes, "_npm_pack", pack)
-        with pytest.raises(ValueError, match=r"cannot be unpacked|holds no npm package"):
+        with pytest.raises(ValueError, match=r"be unpacked|does not contain the npm"):
             runtimes.copy_runtime("onnx", tmp_path / "page", None)
         assert not [p for p in tmp_path.rglob("*") if "out" in p.name]
 

@@ -48,7 +48,7 @@ def test_an_environment_that_pip_left_half_done_is_made_again(commands, tmp_path
         lambda command, check: subprocess.CompletedProcess(command, int("pip" in command)),
     )
     for _ in range(2):
-        with pytest.raises(RuntimeError, match="pip install .* failed. Or name an interpreter"):
+        with pytest.raises(RuntimeError, match="pip install .* failed. Repair that"):
             environment.peer_python("some", tmp_path / "cache")
 
 

@@ -1,4 +1,4 @@
-"""The command line takes a user from a folder of images to a proven file and masks."""
+"""The command line takes a user from a folder of images to an exported file and masks."""
 
 import json
 import re
@@ -68,7 +68,7 @@ class TestLine:
         model = tmp_path / "model.keras"
         model.write_bytes((run / "run" / "model.keras").read_bytes())
         assert cli.main(["quantize-aware", str(model)]) == 2
-        assert "is in no run folder" in capsys.readouterr().err
+        assert "is not in a run folder" in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         ("options", "name"),

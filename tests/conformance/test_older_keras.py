@@ -4,13 +4,19 @@ import json
 import zipfile
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
-from keras_seg import models
+from keras_seg import inference, models
 from keras_seg.data import ClassTable
 from keras_seg.models import ModelCard
-from keras_seg.models.older_keras import ADDED_OPTIONS, open_to_older_keras, without_added_options
+from keras_seg.models.older_keras import (
+    ADDED_OPTIONS,
+    open_to_older_keras,
+    with_plain_output,
+    without_added_options,
+)
 
 # the options that each class of the thirteen networks has, or takes, in Keras 3.10
 KNOWN = json.loads((Path(__file__).parents[1] / "golden/keras_3_10_options.json").read_text())
@@ -62,3 +68,47 @@ def test_options_that_somebody_has_set_stay():
 def test_other_classes_keep_options_of_the_same_name():
     own = {"class_name": "Mine", "config": dict(ADDED_OPTIONS["BatchNormalization"])}
     assert without_added_options([own]) == [own]
+
+
+def as_keras_3_10_writes(path):
+    """Puts the single output of the model in a file into a list."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(entries["config.json"])
+    options = config["config"]
+    assert isinstance(options["output_layers"][0], str)
+    options["output_layers"] = [options["output_layers"]]
+    entries["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+
+
+@pytest.fixture
+def file_of_3_10(tiny_model, tmp_path):
+    path = tmp_path / "m.keras"
+    models.save(tiny_model("unet"), path, ModelCard(ClassTable.numbered(3)))
+    as_keras_3_10_writes(path)
+    return path
+
+
+def test_a_single_output_in_a_list_is_loaded_as_a_tensor(file_of_3_10, tiny_model):
+    loaded = models.load(file_of_3_10)
+    image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype("float32")
+    np.testing.assert_array_equal(loaded(image), tiny_model("unet")(image))
+    mask = inference.load(file_of_3_10).predict(image[0].astype("uint8"))
+    assert mask.shape == (32, 32)
+
+
+def test_files_written_with_keras_3_10_return_a_tensor_everywhere(file_of_3_10):
+    open_to_older_keras(file_of_3_10)
+    model = keras.saving.load_model(file_of_3_10, compile=False)
+    assert not isinstance(model.output, list)
+
+
+@pytest.mark.parametrize(
+    "outputs", [{"logits": ["a", 0, 0], "aux": ["b", 0, 0]}, [["a", 0, 0], ["b", 0, 0]], None]
+)
+def test_several_outputs_stay_as_they_are(outputs):
+    config = {"class_name": "Functional", "config": {"output_layers": outputs}}
+    assert with_plain_output(config) == config

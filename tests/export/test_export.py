@@ -450,7 +450,7 @@ class TestErrors:
             ({"limit": 0, "evaluation": ColourBlocks()}, "limit must be"),
             ({"max_drop": -1}, "max_drop is in points"),
             ({"input_shape": None}, "has a fixed size"),
-            ({"input_shape": (33, 48, 3)}, "Received: 33 .* nearest that work are 32 and 34"),
+            ({"input_shape": (33, 48, 3)}, "Received: 33 .* nearest valid sizes are 32 and 34"),
             ({"input_shape": (32, 48, 1)}, r"takes images of 3 channels.*\(32, 48, 3\)"),
             ({"path": "none/m.tflite"}, "Cannot write into the folder"),
             ({"evaluation": ColourBlocks(4)}, r"predicts 3 classes .*with 4 \(a, b, c, d\)"),

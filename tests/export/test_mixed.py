@@ -234,7 +234,7 @@ def coarse_network():
 class TestComparisonsOfLargeNumbers:
     def test_int8_is_refused_and_mixed_recommended(self, tmp_path):
         data = ColourBlocks()
-        with pytest.raises(room.ExportError, match=r"GREATER .*takes as equal.*'mixed' keeps"):
+        with pytest.raises(room.ExportError, match=r"GREATER .*treats as equal.*'mixed' keeps"):
             exported(coarse_network(), tmp_path / "m.tflite", data, quantize="int8")
         assert list(tmp_path.iterdir()) == []
 

@@ -118,7 +118,7 @@ class TestProblems:
             inference.load(path)
 
     def test_other_files_are_refused(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match="no exported file"):
+        with pytest.raises(FileNotFoundError, match="No exported file"):
             room.audit(tmp_path / "none.tflite")
         (tmp_path / "a.keras").write_text("x")
         with pytest.raises(ValueError, match=r"reads \.tflite and \.onnx"):
@@ -195,7 +195,7 @@ def test_comparisons_that_int8_breaks_are_problems(tmp_path, largest, right):
     assert (run.stdout.strip() == "32") is right  # half of the numbers are the greater
     problems = room.audit(path).problems
     assert (problems == ()) is right
-    assert all("which LiteRT takes as equal" in problem for problem in problems)
+    assert all("which LiteRT treats as equal" in problem for problem in problems)
 
 
 class TestInt16x8:

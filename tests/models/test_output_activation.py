@@ -321,9 +321,9 @@ class TestRunner:
     @pytest.mark.parametrize(
         ("body", "message"),
         [
-            (UNTOLD["reversed"], r"values of .* on a test image, as probabilities are"),
-            (UNTOLD["scaled"], "never below the 0 at which a logit separates two classes"),
-            (lambda x: -kl.Lambda(tf.sigmoid)(conv(1)(x)) * 2, "never above the 0"),
+            (UNTOLD["reversed"], r"outputs .* on a test image. These may be probabilities"),
+            (UNTOLD["scaled"], "never below 0, where a logit separates two classes"),
+            (lambda x: -kl.Lambda(tf.sigmoid)(conv(1)(x)) * 2, "never above 0"),
             (lambda x: conv(1, "tanh")(x), r"tanh \(.*\), whose values are in -1..1"),
         ],
     )
@@ -351,8 +351,8 @@ class TestRunner:
             (lambda x: conv(1, "log_sigmoid")(x), {}, "are logarithms of probabilities"),
             (lambda x: conv(1, "sigmoid")(x), {"scores": "logits"}, "its values are probabilities"),
             (lambda x: conv(1, "sigmoid")(x), {"head": "logits"}, "cannot be turned into logits"),
-            (lambda x: 300 * x, {"scores": "probabilities"}, "which are no probabilities"),
-            (lambda x: conv(3, "softmax")(x), {"multi_label": True}, "classes exclude each other"),
+            (lambda x: 300 * x, {"scores": "probabilities"}, "which cannot be probabilities"),
+            (lambda x: conv(3, "softmax")(x), {"multi_label": True}, "classes mutually exclusive"),
             (lambda x: conv(3)(x), {"scores": "logit"}, "scores must be one of"),
             (lambda x: conv(3)(x), {"multi_label": True, "head": "argmax"}, "has no single class"),
         ],

@@ -1,6 +1,7 @@
 """Former paths of modules work, with a warning that names the new path."""
 
 import importlib
+import subprocess
 import sys
 
 import pytest
@@ -34,3 +35,12 @@ def test_runner_under_its_former_path():
 
     with pytest.warns(DeprecationWarning, match="keras_seg.inference"):
         assert runner.Runner is inference.Runner
+
+
+def test_import_keras_seg_loads_no_slow_module():
+    """Each of these takes longer to import than keras_seg itself."""
+    code = "import sys; before = {*sys.modules}; import keras_seg; print(*{*sys.modules} - before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "keras_seg.former_modules" in loaded
+    assert not loaded & {"importlib.resources", "numpy", "keras", "tensorflow", "yaml", "rich"}

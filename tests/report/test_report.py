@@ -123,7 +123,7 @@ def test_the_page_is_not_written_over_what_the_training_left(tmp_path, capsys, n
     (tmp_path / name).write_text("what was there")
     words = ["report", str(tmp_path), "--output", str(tmp_path / name)]
     assert cli.main(words) == cli.WRONG_INPUT
-    assert "would be written over" in capsys.readouterr().err
+    assert "would be overwritten" in capsys.readouterr().err
     assert (tmp_path / name).read_text() == "what was there"
 
 

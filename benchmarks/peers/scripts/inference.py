@@ -156,7 +156,7 @@ def litert():
 
 
 def _entering(entry):
-    """Photo → what a file of LiteRT takes, in the quickest way that NumPy has."""
+    """Photo → input of a LiteRT file, by the fastest operations of NumPy."""
     kind, (scale, zero) = np.dtype(entry["dtype"]), entry["quantization"]
     if kind != np.int8:
         return lambda photo: photo.astype(kind, copy=False)
@@ -187,7 +187,7 @@ def to_nhwc(scores, channels_first):
 
 
 def prepare():
-    """Loads, runs twice, and holds the scores beside those of the reference."""
+    """Loads, runs twice, and compares the scores with the reference."""
     imported, run, to_numpy = globals()[words["kind"]]()
     loaded = time.perf_counter()
     found = to_numpy(run())

@@ -3,14 +3,14 @@
 import onnx
 
 OPSET = 17
-"""The last whose Resize it takes by its grid: in later ones "align_corners" becomes "half_pixel"
-without a word (onnx2tf 1.29.24), which changed the scores of DeepLabV3+ by a third."""
+"""The last opset whose Resize keeps its grid: in later ones, onnx2tf 1.29.24 silently turns
+"align_corners" into "half_pixel", which changed the scores of DeepLabV3+ by a third."""
 LATER = {"Resize": ("antialias", "axes", "keep_aspect_ratio_policy")}
-"""Attributes that an operator did not have then, here all at what it did without them."""
+"""Attributes that an operator did not have in that opset; here all have their defaults."""
 
 
 def save_older(source, path):
-    """The graph in an opset that onnx2tf reads right. Raises: an error if it is none of that."""
+    """Writes the graph in that opset. Raises an error if the result is invalid."""
     model = onnx.load(source)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:

@@ -15,11 +15,11 @@ from serve import facts, serve
 words = json.loads(sys.argv[1])
 folder = Path(words["folder"])
 SAMPLE = "calibration_image_sample_data_20x128x128x3_float32.npy"
-"""What onnx2tf would download if it did not lie in the working folder."""
+"""File that onnx2tf downloads if it is not in the working folder."""
 
 
 def onnx2tf(size, source, path, integers):
-    """Float32 at `path`, full integer at `integers`; both are of one conversion."""
+    """Writes float32 to `path` and full integer to `integers` in one conversion."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as work:
         os.chdir(work)

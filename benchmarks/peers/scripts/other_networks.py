@@ -95,7 +95,7 @@ def _of_keras(model):
 
 
 def _operations(function, pixels):
-    """Multiply-adds of the graph by TensorFlow's own count, its products and sums counted apart."""
+    """Multiply-adds of the graph: half of the products and sums that TensorFlow counts."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,

@@ -25,7 +25,7 @@ def exported(size, path, quantize, classes=False):
     from keras_seg.export import export
     from keras_seg.export.int8 import clipped_ranges
 
-    # random weights lose classes in all ranges, so that looking for others only costs minutes
+    # random weights lose classes with any ranges, so a search only costs minutes
     clipped_ranges.ACCEPTED = 100.0
     start = time.perf_counter()
     calibration = BuiltinDataset("streets", size=(size, size), length=words["calibration"])
@@ -49,7 +49,7 @@ def onnx_int8(size, batch, path, source):
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     pixels = np.load(folder / f"images-{size}.npy").astype(np.float32).transpose(0, 3, 1, 2)
-    # as many calls as fill the batch with every image once: ranges are of all of them either way
+    # as many calls as are needed for every image once
     feeds = iter([{"image": pixels[i : i + batch]} for i in range(0, len(pixels), batch)])
 
     class Reader(CalibrationDataReader):

@@ -9,9 +9,9 @@ NAMES = ("pool and unpool", "unpool")
 
 
 def data(shape):
-    """Map after a ReLU, so half of it ties at zero, and the gradient from above: (B, H, W, C).
+    """A map after a ReLU, half of which is zero, and a gradient of the output: (B, H, W, C).
 
-    The gradient is of whole numbers, so that sums over it are exact on every side.
+    The gradient consists of whole numbers, so that its sums are exact on every side.
     """
     rng = np.random.default_rng(SEED)
     x = np.maximum(rng.normal(size=shape), 0).astype("float32")
@@ -33,7 +33,7 @@ class Side:
         self.functions, self.index_bytes, self.to_numpy = functions, index_bytes, to_numpy
 
     def facts(self):
-        """Sums of all results, by which sides are compared, and the size of the index."""
+        """Sums of all results, to compare the sides, and the size of the index."""
         sums = {}
         for (name, backward), function in self.functions.items():
             result = function()[1] if backward else function()

@@ -10,7 +10,7 @@ ANSWER = "peer-answer:"
 
 
 def serve(actions):
-    """Calls `actions[do](**details)` for each line of JSON and prints the answer's."""
+    """Calls `actions[do](**details)` for each line of JSON and prints the answer as JSON."""
     for line in sys.stdin:
         question = json.loads(line)
         try:
@@ -28,7 +28,7 @@ def peak_mib():
 
 
 def facts(start, path):
-    """What a conversion that began at `start` took, and the file that it made."""
+    """Seconds since `start`, peak memory and size of the converted file."""
     return {
         "convert_s": round(time.perf_counter() - start, 1),
         "peak_mib": round(peak_mib()),

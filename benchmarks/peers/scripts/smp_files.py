@@ -28,7 +28,7 @@ def weights(size):
 
 
 def reference(size, batch):
-    """What the network answers, (B, H, W, classes), beside which all others are held."""
+    """The reference scores of the network, (B, H, W, classes)."""
     with torch.inference_mode():
         scores = model()(images(size, batch)).permute(0, 2, 3, 1)
     np.save(folder / f"reference-{size}-{batch}.npy", scores.numpy())
@@ -36,7 +36,7 @@ def reference(size, batch):
 
 
 class Classes(torch.nn.Module):
-    """A network that puts out the class of each pixel."""
+    """A network that outputs the class of each pixel."""
 
     def __init__(self, inside, axis):
         super().__init__()

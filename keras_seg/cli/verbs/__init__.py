@@ -18,7 +18,7 @@ from keras_seg.cli.verbs import (
 )
 from keras_seg.cli.verbs.verb import Verb
 
-ABOUT = "Train segmentation networks, export them, and prove the files equal."
+ABOUT = "Train segmentation networks, export them, and compare the files with the models."
 VERBS: dict[str, Verb] = {
     "train": train.VERB,
     "convert": convert.VERB,

@@ -9,7 +9,7 @@ from keras_seg.cli.verbs.verb import Verb
 
 
 def demo_verb(output: Path = Path("keras-seg-demo"), epochs: int = 14) -> int:
-    """Train, evaluate, export and prove a small U-Net on the built-in cells.
+    """Train, evaluate and export a small U-Net on the built-in cells, and compare the files.
 
     Args:
         output: folder for all files of the demo.

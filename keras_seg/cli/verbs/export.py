@@ -1,4 +1,4 @@
-"""`keras-seg export`: writes a TFLite or ONNX file and proves it equal."""
+"""`keras-seg export`: writes a TFLite or ONNX file and compares it with the model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def export_verb(
     json_file: Path | None = None,
     **options: Any,
 ) -> int:
-    """Write a trained model as one TFLite or ONNX file and prove it equal.
+    """Write a trained model as a TFLite or ONNX file, and compare the file with the model.
 
     Args:
         file: the trained model, a .keras file.

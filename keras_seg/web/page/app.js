@@ -125,7 +125,7 @@ function show() {
   element("hint").hidden = true;
 }
 
-// Saves the mask as a PNG whose pixels are class numbers.
+// Saves the mask as a PNG whose pixels are class indices.
 async function save() {
   const [height, width] = state.size;
   const blob = await palettePng(state.mask, width, height, state.card.classes.colors);

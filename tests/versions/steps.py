@@ -1,8 +1,8 @@
-"""What `python -m tests.versions` runs in each environment: one step a process, by its path.
+"""The steps that `python -m tests.versions` runs in each environment, each in its own process.
 
-    python -P tests/version_steps.py networks FOLDER
+    python -P tests/versions/steps.py networks FOLDER
 
-Only what the wheel has installed is imported. Each step prints its result as one line of JSON.
+Imports only what the wheel has installed. Each step prints its result as one line of JSON.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ KINDS = {
     "onnx fp16": {"quantize": "fp16"},
     "onnx int8": {"quantize": "int8"},
 }
-"""Every kind of file → what `export` is asked for."""
+"""Kind of file → options of `export`."""
 
 
 def installed() -> dict:
-    """Versions; seconds of `import keras_seg`, and whether it left TensorFlow alone."""
+    """Versions, seconds of `import keras_seg`, and whether that left TensorFlow alone."""
     start = time.perf_counter()
     import keras_seg
 
     seconds = time.perf_counter() - start
     lazy = "tensorflow" not in sys.modules and "keras" not in sys.modules
     assert Path(keras_seg.__file__).is_relative_to(sys.prefix), keras_seg.__file__
-    for room in keras_seg.__all__:
-        getattr(keras_seg, room)
+    for name in keras_seg.__all__:
+        getattr(keras_seg, name)
     from keras_seg import cli
 
     assert cli.main(["models"]) == 0
@@ -53,9 +53,9 @@ def installed() -> dict:
 
 
 def networks(folder: str, *names: str) -> dict[str, str]:
-    """Each network: built, fitted for one step, saved, loaded again. Name → "" or what failed.
+    """Builds, fits for one step, saves and loads each network: name → "" or what failed.
 
-    Without names all networks. Leaves `<name>.keras` in the folder, and what it computes in
+    Without names, all networks. Leaves `<name>.keras` in the folder, and its outputs in
     `<name>.npy`.
     """
     import keras
@@ -65,7 +65,7 @@ def networks(folder: str, *names: str) -> dict[str, str]:
     from keras_seg.data import ClassTable
 
     images, masks = _batch()
-    found = {}
+    results = {}
     for name in names or models.list_models():
         try:
             keras.utils.set_random_seed(0)
@@ -79,27 +79,27 @@ def networks(folder: str, *names: str) -> dict[str, str]:
             models.save(model, path, models.ModelCard(ClassTable.numbered(CLASSES)))
             expected = _outputs(model, images)
             np.save(path.with_suffix(".npy"), expected)
-            found[name] = _difference(_outputs(models.load(path), images), expected, 1e-6)
-        except Exception as error:  # each network's own, for the table
-            found[name] = f"{type(error).__name__}: {error}"
-    return found
+            results[name] = _difference(_outputs(models.load(path), images), expected, 1e-6)
+        except Exception as error:  # goes into the table
+            results[name] = f"{type(error).__name__}: {error}"
+    return results
 
 
 def read(folder: str) -> dict[str, str]:
-    """Reads what `networks` of another environment has left: name → "" or what is wrong."""
+    """Reads the files that `networks` wrote elsewhere: name → "" or what is wrong."""
     import numpy as np
 
     from keras_seg import models
 
     images, _ = _batch()
-    found = {}
+    results = {}
     for path in sorted(Path(folder).glob("*.keras")):
         try:
             outputs = _outputs(models.load(path), images)
-            found[path.stem] = _difference(outputs, np.load(path.with_suffix(".npy")), 1e-4)
+            results[path.stem] = _difference(outputs, np.load(path.with_suffix(".npy")), 1e-4)
         except Exception as error:
-            found[path.stem] = f"{type(error).__name__}: {error}"
-    return found
+            results[path.stem] = f"{type(error).__name__}: {error}"
+    return results
 
 
 def demo(folder: str) -> dict[str, float]:
@@ -112,17 +112,18 @@ def demo(folder: str) -> dict[str, float]:
 
 
 def exports(model: str, data: str, folder: str) -> dict[str, str]:
-    """A trained model in every kind of file, past the gate. Kind → "" or what failed.
+    """Exports a trained model to every kind of file, with the gate: kind → "" or what failed.
 
-    `data` holds the images, since those that are drawn differ by a grey value between NumPys.
-
-    Leaves `<kind>.tflite` or `.onnx`, and its class maps of validation images in `<kind>.npy`.
+    `data` holds the images, because the built-in ones differ by a grey value between versions of
+    NumPy. Leaves `<kind>.tflite` or `.onnx`, and the class maps of validation images in
+    `<kind>.npy`.
     """
     import numpy as np
 
     from keras_seg import export, inference
 
-    train_set, val_set, found = _drawn(data, "train"), _drawn(data, "val"), {}
+    train_set, val_set, results = _drawn(data, "train"), _drawn(data, "val"), {}
+    Path(folder).mkdir(exist_ok=True)
     for kind, options in KINDS.items():
         path = Path(folder, f"{kind.replace(' ', '_')}.{kind.split()[0]}")
         try:
@@ -138,33 +139,51 @@ def exports(model: str, data: str, folder: str) -> dict[str, str]:
             runner = inference.load(path)
             maps = [inference.predict(runner, sample.image) for sample in val_set]
             np.save(path.with_suffix(".npy"), np.stack(maps))
-            found[kind] = ""
+            results[kind] = ""
         except Exception as error:
-            found[kind] = f"{type(error).__name__}: {error}"
-    return found
+            results[kind] = f"{type(error).__name__}: {error}"
+    return results
+
+
+def float_files(folder: str) -> dict[str, str]:
+    """Exports the U-Net of `networks`; each file must name the classes of the model."""
+    import numpy as np
+
+    from keras_seg import export, inference
+
+    images, _ = _batch()
+    expected = inference.load(Path(folder, "unet.keras")).predict(images)
+    problems = {}
+    for suffix in ("tflite", "onnx"):
+        path = Path(folder, f"unet.{suffix}")
+        export.export(Path(folder, "unet.keras"), path, input_shape=(*SIZE, 3))
+        runner = inference.load(path)
+        maps = np.stack([inference.predict(runner, image) for image in images])
+        problems[suffix] = "" if np.array_equal(maps, expected) else "other classes"
+    return problems
 
 
 def maps(data: str, folder: str) -> dict[str, float]:
-    """Files that another environment has exported: file → pixels that name another class here."""
+    """Runs exported files of another environment: file → share of pixels with another class."""
     import numpy as np
 
     from keras_seg import inference
 
-    val_set, found = _drawn(data, "val"), {}
+    val_set, results = _drawn(data, "val"), {}
     for path in sorted([*Path(folder).glob("*.tflite"), *Path(folder).glob("*.onnx")]):
         runner = inference.load(path)
         here = np.stack([inference.predict(runner, sample.image) for sample in val_set])
-        found[path.name] = float(np.mean(here != np.load(path.with_suffix(".npy"))))
-    return found
+        results[path.name] = float(np.mean(here != np.load(path.with_suffix(".npy"))))
+    return results
 
 
 def gate(model: str, data: str, folder: str) -> dict[str, str]:
-    """The gate refuses a converted file with other weights, and leaves the older file there."""
+    """The gate refuses a converted file with other weights and keeps the former file."""
     from keras_seg import export
     from keras_seg.export.tflite import convert
 
     val_set = _drawn(data, "val")
-    graph, found = convert.tflite_graph, {}
+    graph, results = convert.tflite_graph, {}
 
     def scrambled(network, *arguments):
         last = network.layers[-1] if network.layers[-1].weights else None
@@ -177,15 +196,15 @@ def gate(model: str, data: str, folder: str) -> dict[str, str]:
     path.write_bytes(b"the file of yesterday")
     try:
         export.export(model, path, evaluation=val_set, input_shape=(128, 128, 3))
-        found["gate"] = "a file of another network has passed"
+        results["gate"] = "a file of another network passed"
     except export.GateError:
         kept = path.read_bytes() == b"the file of yesterday"
-        found["gate"] = "" if kept else "the older file is gone"
-    return found
+        results["gate"] = "" if kept else "the former file is gone"
+    return results
 
 
 def _drawn(path: str, split: str):
-    """The built-in cells of a split, as tests/versions.py has drawn them."""
+    """The images of a split that `python -m tests.versions` has drawn."""
     import numpy as np
 
     from keras_seg.data import BuiltinDataset, Sample, SegmentationDataset
@@ -217,18 +236,24 @@ def _batch():
 
 
 def _outputs(model, images):
-    """All outputs in one vector."""
+    """All outputs in one vector.
+
+    Raises: ValueError for a single output in a list, which some versions of Keras make of a tensor.
+    """
     import keras
     import numpy as np
 
-    outputs = keras.tree.flatten(model(images, training=False))
+    outputs = model(images, training=False)
+    if isinstance(outputs, list):
+        raise ValueError("the output is a list")
+    outputs = keras.tree.flatten(outputs)
     return np.concatenate([keras.ops.convert_to_numpy(output).ravel() for output in outputs])
 
 
-def _difference(found, expected, allowed: float) -> str:
+def _difference(outputs, expected, allowed: float) -> str:
     import numpy as np
 
-    worst = np.abs(found - expected).max() / np.abs(expected).max()
+    worst = np.abs(outputs - expected).max() / np.abs(expected).max()
     return "" if worst <= allowed else f"outputs differ by {worst:.1e} of the largest"
 
 
@@ -240,7 +265,7 @@ def _is_read_only(folder: Path) -> bool:
         return True
 
 
-STEPS = (installed, networks, read, demo, exports, maps, gate)
+STEPS = (installed, networks, read, demo, exports, float_files, maps, gate)
 
 if __name__ == "__main__":
     (step,) = [each for each in STEPS if each.__name__ == sys.argv[1]]
