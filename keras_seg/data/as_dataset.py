@@ -14,7 +14,9 @@ from PIL import Image
 from keras_seg.data.array_dataset import ArrayDataset
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
-from keras_seg.data.folder.scan import IMAGE_SUFFIXES
+from keras_seg.data.folder.one_folder import divide_folder
+from keras_seg.data.folder.pictures import IMAGE_SUFFIXES, MASK_SUFFIXES, files_in, split_folders
+from keras_seg.data.folder.places import image_folder, mask_folder
 from keras_seg.data.open_by_name import open_dataset
 from keras_seg.data.reading.in_memory import as_array, holds_objects, is_grey_batch
 
@@ -85,11 +87,17 @@ def as_dataset(
 
 
 def images_of_folder(folder: Path) -> list[Path]:
-    """The images in a folder without masks, or in its images/; [] if there are masks."""
-    if not folder.is_dir() or (folder / "train").is_dir() or (folder / "masks").is_dir():
+    """The images in a folder without masks, or in its images/; [] if there are masks.
+
+    Raises: ValueError if it cannot be known which files are masks.
+    """
+    if not folder.is_dir() or split_folders(folder) or mask_folder(folder) is not None:
         return []
-    inside = folder / "images" if (folder / "images").is_dir() else folder
-    return sorted(path for path in inside.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    inside = image_folder(folder) or folder
+    mixed = divide_folder(inside)
+    if mixed is not None and any(path.suffix.lower() in MASK_SUFFIXES for path in mixed.masks):
+        return []
+    return files_in(inside, IMAGE_SUFFIXES)
 
 
 def has_masks(dataset: SegmentationDataset) -> bool:

@@ -18,7 +18,7 @@ from keras_seg.data.annotations.annotated_image import SPLIT_NAMES, AnnotatedIma
 from keras_seg.data.annotations.image_files import ImageFiles
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.pairs import Pair
-from keras_seg.data.folder.scan import stems_of_split
+from keras_seg.data.folder.split_lists import divided_stems
 from keras_seg.data.layouts.split import LayoutSplit
 from keras_seg.names import unknown_name
 
@@ -121,7 +121,7 @@ def chosen_part(root: Path, split: str, parts: Parts, tool: str) -> list[Annotat
     stems = {PurePosixPath(item.file_name.replace("\\", "/")).stem: item for item in undivided}
     if len(stems) < len(undivided):
         stems = {str(number): item for number, item in enumerate(undivided)}
-    chosen = [stems[s] for s in stems_of_split(root, split, sorted(stems)) if s in stems]
+    chosen = [stems[s] for s in divided_stems(root, split, sorted(stems)) if s in stems]
     if not chosen:
         raise ValueError(
             f"The split {split!r} of {root} is empty: {len(undivided)} annotated images are there "

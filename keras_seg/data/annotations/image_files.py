@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from PIL import Image
 
 from keras_seg.data.annotations.annotated_image import SPLIT_NAMES, AnnotatedImage, plain, split_in
-from keras_seg.data.folder.scan import IMAGE_SUFFIXES
+from keras_seg.data.folder.pictures import IMAGE_SUFFIXES
 from keras_seg.data.reading.images import orientation
 
 MASK_FOLDERS = ("masks", "SegmentationClass", "SegmentationObject", "ann")

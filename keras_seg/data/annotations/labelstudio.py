@@ -26,7 +26,7 @@ from keras_seg.data.annotations.shapes import (
     rotated,
 )
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.folder.scan import IMAGE_SUFFIXES
+from keras_seg.data.folder.pictures import IMAGE_SUFFIXES
 from keras_seg.data.layouts.split import LayoutSplit
 from keras_seg.data.reading.masks import read_mask
 

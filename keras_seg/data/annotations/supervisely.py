@@ -17,7 +17,7 @@ from keras_seg.data.annotations.class_labels import class_index, class_table
 from keras_seg.data.annotations.export_folder import layout_of, read_json, tell
 from keras_seg.data.annotations.shapes import Area, Bitmap, Polygon, Rectangle, Shape, paint
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.folder.scan import IMAGE_SUFFIXES
+from keras_seg.data.folder.pictures import IMAGE_SUFFIXES
 from keras_seg.data.layouts.split import LayoutSplit
 
 TOOL = "Supervisely"

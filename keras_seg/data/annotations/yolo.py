@@ -23,7 +23,7 @@ from keras_seg.data.annotations.class_labels import class_index, class_table, cl
 from keras_seg.data.annotations.export_folder import layout_of, read_lines, tell
 from keras_seg.data.annotations.image_files import image_size
 from keras_seg.data.annotations.shapes import Polygon, Shape, paint
-from keras_seg.data.folder.scan import IMAGE_SUFFIXES
+from keras_seg.data.folder.pictures import IMAGE_SUFFIXES
 from keras_seg.data.layouts.split import LayoutSplit
 from keras_seg.data.reading.masks import read_mask
 

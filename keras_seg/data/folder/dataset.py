@@ -8,15 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_seg.data.class_file import ClassFile, checked_range, read_class_file
+from keras_seg.data.class_file import (
+    CLASS_FILE_NAME,
+    ClassFile,
+    checked_range,
+    read_class_file,
+)
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.folder.masks import CLASS_FILE_NAME, FolderMasks, numbered_classes
+from keras_seg.data.folder.masks import FolderMasks, numbered_classes
 from keras_seg.data.folder.pairs import PairedDataset
 from keras_seg.data.folder.scan import instances_beside, scan_folder
 from keras_seg.data.mask_values.survey import MaskSurvey
 from keras_seg.data.reading.masks import read_mask
 
-SPLITS = ("train", "val")
+SPLITS = ("train", "val", "test")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
@@ -84,6 +89,7 @@ class FolderDataset(PairedDataset):
         if not self.root.is_dir():
             raise FileNotFoundError(_no_folder(self.root))
         scan = scan_folder(self.root, split)
+        self.reading = scan.description()
         pairs = scan.pairs(strict=strict)
         file, numbering = _class_file(self.root, classes, strict=strict)
         self._instances = instances_beside(scan)

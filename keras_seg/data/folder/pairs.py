@@ -45,9 +45,14 @@ class PairedDataset(SegmentationDataset):
         value_range: (black, white) of images with more than 8 bits.
         multi_label: whether masks are (H, W, classes) of 0, 1 and 255.
 
+    Attributes:
+        reading: how the files are read, in words.
+
     Raises: ValueError for a wrong number of channels; when a sample is read, SizesDiffer and
         ValuesOutside, which are ValueErrors too.
     """
+
+    reading: str = ""
 
     def __init__(
         self,

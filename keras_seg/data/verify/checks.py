@@ -69,6 +69,7 @@ def verify_dataset(
         report.classes = report.classes or dataset.classes
         report.multi_label = dataset.multi_label
         report.samples[split] = len(dataset)
+        report.readings[split] = getattr(dataset, "reading", "")
         _check_split(report, dataset, split)
     find_duplicates(report)
     for split in report.facts:

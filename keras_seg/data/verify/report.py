@@ -39,6 +39,7 @@ class DatasetReport:
         warnings: problems that may be intended.
         suggestion: options for a first training; None if no training sample is readable.
         multi_label: whether a pixel may have several classes.
+        readings: for each split, how its files are read, in words.
     """
 
     source: str
@@ -49,6 +50,7 @@ class DatasetReport:
     warnings: list[Problem] = field(default_factory=list)
     suggestion: Suggestion | None = None
     multi_label: bool = False
+    readings: dict[str, str] = field(default_factory=dict)
 
     def histogram(self, split: str) -> np.ndarray:
         """Pixels of each class in each readable sample: (samples, classes) int64."""

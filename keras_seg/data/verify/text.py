@@ -24,6 +24,7 @@ def to_dict(report: DatasetReport) -> dict:
         "errors": [asdict(problem) for problem in report.errors],
         "warnings": [asdict(problem) for problem in report.warnings],
         "classes": report.classes.to_dict() if report.classes else None,
+        "readings": report.readings,
         "splits": {split: _split_record(report, split) for split in report.facts},
         "suggestion": None,
     }
@@ -54,7 +55,8 @@ def _split_record(report: DatasetReport, split: str) -> dict:
 
 def to_text(report: DatasetReport) -> Group:
     """Tables of splits and classes, problems and suggestion, for a rich console."""
-    parts = [_split_table(report), _class_table(report)] if report.facts else []
+    parts: list = [Text(f"{s}: {text}") for s, text in report.readings.items() if text]
+    parts += [_split_table(report), _class_table(report)] if report.facts else []
     parts += _problem_lines("error", "red", report.errors)
     parts += _problem_lines("warning", "yellow", report.warnings)
     if report.suggestion:
