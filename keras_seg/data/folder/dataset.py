@@ -22,6 +22,7 @@ from keras_seg.data.mask_values.survey import MaskSurvey
 from keras_seg.data.reading.masks import read_mask
 
 SPLITS = ("train", "val", "test")
+CLASS_NAMES = "class_names.txt"
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
@@ -89,7 +90,6 @@ class FolderDataset(PairedDataset):
         if not self.root.is_dir():
             raise FileNotFoundError(_no_folder(self.root))
         scan = scan_folder(self.root, split)
-        self.reading = scan.description()
         pairs = scan.pairs(strict=strict)
         file, numbering = _class_file(self.root, classes, strict=strict)
         self._instances = instances_beside(scan)
@@ -107,6 +107,7 @@ class FolderDataset(PairedDataset):
             channels=channels,
             value_range=checked_range(value_range) or file.value_range,
             multi_label=file.multi_label,
+            reading=scan.description(),
         )
 
     def _read(self, path: Path) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
@@ -138,4 +139,14 @@ def _class_file(
         return ClassFile(classes), None
     training = scan_folder(root, "train").pairs(strict=strict)
     numbered, survey = numbered_classes([pair.mask for pair in training], strict=strict)
-    return ClassFile(numbered), survey
+    return ClassFile(_listed_names(root, numbered)), survey
+
+
+def _listed_names(root: Path, numbered: ClassTable) -> ClassTable:
+    """The names in `class_names.txt`, which LabelMe's labelme2voc writes, if it has enough."""
+    path = root / CLASS_NAMES
+    if not path.is_file():
+        return numbered
+    names = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+    names = [name for name in names if name != "__ignore__"]
+    return ClassTable(tuple(names)) if len(names) >= len(numbered) else numbered

@@ -165,7 +165,7 @@ def scan_folder(root: Path, split: str) -> FolderScan:
     stems = sorted(images)
     divided_by = f"the folder of {split!r} is {place.images.relative_to(root)}"
     if not place.separate:
-        divided_by = split_source(root, split, len(images))
+        divided_by = split_source(root, split, stems)
         stems = divided_stems(root, split, stems)
     folders = {"images": place.images, "masks": place.masks, "instances": place.instances}
     mixed = place.mixed is not None

@@ -19,7 +19,7 @@ def divided_stems(root: Path, split: str, stems: list[str]) -> list[str]:
 
     Raises: ValueError for a wrong split file, and for a test split that no file lists.
     """
-    split_file, lists = root / SPLIT_FILE, _list_files(root)
+    split_file, lists = root / SPLIT_FILE, _dividing_lists(root, stems)
     if split_file.exists():
         return sorted(_stem(str(name), stems) for name in _listed_in_json(split_file, split))
     if split in lists:
@@ -37,22 +37,32 @@ def divided_stems(root: Path, split: str, stems: list[str]) -> list[str]:
     return sorted(shuffled[:held_out] if split == "val" else shuffled[held_out:])
 
 
-def split_source(root: Path, split: str, number: int) -> str:
+def _dividing_lists(root: Path, stems: list[str]) -> dict[str, Path]:
+    """Split → its list; a list of training images alone that names all of them is not one."""
+    lists = _list_files(root)
+    alone = "train" in lists and "val" not in lists
+    if alone and {*stems} <= {*_listed_stems(lists["train"], stems)}:
+        del lists["train"]
+    return lists
+
+
+def split_source(root: Path, split: str, stems: list[str]) -> str:
     """What divides the images into splits, in words.
 
     Args:
         root: the data folder.
         split: the split.
-        number: number of images.
+        stems: stems of all images.
     """
     if (root / SPLIT_FILE).exists():
         return f"split by {SPLIT_FILE}"
-    lists = _list_files(root)
+    lists = _dividing_lists(root, stems)
     if split in lists:
         return f"split by {lists[split].relative_to(root).as_posix()}"
     if {"train", "val"} & lists.keys():
         listed = " and ".join(path.name for path in lists.values())
         return f"split {split!r}: the images that {listed} does not list"
+    number = len(stems)
     held_out = max(1, round(number * VALIDATION_SHARE))
     return (
         f"no validation split is stated, so a fixed {VALIDATION_SHARE:.0%} is used for validation "
