@@ -68,7 +68,7 @@ def verify_dataset(
         report.warnings += _once(told, split, report.warnings)
         report.classes = report.classes or dataset.classes
         report.multi_label = dataset.multi_label
-        report.samples[split] = len(dataset)
+        report.samples[split], report.datasets[split] = len(dataset), dataset
         report.readings[split] = getattr(dataset, "reading", "")
         _check_split(report, dataset, split)
     find_duplicates(report)
@@ -128,7 +128,9 @@ def _read_all(dataset: SegmentationDataset, split: str) -> Iterator[SampleFacts 
         digest = hashlib.blake2b(repr(sample.image.shape).encode())
         digest.update(np.ascontiguousarray(sample.image).tobytes())
         measure = split == "train" and index % measured_every == 0
-        return sample_facts(sample, len(dataset.classes), digest.digest(), measure=measure)
+        return sample_facts(
+            sample, len(dataset.classes), digest.digest(), measure=measure, index=index
+        )
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         outcomes = pool.map(read, range(len(dataset)))
