@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from keras_seg import models
+from keras_seg.data.as_dataset import Data
 from keras_seg.models.sizes import size_rule
 from keras_seg.tested_versions import tell_if_untested
 from keras_seg.training import run_folder, strategies
@@ -57,7 +58,9 @@ class TrainingResult:
     new_steps: int
 
 
-def train(recipe: Recipe, *, rewrite: Rewrite | None = None) -> TrainingResult:
+def train(
+    recipe: Recipe, *, rewrite: Rewrite | None = None, data: tuple[Data, Data] | None = None
+) -> TrainingResult:
     """Trains a network and keeps the model with the best validation mIoU.
 
     Writes `model.keras`, `recipe.yaml`, `log.csv`, `log.jsonl`, `overlays/epoch_*.png`,
@@ -69,6 +72,9 @@ def train(recipe: Recipe, *, rewrite: Rewrite | None = None) -> TrainingResult:
         recipe: data, network, loss, optimizer and output folder.
         rewrite: function that replaces the recipe's network, which has its initial weights, before
             training.
+        data: training and validation data in place of those that the recipe names: each a data
+            set, arrays (images, masks), a tf.data.Dataset, a PyDataset, a list of (image, mask), or
+            the name of a data set. They are held in memory. `recipe.data` is then any name.
 
     Returns: path and score of the best model, and how the training ended.
 
@@ -90,7 +96,9 @@ def train(recipe: Recipe, *, rewrite: Rewrite | None = None) -> TrainingResult:
     strategy = strategies.make_strategy(recipe.strategy)
     check_before_data(recipe, strategy)
     _set_up_process(recipe)
-    train_set, val_set = open_data(recipe, "train"), open_data(recipe, "val")
+    given = _pair_of(data)
+    train_set = open_data(recipe, "train", given[0])
+    val_set = open_data(recipe, "val", given[1], train_set.classes)
     check_with_data(recipe, train_set.classes)
     for dataset in (train_set, val_set):
         dataset.fill()  # damaged files are reported now, not in the middle of an epoch
@@ -104,6 +112,17 @@ def train(recipe: Recipe, *, rewrite: Rewrite | None = None) -> TrainingResult:
 
         with lost_workers_explained(several, kept), errors_explained(recipe.output, kept):
             return _fit(run)
+
+
+def _pair_of(data: tuple[Data, Data] | None) -> tuple[Data | None, Data | None]:
+    if data is None:
+        return None, None
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise ValueError(
+            "data is (training data, validation data), such as data=((images, masks), "
+            f"(validation_images, validation_masks)). Received: {type(data).__name__}"
+        )
+    return data[0], data[1]
 
 
 def _set_up_process(recipe: Recipe) -> None:
