@@ -882,4 +882,4 @@ def test_the_reading_is_told_first(tmp_path, capsys):
     make(tmp_path)
     main(["verify-dataset", str(tmp_path)])
     told = " ".join(capsys.readouterr().out.split())
-    assert told.startswith("train: read as an export of Label Studio; no validation split is")
+    assert told.startswith("train, val: read as an export of Label Studio; no validation split is")

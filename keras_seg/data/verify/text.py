@@ -55,7 +55,10 @@ def _split_record(report: DatasetReport, split: str) -> dict:
 
 def to_text(report: DatasetReport) -> Group:
     """Tables of splits and classes, problems and suggestion, for a rich console."""
-    parts: list = [Text(f"{s}: {text}") for s, text in report.readings.items() if text]
+    readings: dict[str, list[str]] = {}
+    for split, reading in report.readings.items():
+        readings.setdefault(reading, []).append(split)
+    parts: list = [Text(f"{', '.join(s)}: {reading}") for reading, s in readings.items() if reading]
     parts += [_split_table(report), _class_table(report)] if report.facts else []
     parts += _problem_lines("error", "red", report.errors)
     parts += _problem_lines("warning", "yellow", report.warnings)
