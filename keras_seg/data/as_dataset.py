@@ -159,7 +159,9 @@ def has_masks(dataset: SegmentationDataset) -> bool:
     return getattr(dataset, "has_masks", True)
 
 
-def _by_name(name: str, classes: ClassTable, split: str, options: dict) -> SegmentationDataset:
+def _by_name(
+    name: str, classes: ClassTable | None, split: str, options: dict
+) -> SegmentationDataset:
     if files := images_of_folder(Path(name)):
         return ArrayDataset(files, classes=classes, name=name, split=split, **options)
     return open_dataset(name, split, **options)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from keras_seg.data.verify.choice import chosen_samples
 from keras_seg.data.verify.report import DatasetReport
 from keras_seg.names import IGNORE_CLASS
 from keras_seg.report.page import data_url, page
-from keras_seg.report.sheet import draw_sheet
+from keras_seg.report.sheet import DrawnSample, draw_sheet
 
 SUFFIXES = (".html", ".png")
 SIDE = 360
@@ -39,20 +38,6 @@ box-shadow:0 0 0 1px #888} .problems{padding-left:1.2rem;overflow-wrap:anywhere}
 @media(max-width:40rem){.legend td,.legend th{padding:.25rem .25rem;font-size:.8rem;
 line-height:1.2}}
 """
-
-
-@dataclass(frozen=True)
-class DrawnSample:
-    """A sample as pictures.
-
-    Attributes:
-        image, overlay: (H, W, 3) uint8, at the size of the page.
-        caption: name, size and classes.
-    """
-
-    image: np.ndarray
-    overlay: np.ndarray
-    caption: str
 
 
 def write_samples(report: DatasetReport, path: Path) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import matplotlib
 import numpy as np
@@ -17,8 +17,14 @@ MARGIN, LINE = 16, 20
 INK, PAPER = (30, 30, 30), (255, 255, 255)
 
 
-class Drawn(Protocol):
-    """What a sheet needs of a sample."""
+@dataclass(frozen=True)
+class DrawnSample:
+    """A sample as pictures.
+
+    Attributes:
+        image, overlay: (H, W, 3) uint8, at the size of the page.
+        caption: name, size and classes.
+    """
 
     image: np.ndarray
     overlay: np.ndarray
@@ -29,7 +35,9 @@ Legend = Sequence[tuple[str, tuple[int, int, int], Sequence[str]]]
 """(name, colour, further columns) of each class."""
 
 
-def draw_sheet(title: str, legend: Legend, drawn: Mapping[str, Sequence[Drawn]]) -> Image.Image:
+def draw_sheet(
+    title: str, legend: Legend, drawn: Mapping[str, Sequence[DrawnSample]]
+) -> Image.Image:
     """A picture with a title, the legend, and the samples of each split in three columns.
 
     Args:

@@ -1018,7 +1018,7 @@ class TestVariantsOfLabelStudio:
 
     @pytest.mark.parametrize("wrong", ["x", {"value": {"imageDataURL": "data:"}}])
     def test_regions_that_are_not_read_are_refused(self, tmp_path, wrong):
-        with pytest.raises(ValueError, match=r"export\.json \(a\.png\): a region is no polygon"):
+        with pytest.raises(ValueError, match=r"export\.json \(a\.png\): a region is not a polygon"):
             self.open(tmp_path, [task(1, "a.png", [wrong])])
 
 

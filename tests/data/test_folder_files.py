@@ -127,7 +127,12 @@ def test_a_list_of_one_split_leaves_the_rest_to_the_other(tmp_path):
     (root / "val.txt").write_text("s1\ns4\n")
     names = [[sample.name for sample in FolderDataset(root, s)] for s in ("train", "val")]
     assert names == [["s0", "s2", "s3", "s5"], ["s1", "s4"]]
-    (root / "val.txt").rename(root / "valid.txt")
+    (root / "train.txt").write_text("\n".join(f"s{i}" for i in range(6)))
+    (root / "val.txt").unlink()
+    with pytest.raises(ValueError, match="another split names all images.*Write val.txt"):
+        FolderDataset(root, "val")  # it would be the images that train
+    (root / "train.txt").unlink()
+    (root / "valid.txt").write_text("s1\ns4\n")
     assert len(FolderDataset(root, "val")) == 2
 
 

@@ -167,7 +167,7 @@ def _parsed(path: Path) -> ElementTree.Element:
     try:
         tree = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
-        raise ValueError(f"{path} is no XML file: {error}. Export it again.") from error
+        raise ValueError(f"{path} is not an XML file: {error}. Export it again.") from error
     return tree
 
 

@@ -84,8 +84,8 @@ def _shapes_of(track: Element, last: int, path: Path) -> Iterator[tuple[int, Ele
         first = int(shape.get("frame", 0))
         end = last + 1 if following is None else int(following.get("frame", 0))
         for frame in range(first, end):
-            visible = following is not None and following.get("outside") != "1"
-            if frame > first and visible and shape.tag != "mask":
+            moving = shape.tag != "mask" and frame > first
+            if moving and following is not None and following.get("outside") != "1":
                 share = (frame - first) / (end - first)
                 where = f"{path}: track {track.get('id')} ({label}), frame {frame}"
                 attributes = _between(shape.attrib, following.attrib, share, where)

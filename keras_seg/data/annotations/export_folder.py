@@ -112,7 +112,8 @@ def _division(root: Path, split: str, parts: Parts, chosen: Sequence[AnnotatedIm
     if len(chosen) == len(parts.get(split, ())):
         return f"{len(chosen)} images of its split {split!r}"
     undivided = [*parts.get("train", ()), *parts.get("", ())]
-    return split_source(root, split, sorted({_stem_of(item) for item in undivided}))
+    stems = sorted({_stem_of(item) for item in undivided})
+    return split_source(root, split, stems, exported=True)
 
 
 def _first_twice(paths: Sequence[Path]) -> Path | None:
@@ -139,7 +140,9 @@ def chosen_part(root: Path, split: str, parts: Parts, tool: str) -> list[Annotat
     stems = {_stem_of(item): item for item in undivided}
     if len(stems) < len(undivided):
         stems = {str(number): item for number, item in enumerate(undivided)}
-    chosen = [stems[s] for s in divided_stems(root, split, sorted(stems)) if s in stems]
+    chosen = [
+        stems[s] for s in divided_stems(root, split, sorted(stems), exported=True) if s in stems
+    ]
     if not chosen:
         raise ValueError(
             f"The split {split!r} of {root} is empty: {len(undivided)} annotated images are there "
@@ -178,7 +181,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON file: {error}. Export it again.") from error
+        raise ValueError(f"{path} is not a JSON file: {error}. Export it again.") from error
 
 
 def few_of_each_folder(paths: Iterable[Path]) -> list[Path]:

@@ -210,7 +210,7 @@ def _regions(results: Iterable[Mapping], where: str) -> Iterable[_Region]:
     for number, result in enumerate(results):
         if not isinstance(result, dict) or "imageDataURL" in (result.get("value") or {}):
             raise ValueError(
-                f"{where}: a region is no polygon, brush mask, rectangle or ellipse. Received: "
+                f"{where}: a region is not a polygon, brush mask, rectangle or ellipse. Received: "
                 f"{str(result)[:80]}"
             )
         by_id[result.get("id", number)].append(result)

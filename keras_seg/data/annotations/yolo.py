@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import yaml
@@ -89,7 +90,7 @@ def _data_file(root: Path) -> Path | None:
     return None
 
 
-def _splits_in(data: Mapping) -> dict[str, object]:
+def _splits_in(data: Mapping) -> dict[str, Any]:
     """Split → its entry; CVAT writes the names of its subsets, such as Train and Validation."""
     entries = {}
     for key, value in data.items():

@@ -122,8 +122,8 @@ def _by_words(files: Sequence[Path]) -> list[MixedFolder]:
     images = [path for path in files if path not in masks]
     if not masks or len(masks) != len(images):
         return []
-    by_stem = [{path.stem: path for path in paths} for paths in (masks, images)]
-    paired, rule = named_as_images(*by_stem)
-    if paired.keys() != by_stem[1].keys():
+    images_by_stem = {path.stem: path for path in images}
+    paired, rule = named_as_images({path.stem: path for path in masks}, images_by_stem)
+    if paired.keys() != images_by_stem.keys():
         return []
     return [MixedFolder(images, masks, rule, f"{rule.image_pattern()} with {rule.mask_pattern()}")]

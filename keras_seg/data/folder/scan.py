@@ -141,7 +141,10 @@ class FolderScan:
                 f"{message} There is only one image, which validates. Add images, or name the "
                 'splits in splits.json: {"train": ["a"], "val": ["b"]}.'
             )
-        return f"{message} splits.json or {self.split}.txt lists no stem. Name some."
+        return (
+            f"{message} splits.json or {self.split}.txt lists no stem, or the list of another "
+            f"split names all images. Write {self.split}.txt."
+        )
 
 
 def scan_folder(root: Path, split: str) -> FolderScan:

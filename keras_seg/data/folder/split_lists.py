@@ -14,12 +14,19 @@ SPLIT_FILE = "splits.json"
 VOC_LISTS = Path("ImageSets", "Segmentation")
 
 
-def divided_stems(root: Path, split: str, stems: list[str]) -> list[str]:
+def divided_stems(root: Path, split: str, stems: list[str], *, exported: bool = False) -> list[str]:
     """The stems of a split: by splits.json, by lists such as train.txt, or else a fixed part.
+
+    Args:
+        root: the data folder.
+        split: the split.
+        stems: stems of all images.
+        exported: whether a tool wrote the lists. Its train.txt is then no division if it lists all
+            images.
 
     Raises: ValueError for a wrong split file, and for a test split that no file lists.
     """
-    split_file, lists = root / SPLIT_FILE, _dividing_lists(root, stems)
+    split_file, lists = root / SPLIT_FILE, _dividing_lists(root, stems, exported)
     if split_file.exists():
         return sorted(_stem(str(name), stems) for name in _listed_in_json(split_file, split))
     if split in lists:
@@ -37,26 +44,27 @@ def divided_stems(root: Path, split: str, stems: list[str]) -> list[str]:
     return sorted(shuffled[:held_out] if split == "val" else shuffled[held_out:])
 
 
-def _dividing_lists(root: Path, stems: list[str]) -> dict[str, Path]:
-    """Split → its list; a list of training images alone that names all of them is not one."""
+def _dividing_lists(root: Path, stems: list[str], exported: bool) -> dict[str, Path]:
+    """Split → its list, without a list of a tool that names all images."""
     lists = _list_files(root)
-    alone = "train" in lists and "val" not in lists
+    alone = exported and "train" in lists and "val" not in lists
     if alone and {*stems} <= {*_listed_stems(lists["train"], stems)}:
         del lists["train"]
     return lists
 
 
-def split_source(root: Path, split: str, stems: list[str]) -> str:
+def split_source(root: Path, split: str, stems: list[str], *, exported: bool = False) -> str:
     """What divides the images into splits, in words.
 
     Args:
         root: the data folder.
         split: the split.
         stems: stems of all images.
+        exported: as for `divided_stems`.
     """
     if (root / SPLIT_FILE).exists():
         return f"split by {SPLIT_FILE}"
-    lists = _dividing_lists(root, stems)
+    lists = _dividing_lists(root, stems, exported)
     if split in lists:
         return f"split by {lists[split].relative_to(root).as_posix()}"
     if {"train", "val"} & lists.keys():
@@ -85,7 +93,7 @@ def _listed_stems(path: Path, stems: list[str]) -> list[str]:
     try:
         lines = map(str.strip, path.read_text("utf-8-sig").splitlines())
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no list of stems in UTF-8: {error}.") from error
+        raise ValueError(f"{path} is not a list of stems in UTF-8: {error}.") from error
     return sorted(_stem(line, stems) for line in lines if line)
 
 
@@ -98,7 +106,7 @@ def _listed_in_json(path: Path, split: str) -> list:
             entries = sorted(content) if isinstance(content, dict) else content
             raise ValueError(f"it has {entries!r}")
         if not isinstance(named, list):
-            raise TypeError(f"{split!r} is no list")
+            raise TypeError(f"{split!r} is not a list")
         return named
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(

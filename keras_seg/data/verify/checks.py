@@ -66,16 +66,17 @@ def verify_dataset(
     report = DatasetReport(str(source) if named else type(source).__name__)
     classes, given = ClassTable.of(classes), {"train": source, "val": validation}
     for split in SPLITS:
-        if not named and given[split] is None:
+        data = given[split]
+        if data is None and not named:
             continue
         try:
             with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always")
-                if named:
+                if named or data is None:
                     dataset = _open(str(source), split, classes, channels)
                 else:
                     table = classes or report.classes
-                    dataset = _given(given[split], split, table, channels)
+                    dataset = _given(data, split, table, channels)
         except UNREADABLE as error:
             if str(error) not in {problem.message for problem in report.errors}:
                 kind = "pairs" if isinstance(error, NoPairs) else "layout"
@@ -106,7 +107,7 @@ def _open(
 
 
 def _given(
-    data: Data | None, split: str, classes: ClassTable | None, channels: int
+    data: Data, split: str, classes: ClassTable | None, channels: int
 ) -> SegmentationDataset:
     what = {"train": "training data", "val": "validation data"}[split]
     dataset = as_dataset(data, what=what, channels=channels, classes=classes, split=split)
