@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from keras_seg.data.reading.in_memory import (
     is_grey_batch,
     sorted_out,
 )
+from keras_seg.data.reading.masks import read_label_channels, read_mask
 from keras_seg.names import IGNORE_CLASS
 
 
@@ -37,7 +39,8 @@ class ArrayDataset(SegmentationDataset):
     Args:
         images: arrays, tensors, PIL pictures or paths of files. uint8 is kept, other types follow
             the rules of `keras_seg.data.reading.in_memory.as_pixels`.
-        masks: the masks; None if there are none, which is enough for calibration.
+        masks: the masks, as arrays, tensors, PIL pictures or paths of files; None if there are
+            none, which is enough for calibration.
         classes: class table or names; None to number the classes up to the largest mask value.
         channels: channels of the images; None for those of the first image, and 3 for paths and PIL
             pictures.
@@ -161,7 +164,7 @@ def _class_indices(mask: Any, what: str) -> np.ndarray:
 
     Raises: ValueError for fractions and for several channels.
     """
-    numbers = as_array(mask, what)
+    numbers = read_mask(mask) if isinstance(mask, str | Path) else as_array(mask, what)
     if numbers.ndim == 3 and numbers.shape[-1] == 1:
         numbers = numbers[..., 0]
     if numbers.ndim != 2:
@@ -201,6 +204,8 @@ def _labels(mask: Any, classes: ClassTable, what: str) -> np.ndarray:
 
     Raises: ValueError for another shape or other values.
     """
+    if isinstance(mask, str | Path):
+        return read_label_channels(mask, len(classes))
     numbers = as_array(mask, what)
     if numbers.ndim != 3 or numbers.shape[-1] != len(classes):
         raise ValueError(

@@ -14,7 +14,9 @@ from PIL import Image
 from keras_seg.data.array_dataset import ArrayDataset
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
-from keras_seg.data.folder.scan import IMAGE_SUFFIXES
+from keras_seg.data.folder.one_folder import divide_folder
+from keras_seg.data.folder.pictures import IMAGE_SUFFIXES, MASK_SUFFIXES, files_in, split_folders
+from keras_seg.data.folder.places import image_folder, mask_folder
 from keras_seg.data.open_by_name import open_dataset
 from keras_seg.data.reading.in_memory import as_array, holds_objects, is_grey_batch
 
@@ -39,7 +41,7 @@ def as_dataset(
     *,
     what: str,
     channels: int,
-    classes: ClassTable,
+    classes: ClassTable | None,
     split: str = "train",
     limit: int | None = None,
     value_range: tuple[float, float] | None = None,
@@ -56,7 +58,8 @@ def as_dataset(
         data: the images.
         what: name of the argument for messages, "calibration" or "evaluation".
         channels: channels that the network takes.
-        classes: classes of the network, for images without a class table.
+        classes: classes of the network, for images without a class table; None to number those in
+            the masks.
         split: split of a data set by name.
         limit: largest number of images taken from an iterable, which may be endless.
         value_range: (black, white) of images with more than 8 bits.
@@ -73,7 +76,7 @@ def as_dataset(
             return _by_name(str(data), classes, split, options)
         images, masks = _collected(data, limit)
         if not images:
-            raise ValueError("no images were given.")
+            raise ValueError(_no_images(data))
         options |= {"classes": classes, "multi_label": multi_label}
         dataset = ArrayDataset(images, masks, name=what, split=split, **options)
         dataset[0]  # refuses images that are not pixels before anything slow
@@ -84,12 +87,71 @@ def as_dataset(
         raise kind(f"{what}: {error}{remedy}") from error
 
 
+def as_images(data: Any) -> Any:
+    """The images of a data set, a pipeline or a folder as a list; other images unchanged.
+
+    Masks beside the images are left out.
+
+    Args:
+        data: what `as_dataset` takes, or one image or several as `Runner.predict` takes them.
+
+    Raises: ValueError for an iterable without images.
+    """
+    if isinstance(data, str | os.PathLike):
+        folder = Path(data)
+        return images_of_folder(folder) or data if folder.is_dir() else data
+    if isinstance(data, Iterator) or _is_pipeline(data) or _holds_masks(data):
+        images, _ = _collected(data, None)
+        if not images:
+            raise ValueError(_no_images(data))
+        return images
+    return data
+
+
+def _is_pipeline(data: Any) -> bool:
+    """Whether `data` yields images or batches, and is no array, tensor, picture or list."""
+    if isinstance(data, SegmentationDataset | Sample | list | tuple | Mapping | Image.Image):
+        return False
+    if hasattr(data, "shape") or isinstance(data, bytes | str) or hasattr(data, "read"):
+        return False
+    sequence = hasattr(data, "__len__") and hasattr(data, "__getitem__")
+    return callable(data) or sequence or hasattr(data, "__iter__")
+
+
+def _holds_masks(data: Any) -> bool:
+    """Whether `data` is (images, masks), or a list of (image, mask)."""
+    if isinstance(data, tuple) and (_is_pair(data) or _are_lists(data)):
+        return True
+    return isinstance(data, list) and bool(data) and all(map(_is_image_with_mask, data))
+
+
+def _is_image_with_mask(element: Any) -> bool:
+    if not isinstance(element, tuple) or len(element) != 2:
+        return False
+    return all(isinstance(e, str | Path | Image.Image) or np.ndim(e) in (2, 3) for e in element)
+
+
+def _no_images(data: Any) -> str:
+    if isinstance(data, Iterator):
+        return (
+            "no images were given: a generator can be read once, and this one is at its end. Pass "
+            "the function that makes it, or list(generator)."
+        )
+    return "no images were given."
+
+
 def images_of_folder(folder: Path) -> list[Path]:
-    """The images in a folder without masks, or in its images/; [] if there are masks."""
-    if not folder.is_dir() or (folder / "train").is_dir() or (folder / "masks").is_dir():
+    """The images in a folder without masks, or in its images/; [] if there are masks.
+
+    Raises: ValueError if it cannot be known which files are masks.
+    """
+    if not folder.is_dir() or split_folders(folder) or mask_folder(folder) is not None:
         return []
-    inside = folder / "images" if (folder / "images").is_dir() else folder
-    return sorted(path for path in inside.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    inside = image_folder(folder) or folder
+    mixed = divide_folder(inside)
+    if mixed is not None and any(path.suffix.lower() in MASK_SUFFIXES for path in mixed.masks):
+        return []
+    return files_in(inside, IMAGE_SUFFIXES)
 
 
 def has_masks(dataset: SegmentationDataset) -> bool:
@@ -97,7 +159,9 @@ def has_masks(dataset: SegmentationDataset) -> bool:
     return getattr(dataset, "has_masks", True)
 
 
-def _by_name(name: str, classes: ClassTable, split: str, options: dict) -> SegmentationDataset:
+def _by_name(
+    name: str, classes: ClassTable | None, split: str, options: dict
+) -> SegmentationDataset:
     if files := images_of_folder(Path(name)):
         return ArrayDataset(files, classes=classes, name=name, split=split, **options)
     return open_dataset(name, split, **options)
@@ -149,12 +213,15 @@ def _is_pair(data: Any) -> bool:
 
 
 def _are_lists(data: Any) -> bool:
-    """Whether `data` is (images, masks), two lists with one (H, W) mask per image."""
+    """Whether `data` is (images, masks), two lists with one mask, or its path, per image."""
     if not isinstance(data, tuple) or len(data) != 2:
         return False
     images, masks = data
     if not all(isinstance(each, list | tuple) for each in data) or len(images) != len(masks):
         return False
+    files = [isinstance(mask, str | Path | Image.Image) for mask in masks]
+    if all(files):
+        return bool(files)
     return all(np.ndim(mask) == 2 for mask in masks) and all(np.ndim(x) != 2 for x in images)
 
 

@@ -12,9 +12,21 @@ from typing import Any
 
 from keras_seg.data.classes import ClassTable, checked_names
 
+CLASS_FILE_NAME = "classes.json"
 LARGEST_VALUE = 2**16 - 1
 """Largest mask value that is not a class index, because the lookup table has that length."""
-KEYS = {"names", "colors", "palette", "ignore", "void_index", "range", "values", "multi_label"}
+KEYS = {
+    "names",
+    "colors",
+    "palette",
+    "ignore",
+    "void_index",
+    "range",
+    "values",
+    "multi_label",
+    "mask_prefix",
+    "mask_suffix",
+}
 
 
 @dataclass(frozen=True)
@@ -29,6 +41,8 @@ class ClassFile:
         values: the mask value of each class, if they are not 0, 1, 2, ...
         multi_label: whether masks have one channel per class and a pixel may have several classes.
         colors_stated: whether the file lists colours.
+        mask_prefix, mask_suffix: what the name of a mask has before and after the name of its
+            image.
     """
 
     classes: ClassTable
@@ -38,6 +52,8 @@ class ClassFile:
     values: tuple[int, ...] = ()
     multi_label: bool = False
     colors_stated: bool = False
+    mask_prefix: str = ""
+    mask_suffix: str = ""
 
 
 def read_class_file(path: Path) -> ClassFile:
@@ -49,14 +65,17 @@ def read_class_file(path: Path) -> ClassFile:
             "ignore": 254,
             "values": [0, 128],
             "range": [0, 4095],
-            "multi_label": false
+            "multi_label": false,
+            "mask_suffix": "_mask"
         }
 
     "colors" (or "palette", which may be longer) are the colours of the classes. "ignore" (or
     "void_index") is a mask value that means unknown, or a list of values and colours. "values" are
     the mask values of the classes, if they are not 0, 1, 2, ... "range" is black and white of
     images with more than 8 bits. With "multi_label" masks are (H, W, C) and a pixel may have
-    several classes. Other keys are ignored, unless they look like a misspelt one of these.
+    several classes. "mask_prefix" and "mask_suffix" say how the names of masks differ from those
+    of their images; without them the rule is found from the names. Other keys are ignored, unless
+    they look like a misspelt one of these.
 
     Raises: ValueError that names the file and the wrong entry.
     """
@@ -81,6 +100,7 @@ def read_class_file(path: Path) -> ClassFile:
             _checked_values(content.get("values", ()), names),
             _checked_multi_label(content),
             bool(colors),
+            *_checked_affixes(content),
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = error if isinstance(error, ValueError) else repr(error)
@@ -134,6 +154,16 @@ def _checked_values(values: Any, names: list) -> tuple[int, ...]:
             f"classes, all different. Received: {list(values)}"
         )
     return values
+
+
+def _checked_affixes(content: dict) -> tuple[str, str]:
+    prefix, suffix = content.get("mask_prefix", ""), content.get("mask_suffix", "")
+    for key, text in (("mask_prefix", prefix), ("mask_suffix", suffix)):
+        if not isinstance(text, str) or "/" in text or "\\" in text:
+            raise ValueError(
+                f'"{key}" is a part of a file name, such as "_mask". Received: {text!r}'
+            )
+    return prefix, suffix.removesuffix(".png")
 
 
 def _checked_multi_label(content: dict) -> bool:

@@ -13,6 +13,7 @@ from keras_seg.data.augmentation.draw import augment
 from keras_seg.data.augmentation.options import Augmentation
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.sampling import epoch_order
+from keras_seg.data.transform import SampleTransform, Transform
 from keras_seg.names import IGNORE_CLASS
 
 
@@ -28,6 +29,7 @@ def training_pipeline(
     start_step: int = 0,
     shard: tuple[int, int] = (0, 1),
     balance: bool = False,
+    transform: Transform | None = None,
 ) -> tf.data.Dataset:
     """Shuffled and augmented training batches for `model.fit`.
 
@@ -48,10 +50,15 @@ def training_pipeline(
         start_step: number of steps to skip.
         shard: (index, count), to get one of `count` equal parts of each batch.
         balance: whether samples with rare classes occur more often.
+        transform: changes each sample before `augmentation` and the crop. It is a function such as
+            `albumentations.Compose`, called as transform(image=..., mask=...) with uint8 arrays and
+            returning a mapping with "image" and "mask"; or a Keras image layer, or a list of them.
+            Its random numbers follow from the seed. None for no change.
 
     Returns: a `tf.data.Dataset`.
 
-    Raises: ValueError if a batch cannot be split evenly, and for a multi-label data set.
+    Raises: ValueError if a batch cannot be split evenly, for a multi-label data set, and for a
+        transform whose result is no image with its mask.
 
     Example:
 
@@ -68,6 +75,12 @@ def training_pipeline(
             f"multiple of {count}."
         )
     part = batch_size // count
+    change = None
+    if transform is not None:
+        change = SampleTransform(
+            transform, channels=dataset.channels, num_classes=len(dataset.classes)
+        )
+        change.check(dataset)
     read = _reader(dataset, weights=dataset[0].weights is not None)
     mirrored = dataset.classes.mirrored()
 
@@ -86,6 +99,8 @@ def training_pipeline(
         image, mask, *weights = read(index)
         key = tf.stack([tf.constant(seed, tf.int32), tf.cast(epoch, tf.int32)])
         key = tf.random.fold_in(key, tf.cast(position, tf.int32))
+        if change is not None:
+            image, mask = _transformed(change, image, mask, key)
         return augment(image, mask, key, crop, augmentation, *weights, mirrored=mirrored)
 
     def mix(step: tf.Tensor, batch: tuple) -> tuple:
@@ -100,6 +115,17 @@ def training_pipeline(
     if augmentation.cut_mix:
         batches = batches.enumerate(start_step).map(mix, num_parallel_calls=tf.data.AUTOTUNE)
     return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def _transformed(
+    change: SampleTransform, image: tf.Tensor, mask: tf.Tensor, key: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Applies a transform in Python, with a seed that follows from the sample's key."""
+    number = tf.random.stateless_uniform((), key, maxval=2**31 - 1, dtype=tf.int32)
+    moved, labels = tf.numpy_function(change, [image, mask, number], (tf.uint8, tf.int32))
+    moved.set_shape((None, None, image.shape[-1]))
+    labels.set_shape((None, None, *mask.shape[2:]))
+    return moved, labels
 
 
 def steps_per_epoch(dataset: SegmentationDataset, batch_size: int) -> int:

@@ -104,7 +104,8 @@ def predict(
     Args:
         runner: what `load` returns; or a Keras model, or the path of a file, which is loaded for
             this one call.
-        image: one image or several, as for `Runner.predict`.
+        image: one image or several, as for `Runner.predict`; also a folder of images, and a
+            tf.data.Dataset, PyDataset or generator of images or (images, masks).
         probabilities, sizing, tta, batch_size, threshold, value_range: as for `Runner.predict`.
 
     Raises: as `load` and `Runner.predict`.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from keras_seg.data.as_dataset import as_images
 from keras_seg.data.reading.in_memory import sorted_out
 from keras_seg.inference.runner import NetworkRunner
 from keras_seg.inference.scores import check_threshold, mask_of
@@ -52,7 +53,9 @@ class Runner(NetworkRunner):
         Args:
             images: an image is an array or tensor (NumPy, TensorFlow, PyTorch, JAX) of pixels in
                 0..255, the path of a file, or a PIL picture. uint8 is used as it is. Other types
-                need `value_range`, unless their values are 0..255 beyond doubt.
+                need `value_range`, unless their values are 0..255 beyond doubt. Several images are
+                a batch, a list, a folder, or a tf.data.Dataset, PyDataset or generator of images or
+                (images, masks).
             probabilities: return probabilities instead of masks.
             sizing: how images are fitted to the network.
                 "resize": the image is resized to the network's size, its scores back to the
@@ -80,7 +83,7 @@ class Runner(NetworkRunner):
             >>> runner.predict(np.zeros((50, 70, 3), np.uint8)).shape
             (50, 70)
         """
-        single, images = sorted_out(images)
+        single, images = sorted_out(as_images(images))
         pixels = (self.pixels_of(image, value_range) for image in images)
         results = []
         for group in groups_of_one_shape(pixels, batch_size):

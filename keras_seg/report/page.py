@@ -107,7 +107,7 @@ def write_report(
     if recipe.exists():
         parts.append(f"<h2>Recipe</h2><pre>{_text(recipe.read_text())}</pre>")
     parts.append(f"<h2>Environment of this report</h2>{_environment()}")
-    write_text(path, _page(f"{run.resolve().name}: {runner.card.network or 'model'}", parts))
+    write_text(path, page(f"{run.resolve().name}: {runner.card.network or 'model'}", parts))
 
 
 def _measure(
@@ -169,7 +169,7 @@ def _pictures(runner: Runner, dataset: SegmentationDataset, index: int, score: f
         "errors": errors,
     }
     figures = "".join(
-        f'<figure><img alt="{title}" src="{_data_url(pixels)}"><figcaption>{title}</figcaption>'
+        f'<figure><img alt="{title}" src="{data_url(pixels)}"><figcaption>{title}</figcaption>'
         "</figure>"
         for title, pixels in shown.items()
     )
@@ -226,19 +226,27 @@ def _version(name: str) -> str:
         return "not installed under this name"
 
 
-def _data_url(pixels: np.ndarray) -> str:
+def data_url(pixels: np.ndarray) -> str:
+    """A picture as text for the `src` of an image: (H, W, 3) uint8, made smaller if it is large."""
     picture, file = Image.fromarray(np.ascontiguousarray(pixels)), io.BytesIO()
     picture.thumbnail((LONGEST, LONGEST))
     picture.save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def _page(title: str, parts: list[str]) -> str:
+def page(title: str, parts: list[str], style: str = "") -> str:
+    """An HTML page that loads nothing.
+
+    Args:
+        title: its title, not yet escaped.
+        parts: its content as HTML.
+        style: CSS besides that of all pages.
+    """
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        f"<title>{_text(title)}</title><style>{STYLE}</style></head><body>"
+        f"<title>{_text(title)}</title><style>{STYLE}{style}</style></head><body>"
         f"<h1>{_text(title)}</h1>{''.join(parts)}</body></html>\n"
     )
 

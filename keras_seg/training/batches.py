@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_seg.data.pipeline import training_pipeline, validation_pipeline
+from keras_seg.data.transform import transform_of
 from keras_seg.models.sizes import size_rule
 from keras_seg.training.outputs import output_masks
 from keras_seg.training.run import Run
@@ -31,6 +32,7 @@ def global_batches(run: Run, start_step: int, shard: tuple[int, int] = (0, 1)) -
         start_step=start_step,
         shard=shard,
         balance=recipe.balance,
+        transform=None if recipe.transform is None else transform_of(recipe.transform),
     ).map(output_masks(run.model), num_parallel_calls=tf.data.AUTOTUNE)
 
 

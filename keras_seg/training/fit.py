@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 
 from keras_seg import models
+from keras_seg.data.as_dataset import Data
 from keras_seg.models.sizes import size_rule
 from keras_seg.tested_versions import tell_if_untested
 from keras_seg.training import run_folder
@@ -58,7 +59,9 @@ class TrainingResult:
     new_steps: int
 
 
-def train(recipe: Recipe, *, rewrite: Rewrite | None = None) -> TrainingResult:
+def train(
+    recipe: Recipe, *, rewrite: Rewrite | None = None, data: tuple[Data, Data] | None = None
+) -> TrainingResult:
     """Trains a network and keeps the model with the best validation mIoU.
 
     Runs on Keras' backends TensorFlow and JAX. Writes `model.keras`, `recipe.yaml`,
@@ -71,6 +74,9 @@ def train(recipe: Recipe, *, rewrite: Rewrite | None = None) -> TrainingResult:
         recipe: data, network, loss, optimizer and output folder.
         rewrite: function that replaces the recipe's network, which has its initial weights, before
             training.
+        data: training and validation data in place of those that the recipe names: each a data
+            set, arrays (images, masks), a tf.data.Dataset, a PyDataset, a list of (image, mask), or
+            the name of a data set. They are held in memory. `recipe.data` is then any name.
 
     Returns: path and score of the best model, and how the training ended.
 
@@ -92,7 +98,9 @@ def train(recipe: Recipe, *, rewrite: Rewrite | None = None) -> TrainingResult:
     engine = engine_for(recipe)
     check_before_data(recipe, engine)
     _set_up_process(recipe, engine)
-    train_set, val_set = open_data(recipe, "train"), open_data(recipe, "val")
+    given = _pair_of(data)
+    train_set = open_data(recipe, "train", given[0])
+    val_set = open_data(recipe, "val", given[1], train_set.classes)
     check_with_data(recipe, train_set.classes)
     for dataset in (train_set, val_set):
         dataset.fill()  # damaged files are reported now, not in the middle of an epoch
@@ -105,6 +113,17 @@ def train(recipe: Recipe, *, rewrite: Rewrite | None = None) -> TrainingResult:
 
         with engine.failures_explained(kept), errors_explained(recipe.output, kept):
             return _fit(run)
+
+
+def _pair_of(data: tuple[Data, Data] | None) -> tuple[Data | None, Data | None]:
+    if data is None:
+        return None, None
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise ValueError(
+            "data is (training data, validation data), such as data=((images, masks), "
+            f"(validation_images, validation_masks)). Received: {type(data).__name__}"
+        )
+    return data[0], data[1]
 
 
 def _set_up_process(recipe: Recipe, engine: Engine) -> None:

@@ -144,6 +144,9 @@ class Recipe:
         balance: draw images with rare classes more often.
         border_weights: weight pixels by U-Net's map of borders between instances.
         augmentation: random changes of each crop.
+        transform: import path of a transform of your own, "module:name", which changes each
+            training sample before `augmentation`: an `albumentations.Compose`, a function of image
+            and mask, or layers of Keras.
         mixed_precision: compute in float16 (bfloat16 on TPU) where that is safe.
         jit: compile the training step with XLA.
         strategy: auto, none, mirrored (all local devices), multiworker (TF_CONFIG) or tpu.
@@ -190,6 +193,7 @@ class Recipe:
     balance: bool = False
     border_weights: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
+    transform: str | None = None
     mixed_precision: bool = False
     jit: bool = False
     strategy: str = "auto"

@@ -886,13 +886,6 @@ class TestVariantsOfCvat:
         assert len(train) == len(val) == 1 and train[0].name != val[0].name
         np.testing.assert_array_equal(train[0].mask, by_pillow((1, CAT)))
 
-    def test_tracks_of_a_video_are_refused(self, tmp_path):
-        write(
-            tmp_path / "annotations.xml", '<annotations><track id="0" label="cat"/></annotations>'
-        )
-        with pytest.raises(ValueError, match="tracks of a video"):
-            open_dataset(str(tmp_path))
-
     def test_names_with_folders_and_spaces(self, tmp_path):
         make_cvat(tmp_path)
         for kind in ("JPEGImages", "SegmentationClass"):
@@ -922,11 +915,6 @@ class TestVariantsOfLabelMe:
         write(tmp_path / "a.json", labelme_file("a", [shape("cat", CAT)]) | {"imagePath": name})
         (sample,) = open_dataset(str(tmp_path), "val")
         np.testing.assert_array_equal(sample.mask, by_pillow((1, CAT)))
-
-    def test_an_embedded_image_is_refused_with_the_remedy(self, tmp_path):
-        write(tmp_path / "a.json", labelme_file("a", [shape("cat", CAT)]) | {"imageData": "aa"})
-        with pytest.raises(FileNotFoundError, match=r"a\.json.*imageData"):
-            open_dataset(str(tmp_path), "val")
 
     @pytest.mark.parametrize("kind", ["rectangle", "rotation"])
     def test_rectangles_of_four_corners(self, tmp_path, kind):
@@ -1030,7 +1018,7 @@ class TestVariantsOfLabelStudio:
 
     @pytest.mark.parametrize("wrong", ["x", {"value": {"imageDataURL": "data:"}}])
     def test_regions_that_are_not_read_are_refused(self, tmp_path, wrong):
-        with pytest.raises(ValueError, match=r"export\.json \(a\.png\): a region is no polygon"):
+        with pytest.raises(ValueError, match=r"export\.json \(a\.png\): a region is not a polygon"):
             self.open(tmp_path, [task(1, "a.png", [wrong])])
 
 

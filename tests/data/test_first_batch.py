@@ -481,9 +481,9 @@ class TestCompiled:
 
     def test_metrics_of_scores(self):
         network = compiled(unet(), losses.get("dice"), keras.metrics.MeanIoU(2))
-        assert "takes class numbers as predictions" in told((IMAGES, MASKS), network)[0]
+        assert "takes class indices as predictions" in told((IMAGES, MASKS), network)[0]
         network = compiled(unet(), losses.get("dice"), metrics.MeanIoU(3))
-        assert "counts 3 classes, and the network puts out 2" in told((IMAGES, MASKS), network)[0]
+        assert "counts 3 classes, and the network outputs 2" in told((IMAGES, MASKS), network)[0]
 
     @pytest.mark.parametrize(
         ("weights", "refusal", "doubt"),

@@ -42,11 +42,32 @@ PAIRED = {
     "upper case and suffix": ("images/img_{i}.JPG", "masks/IMG_{i}_Seg.png"),
     "two endings": ("images/s{i}.jpg", "masks/s{i}.jpg.png"),
     "only numbers": ("images/{i}.png", "masks/{i}_gt.png"),
+    "two prefixes": ("images/image_{i}.png", "masks/mask_{i}.png"),
+    "two suffixes": ("images/s{i}_rgb.png", "masks/s{i}_gt.png"),
+    "labels": ("images/s{i}.png", "labels/s{i}.png"),
+    "annotations": ("image/s{i}.png", "annotations/s{i}.png"),
+    "gt": ("imgs/s{i}.TIF", "gt/s{i}.png"),
+    "capitals": ("Images/s{i}.png", "Masks/s{i}.png"),
+    "VOC": ("JPEGImages/s{i}.jpg", "SegmentationClass/s{i}.png"),
+    "images beside the folder of masks": ("s{i}.JPG", "masks/s{i}.PNG"),
+    "one folder, suffix": ("s{i}.png", "s{i}_mask.png"),
+    "one folder, CamVid": ("s{i}.png", "s{i}_L.png"),
+    "one folder, prefix": ("S{i}.JPG", "mask_s{i}.png"),
+    "one folder, seg": ("s{i}.jpg", "s{i}-seg.TIF"),
+    "one folder, unknown word": ("s{i}.jpg", "s{i}_roofs.png"),
+    "one folder, endings": ("s{i}.jpg", "s{i}.png"),
+    "one folder, endings in capitals": ("s{i}.JPG", "s{i}.PNG"),
+    "one folder, both": ("s{i}_sat.jpg", "s{i}_mask.png"),
+    "train alone": ("train/s{i}.jpg", "train/s{i}_mask.png"),
+    "train/images alone": ("train/images/s{i}.jpg", "train/masks/s{i}.png"),
+    "images/train alone": ("images/train/s{i}.jpg", "labels/train/s{i}.png"),
+    "Carvana": ("train/s{i}.jpg", "train_masks/s{i}_mask.png"),
+    "train_images": ("train_images/s{i}.jpg", "train_labels/s{i}.png"),
 }
 
 
 @pytest.mark.parametrize("case", PAIRED)
-def test_one_rule_for_all_masks_pairs_them(case, tmp_path):
+def test_one_rule_for_all_masks_pairs_them(case, tmp_path, capsys):
     root = make(tmp_path / "data", *PAIRED[case])
     samples = [*FolderDataset(root), *FolderDataset(root, "val")]
     assert len(samples) == 6
@@ -54,6 +75,8 @@ def test_one_rule_for_all_masks_pairs_them(case, tmp_path):
         (number,) = (int(letter) for letter in sample.name if letter.isdigit())
         np.testing.assert_array_equal(sample.mask, mask(number))
     assert main(["verify-dataset", str(root)]) == 0
+    told = capsys.readouterr().out.replace("\n", " ")
+    assert "no validation split is stated, so a fixed 20% is used" in " ".join(told.split())
 
 
 def test_suffixes_hold_for_splits_and_instances(tmp_path):
@@ -76,16 +99,87 @@ def test_a_part_of_a_number_is_no_suffix(image, truth, tmp_path):
         FolderDataset(make(tmp_path / "data", image, truth))
 
 
-@pytest.mark.parametrize("val", ["val", "valid", "validation"])
-@pytest.mark.parametrize("pattern", ["{split}/{kind}", "{kind}/{split}"])
+SPLIT_PATTERNS = ["{split}/{kind}", "{kind}/{split}", "{split}_{kind}", "{split}{kind}"]
+
+
+@pytest.mark.parametrize("val", ["val", "valid", "validation", "dev", "Val"])
+@pytest.mark.parametrize("pattern", SPLIT_PATTERNS)
 def test_split_folders_either_way_round(pattern, val, tmp_path):
-    for split, count in (("train", 4), (val, 2)):
+    for split, count in (("train", 4), (val, 2), ("testing", 3)):
         image, truth = (pattern.format(split=split, kind=kind) for kind in ("images", "masks"))
         make(tmp_path, image + f"/{split}{{i}}.png", truth + f"/{split}{{i}}.png", count)
     train, validation = FolderDataset(tmp_path), FolderDataset(tmp_path, "val")
-    assert (len(train), len(validation)) == (4, 2)
+    assert (len(train), len(validation), len(FolderDataset(tmp_path, "test"))) == (4, 2, 3)
     assert train[0].name == "train0" and validation[1].name == f"{val}1"
     assert not verify_dataset(str(tmp_path)).errors
+
+
+def test_masks_of_all_splits_may_share_a_folder(tmp_path):
+    make(tmp_path, "images/train/s{i}.png", "masks/s{i}.png", 4)
+    save(tmp_path / "images/val/t.png", np.zeros((*SIZE, 3), np.uint8))
+    save(tmp_path / "masks/t.png", mask(1))
+    lengths = [len(FolderDataset(tmp_path, split)) for split in ("train", "val")]
+    assert lengths == [4, 1]
+
+
+def test_a_list_of_one_split_leaves_the_rest_to_the_other(tmp_path):
+    root = make(tmp_path, "images/s{i}.png", "masks/s{i}.png")
+    (root / "val.txt").write_text("s1\ns4\n")
+    names = [[sample.name for sample in FolderDataset(root, s)] for s in ("train", "val")]
+    assert names == [["s0", "s2", "s3", "s5"], ["s1", "s4"]]
+    (root / "train.txt").write_text("\n".join(f"s{i}" for i in range(6)))
+    (root / "val.txt").unlink()
+    with pytest.raises(ValueError, match="another split names all images.*Write val.txt"):
+        FolderDataset(root, "val")  # it would be the images that train
+    (root / "train.txt").unlink()
+    (root / "valid.txt").write_text("s1\ns4\n")
+    assert len(FolderDataset(root, "val")) == 2
+
+
+TWO_READINGS = {
+    "ending or suffix": (["s{i}.jpg", "s{i}.png", "s{i}_mask.png"], r"X\.png, or X with X_mask"),
+    "two suffixes": (["s{i}.jpg", "s{i}_gt.png", "s{i}_seg.png"], "X_gt, or X with X_seg"),
+    "two lossless endings": (["s{i}.tif", "s{i}.png"], r"masks X\.tif, or images X\.tif"),
+    "two folders of splits": (
+        ["train/images/s{i}.png", "train/masks/s{i}.png", "images/train/s{i}.png"],
+        "images of 'train' are in .* or in ",
+    ),
+    "valid and val": (
+        ["train/images/s{i}.png", "train/masks/s{i}.png", "val/a{i}.png", "valid/b{i}.png"],
+        "two folders for the split 'val': val and valid",
+    ),
+    "two mask folders": (
+        ["images/s{i}.png", "labels/s{i}.png", "gt/s{i}.png"],
+        "2 folders that may hold the masks: gt, labels",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TWO_READINGS)
+def test_two_readings_are_refused_with_both(case, tmp_path):
+    patterns, words = TWO_READINGS[case]
+    for pattern in patterns:
+        make(tmp_path, pattern, pattern)
+    with pytest.raises(ValueError, match=words):
+        FolderDataset(tmp_path)
+    assert main(["verify-dataset", str(tmp_path)]) == 1
+
+
+@pytest.mark.parametrize("folder", ["", "masks/"])
+def test_classes_json_states_the_suffix(folder, tmp_path):
+    images = folder.replace("masks", "images")
+    for word in ("gt", "view"):
+        make(tmp_path, images + "s{i}.jpg", folder + f"s{{i}}_{word}.png")
+    for i in range(6):
+        save(tmp_path / f"{folder}s{i}_view.png", 200 * mask(i))
+    table = {"names": ["background", "cell"], "mask_suffix": "_GT"}
+    (tmp_path / "classes.json").write_text(json.dumps(table))
+    samples = [*FolderDataset(tmp_path), *FolderDataset(tmp_path, "val")]
+    assert sorted(sample.name for sample in samples) == [f"s{i}" for i in range(6)]
+    assert set(np.unique(samples[0].mask)) == {0, 1}
+    (tmp_path / "classes.json").write_text('{"names": ["a", "b"], "mask_suffix": "../x"}')
+    with pytest.raises(ValueError, match="mask_suffix.*part of a file name"):
+        FolderDataset(tmp_path)
 
 
 def test_a_folder_named_train_beside_images_is_no_split(tmp_path):
@@ -100,24 +194,10 @@ UNPAIRED = {
     "JPEG with suffix": ("images/s{i}.png", "masks/s{i}_mask.jpeg", "not read from JPEG"),
     "GIF": ("images/s{i}.png", "masks/s{i}.gif", r"6 files that end in \.gif"),
     "GIF images": ("images/s{i}.gif", "masks/s{i}.png", r"images holds 6 files that end in \.gif"),
-    "two prefixes": (
-        "images/image_{i}.png",
-        "masks/mask_{i}.png",
-        "Images begin with 'image_' and masks begin with 'mask_'",
-    ),
-    "two suffixes": (
-        "images/s{i}_rgb.png",
-        "masks/s{i}_gt.png",
-        "Images .*end in '_rgb' and masks .*end in '_gt'",
-    ),
     "nothing alike": ("images/a{i}.png", "masks/b{i}x.png", "named like a0, a1, a2, ..., masks"),
     "deeper": ("images/x/s{i}.png", "masks/x/s{i}.png", "has the sub-folders x"),
-    "labels": ("images/s{i}.png", "labels/s{i}.png", "labels holds 6 pictures.*rename it to masks"),
-    "capitals": ("Images/s{i}.png", "Masks/s{i}.png", "Images differs in upper and lower case"),
     "nested": ("data/images/s{i}.png", "data/masks/s{i}.png", "data has both: pass that folder"),
-    "beside": ("s{i}.png", "s{i}_mask.png", "masks beside the images, such as s0_mask"),
-    "beside in train": ("train/s{i}.jpg", "train/s{i}_mask.png", "such as s0_mask"),
-    "VOC": ("JPEGImages/s{i}.jpg", "SegmentationClass/s{i}.png", "SegmentationClass holds 6"),
+    "JPEG beside": ("s{i}.jpg", "s{i}_mask.jpg", "not read from JPEG"),
 }
 
 

@@ -134,6 +134,8 @@ class TestFolder:
 
     def test_unknown_split_or_channel_count_is_refused(self, shapes_folder):
         with pytest.raises(ValueError, match="split must be"):
+            FolderDataset(shapes_folder, "trian")
+        with pytest.raises(ValueError, match="names no split 'test'"):
             FolderDataset(shapes_folder, "test")
         with pytest.raises(ValueError, match="channels must be"):
             FolderDataset(shapes_folder, channels=0)

@@ -151,7 +151,7 @@ class TestSplitFiles:
     def test_other_encodings_are_named(self, shapes_folder):
         (shapes_folder / "splits.json").unlink()
         (shapes_folder / "train.txt").write_bytes(b"\xff\xfet")
-        with pytest.raises(ValueError, match=r"train\.txt is no list"):
+        with pytest.raises(ValueError, match=r"train\.txt is not a list"):
             FolderDataset(shapes_folder)
 
 

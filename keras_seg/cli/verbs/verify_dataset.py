@@ -13,6 +13,8 @@ def verify_verb(
     channels: int = 3,
     json_file: Path | None = None,
     classes: list[str] | None = None,
+    pictures: Path | None = None,
+    write_classes: bool = False,
 ) -> int:
     """Check images and masks: pairs, sizes, values, damage, duplicates and class balance.
 
@@ -22,13 +24,37 @@ def verify_verb(
         channels: number of channels of the images.
         json_file: file for the report as JSON.
         classes: class names, for a folder without classes.json.
+        pictures: .html or .png file with sample overlays of all classes and both splits.
+        write_classes: write names, colours and mask values to classes.json in the folder.
     """
     from keras_seg.data import verify
+
+    if pictures is not None and pictures.suffix.lower() not in (".html", ".png"):
+        raise ValueError(f"--pictures is a file that ends in .html or .png. Received: {pictures}")
+    if write_classes:
+        path, added = verify.write_class_table(data, classes)
+        kept = "has all of them already" if not added else f"now has {', '.join(added)}"
+        say(f"{path} {kept}. Check the names, and change them where needed.", soft_wrap=True)
+        classes = None
 
     report = verify.verify_dataset(data, classes=classes, channels=channels)
     say(verify.to_text(report))
     write_json(json_file, verify.to_dict(report))
+    if pictures is not None:
+        from keras_seg.report.samples import write_samples
+
+        number = write_samples(report, pictures)
+        say(f"Pictures of {number} samples: {pictures}", soft_wrap=True)
     return REFUSED if report.errors else DONE
 
 
-VERB = Verb(verify_verb)
+VERB = Verb(
+    verify_verb,
+    arguments={
+        "--write_classes": {
+            "action": "store_true",
+            "help": "write names, colours, mask values and the rule of the mask names to "
+            "classes.json in the folder; entries that it has are kept",
+        }
+    },
+)

@@ -86,6 +86,8 @@ def open_annotations(
         classes=classes or layout.classes,
         channels=channels,
         names=layout.names,
+        read_pixels=layout.read_pixels,
+        reading=layout.reading,
     )
 
 

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
-}
+from keras_seg.data.folder.pictures import SPLIT_FOLDERS
+
+SPLIT_NAMES = SPLIT_FOLDERS
 """Words in the names of folders and files that name the split."""
 
 

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from keras_seg.data.annotations.annotated_image import plain
-from keras_seg.data.class_file import read_class_file
+from keras_seg.data.class_file import CLASS_FILE_NAME, read_class_file
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.folder.masks import CLASS_FILE_NAME
 from keras_seg.data.folder.pairs import ValueMap
 from keras_seg.names import IGNORE_CLASS, unknown_name
 

@@ -19,6 +19,12 @@ from keras_seg.data.annotations.annotated_image import AnnotatedImage, Parts, pl
 from keras_seg.data.annotations.class_labels import class_index, class_table
 from keras_seg.data.annotations.export_folder import few_of_each_folder, layout_of, read_json, tell
 from keras_seg.data.annotations.image_files import image_size
+from keras_seg.data.annotations.panoptic import (
+    PanopticMask,
+    is_panoptic,
+    painted_panoptic,
+    panoptic_images,
+)
 from keras_seg.data.annotations.shapes import CocoPolygons, CocoRuns, Shape, paint
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.layouts.split import LayoutSplit
@@ -61,11 +67,16 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
         categories = _categories(content, path)
         _check_same(labels, categories, path)
         labels |= categories
-        parts[part] += _images(content, categories, path)
+        if is_panoptic(content):
+            parts[part] += panoptic_images(content, categories, path)
+        else:
+            parts[part] += _images(content, categories, path)
     ordered = [labels[number] for number in _in_order(labels)]
     classes = class_table(root, ordered)
 
     def read_truth(item: AnnotatedImage, image: Path) -> tuple[np.ndarray, np.ndarray]:
+        if isinstance(item.content, PanopticMask):
+            return painted_panoptic(item.content, classes)
         return _painted(item.content, classes, image)
 
     _tell_of_images(parts)
@@ -204,6 +215,7 @@ def _check_outlines(images: list[AnnotatedImage], path: Path) -> None:
 
 def _tell_of_images(parts: Parts) -> None:
     items = [item for images in parts.values() for item in images]
+    items = [item for item in items if isinstance(item.content, _Objects)]
     tell(
         {
             "images have no annotation and are background throughout": [

@@ -1,4 +1,4 @@
-"""CVAT: its segmentation masks (1.1), its Pascal VOC export, and its XML for images (1.1)."""
+"""CVAT: segmentation masks (1.1), its Pascal VOC export, and its XML for images and video (1.1)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image
 
+from keras_seg.data.annotations import coco, yolo
 from keras_seg.data.annotations.annotated_image import AnnotatedImage, Parts, plain, split_in
 from keras_seg.data.annotations.class_labels import BACKGROUND, class_index, class_table
+from keras_seg.data.annotations.cvat_tracks import frames_as_images, has_tracks
 from keras_seg.data.annotations.export_folder import layout_of, read_lines, tell
 from keras_seg.data.annotations.image_files import image_size
 from keras_seg.data.annotations.shapes import (
@@ -45,14 +47,21 @@ def has_label_map(root: Path) -> bool:
 
 
 def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
-    """`SegmentationClass/` with `labelmap.txt` and `ImageSets/Segmentation/`, or the XML file."""
+    """`SegmentationClass/` with `labelmap.txt` and `ImageSets/Segmentation/`, or the XML file.
+
+    Its COCO and YOLO exports are read, too.
+    """
     if has_label_map(root):
         return _open_masks(root, split, strict)
     xml = _xml_files(root)
     if xml:
         return _open_xml(root, xml, split, strict)
+    for other in (yolo, coco):
+        if other.recognised(root):
+            return other.open_split(root, split, strict=strict)
     raise FileNotFoundError(
-        f"{root} has neither {LABEL_MAP} with SegmentationClass/ nor {XML_FILE}. Export from CVAT "
+        f"{root} has neither {LABEL_MAP} with SegmentationClass/ nor {XML_FILE}, and no COCO "
+        "file and no data.yaml. Export from CVAT "
         'as "Segmentation mask 1.1", with "Save images".'
     )
 
@@ -158,11 +167,7 @@ def _parsed(path: Path) -> ElementTree.Element:
     try:
         tree = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
-        raise ValueError(f"{path} is no XML file: {error}. Export it again.") from error
-    if tree.find("track") is not None:
-        raise ValueError(
-            f'{path} holds the tracks of a video. Export from CVAT as "CVAT for images 1.1".'
-        )
+        raise ValueError(f"{path} is not an XML file: {error}. Export it again.") from error
     return tree
 
 
@@ -170,7 +175,7 @@ def _open_xml(root: Path, paths: Sequence[Path], split: str, strict: bool) -> La
     trees = {path: _parsed(path) for path in paths}
     parts: Parts = defaultdict(list)
     without_area, drawn = [], []
-    for path, image in ((p, image) for p in paths for image in trees[p].iter("image")):
+    for path, image in ((p, image) for p in paths for image in _annotated(trees[p], p, root)):
         name = image.get("name", "")
         part = split_in(image.get("subset") or "") or split_in(str(Path(name).parent))
         parts[part].append(AnnotatedImage(name, path, image))
@@ -198,6 +203,10 @@ def _open_xml(root: Path, paths: Sequence[Path], split: str, strict: bool) -> La
         return _painted(item.content, classes, image)
 
     return layout_of(root, split, parts, classes, read_truth, tool=TOOL, strict=strict)
+
+
+def _annotated(tree: ElementTree.Element, path: Path, root: Path) -> list[ElementTree.Element]:
+    return frames_as_images(tree, path, root) if has_tracks(tree) else list(tree.iter("image"))
 
 
 def _hex_color(text: str | None) -> tuple[int, ...]:

@@ -15,11 +15,12 @@ import numpy as np
 from PIL import UnidentifiedImageError
 
 from keras_seg.data.annotations.annotated_image import SPLIT_NAMES, AnnotatedImage, Parts, plain
-from keras_seg.data.annotations.image_files import ImageFiles
+from keras_seg.data.annotations.image_files import ImageFiles, turned_upright
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.pairs import Pair
-from keras_seg.data.folder.scan import stems_of_split
+from keras_seg.data.folder.split_lists import divided_stems, split_source
 from keras_seg.data.layouts.split import LayoutSplit
+from keras_seg.data.reading.images import read_image
 from keras_seg.names import unknown_name
 
 UNREADABLE = (
@@ -50,6 +51,7 @@ def layout_of(
     *,
     tool: str,
     strict: bool,
+    read_pixels: Callable[..., np.ndarray] = read_image,
 ) -> LayoutSplit:
     """One split of an export.
 
@@ -58,6 +60,7 @@ def layout_of(
         tool: name of the format, for messages.
         strict: whether a missing image file is an error. Otherwise the image is left out, with a
             warning.
+        read_pixels: reads an image file, as `read_image`.
 
     Raises: ValueError for a split that the export does not have; FileNotFoundError for missing
         images.
@@ -85,7 +88,7 @@ def layout_of(
 
     def read(item: AnnotatedImage):
         try:
-            return read_truth(item, images[id(item)])
+            return turned_upright(read_truth(item, images[id(item)]), images[id(item)])
         except UNREADABLE as error:
             told = error if isinstance(error, ValueError) else repr(error)
             raise ValueError(f"{item} has an annotation that cannot be read: {told}.") from error
@@ -94,7 +97,23 @@ def layout_of(
     stems = [path.stem for _, path in kept]
     if len(set(stems)) < len(stems):
         stems = [f"{path.parent.name}/{path.stem}" for _, path in kept]
-    return LayoutSplit([Pair(path, item) for item, path in kept], classes, read, names=stems)
+    return LayoutSplit(
+        [Pair(path, item) for item, path in kept],
+        classes,
+        read,
+        names=stems,
+        read_pixels=read_pixels,
+        reading=f"read as an export of {tool}; {_division(root, split, parts, chosen)}.",
+    )
+
+
+def _division(root: Path, split: str, parts: Parts, chosen: Sequence[AnnotatedImage]) -> str:
+    """What divides the images of an export into splits, in words."""
+    if len(chosen) == len(parts.get(split, ())):
+        return f"{len(chosen)} images of its split {split!r}"
+    undivided = [*parts.get("train", ()), *parts.get("", ())]
+    stems = sorted({_stem_of(item) for item in undivided})
+    return split_source(root, split, stems, exported=True)
 
 
 def _first_twice(paths: Sequence[Path]) -> Path | None:
@@ -118,16 +137,22 @@ def chosen_part(root: Path, split: str, parts: Parts, tool: str) -> list[Annotat
     if "val" in parts:
         return undivided
     _check_once(root, undivided, tool)
-    stems = {PurePosixPath(item.file_name.replace("\\", "/")).stem: item for item in undivided}
+    stems = {_stem_of(item): item for item in undivided}
     if len(stems) < len(undivided):
         stems = {str(number): item for number, item in enumerate(undivided)}
-    chosen = [stems[s] for s in stems_of_split(root, split, sorted(stems)) if s in stems]
+    chosen = [
+        stems[s] for s in divided_stems(root, split, sorted(stems), exported=True) if s in stems
+    ]
     if not chosen:
         raise ValueError(
             f"The split {split!r} of {root} is empty: {len(undivided)} annotated images are there "
             'in all. Add images, or list the splits in splits.json: {"train": ["a"], "val": ["b"]}.'
         )
     return chosen
+
+
+def _stem_of(item: AnnotatedImage) -> str:
+    return PurePosixPath(item.file_name.replace("\\", "/")).stem
 
 
 def _check_once(root: Path, items: Sequence[AnnotatedImage], tool: str) -> None:
@@ -156,7 +181,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON file: {error}. Export it again.") from error
+        raise ValueError(f"{path} is not a JSON file: {error}. Export it again.") from error
 
 
 def few_of_each_folder(paths: Iterable[Path]) -> list[Path]:

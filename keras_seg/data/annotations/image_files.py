@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import numpy as np
 from PIL import Image
 
 from keras_seg.data.annotations.annotated_image import SPLIT_NAMES, AnnotatedImage, plain, split_in
-from keras_seg.data.folder.scan import IMAGE_SUFFIXES
+from keras_seg.data.folder.pictures import IMAGE_SUFFIXES
 from keras_seg.data.reading.images import orientation
 
-MASK_FOLDERS = ("masks", "SegmentationClass", "SegmentationObject", "ann")
+MASK_FOLDERS = re.compile(r"^(masks|ann|panoptic\w*|Segmentation(Class|Object)\w*)$")
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
 """What Label Studio puts before the names of files that are uploaded."""
+
+
+TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    5: lambda pixels: np.swapaxes(pixels, 0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.swapaxes(np.rot90(pixels, 2), 0, 1),
+    8: lambda pixels: np.rot90(pixels, 1),
+}
+"""EXIF orientation → function that turns stored pixels upright, where it swaps the sides."""
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -24,6 +34,25 @@ def image_size(path: Path) -> tuple[int, int]:
     with Image.open(path) as picture:
         width, height = picture.size
     return (width, height) if orientation(path) > 4 else (height, width)
+
+
+def turned_upright(
+    truth: np.ndarray | tuple[np.ndarray, np.ndarray], path: Path
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """Turns a mask, or (mask, instances), that was drawn on the pixels as they are stored.
+
+    Its size shows that: it is that of the stored pixels, and not that of the upright image.
+    """
+    mask = truth[0] if isinstance(truth, tuple) else truth
+    turned = orientation(path)
+    if turned <= 4:
+        return truth
+    upright = image_size(path)
+    if mask.shape[:2] == upright or mask.shape[1::-1] != upright:
+        return truth
+    if isinstance(truth, tuple):
+        return TURNS[turned](truth[0]), TURNS[turned](truth[1])
+    return TURNS[turned](truth)
 
 
 class ImageFiles:
@@ -88,10 +117,18 @@ class ImageFiles:
         by_name, by_stem = defaultdict(list), defaultdict(list)
         for path in sorted(self.root.rglob("*")):
             folders = path.relative_to(self.root).parts[:-1]
-            if path.suffix.lower() in IMAGE_SUFFIXES and not set(folders) & set(MASK_FOLDERS):
+            if path.suffix.lower() in IMAGE_SUFFIXES and not any(map(MASK_FOLDERS.match, folders)):
                 by_name[plain(path.name).casefold()].append(path)
                 by_stem[plain(path.stem).casefold()].append(path)
+                uploaded = upload_name(path.name).casefold()
+                if path not in by_name[uploaded]:
+                    by_name[uploaded].append(path)
         return by_name, by_stem
+
+
+def upload_name(name: str) -> str:
+    """A file name as Label Studio writes it after an upload: "_" for a space, no brackets."""
+    return re.sub(r"[^-\w.]", "", plain(name).replace(" ", "_"))
 
 
 def address_path(text: str) -> str:

@@ -7,6 +7,7 @@ import io
 import math
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from keras_seg.data.annotations.shapes import (
 )
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.layouts.split import LayoutSplit
+from keras_seg.data.reading.images import picture_pixels, read_image
 
 TOOL = "LabelMe"
 AREAS = ("polygon", "rectangle", "oriented_rectangle", "rotation", "circle", "mask")
@@ -68,10 +70,12 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     tell({"lines and points cover no area and are left out": without_area}, TOOL)
     classes = class_table(root, [*_listed(root, labels), *sorted(labels)])
 
+    options = {"tool": TOOL, "strict": strict}
+
     def read_truth(item: AnnotatedImage, image: Path) -> tuple[np.ndarray, np.ndarray]:
         return _painted(read_json(item.source), classes, image)
 
-    return layout_of(root, split, parts, classes, read_truth, tool=TOOL, strict=strict)
+    return layout_of(root, split, parts, classes, read_truth, read_pixels=_read_pixels, **options)
 
 
 def _files(root: Path) -> list[Path]:
@@ -122,7 +126,7 @@ def _image_name(content: Mapping, path: Path) -> str:
 def _item(content: Mapping, path: Path, files: ImageFiles, split: str) -> AnnotatedImage:
     """With the image of the JSON file's own name, if the one that it names is not there.
 
-    Raises: FileNotFoundError for a file that holds its image itself.
+    Without an image file, the one that is embedded in the JSON file is read.
     """
     item = AnnotatedImage(_image_name(content, path), path, None)
     if files.find(item, split) is not None:
@@ -130,12 +134,21 @@ def _item(content: Mapping, path: Path, files: ImageFiles, split: str) -> Annota
     renamed = AnnotatedImage(path.stem, path, None)
     if files.find(renamed, split) is not None:
         return renamed
-    if content.get("imageData"):
-        raise FileNotFoundError(
-            f"{path}: the image {item.file_name} is not a file but part of the JSON file "
-            "(imageData). Save it as a file beside it, for example with labelme_export_json."
-        )
-    return item
+    return replace(item, image=path) if content.get("imageData") else item
+
+
+def _read_pixels(
+    path: Path, channels: int = 3, *, value_range: tuple[float, float] | None = None
+) -> np.ndarray:
+    """Reads an image file, or the image that is embedded in a JSON file."""
+    if path.suffix.lower() != ".json":
+        return read_image(path, channels, value_range=value_range)
+    try:
+        data = base64.b64decode(read_json(path)["imageData"])
+        with Image.open(io.BytesIO(data)) as picture:
+            return picture_pixels(picture, channels, value_range, path)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path}: the embedded image (imageData) is damaged: {error}.") from error
 
 
 def _listed(root: Path, labels: set[str]) -> list[str]:

@@ -26,7 +26,7 @@ from keras_seg.data.annotations.shapes import (
     rotated,
 )
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.folder.scan import IMAGE_SUFFIXES
+from keras_seg.data.folder.pictures import IMAGE_SUFFIXES
 from keras_seg.data.layouts.split import LayoutSplit
 from keras_seg.data.reading.masks import read_mask
 
@@ -66,11 +66,12 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
         )
     pictures = _brush_pictures(root)
     parts: Parts = defaultdict(list)
-    unlabelled, several, without_area, labels = [], [], [], []
+    unlabelled, several, without_area, predictions, labels = [], [], [], [], []
+    predicted = not pictures and _only_predictions(task for _, tasks in exports for task in tasks)
     for path, tasks in exports:
         for task in _once_each(tasks):
             name = _image_name(task, path)
-            results, number = _results(task)
+            results, number = _results(task, predicted=predicted)
             drawn = pictures.get(str(task.get("id")), [])
             if results is None and not drawn:
                 unlabelled.append(name)
@@ -80,6 +81,7 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
             regions = list(_regions(results or (), f"{path} ({name})"))
             if drawn:  # the pictures are the brush masks of the JSON file, drawn
                 regions = [region for region in regions if "rle" not in region.value]
+            predictions += [name] * predicted
             labels += [region.label for region in regions] + [label for label, _ in drawn]
             part = split_in(path.stem) or split_in(str(PurePosixPath(name).parent))
             parts[part].append(AnnotatedImage(name, path, _Task(regions, drawn)))
@@ -87,6 +89,7 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
         {
             "images have no annotation yet and are left out": unlabelled,
             "points cover no area and are left out": without_area,
+            "images have predictions of a model and no annotations; these are used": predictions,
             "images have annotations of several people, of which the first is used": several,
         },
         TOOL,
@@ -124,7 +127,8 @@ def _once_each(tasks: Sequence[Mapping]) -> list[Mapping]:
 
 
 def _is_full(task: Mapping) -> bool:
-    return isinstance(task.get("data"), dict) and ("annotations" in task or "completions" in task)
+    lists = {"annotations", "completions", "predictions"}
+    return isinstance(task.get("data"), dict) and bool(lists & task.keys())
 
 
 def _is_short(task: Mapping) -> bool:
@@ -162,15 +166,29 @@ def _image_name(task: Mapping, path: Path) -> str:
     return chosen[0]
 
 
-def _results(task: Mapping) -> tuple[Sequence[Mapping] | None, int]:
-    """(regions of the annotation that is used, number of annotations); None for no annotation."""
+def _results(task: Mapping, *, predicted: bool = False) -> tuple[Sequence[Mapping] | None, int]:
+    """(regions of the annotation that is used, number of annotations); None for no annotation.
+
+    Args:
+        task: the task.
+        predicted: whether to use the predictions of a model in place of annotations.
+    """
     if not _is_full(task):
         lists = [v for v in task.values() if isinstance(v, list) and all(map(_is_value, v))]
         return [{"value": value} | value for values in lists for value in values], 1
     listed = task.get("annotations") or task.get("completions") or ()
+    if predicted:
+        listed = task.get("predictions") or ()
     made = [a for a in listed if isinstance(a, dict) and not a.get("was_cancelled")]
     made.sort(key=lambda annotation: not annotation.get("ground_truth"))
     return (made[0].get("result") or [], len(made)) if made else (None, 0)
+
+
+def _only_predictions(tasks: Iterable[Mapping]) -> bool:
+    """Whether an export has predictions and not a single annotation."""
+    listed = list(tasks)
+    annotated = any(_results(task)[0] is not None for task in listed)
+    return not annotated and any(task.get("predictions") for task in listed)
 
 
 def _is_value(value: object) -> bool:
@@ -192,7 +210,7 @@ def _regions(results: Iterable[Mapping], where: str) -> Iterable[_Region]:
     for number, result in enumerate(results):
         if not isinstance(result, dict) or "imageDataURL" in (result.get("value") or {}):
             raise ValueError(
-                f"{where}: a region is no polygon, brush mask, rectangle or ellipse. Received: "
+                f"{where}: a region is not a polygon, brush mask, rectangle or ellipse. Received: "
                 f"{str(result)[:80]}"
             )
         by_id[result.get("id", number)].append(result)
@@ -233,6 +251,8 @@ def _brush_pictures(root: Path) -> dict[str, list[tuple[str, Path]]]:
 def _painted(task: _Task, classes: ClassTable, image: Path) -> tuple[np.ndarray, np.ndarray]:
     stated = [region.size for region in task.regions if region.size]
     size = stated[0] if stated else image_size(image)
+    if not any("rle" in region.value for region in task.regions):
+        size = _size_of_copy(size, image)
     shapes = [
         Shape(class_index(classes, region.label), _area(region.value, size))
         for region in task.regions
@@ -243,6 +263,16 @@ def _painted(task: _Task, classes: ClassTable, image: Path) -> tuple[np.ndarray,
             raise ValueError(f"{path} has another size than its image")
         shapes.append(Shape(class_index(classes, label), Bitmap(drawn)))
     return paint(shapes, size, largest_first=False)
+
+
+def _size_of_copy(stated: tuple[int, int], image: Path) -> tuple[int, int]:
+    """The size of the image file, if it is the annotated image in another size.
+
+    Coordinates are percent of the size, so that they hold for any copy of the same proportions.
+    """
+    height, width = image_size(image)
+    alike = abs(height * stated[1] - width * stated[0]) <= max(height, width, *stated)
+    return (height, width) if alike else stated
 
 
 def _area(value: Mapping, size: tuple[int, int]) -> Area:

@@ -18,7 +18,7 @@ from keras_seg.data.annotations.annotated_image import (
 )
 from keras_seg.data.annotations.class_labels import classes_of_values
 from keras_seg.data.annotations.export_folder import layout_of, read_lines
-from keras_seg.data.folder.scan import IMAGE_SUFFIXES
+from keras_seg.data.folder.pictures import IMAGE_SUFFIXES
 from keras_seg.data.layouts.split import LayoutSplit
 from keras_seg.data.reading.masks import read_mask
 

@@ -17,7 +17,7 @@ from keras_seg.data.annotations.class_labels import class_index, class_table
 from keras_seg.data.annotations.export_folder import layout_of, read_json, tell
 from keras_seg.data.annotations.shapes import Area, Bitmap, Polygon, Rectangle, Shape, paint
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.folder.scan import IMAGE_SUFFIXES
+from keras_seg.data.folder.pictures import IMAGE_SUFFIXES
 from keras_seg.data.layouts.split import LayoutSplit
 
 TOOL = "Supervisely"
@@ -45,7 +45,9 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     for path in files:
         content = read_json(path)
         if not isinstance(content, dict):
-            raise ValueError(f"{path} is no annotation of Supervisely. Export the project again.")
+            raise ValueError(
+                f"{path} is not an annotation of Supervisely. Export the project again."
+            )
         kinds = [_kind(thing, path) for thing in content.get("objects", ())]
         without_area += [path.name for kind in kinds if kind in WITHOUT_AREA]
         image = _image_of(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import yaml
@@ -23,7 +24,7 @@ from keras_seg.data.annotations.class_labels import class_index, class_table, cl
 from keras_seg.data.annotations.export_folder import layout_of, read_lines, tell
 from keras_seg.data.annotations.image_files import image_size
 from keras_seg.data.annotations.shapes import Polygon, Shape, paint
-from keras_seg.data.folder.scan import IMAGE_SUFFIXES
+from keras_seg.data.folder.pictures import IMAGE_SUFFIXES
 from keras_seg.data.layouts.split import LayoutSplit
 from keras_seg.data.reading.masks import read_mask
 
@@ -84,9 +85,19 @@ def _data_file(root: Path) -> Path | None:
             content = yaml.safe_load(path.read_text("utf-8-sig"))
         except (yaml.YAMLError, UnicodeDecodeError):
             continue
-        if isinstance(content, dict) and "names" in content and {"train", "val"} & content.keys():
+        if isinstance(content, dict) and "names" in content and _splits_in(content):
             return path
     return None
+
+
+def _splits_in(data: Mapping) -> dict[str, Any]:
+    """Split → its entry; CVAT writes the names of its subsets, such as Train and Validation."""
+    entries = {}
+    for key, value in data.items():
+        split = next((s for s, names in SPLIT_NAMES.items() if str(key).lower() in names), None)
+        if split is not None and value:
+            entries.setdefault(split, value)
+    return entries
 
 
 def _data_yaml_first(path: Path) -> tuple[bool, str]:
@@ -100,9 +111,9 @@ def _read_data(path: Path) -> dict:
 def _parts(root: Path, data_file: Path | None, data: Mapping) -> Parts:
     """Images of each split, by data.yaml where it lists them, else by the folders' names."""
     parts: Parts = {}
-    base = _base(root, data)
+    base, entries = _base(root, data), _splits_in(data)
     for split in SPLIT_NAMES:
-        listed = next((data[name] for name in SPLIT_NAMES[split] if data.get(name)), ())
+        listed = entries.get(split, ())
         sources = [listed] if isinstance(listed, str) else listed
         files = [path for source in sources for path in _listed_images(base, root, source)]
         parts[split] = [_item(path, data) for path in dict.fromkeys(files)]

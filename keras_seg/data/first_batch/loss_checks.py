@@ -74,7 +74,7 @@ def _from_logits(what: str, from_logits: bool, head: str, written: str = "") -> 
         )
     return Finding(
         "not squashed",
-        f"{what} takes probabilities (from_logits=False), and the network puts out logits. Pass "
+        f"{what} takes probabilities (from_logits=False), and the network outputs logits. Pass "
         f"{passed}, or end the network in a softmax or sigmoid.",
     )
 
@@ -111,7 +111,7 @@ def _shape_of_labels(name: str, scores: Scores) -> list[Finding]:
             Finding(
                 "loss",
                 f"Keras' {name} compares each of the {channels} channels with the number of the "
-                f"class. Take {better}, which takes masks of class numbers; a name such as "
+                f"class. Take {better}, which takes masks of class indices; a name such as "
                 f'"{name}" in compile means Keras\' own loss. Or give one-hot masks: '
                 f"keras.ops.one_hot(masks, {channels}).",
             )
@@ -120,7 +120,7 @@ def _shape_of_labels(name: str, scores: Scores) -> list[Finding]:
         return [
             Finding(
                 "loss",
-                f"Keras' {name} takes masks of class numbers, and these are one-hot. Take {OURS}, "
+                f"Keras' {name} takes masks of class indices, and these are one-hot. Take {OURS}, "
                 "which takes both, or np.argmax(masks, -1).",
             )
         ]
@@ -137,7 +137,7 @@ def _squashing(name: str, options: dict, scores: Scores) -> list[Finding]:
         return [
             Finding(
                 "not squashed",
-                f"Keras' {name} takes probabilities, and the network puts out logits. Take "
+                f"Keras' {name} takes probabilities, and the network outputs logits. Take "
                 'keras_seg.losses.get("dice"), or end the network in a softmax or sigmoid.',
             )
         ]

@@ -111,7 +111,7 @@ def _not_one_hot(masks: Sequence[np.ndarray], channels: int | None) -> Finding |
         return Finding(
             "channels",
             f"The masks of shape {shape} are one-hot labels of {last} classes, and the network "
-            f"puts out {channels} {'channel' if channels == 1 else 'channels'}. {advice}",
+            f"outputs {channels} {'channel' if channels == 1 else 'channels'}. {advice}",
         )
     return _wrong_sums(masks)
 

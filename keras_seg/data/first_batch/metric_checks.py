@@ -23,7 +23,7 @@ def metric_findings(metric: Any, scores: Scores) -> list[Finding]:
         return [
             Finding(
                 "metric",
-                f"The metric {name!r} cuts at 0.5, and the network puts out logits, which are cut "
+                f"The metric {name!r} cuts at 0.5, and the network outputs logits, which are cut "
                 "at 0. Take keras_seg.metrics.MeanIoU(2) or PixelAccuracy(2), or threshold=0.",
                 error=False,
             )
@@ -33,7 +33,7 @@ def metric_findings(metric: Any, scores: Scores) -> list[Finding]:
         return [
             Finding(
                 "metric",
-                "keras.metrics.MeanIoU takes class numbers as predictions, and would round the "
+                "keras.metrics.MeanIoU takes class indices as predictions, and would round the "
                 f"scores of the network to these. Take keras_seg.metrics.MeanIoU({classes}).",
             )
         ]
@@ -76,7 +76,7 @@ def _metric_of_ours(metric: ConfusionMetric, scores: Scores) -> list[Finding]:
             Finding(
                 "metric",
                 f"The metric {metric.name!r} counts {metric.num_classes} classes, and the network "
-                f"puts out {channels} channels. Make it with num_classes={channels}.",
+                f"outputs {channels} channels. Make it with num_classes={channels}.",
             )
         ]
     cuts = channels == 1 or multi_label  # otherwise the largest score wins in either case
@@ -88,5 +88,5 @@ def _metric_of_ours(metric: ConfusionMetric, scores: Scores) -> list[Finding]:
         message += f"0, and the network ends in a {scores.head}, whose values are all above 0. "
         message += "Pass from_logits=False, which cuts at 0.5."
     else:
-        message += "0.5, and the network puts out logits. Pass from_logits=True, which cuts at 0."
+        message += "0.5, and the network outputs logits. Pass from_logits=True, which cuts at 0."
     return [Finding("metric", message)]

@@ -167,7 +167,7 @@ def _masks(batch: Batch, scores: tuple | None) -> Finding | None:
             "np.swapaxes(masks, 1, 2).",
         )
     if scores is not None and size != pixels:
-        what = f"{shapes}, and the network puts out scores of {size[0]}x{size[1]} pixels"
+        what = f"{shapes}, and the network outputs scores of {size[0]}x{size[1]} pixels"
         if mask[1:3] == pixels and size[0] < pixels[0]:
             return Finding(
                 "size",

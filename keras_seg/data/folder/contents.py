@@ -75,29 +75,9 @@ def describe_place(root: Path) -> str:
     for folder in below:
         if (folder / "images").is_dir() and (folder / "masks").is_dir():
             return f"{folder} has both: pass that folder."
-    names = {path.name: path for path in below if path.parent == root}
-    for name in ("images", "masks"):
-        for other in names:
-            if name not in names and other.lower() == name:
-                sentences.append(
-                    f"{root / other} differs in upper and lower case: rename it to {name}."
-                )
-    for other in ("labels", "annotations", "mask", "labels_png", "SegmentationClass", "gt"):
-        pictures = (
-            len(_files(names[other], (".png", ".tif", ".tiff", ".bmp"))) if other in names else 0
-        )
-        if "masks" not in names and pictures:
-            sentences.append(
-                f"{root / other} holds {pictures} pictures: if these are the masks, rename it to "
-                "masks."
-            )
-    for other in ("image", "imgs", "img", "JPEGImages"):
-        if "images" not in names and other in names:
-            sentences.append(f"{root / other} may hold the images: rename it to images.")
     archives = _files(root, ARCHIVES)
     if archives:
         sentences.append(f"{archives[0]} is an archive: unpack it.")
-    sentences += _masks_beside_images([root, *below])
     return " ".join([*sentences, *annotations_in([root, *below])])
 
 
@@ -157,56 +137,14 @@ def unpaired_names(images: Iterable[str], masks: Iterable[str]) -> str:
     if not images or not masks:
         return ""
     named = f"Images are named like {_some(images)}, masks like {_some(masks)}."
-    (image_head, image_tail), (mask_head, mask_tail) = _affixes(images), _affixes(masks)
-    image_middles = {_middle(stem, image_head, image_tail) for stem in images}
-    mask_middles = {_middle(stem, mask_head, mask_tail) for stem in masks}
-    if len(images) > 1 and len(image_middles & mask_middles) > len(masks) // 2:
-        parts = [
-            f"{what} {verb} {affix!r}"
-            for what, head, tail in (
-                ("images", image_head, image_tail),
-                ("masks", mask_head, mask_tail),
-            )
-            for verb, affix in (("begin with", head), ("end in", tail))
-            if affix
-        ]
-        return f"{named} {' and '.join(parts).capitalize()}: rename either to the other's stems."
     first = [mask for mask in masks if mask.startswith(images[0])]
     if len(first) > 1:
         return (
             f"{named} {len(first)} masks begin with {images[0]!r}: an image needs one mask, in "
-            "which each class has its number. Merge them."
+            "which each class has its index. Merge them, or write the suffix of the right ones to "
+            f'classes.json: "mask_suffix": "{first[0].removeprefix(images[0])}".'
         )
     return named
-
-
-def _masks_beside_images(folders: Sequence[Path]) -> list[str]:
-    for folder in folders:
-        stems = {path.stem for path in _files(folder, (".png", ".jpg", ".jpeg", ".tif", ".tiff"))}
-        beside = sorted(s for s in stems if any(s[:i] in stems for i in range(1, len(s))))
-        if beside and len(beside) >= len(stems) // 3 and not beside[0][-1].isdigit():
-            return [
-                f"{folder} seems to hold masks beside the images, such as {beside[0]}: move the "
-                "images to images/ and the masks to masks/."
-            ]
-    return []
-
-
-def _affixes(stems: Sequence[str]) -> tuple[str, str]:
-    """The common start and end of all names, without digits, which number the files."""
-    head = _common(stems)
-    tail = _common([stem[len(head) :][::-1] for stem in stems])[::-1]
-    return head.rstrip("0123456789"), tail.lstrip("0123456789")
-
-
-def _common(texts: Sequence[str]) -> str:
-    low, high = min(texts), max(texts)
-    length = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
-    return low[:length]
-
-
-def _middle(stem: str, head: str, tail: str) -> str:
-    return stem[len(head) : len(stem) - len(tail)]
 
 
 def _folders_below(root: Path) -> list[Path]:

@@ -8,15 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_seg.data.class_file import ClassFile, checked_range, read_class_file
+from keras_seg.data.class_file import (
+    CLASS_FILE_NAME,
+    ClassFile,
+    checked_range,
+    read_class_file,
+)
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.folder.masks import CLASS_FILE_NAME, FolderMasks, numbered_classes
+from keras_seg.data.folder.masks import FolderMasks, numbered_classes
 from keras_seg.data.folder.pairs import PairedDataset
 from keras_seg.data.folder.scan import instances_beside, scan_folder
 from keras_seg.data.mask_values.survey import MaskSurvey
 from keras_seg.data.reading.masks import read_mask
 
-SPLITS = ("train", "val")
+SPLITS = ("train", "val", "test")
+CLASS_NAMES = "class_names.txt"
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
@@ -101,6 +107,7 @@ class FolderDataset(PairedDataset):
             channels=channels,
             value_range=checked_range(value_range) or file.value_range,
             multi_label=file.multi_label,
+            reading=scan.description(),
         )
 
     def _read(self, path: Path) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
@@ -132,4 +139,14 @@ def _class_file(
         return ClassFile(classes), None
     training = scan_folder(root, "train").pairs(strict=strict)
     numbered, survey = numbered_classes([pair.mask for pair in training], strict=strict)
-    return ClassFile(numbered), survey
+    return ClassFile(_listed_names(root, numbered)), survey
+
+
+def _listed_names(root: Path, numbered: ClassTable) -> ClassTable:
+    """The names in `class_names.txt`, which LabelMe's labelme2voc writes, if it has enough."""
+    path = root / CLASS_NAMES
+    if not path.is_file():
+        return numbered
+    names = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+    names = [name for name in names if name != "__ignore__"]
+    return ClassTable(tuple(names)) if len(names) >= len(numbered) else numbered

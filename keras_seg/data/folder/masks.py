@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_seg.data.class_file import ClassFile
+from keras_seg.data.class_file import CLASS_FILE_NAME, ClassFile
 from keras_seg.data.classes import ClassTable, distinct_colors
 from keras_seg.data.folder.pairs import ValueMap
 from keras_seg.data.mask_values.finding import Finding
@@ -29,7 +29,6 @@ from keras_seg.data.reading.masks import (
 )
 from keras_seg.names import IGNORE_CLASS
 
-CLASS_FILE_NAME = "classes.json"
 PALETTES = 20
 """Number of masks whose palettes are compared with the class table."""
 

@@ -44,6 +44,8 @@ class PairedDataset(SegmentationDataset):
         resize_images: whether images are resized to their masks, for data sets with smaller masks.
         value_range: (black, white) of images with more than 8 bits.
         multi_label: whether masks are (H, W, classes) of 0, 1 and 255.
+        read_pixels: reads an image file, as `read_image`.
+        reading: how the files are read, in words.
 
     Raises: ValueError for a wrong number of channels; when a sample is read, SizesDiffer and
         ValuesOutside, which are ValueErrors too.
@@ -62,6 +64,8 @@ class PairedDataset(SegmentationDataset):
         resize_images: bool = False,
         value_range: tuple[float, float] | None = None,
         multi_label: bool = False,
+        read_pixels: Callable[..., np.ndarray] = read_image,
+        reading: str = "",
     ):
         if not isinstance(channels, int) or channels < 1:
             raise ValueError(
@@ -72,6 +76,7 @@ class PairedDataset(SegmentationDataset):
         self.name, self.split, self.classes, self.channels = name, split, classes, channels
         self._names, self._resize_images = names, resize_images
         self.multi_label, self.value_range = multi_label, value_range
+        self._read_pixels, self.reading = read_pixels, reading
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -82,7 +87,7 @@ class PairedDataset(SegmentationDataset):
         mask, instances = truth if isinstance(truth, tuple) else (truth, None)
         if not self.multi_label:
             check_values(mask, self.classes, pair.mask)
-        image = read_image(pair.image, self.channels, value_range=self.value_range)
+        image = self._read_pixels(pair.image, self.channels, value_range=self.value_range)
         if self._resize_images:
             image = resize_image(image, mask.shape[:2])
         check_sizes(pair, image, mask)

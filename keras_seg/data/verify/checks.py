@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg.data.annotations import recognise
+from keras_seg.data.as_dataset import Data, as_dataset, has_masks
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.folder.dataset import FolderDataset
@@ -38,14 +39,21 @@ MEASURED = 200
 
 
 def verify_dataset(
-    source: str, *, classes: ClassTable | Sequence[str] | None = None, channels: int = 3
+    source: Data,
+    *,
+    classes: ClassTable | Sequence[str] | None = None,
+    channels: int = 3,
+    validation: Data | None = None,
 ) -> DatasetReport:
     """Reads every sample of both splits and reports all problems. Bad data never raise.
 
     Args:
-        source: folder, built-in data set, or kind:FOLDER, as for `open_dataset`.
+        source: folder, built-in data set, or kind:FOLDER, as for `open_dataset`; or training data
+            as arrays (images, masks), a data set, a tf.data.Dataset, a PyDataset or a list of
+            (image, mask).
         classes: class table or names, for a folder without `classes.json`.
         channels: number of channels of the images.
+        validation: validation data that go with training data that are not a name.
 
     Returns: errors, warnings, facts of each sample, and a suggestion for a first training.
 
@@ -54,12 +62,21 @@ def verify_dataset(
         report = verify_dataset("builtin:cells")
         report.errors, report.suggestion.crop  # [], (128, 128)
     """
-    report, classes = DatasetReport(str(source)), ClassTable.of(classes)
+    named = isinstance(source, str | os.PathLike)
+    report = DatasetReport(str(source) if named else type(source).__name__)
+    classes, given = ClassTable.of(classes), {"train": source, "val": validation}
     for split in SPLITS:
+        data = given[split]
+        if data is None and not named:
+            continue
         try:
             with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always")
-                dataset = _open(source, split, classes, channels)
+                if named or data is None:
+                    dataset = _open(str(source), split, classes, channels)
+                else:
+                    table = classes or report.classes
+                    dataset = _given(data, split, table, channels)
         except UNREADABLE as error:
             if str(error) not in {problem.message for problem in report.errors}:
                 kind = "pairs" if isinstance(error, NoPairs) else "layout"
@@ -68,7 +85,8 @@ def verify_dataset(
         report.warnings += _once(told, split, report.warnings)
         report.classes = report.classes or dataset.classes
         report.multi_label = dataset.multi_label
-        report.samples[split] = len(dataset)
+        report.samples[split], report.datasets[split] = len(dataset), dataset
+        report.readings[split] = getattr(dataset, "reading", "")
         _check_split(report, dataset, split)
     find_duplicates(report)
     for split in report.facts:
@@ -86,6 +104,16 @@ def _open(
     if Path(source).is_dir() and recognise(Path(source)) is None:
         return FolderDataset(source, split, classes=classes, channels=channels, strict=False)
     return open_dataset(source, split, classes=classes, channels=channels)
+
+
+def _given(
+    data: Data, split: str, classes: ClassTable | None, channels: int
+) -> SegmentationDataset:
+    what = {"train": "training data", "val": "validation data"}[split]
+    dataset = as_dataset(data, what=what, channels=channels, classes=classes, split=split)
+    if not has_masks(dataset):
+        raise ValueError(f"{what}: the {len(dataset)} images have no masks. Pass (images, masks).")
+    return dataset
 
 
 def _once(
@@ -127,7 +155,9 @@ def _read_all(dataset: SegmentationDataset, split: str) -> Iterator[SampleFacts 
         digest = hashlib.blake2b(repr(sample.image.shape).encode())
         digest.update(np.ascontiguousarray(sample.image).tobytes())
         measure = split == "train" and index % measured_every == 0
-        return sample_facts(sample, len(dataset.classes), digest.digest(), measure=measure)
+        return sample_facts(
+            sample, len(dataset.classes), digest.digest(), measure=measure, index=index
+        )
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         outcomes = pool.map(read, range(len(dataset)))

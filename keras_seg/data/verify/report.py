@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from keras_seg.data.classes import ClassTable
+from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.verify.suggestion import SampleFacts, Suggestion
 
 
@@ -39,6 +40,8 @@ class DatasetReport:
         warnings: problems that may be intended.
         suggestion: options for a first training; None if no training sample is readable.
         multi_label: whether a pixel may have several classes.
+        readings: for each split, how its files are read, in words.
+        datasets: for each split, the opened data set.
     """
 
     source: str
@@ -49,6 +52,8 @@ class DatasetReport:
     warnings: list[Problem] = field(default_factory=list)
     suggestion: Suggestion | None = None
     multi_label: bool = False
+    readings: dict[str, str] = field(default_factory=dict)
+    datasets: dict[str, SegmentationDataset] = field(default_factory=dict, repr=False)
 
     def histogram(self, split: str) -> np.ndarray:
         """Pixels of each class in each readable sample: (samples, classes) int64."""

@@ -31,6 +31,7 @@ class SampleFacts:
         digest: hash of the image; equal for equal images.
         grey: whether all channels are equal.
         diameters: square roots of the areas of the objects, in pixels; None if not measured.
+        index: place of the sample in its data set.
     """
 
     name: str
@@ -40,6 +41,7 @@ class SampleFacts:
     digest: bytes
     grey: bool
     diameters: np.ndarray | None
+    index: int = -1
 
 
 def object_diameters(sample: Sample) -> np.ndarray:
@@ -52,7 +54,9 @@ def object_diameters(sample: Sample) -> np.ndarray:
     return np.sqrt(np.concatenate(areas))
 
 
-def sample_facts(sample: Sample, num_classes: int, digest: bytes, *, measure: bool) -> SampleFacts:
+def sample_facts(
+    sample: Sample, num_classes: int, digest: bytes, *, measure: bool, index: int = -1
+) -> SampleFacts:
     """Collects the facts about a sample; `measure` includes the diameters of its objects."""
     image = sample.image
     return SampleFacts(
@@ -63,6 +67,7 @@ def sample_facts(sample: Sample, num_classes: int, digest: bytes, *, measure: bo
         digest,
         image.shape[-1] == 1 or bool((image == image[..., :1]).all()),
         object_diameters(sample) if measure else None,
+        index,
     )
 
 

@@ -24,6 +24,7 @@ def to_dict(report: DatasetReport) -> dict:
         "errors": [asdict(problem) for problem in report.errors],
         "warnings": [asdict(problem) for problem in report.warnings],
         "classes": report.classes.to_dict() if report.classes else None,
+        "readings": report.readings,
         "splits": {split: _split_record(report, split) for split in report.facts},
         "suggestion": None,
     }
@@ -54,7 +55,11 @@ def _split_record(report: DatasetReport, split: str) -> dict:
 
 def to_text(report: DatasetReport) -> Group:
     """Tables of splits and classes, problems and suggestion, for a rich console."""
-    parts = [_split_table(report), _class_table(report)] if report.facts else []
+    readings: dict[str, list[str]] = {}
+    for split, reading in report.readings.items():
+        readings.setdefault(reading, []).append(split)
+    parts: list = [Text(f"{', '.join(s)}: {reading}") for reading, s in readings.items() if reading]
+    parts += [_split_table(report), _class_table(report)] if report.facts else []
     parts += _problem_lines("error", "red", report.errors)
     parts += _problem_lines("warning", "yellow", report.warnings)
     if report.suggestion:
