@@ -18,7 +18,7 @@ from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.inference.loading import as_runner
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.results import Comparison, Evaluation
-from keras_seg.inference.scores import check_threshold, mask_of
+from keras_seg.inference.scores import Threshold, check_threshold, mask_of
 from keras_seg.inference.sizing import check_sizing, resolve_sizing, scores_at_image_size
 from keras_seg.masks.confusion import (
     confusion_matrix,
@@ -39,7 +39,7 @@ def evaluate(
     sizing: str = "auto",
     limit: int | None = None,
     progress: bool | None = None,
-    threshold: float = 0.5,
+    threshold: Threshold | None = None,
 ) -> Evaluation:
     """Measures a network on images with masks.
 
@@ -76,7 +76,7 @@ def compare(
     sizing: str = "auto",
     limit: int | None = None,
     progress: bool | None = None,
-    threshold: float = 0.5,
+    threshold: Threshold | None = None,
 ) -> Comparison:
     """Measures several networks on every image of a data set, in one pass.
 
@@ -142,7 +142,7 @@ def evenly_spread(length: int, limit: int | None) -> list[int]:
 class _Measured:
     """One network of a comparison: its counts so far, and its outputs for the current image."""
 
-    def __init__(self, runner: Runner, sizing: str, threshold: float) -> None:
+    def __init__(self, runner: Runner, sizing: str, threshold: Threshold | None) -> None:
         self.runner = runner
         self.sizing = resolve_sizing(sizing, runner.card)
         self.threshold = threshold

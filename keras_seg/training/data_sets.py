@@ -17,7 +17,12 @@ def open_data(recipe: Recipe, split: str) -> CachedDataset:
     """
     classes = None if recipe.classes is None else ClassTable(tuple(recipe.classes))
     dataset = open_dataset(
-        recipe.data, split, classes=classes, channels=recipe.channels, on_error=recipe.on_error
+        recipe.data,
+        split,
+        classes=classes,
+        channels=recipe.channels,
+        on_error=recipe.on_error,
+        multi_label=recipe.multi_label,
     )
     if recipe.resize is not None:
         dataset = ResizedDataset(dataset, recipe.resize)

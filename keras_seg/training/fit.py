@@ -91,7 +91,7 @@ def train(recipe: Recipe, *, rewrite: Rewrite | None = None) -> TrainingResult:
     check_before_data(recipe, strategy)
     _set_up_process(recipe)
     train_set, val_set = open_data(recipe, "train"), open_data(recipe, "val")
-    check_with_data(recipe, train_set.classes)
+    check_with_data(recipe, train_set.classes, multi_label=train_set.multi_label)
     for dataset in (train_set, val_set):
         dataset.fill()  # damaged files are reported now, not in the middle of an epoch
     several = strategies.is_multi_worker(strategy)
@@ -196,6 +196,7 @@ def _writers(run: Run) -> list[keras.callbacks.Callback]:
         size_multiple=size_rule(run.network)[0],
         image_size=run.recipe.resize,
         value_range=run.train_set.value_range,
+        multi_label=run.train_set.multi_label,
     )
     writers: list[keras.callbacks.Callback] = [
         SaveBest(run.model_path, run.network, card, run.history)

@@ -19,7 +19,7 @@ from keras_seg.training import run_folder, strategies
 from keras_seg.training.class_weights import lines, resolved_loss, write_class_weights
 from keras_seg.training.history import History
 from keras_seg.training.multi_worker import trainable_by_workers
-from keras_seg.training.network import backbone_layers, build_model
+from keras_seg.training.network import backbone_layers, build_model, output_channels
 from keras_seg.training.optimizers import make_optimizer
 from keras_seg.training.outputs import at_image_size, output_losses
 from keras_seg.training.recipe import Recipe
@@ -154,7 +154,7 @@ def _network(
     tpu = isinstance(strategy, tf.distribute.TPUStrategy)
     network = build_model(
         recipe,
-        num_classes,
+        output_channels(recipe, num_classes),
         policy="mixed_bfloat16" if tpu and recipe.mixed_precision else None,
         synchronized=recipe.sync_batch_norm and strategies.replicas(strategy) > 1,
     )

@@ -13,6 +13,7 @@ def verify_verb(
     channels: int = 3,
     json_file: Path | None = None,
     classes: list[str] | None = None,
+    multi_label: bool | None = None,
 ) -> int:
     """Check images and masks: pairs, sizes, values, damage, duplicates and class balance.
 
@@ -22,10 +23,13 @@ def verify_verb(
         channels: number of channels of the images.
         json_file: file for the report as JSON.
         classes: class names, for a folder without classes.json.
+        multi_label: whether a pixel may have several classes; by default as classes.json says.
     """
     from keras_seg.data import verify
 
-    report = verify.verify_dataset(data, classes=classes, channels=channels)
+    report = verify.verify_dataset(
+        data, classes=classes, channels=channels, multi_label=multi_label
+    )
     say(verify.to_text(report))
     write_json(json_file, verify.to_dict(report))
     return REFUSED if report.errors else DONE

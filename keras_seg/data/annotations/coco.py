@@ -13,13 +13,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from keras_seg.data.annotations.annotated_image import AnnotatedImage, Parts, plain, split_in
 from keras_seg.data.annotations.class_labels import class_index, class_table
 from keras_seg.data.annotations.export_folder import few_of_each_folder, layout_of, read_json, tell
 from keras_seg.data.annotations.image_files import image_size
-from keras_seg.data.annotations.shapes import CocoPolygons, CocoRuns, Shape, paint
+from keras_seg.data.annotations.shapes import CocoPolygons, CocoRuns, Drawing, Shape, paint
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.layouts.split import LayoutSplit
 
@@ -65,7 +63,7 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     ordered = [labels[number] for number in _in_order(labels)]
     classes = class_table(root, ordered)
 
-    def read_truth(item: AnnotatedImage, image: Path) -> tuple[np.ndarray, np.ndarray]:
+    def read_truth(item: AnnotatedImage, image: Path) -> Drawing:
         return _painted(item.content, classes, image)
 
     _tell_of_images(parts)
@@ -243,7 +241,7 @@ def _outlines(segmentation: list) -> list:
     ]
 
 
-def _painted(objects: _Objects, classes: ClassTable, image: Path) -> tuple[np.ndarray, np.ndarray]:
+def _painted(objects: _Objects, classes: ClassTable, image: Path) -> Drawing:
     shapes = []
     for annotation in objects.annotations:
         segmentation = annotation["segmentation"]

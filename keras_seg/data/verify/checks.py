@@ -38,7 +38,11 @@ MEASURED = 200
 
 
 def verify_dataset(
-    source: str, *, classes: ClassTable | Sequence[str] | None = None, channels: int = 3
+    source: str,
+    *,
+    classes: ClassTable | Sequence[str] | None = None,
+    channels: int = 3,
+    multi_label: bool | None = None,
 ) -> DatasetReport:
     """Reads every sample of both splits and reports all problems. Bad data never raise.
 
@@ -46,6 +50,7 @@ def verify_dataset(
         source: folder, built-in data set, or kind:FOLDER, as for `open_dataset`.
         classes: class table or names, for a folder without `classes.json`.
         channels: number of channels of the images.
+        multi_label: whether a pixel may have several classes; None for what the data say.
 
     Returns: errors, warnings, facts of each sample, and a suggestion for a first training.
 
@@ -59,7 +64,7 @@ def verify_dataset(
         try:
             with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always")
-                dataset = _open(source, split, classes, channels)
+                dataset = _open(source, split, classes, channels, multi_label)
         except UNREADABLE as error:
             if str(error) not in {problem.message for problem in report.errors}:
                 kind = "pairs" if isinstance(error, NoPairs) else "layout"
@@ -80,12 +85,17 @@ def verify_dataset(
 
 
 def _open(
-    source: str, split: str, classes: ClassTable | None, channels: int
+    source: str,
+    split: str,
+    classes: ClassTable | None,
+    channels: int,
+    multi_label: bool | None,
 ) -> SegmentationDataset:
     """As `open_dataset`, but opens a folder even if some of its files have no partner."""
+    options = {"classes": classes, "channels": channels, "multi_label": multi_label}
     if Path(source).is_dir() and recognise(Path(source)) is None:
-        return FolderDataset(source, split, classes=classes, channels=channels, strict=False)
-    return open_dataset(source, split, classes=classes, channels=channels)
+        return FolderDataset(source, split, strict=False, **options)
+    return open_dataset(source, split, **options)
 
 
 def _once(
