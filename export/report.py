@@ -119,6 +119,10 @@ class ExportReport:
         table.add_row("format", f"{self.format}, {self.options.kind.label}")
         table.add_row("image", f"{height} x {width} x {channels}, {self.input}")
         table.add_row("output", self.head)
+        if self.card.threshold is not None:
+            several = isinstance(self.card.threshold, tuple)
+            numbers = self.card.threshold if several else (self.card.threshold,)
+            table.add_row("threshold", ", ".join(f"{number:g}" for number in numbers))
         table.add_row("size", megabytes(self.size_bytes))
         operators = ", ".join(f"{name} x {n}" for name, n in self.audit.operators.items())
         table.add_row("operators", operators)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.inference.loading import as_runner
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.results import Comparison, Evaluation
-from keras_seg.inference.scores import Threshold, check_threshold, mask_of
+from keras_seg.inference.scores import Threshold, check_threshold, mask_of, threshold_in_use
 from keras_seg.inference.sizing import check_sizing, resolve_sizing, scores_at_image_size
 from keras_seg.masks.confusion import (
     confusion_matrix,
@@ -145,7 +145,7 @@ class _Measured:
     def __init__(self, runner: Runner, sizing: str, threshold: Threshold | None) -> None:
         self.runner = runner
         self.sizing = resolve_sizing(sizing, runner.card)
-        self.threshold = threshold
+        self.threshold = threshold_in_use(runner, threshold)
         self.confusion = empty_confusion(runner.num_classes, multi_label=runner.card.multi_label)
         self.seconds: list[float] = []
         self.warm_shapes: set[tuple[int, ...]] = set()
@@ -186,6 +186,7 @@ class _Measured:
             latency_ms_median=float(np.median(milliseconds)),
             latency_ms_p90=float(np.percentile(milliseconds, 90)),
             confusion=self.confusion,
+            threshold=_stated(self.threshold) if _has_threshold(runner) else None,
         )
 
     def _has_scores_like(self, first: _Measured) -> bool:
@@ -206,6 +207,16 @@ class _Measured:
         self.seconds.append(time.perf_counter() - start)
         self.outputs.append(output)
         return output
+
+
+def _has_threshold(runner: Runner) -> bool:
+    return runner.card.multi_label or runner.num_classes == 2
+
+
+def _stated(threshold: Threshold) -> float | tuple[float, ...]:
+    """A threshold as plain numbers."""
+    several = isinstance(threshold, Sequence | np.ndarray)
+    return tuple(map(float, threshold)) if several else float(threshold)
 
 
 def check_comparable(

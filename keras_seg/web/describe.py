@@ -27,6 +27,7 @@ def describe(file: Path, sizing: str = "auto") -> dict:
 
     Returns: file, format, height, width, channels, head, sizing, layout, network, classes (names
         and colours), value_range (black and white of images with more than 8 bits, or None),
+        multi_label, threshold (one number, or one per label),
         input_type, output_type, pixel_values (input value for each of the 256 pixel values), and
         output_scale and output_zero_point (None for scores that are not quantized).
 
@@ -43,12 +44,6 @@ def describe(file: Path, sizing: str = "auto") -> dict:
     runner = inference.load(file)
     card, shape = runner.card, runner.input_shape
     tensors = (_tflite_tensors if format == "tflite" else _onnx_tensors)(file)
-    if card.multi_label:
-        raise ValueError(
-            f"{file} may predict several labels for a pixel: "
-            f"{', '.join(card.classes.names)}. The page shows one class per pixel. Run the file "
-            "with keras-seg predict."
-        )
     _check(runner, file)
     for part in ("input", "output"):
         if tensors[f"{part}_type"] not in PAGE_TYPES[format]:
@@ -69,6 +64,8 @@ def describe(file: Path, sizing: str = "auto") -> dict:
         "network": card.network,
         "classes": card.classes.to_dict(),
         "value_range": card.value_range,
+        "multi_label": card.multi_label,
+        "threshold": 0.5 if card.threshold is None else card.threshold,
         **tensors,
     }
 
