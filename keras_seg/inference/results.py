@@ -76,13 +76,17 @@ class Evaluation:
         """IoU, Dice, precision, recall and pixels of each class or label, for the terminal."""
         table = Table("label" if self.confusion.ndim == 3 else "class")
         several = isinstance(self.threshold, tuple)
-        columns = ("IoU", "Dice", "precision", "recall", "pixels", "predicted pixels")
+        columns = ("IoU %", "Dice %", "precision", "recall", "pixels", "predicted")
         for column in (*columns, "threshold") if several else columns:
             table.add_column(column, justify="right")
         for place, (name, scores) in enumerate(self.per_class.items()):
-            shares = [percent(scores[key]) for key in ("iou", "dice", "precision", "recall")]
+            shares = [
+                "" if scores[key] is None else f"{100 * scores[key]:.2f}"
+                for key in ("iou", "dice", "precision", "recall")
+            ]
             cells = [*shares, f"{scores['pixels']:,}", f"{scores['predicted']:,}"]
             table.add_row(Text(name), *cells, *([f"{self.threshold[place]:g}"] if several else []))
+        table.caption = "precision and recall in %; pixels in the masks, and predicted pixels"
         return table
 
 

@@ -143,13 +143,14 @@ def check_threshold_values(
     if several and (not multi_label or len(numbers) != num_classes):
         expected = f"one number, or {num_classes}, one per label" if multi_label else "one number"
         raise ValueError(
-            f"threshold must be {expected}. Received: {len(numbers)} numbers for {what}: {numbers}"
+            f"{what} takes as threshold {expected}. Received: {len(numbers)} numbers, "
+            f"threshold={numbers}"
         )
     if not multi_label and num_classes != 2 and threshold != 0.5:
         raise ValueError(
-            "A threshold is for two classes, or for labels of a multi-label model. Received: "
-            f"threshold={threshold} for {what} with {num_classes} mutually exclusive classes, of "
-            "which the most probable wins. Leave threshold out."
+            f"{what} has {num_classes} mutually exclusive classes, of which the most probable "
+            f"wins, and no threshold. Received: threshold={threshold}. It is for two classes, or "
+            "for labels of a multi-label model. Leave threshold out."
         )
 
 

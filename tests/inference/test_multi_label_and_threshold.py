@@ -408,7 +408,7 @@ class TestThreshold:
             KerasRunner(two_classes()).predict(picture(), threshold=threshold)
 
     def test_is_refused_for_more_classes(self):
-        with pytest.raises(ValueError, match="with 3 mutually exclusive classes"):
+        with pytest.raises(ValueError, match="has 3 mutually exclusive classes"):
             KerasRunner(network()).predict(picture(), threshold=0.3)
 
     def test_is_refused_for_files_of_classes(self):
