@@ -286,11 +286,21 @@ class TestMultiLabelExport:
             assert list(segmenter.labels) == ["roof", "left wall", "a/b_c"]
         np.testing.assert_allclose(np.stack(masks, -1), sigmoid(image), atol=1e-4)
 
-    def test_page_and_report_refuse_by_name(self, files, tmp_path):
-        with pytest.raises(ValueError, match="The page shows one class per pixel"):
-            describe(files(".tflite"))
-        with pytest.raises(ValueError, match="The report shows one class per pixel"):
-            write_report(tmp_path, tmp_path / "r.html", inference.load(files(".keras")), Truth())
+    def test_page_and_report_show_every_label(self, files, tmp_path):
+        facts = describe(files(".tflite"))
+        assert facts["multi_label"] and facts["threshold"] == 0.5
+        assert facts["file_names"] == ["roof", "left-wall", "a-b-c"]
+        runner, truth = inference.load(files(".keras")), Truth()
+        write_report(tmp_path, tmp_path / "r.html", runner, truth)
+        page = (tmp_path / "r.html").read_text()
+        assert "IoU of each label" in page and "Confusion" not in page
+        predicted = np.stack([runner.predict(sample.image) for sample in truth])
+        masks = np.stack([sample.mask for sample in truth])
+        known = masks[..., 1] != 255
+        hits = ((masks[..., 1] == 1) & (predicted[..., 1] == 1)).sum()
+        recall = 100 * hits / (masks[..., 1] == 1).sum()
+        precision = 100 * hits / (predicted[..., 1][known] == 1).sum()
+        assert f"<td>{precision:.1f} %</td><td>{recall:.1f} %</td>" in page
 
     def test_proposals_are_refused(self, files):
         with pytest.raises(ValueError, match="whose classes exclude each other"):
