@@ -203,6 +203,6 @@ def check_head(options: ExportOptions, card: ModelCard) -> None:
         )
     if card.head == "argmax" or (card.head == "probabilities" and head == "logits"):
         raise ExportError(
-            f"The model puts out {card.head} itself, from which head={head!r} cannot be had. Use "
+            f"The model outputs {card.head} itself, from which head={head!r} cannot be had. Use "
             "head='probabilities' or 'argmax' with a model that ends in logits or probabilities."
         )

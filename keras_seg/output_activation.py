@@ -174,7 +174,7 @@ def decide_head(
     if card_head is not None:
         if scores not in (None, card_head):
             raise ValueError(
-                f"{what} puts out {card_head}, as its card says. Received: scores={scores!r}. "
+                f"{what} outputs {card_head}, as its card says. Received: scores={scores!r}. "
                 "Leave scores out."
             )
         return card_head
@@ -265,14 +265,14 @@ def _head_of_values(values: np.ndarray, what: object) -> str:
             return "probabilities"
         raise _must_be_said(
             what,
-            f"puts out values of {low:.3g} to {high:.3g} on a test image, as probabilities are, "
+            f"outputs values of {low:.3g} to {high:.3g} on a test image, as probabilities are, "
             "and its graph does not show whether they are",
         )
     if channels == 1 and (low >= 0 or high <= 0):
         side = "below" if low >= 0 else "above"
         raise _must_be_said(
             what,
-            f"puts out values of {low:.3g} to {high:.3g} on a test image, never {side} the 0 at "
+            f"outputs values of {low:.3g} to {high:.3g} on a test image, never {side} the 0 at "
             "which a logit separates two classes",
         )
     return "logits"
@@ -282,7 +282,7 @@ def _check_range(values: np.ndarray, what: object) -> None:
     low, high = float(values.min()), float(values.max())
     if low < -SLACK or high > 1 + SLACK:
         raise ValueError(
-            f"{what} puts out values of {low:.3g} to {high:.3g} on a test image, which are no "
+            f"{what} outputs values of {low:.3g} to {high:.3g} on a test image, which are no "
             "probabilities. Received: scores='probabilities'. Take scores='logits', or let the "
             "model end in values of 0 to 1."
         )

@@ -253,8 +253,8 @@ def _label_mismatch(runner: Runner, dataset: SegmentationDataset) -> ValueError:
     if dataset.multi_label:
         return ValueError(
             f"{runner.what} predicts one class per pixel. Received: data set {dataset.name!r} with "
-            f"labels of which a pixel may have several ({labels}). If each channel of the model is "
-            "a sigmoid of its own, load it with multi_label=True (--multi_label true)."
+            f"labels of which a pixel may have several ({labels}). If each channel of the model "
+            "has its own sigmoid, load it with multi_label=True (--multi_label true)."
         )
     return ValueError(
         f"{runner.what} predicts labels of which a pixel may have several. Received: data set "

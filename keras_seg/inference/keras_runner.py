@@ -95,7 +95,7 @@ class KerasRunner(Runner):
         """
         if head == "logits" != self.own_head:
             raise ValueError(
-                f"The model puts out {self.own_head}, which cannot be turned into logits. "
+                f"The model outputs {self.own_head}, which cannot be turned into logits. "
                 "Received: head='logits'. Take head='probabilities'."
             )
         if head == "argmax" and self.card.multi_label:
@@ -180,7 +180,7 @@ def model_shapes(model: keras.Model) -> tuple[Shape, int]:
         )
     if not hasattr(output, "shape") or len(output.shape) != 4 or output.shape[-1] is None:
         raise ValueError(
-            "A segmentation network puts out scores (batch, height, width, classes), or a dict "
+            "A segmentation network outputs scores (batch, height, width, classes), or a dict "
             f"whose first entry they are. Received: {model.name!r} with output {output}"
         )
     return tuple(inputs[0].shape[1:]), output.shape[-1]

@@ -112,7 +112,7 @@ class Runner(NetworkRunner):
             return np.stack([mask_of(self, each, head, threshold) for each in scores])
         if probabilities and self.card.head == "argmax":
             raise ValueError(
-                f"{self.what} puts out classes, so that it has no probabilities. Export it with "
+                f"{self.what} outputs classes, so that it has no probabilities. Export it with "
                 "--head logits or probabilities."
             )
         averaged = averaged_probabilities(self, images, sizing, tta)

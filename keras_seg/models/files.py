@@ -114,7 +114,7 @@ def _check_whole_model(path: Path) -> None:
         with h5py.File(path) as file:
             whole = "model_config" in file.attrs
     except OSError as error:
-        raise ValueError(f"{path} is no HDF5 file, or it is damaged: {error}.") from error
+        raise ValueError(f"{path} is not an HDF5 file, or it is damaged: {error}.") from error
     if not whole:
         raise ValueError(
             f"{path} holds weights alone, not a model. Build the network, and then: "
@@ -130,7 +130,7 @@ def _check_archive(path: str | Path) -> Path:
         return path
     if not zipfile.is_zipfile(path):
         raise ValueError(
-            f"{path} is no .keras file: it is not a zip archive. Pass a file that model.save() or "
+            f"{path} is not a .keras file: it is not a zip archive. Pass a file that model.save() or "
             "`keras-seg train` has written."
         )
     try:
@@ -140,7 +140,7 @@ def _check_archive(path: str | Path) -> Path:
         raise ValueError(f"{path} is damaged: {error}. Give an undamaged file.") from error
     if not whole:
         raise ValueError(
-            f"{path} is no .keras file: the archive has no config.json. Pass a file that "
+            f"{path} is not a .keras file: the archive has no config.json. Pass a file that "
             "model.save() or `keras-seg train` has written."
         )
     return path

@@ -153,7 +153,7 @@ def _losses(recipe: Recipe) -> Iterator[str]:
             given = f"model_options.activation={activation!r}"
             yield (
                 f"{_option(term, 'from_logits', True)} contradicts {given}: with an activation "
-                "the network puts out probabilities, without one logits. Leave both out."
+                "the network outputs probabilities, without one logits. Leave both out."
             )
         reduction = term.options.get("reduction", "sum_over_batch_size")
         if reduction in (None, "none"):

@@ -147,7 +147,7 @@ def _npm_pack(package: Package, scratch: Path) -> Path:
     )
     npm = shutil.which("npm")
     if npm is None:
-        raise RuntimeError(f"The page needs {spec}, and there is no npm here. {remedy}")
+        raise RuntimeError(f"The page needs {spec}, and npm is not installed here. {remedy}")
     command = [npm, "pack", spec, "--silent", "--ignore-scripts"]
     try:
         done = subprocess.run(

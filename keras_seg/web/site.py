@@ -102,14 +102,14 @@ def _check_output(output: Path) -> None:
         return
     if not output.is_dir() or (any(output.iterdir()) and not (output / "model.json").is_file()):
         raise ValueError(
-            f"{output} exists and is no page of keras-seg web. Give a new or empty folder."
+            f"{output} exists and is not a page of keras-seg web. Give a new or empty folder."
         )
     own = {path.name for path in (resources.files("keras_seg.web") / "page").iterdir()}
     own |= {"model.json", "sample.png", "runtime", *(f"model.{format}" for format in RUNTIMES)}
     others = sorted({path.name for path in output.iterdir()} - own)
     if others:  # other programs also write a model.json
         raise ValueError(
-            f"{output} would be replaced, and holds files that are no part of the page: "
+            f"{output} would be replaced, and holds files that are not part of the page: "
             f"{others[:4]}. Move it away, or give a new or empty folder."
         )
 

@@ -303,7 +303,7 @@ class TestExport:
         assert (report.head, report.card.head) == ("logits", "logits")
 
     def test_logits_cannot_be_had(self, tmp_path):
-        with pytest.raises(export.ExportError, match="puts out probabilities itself"):
+        with pytest.raises(export.ExportError, match="outputs probabilities itself"):
             export.export(network("softmax"), tmp_path / "m.tflite", head="logits")
 
     def test_one_channel_of_softmax_is_an_error_of_the_model(self, tmp_path):
@@ -421,7 +421,7 @@ class TestCards:
     def test_said_scores_of_a_card_are_checked(self, tmp_path):
         model = models.unet((None, None, 3), 3, widths=(4, 8))
         models.save(model, tmp_path / "m.keras", ModelCard(ClassTable.numbered(3), "unet", 2))
-        with pytest.raises(ValueError, match="puts out logits, as its card says"):
+        with pytest.raises(ValueError, match="outputs logits, as its card says"):
             inference.load(tmp_path / "m.keras", scores="probabilities")
         with pytest.raises(ValueError, match="has exclusive classes, as its card says"):
             inference.load(tmp_path / "m.keras", multi_label=True)

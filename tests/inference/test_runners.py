@@ -399,5 +399,5 @@ class TestFilesThatAreNone:
     def test_model_that_is_no_segmentation_network(self):
         image = keras.Input((8, 8, 3))
         model = keras.Model(image, keras.layers.Flatten()(image))
-        with pytest.raises(ValueError, match="puts out scores"):
+        with pytest.raises(ValueError, match="outputs scores"):
             KerasRunner(model)

@@ -141,14 +141,14 @@ class TestRefusals:
 
     def test_a_folder_of_something_else_is_left_alone(self, exported, tmp_path):
         (tmp_path / "thesis.tex").write_text("years of work")
-        with pytest.raises(ValueError, match="is no page of keras-seg web"):
+        with pytest.raises(ValueError, match="is not a page of keras-seg web"):
             write_site(exported("float.tflite"), tmp_path)
         assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
     def test_what_else_lies_in_a_page_is_not_removed(self, exported, tmp_path):
         for name in ("model.json", "index.html", "group1-shard1of1.bin"):
             (tmp_path / name).write_text("{}")
-        with pytest.raises(ValueError, match="no part of the page: .'group1-shard1of1.bin'"):
+        with pytest.raises(ValueError, match="not part of the page: .'group1-shard1of1.bin'"):
             write_site(exported("float.tflite"), tmp_path)
         assert len(list(tmp_path.iterdir())) == 3
 

@@ -61,7 +61,7 @@ def evaluate_verb(
         split,
         runner.input_shape[2],
         value_range=runner.card.value_range,
-        multi_label=multi_label,
+        multi_label=runner.card.multi_label or None,
     )
     options = {"sizing": sizing, "limit": limit}
     if search_threshold is not None:

@@ -107,7 +107,7 @@ def _load(
             raise ValueError("face_size belongs to face parsing. Give --parts, or leave it out.")
         return inference.load(file, threads=threads, scores=scores, multi_label=multi_label)
     if scores is not None or multi_label is not None:
-        raise ValueError("Face parsing puts out logits. Leave --scores and --multi_label out.")
+        raise ValueError("Face parsing outputs logits. Leave --scores and --multi_label out.")
     size = None if face_size is None else tuple(face_size)
     return inference.load_face_parser(file, parts, face_size=size, threads=threads)
 

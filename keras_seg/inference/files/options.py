@@ -57,7 +57,7 @@ class PredictionOptions:
         check_threshold(runner, self.threshold)
         if outputs.probabilities and runner.card.head == "argmax":
             raise ValueError(
-                f"{runner.path} puts out classes, so that it has no probabilities. Export it with "
+                f"{runner.path} outputs classes, so that it has no probabilities. Export it with "
                 "--head logits or probabilities."
             )
         if outputs.uncertainty:

@@ -1,4 +1,4 @@
-// Writes a mask as a palette PNG: values are class numbers, shown in the colours of the classes.
+// Writes a mask as a palette PNG: values are class indices, shown in the colours of the classes.
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, value) => {
   for (let bit = 0; bit < 8; bit++) value = value & 1 ? 0xedb88320 ^ (value >>> 1) : value >>> 1;
