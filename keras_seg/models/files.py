@@ -130,8 +130,8 @@ def _check_archive(path: str | Path) -> Path:
         return path
     if not zipfile.is_zipfile(path):
         raise ValueError(
-            f"{path} is not a .keras file: it is not a zip archive. Pass a file that model.save() or "
-            "`keras-seg train` has written."
+            f"{path} is not a .keras file: it is not a zip archive. Pass a file that model.save() "
+            "or `keras-seg train` has written."
         )
     try:
         with zipfile.ZipFile(path) as archive:
