@@ -98,7 +98,7 @@ def open_network(
         reference.card, threshold=_threshold_of_file(reference, options.threshold)
     )
     reference.put_out(options.runner_head)
-    _check_decided(reference)
+    _check_decided(reference, shape)
     card = replace(
         reference.card,
         margin=output_margin(model),
@@ -173,13 +173,13 @@ def _threshold_of_file(
     return tuple(map(float, threshold))
 
 
-def _check_decided(reference: KerasRunner) -> None:
+def _check_decided(reference: KerasRunner, shape: tuple[int, int, int]) -> None:
     """Raises ValueError if a class map is to be decided at a threshold that has no meaning.
 
     This is so for two channels that are no probabilities of exclusive classes.
     """
     if reference.card.head == "argmax" and reference.card.threshold is not None:
-        reference.run(np.zeros(reference.input_shape, np.uint8))
+        reference.run(np.zeros(shape, np.uint8))
 
 
 def check_class_map(options: ExportOptions, num_classes: int) -> None:

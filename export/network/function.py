@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_seg.export.network.fused_argmax import coarse_scores, repeated
 from keras_seg.export.options import HEADS, ExportOptions
 from keras_seg.inference.keras_runner import first_output
-from keras_seg.inference.scores import limits_of
+from keras_seg.inference.scores import Threshold, limits_of
 
 
 def function_to_convert(
@@ -18,7 +18,7 @@ def function_to_convert(
     *,
     from_logits: bool,
     multi_label: bool,
-    threshold: float | tuple[float, ...] | None = None,
+    threshold: Threshold | None = None,
 ) -> tuple[tf.types.experimental.GenericFunction, tf.TensorSpec]:
     """The function and the TensorSpec of its image.
 
@@ -49,7 +49,7 @@ def function_to_convert(
 
 
 def _class_map(
-    scores: tf.Tensor, from_logits: bool, class_dtype: str, threshold: float | None
+    scores: tf.Tensor, from_logits: bool, class_dtype: str, threshold: Threshold | None
 ) -> tf.Tensor:
     limit = float(limits_of(threshold or 0.5, "logits" if from_logits else "probabilities"))
     if scores.shape[-1] == 1:
@@ -62,7 +62,9 @@ def _class_map(
     return tf.cast(tf.argmax(scores, -1, output_type=tf.int32), class_dtype)
 
 
-def _with_head(scores: tf.Tensor, head: str, from_logits: bool, multi_label: bool) -> tf.Tensor:
+def _with_head(
+    scores: tf.Tensor, head: str | None, from_logits: bool, multi_label: bool
+) -> tf.Tensor:
     binary = scores.shape[-1] == 1
     if head == "probabilities" and from_logits:
         return tf.sigmoid(scores) if binary or multi_label else tf.nn.softmax(scores)

@@ -60,7 +60,8 @@ def as_dataset(
         split: split of a data set by name.
         limit: largest number of images taken from an iterable, which may be endless.
         value_range: (black, white) of images with more than 8 bits.
-        multi_label: whether masks in memory are (H, W, labels) of 0 and 1.
+        multi_label: whether masks are (H, W, labels) of 0 and 1; of data sets by name those whose
+            files do not say so.
 
     Raises: ValueError for data without images, and for images that are not pixels in 0..255;
         TypeError for anything else.
@@ -70,7 +71,7 @@ def as_dataset(
             return data
         options = {"channels": channels, "value_range": value_range}
         if isinstance(data, str | os.PathLike):
-            return _by_name(str(data), classes, split, options)
+            return _by_name(str(data), classes, split, options, multi_label or None)
         images, masks = _collected(data, limit)
         if not images:
             raise ValueError("no images were given.")
@@ -97,10 +98,12 @@ def has_masks(dataset: SegmentationDataset) -> bool:
     return getattr(dataset, "has_masks", True)
 
 
-def _by_name(name: str, classes: ClassTable, split: str, options: dict) -> SegmentationDataset:
+def _by_name(
+    name: str, classes: ClassTable, split: str, options: dict, multi_label: bool | None
+) -> SegmentationDataset:
     if files := images_of_folder(Path(name)):
         return ArrayDataset(files, classes=classes, name=name, split=split, **options)
-    return open_dataset(name, split, **options)
+    return open_dataset(name, split, multi_label=multi_label, **options)
 
 
 def _collected(data: Any, limit: int | None) -> tuple[list, list | None]:

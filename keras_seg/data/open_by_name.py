@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 from keras_seg.data.annotations import ANNOTATIONS, cvat, open_annotations, recognise
 from keras_seg.data.builtin import BuiltinDataset
@@ -94,7 +95,7 @@ def _open(
     strict: bool,
     multi_label: bool | None,
 ) -> SegmentationDataset:
-    options = {"classes": classes, "channels": channels}
+    options: dict[str, Any] = {"classes": classes, "channels": channels}
     of_folder = options | {"strict": strict, "multi_label": multi_label}
     scheme, colon, rest = source.partition(":")
     # A single letter before the colon is a Windows drive.

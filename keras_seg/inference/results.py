@@ -75,17 +75,16 @@ class Evaluation:
     def class_table(self) -> Table:
         """IoU, Dice, precision, recall and pixels of each class or label, for the terminal."""
         table = Table("label" if self.confusion.ndim == 3 else "class")
-        several = isinstance(self.threshold, tuple)
+        thresholds = self.threshold if isinstance(self.threshold, tuple) else ()
         columns = ("IoU %", "Dice %", "precision", "recall", "pixels", "predicted")
-        for column in (*columns, "threshold") if several else columns:
+        for column in (*columns, "threshold") if thresholds else columns:
             table.add_column(column, justify="right")
         for place, (name, scores) in enumerate(self.per_class.items()):
-            shares = [
-                "" if scores[key] is None else f"{100 * scores[key]:.2f}"
-                for key in ("iou", "dice", "precision", "recall")
-            ]
-            cells = [*shares, f"{scores['pixels']:,}", f"{scores['predicted']:,}"]
-            table.add_row(Text(name), *cells, *([f"{self.threshold[place]:g}"] if several else []))
+            shares = [scores[key] for key in ("iou", "dice", "precision", "recall")]
+            cells = ["" if share is None else f"{100 * share:.2f}" for share in shares]
+            cells += [f"{scores['pixels']:,}", f"{scores['predicted']:,}"]
+            cells += [f"{threshold:g}" for threshold in thresholds[place : place + 1]]
+            table.add_row(Text(name), *cells)
         table.caption = "precision and recall in %; pixels in the masks, and predicted pixels"
         return table
 
@@ -132,7 +131,7 @@ def comparison_table(
         table.add_row(Text(f"  IoU {name}"), *cells)
     table.add_row("pixel accuracy", *(percent(each.pixel_accuracy) for each in columns))
     if any(each.threshold not in (None, 0.5) for each in columns):
-        table.add_row("threshold", *(_threshold(each.threshold) for each in columns))
+        table.add_row("threshold", *(_short(each.threshold) for each in columns))
     if agreement:
         first = next(iter(evaluations))
         table.add_row(
@@ -167,8 +166,17 @@ def _plain(value: np.generic) -> float | int | None:
     return None if isinstance(number, float) and math.isnan(number) else number
 
 
-def _threshold(value: float | tuple[float, ...] | None) -> str:
-    return "per label" if isinstance(value, tuple) else "" if value is None else f"{value:g}"
+def threshold_in_words(threshold: float | tuple[float, ...]) -> str:
+    """A threshold, or those of all labels, as text."""
+    numbers = threshold if isinstance(threshold, tuple) else (threshold,)
+    return ", ".join(f"{number:g}" for number in numbers)
+
+
+def _short(threshold: float | tuple[float, ...] | None) -> str:
+    """A threshold for a narrow column."""
+    if isinstance(threshold, tuple):
+        return "per label"
+    return "" if threshold is None else f"{threshold:g}"
 
 
 def _difference(value: float | None) -> str:

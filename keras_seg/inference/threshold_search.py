@@ -192,7 +192,7 @@ class _Counts:
             scores = np.divide(hits, union, out=np.zeros(hits.shape), where=union > 0)
         else:
             scores = self._dice / self._images
-        shown = self._present.any(axis=1).tolist()
+        shown = [bool(row.any()) for row in self._present]
         best = [_best(row) if there else USUAL for row, there in zip(scores, shown, strict=True)]
 
         def measured(places: list[int]) -> tuple[float | None, ...]:

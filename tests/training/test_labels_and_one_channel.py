@@ -117,6 +117,15 @@ class TestSeveralLabels:
         for place, name in enumerate(LABELS):
             mask = np.asarray(Image.open(tmp_path / "out" / f"photo_{name}_mask.png"))
             np.testing.assert_array_equal(mask, predicted[0, ..., place])
+        words = ["--threshold", "[0.2,0.9,0.5]", "--polygons", "geojson"]
+        run("predict", file, tmp_path / "photo.png", "--output", tmp_path / "other", *words)
+        other = probabilities[0] > np.float32([0.2, 0.9, 0.5])
+        features = json.loads((tmp_path / "other" / "photo.geojson").read_text())["features"]
+        for place, name in enumerate(LABELS):
+            mask = np.asarray(Image.open(tmp_path / "other" / f"photo_{name}_mask.png"))
+            np.testing.assert_array_equal(mask, other[..., place])
+            areas = [f["properties"]["area"] for f in features if f["properties"]["name"] == name]
+            assert sum(areas) == other[..., place].sum()
         shown = np.asarray(Image.open(tmp_path / "out" / "photo_overlay.png"))
         mask = predicted[0].astype(np.uint8)
         np.testing.assert_array_equal(shown, overlay(image, mask, runner.card.classes))

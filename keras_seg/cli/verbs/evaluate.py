@@ -12,6 +12,7 @@ from keras_seg.cli.verbs.verb import Verb
 
 if TYPE_CHECKING:  # imported when a threshold is written
     from keras_seg.card import ModelCard
+    from keras_seg.inference.scores import Threshold
 
 
 def evaluate_verb(
@@ -64,9 +65,10 @@ def evaluate_verb(
         multi_label=runner.card.multi_label or None,
     )
     options = {"sizing": sizing, "limit": limit}
+    chosen: Threshold | None = threshold
     if search_threshold is not None:
         search = inference.search_threshold(runner, dataset, measure=search_threshold, **options)
-        threshold = search.threshold
+        chosen = search.threshold
         say(search.table())
         write_json(json_file, search.to_dict())
     else:
@@ -74,8 +76,8 @@ def evaluate_verb(
         say(result.table())
         say(result.class_table())
         write_json(json_file, result.to_dict())
-    if write_threshold:
-        _write_threshold(file, runner.card, threshold)
+    if write_threshold and chosen is not None:
+        _write_threshold(file, runner.card, chosen)
     elif search_threshold is not None:
         say("To use it in predict, evaluate and export: the same line with --write_threshold")
     return DONE
@@ -99,12 +101,10 @@ def _check_threshold_options(
         )
 
 
-def _write_threshold(
-    file: Path, card: ModelCard, threshold: float | list[float] | tuple[float, ...]
-) -> None:
+def _write_threshold(file: Path, card: ModelCard, threshold: Threshold) -> None:
     from keras_seg.models import files
 
-    plain = tuple(threshold) if isinstance(threshold, list | tuple) else threshold
+    plain = float(threshold) if isinstance(threshold, int | float) else tuple(threshold)
     files.write_card(file, dataclasses.replace(card, threshold=plain))
     say(f"Written into {file}: predict, evaluate and export use it.", soft_wrap=True)
 

@@ -120,7 +120,7 @@ class FolderDataset(PairedDataset):
 
     def _read(self, path: Path | LabelFiles) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         if isinstance(path, LabelFiles):
-            return read_label_files(path, self._values or None)
+            return read_label_files(path, self._values)
         mask = self.masks(path)
         return (mask, read_mask(self._instances[path])) if self._instances else mask
 

@@ -86,7 +86,7 @@ def pairs_of_label_files(scan: FolderScan, names: Sequence[str], *, strict: bool
     return [Pair(scan.images[s], each) for s, each in files.items() if any(each.files)]
 
 
-def read_label_files(source: LabelFiles, values: tuple[int, int] | None = None) -> np.ndarray:
+def read_label_files(source: LabelFiles, values: tuple[int, ...] = ()) -> np.ndarray:
     """The mask of an image from one file per label.
 
     A file holds 0 where the label is absent, and 1 (or only 0 and 255: then 255) where it is
@@ -94,15 +94,14 @@ def read_label_files(source: LabelFiles, values: tuple[int, int] | None = None) 
 
     Args:
         source: the files.
-        values: the values of absent and present, if they are others.
+        values: the values of absent and present, if they are others; () for none.
 
     Returns: (height, width, labels) uint8 of 0, 1 and 255.
 
     Raises: ValuesOutside for other values; ValueError for files of different sizes.
     """
-    planes = [None if path is None else _plane(path, values) for path in source.files]
-    there = [(path, plane) for path, plane in zip(source.files, planes, strict=True) if path]
-    (first, example), *others = there
+    planes = {path: _plane(path, values) for path in source.files if path is not None}
+    (first, example), *others = planes.items()
     for path, plane in others:
         if plane.shape != example.shape:
             raise ValueError(
@@ -110,14 +109,14 @@ def read_label_files(source: LabelFiles, values: tuple[int, int] | None = None) 
                 f"is {size_text(plane)} (width x height). Export them again."
             )
     absent = np.zeros(example.shape, np.uint8)
-    return np.stack([absent if plane is None else plane for plane in planes], -1)
+    return np.stack([absent if path is None else planes[path] for path in source.files], -1)
 
 
-def _plane(path: Path, values: tuple[int, int] | None) -> np.ndarray:
+def _plane(path: Path, values: tuple[int, ...]) -> np.ndarray:
     """(H, W) uint8 of 0, 1 and 255."""
     mask = read_mask(path)
     held = set(count_labels(mask))
-    if values is None:
+    if not values:
         values = (0, IGNORE_CLASS) if held <= {0, IGNORE_CLASS} else (0, 1)
     if not held <= {*values, IGNORE_CLASS}:
         raise ValuesOutside(
