@@ -1,7 +1,6 @@
 """Data whose pixels may have several labels: files, exports of annotation tools, augmentation."""
 
 import json
-import warnings
 
 import keras
 import numpy as np
@@ -251,6 +250,5 @@ class TestPipelines:
         layers = [keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(3, 1)]
         model = keras.Sequential([keras.Input((16, 16, 3)), *layers])
         model.compile("adam", losses.get({"name": "dice", "multi_label": True}))
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            model.fit(data.check_batches(batches, model), verbose=0)
+        history = model.fit(data.check_batches(batches, model), shuffle=False, verbose=0)
+        assert np.isfinite(history.history["loss"]).all()
