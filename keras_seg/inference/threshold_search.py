@@ -20,7 +20,7 @@ from keras_seg.inference.prediction import Runner
 from keras_seg.inference.results import percent
 from keras_seg.inference.scores import decisive_scores, limits_of
 from keras_seg.inference.sizing import resolve_sizing, scores_at_image_size
-from keras_seg.names import unknown_name
+from keras_seg.names import IGNORE_CLASS, unknown_name
 
 if TYPE_CHECKING:
     import keras
@@ -100,8 +100,8 @@ def search_threshold(
             large ones; an image that shows and predicts nothing has a Dice of 1.
         sizing, limit, progress: as for `compare`.
 
-    Raises: ValueError for exclusive classes of another number than two, for a file that outputs
-        classes, for an unknown measure, and as `compare`.
+    Raises: ValueError for three or more exclusive classes, for a file that outputs classes, for
+        masks of other values than 0, 1 and 255, for an unknown measure, and as `compare`.
 
     Example:
         >>> model = keras_seg.models.unet((None, None, 3), 2, widths=(4, 8))
@@ -134,6 +134,7 @@ def search_threshold(
         images = runner.pixels_of(sample.image)[None]
         scores, head = scores_at_image_size(runner, images, sizing)
         values, unit = decisive_scores(scores[0], head, multi_label=card.multi_label)
+        _check_mask(sample.mask, sample.name)
         counts.add(sample.mask, values, unit)
     return counts.search(names, card.multi_label)
 
@@ -149,6 +150,15 @@ def _check_searchable(runner: Runner) -> None:
             f"A threshold is for two classes, or for labels of a multi-label model. Received: "
             f"{runner.what} with {runner.num_classes} mutually exclusive classes, of which the "
             "most probable wins. Nothing needs to be searched."
+        )
+
+
+def _check_mask(mask: np.ndarray, name: str) -> None:
+    if not np.isin(mask, (0, 1, IGNORE_CLASS)).all():
+        raise ValueError(
+            f"Sample {name!r}: a threshold is searched on masks of 0 and 1, or {IGNORE_CLASS} for "
+            f"unknown. Received: values {mask.min()} to {mask.max()}. Check the class table of the "
+            "data."
         )
 
 

@@ -143,6 +143,14 @@ def test_a_score_at_the_threshold_is_below_it():
     assert (search.thresholds, search.before, search.after) == ((0.49,), (0.0,), (1.0,))
 
 
+class Doubled(ArrayDataset):
+    """Masks of 0 and 2."""
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        return sample._replace(mask=sample.mask * 2)
+
+
 class TestRefusals:
     def test_exclusive_classes_and_class_maps(self):
         images, masks = noisy()
@@ -153,6 +161,11 @@ class TestRefusals:
         decided = KerasRunner(network(), ModelCard(CELLS), head="argmax")
         with pytest.raises(ValueError, match="outputs classes, which were decided"):
             inference.search_threshold(decided, data)
+        wrong = Doubled(images, (masks[..., 0] == 1).astype(np.uint8), classes=CELLS)
+        with pytest.raises(
+            ValueError, match="'arrays-00000': a threshold.*masks of 0 and 1.*values 0 to 2"
+        ):
+            inference.search_threshold(network(), wrong)
         with pytest.raises(ValueError, match="Unknown measure 'f1'"):
             inference.search_threshold(network(), data, measure="f1")
 
