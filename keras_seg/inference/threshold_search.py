@@ -45,6 +45,13 @@ class ThresholdSearch:
             shows.
         after: the same at the best thresholds.
         multi_label: whether the labels are those of a multi-label network.
+
+    Example:
+        >>> model = keras_seg.models.unet((None, None, 3), 1, widths=(4, 8))
+        >>> images, masks = np.zeros((2, 16, 16, 3), np.uint8), np.zeros((2, 16, 16), np.uint8)
+        >>> search = keras_seg.inference.search_threshold(model, (images, masks))
+        >>> search.labels, search.threshold
+        (('class 1',), 0.5)
     """
 
     measure: str
