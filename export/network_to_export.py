@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from keras_seg.card import EMPTY_CHECKSUM, ModelCard
 from keras_seg.export.errors import ExportError
@@ -14,6 +16,7 @@ from keras_seg.export.network.deployed import float32_model
 from keras_seg.export.options import ExportOptions
 from keras_seg.inference.cards import check_card_arguments, count_classes, numbered_card
 from keras_seg.inference.keras_runner import KerasRunner, model_shapes
+from keras_seg.inference.scores import check_threshold_values
 from keras_seg.layers.size_guard import nearest_sizes
 from keras_seg.model_paths import check_model_path
 from keras_seg.models import files
@@ -91,7 +94,11 @@ def open_network(
     head = reference.own_head if options.head is None else options.head
     options = replace(options, head=head, input_shape=shape)
     check_head(options, reference.card)
+    reference.card = replace(
+        reference.card, threshold=_threshold_of_file(reference, options.threshold)
+    )
     reference.put_out(options.runner_head)
+    _check_decided(reference, shape)
     card = replace(
         reference.card,
         margin=output_margin(model),
@@ -148,6 +155,31 @@ def resolve_shape(
                 f"Received: {size} in input_shape={shape}. The nearest valid sizes are {near}."
             )
     return shape
+
+
+def _threshold_of_file(
+    reference: KerasRunner, threshold: float | Sequence[float] | None
+) -> float | tuple[float, ...] | None:
+    """The threshold that the card of the file holds; None for 0.5, which needs no entry.
+
+    Raises: ValueError for a threshold that the network cannot have.
+    """
+    if threshold is None:
+        return reference.card.threshold
+    multi_label = reference.card.multi_label
+    check_threshold_values(threshold, reference.num_classes, multi_label, reference.what)
+    if isinstance(threshold, int | float):
+        return None if threshold == 0.5 else float(threshold)
+    return tuple(map(float, threshold))
+
+
+def _check_decided(reference: KerasRunner, shape: tuple[int, int, int]) -> None:
+    """Raises ValueError if a class map is to be decided at a threshold that has no meaning.
+
+    This is so for two channels that are no probabilities of exclusive classes.
+    """
+    if reference.card.head == "argmax" and reference.card.threshold is not None:
+        reference.run(np.zeros(shape, np.uint8))
 
 
 def check_class_map(options: ExportOptions, num_classes: int) -> None:

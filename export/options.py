@@ -78,6 +78,9 @@ class ExportOptions:
             graph shows.
         multi_label: whether a pixel of a foreign model may have several labels. Such a model has no
             class maps.
+        threshold: probability above which a pixel has the second of two classes, or a label; for
+            labels one number, or one per label. A class map is decided at it, and every file
+            carries it for prediction. By default that of the model, or 0.5.
 
     Raises: ValueError for a name that does not exist (with the nearest one), a value of another
         type, or a combination that the format does not have.
@@ -96,6 +99,7 @@ class ExportOptions:
     threads: int | None = None
     scores: str | None = None
     multi_label: bool | None = None
+    threshold: float | list[float] | tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         for option, names in choices().items():
@@ -196,6 +200,7 @@ class ExportWords(TypedDict, total=False):
     threads: int | None
     scores: str | None
     multi_label: bool | None
+    threshold: float | list[float] | tuple[float, ...] | None
 
 
 def choices() -> dict[str, tuple[str | None, ...]]:

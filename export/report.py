@@ -13,7 +13,7 @@ from keras_seg.export.conversion import ClippedRanges, MixedPrecision
 from keras_seg.export.options import ExportOptions
 from keras_seg.export.proof.audit import Audit
 from keras_seg.export.proof.gate import GateResult
-from keras_seg.inference.results import megabytes, percent
+from keras_seg.inference.results import megabytes, percent, threshold_in_words
 
 UNMEASURED = "accuracy unmeasured: no evaluation images were given"
 PRODUCT = "BATCH_MATMUL"
@@ -119,6 +119,8 @@ class ExportReport:
         table.add_row("format", f"{self.format}, {self.options.kind.label}")
         table.add_row("image", f"{height} x {width} x {channels}, {self.input}")
         table.add_row("output", self.head)
+        if self.card.threshold is not None:
+            table.add_row("threshold", threshold_in_words(self.card.threshold))
         table.add_row("size", megabytes(self.size_bytes))
         operators = ", ".join(f"{name} x {n}" for name, n in self.audit.operators.items())
         table.add_row("operators", operators)

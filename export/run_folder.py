@@ -50,8 +50,9 @@ def export_run(
         train_set = data
     elif data is not None or recipe is not None:
         value_range = card and card.value_range
+        multi_label = options.multi_label or (card and card.multi_label) or None
         train_set, val_set = (
-            evaluation_data(model_path, data, split, channels, value_range)
+            evaluation_data(model_path, data, split, channels, value_range, multi_label)
             for split in ("train", "val")
         )
     return export(

@@ -44,6 +44,8 @@ class ModelCard:
         multi_label: whether each channel is an independent label (sigmoid), so that a pixel may
             have several labels or none; False if a pixel has one class.
         backend: Keras backend on which the network was trained; None if it is not known.
+        threshold: probability above which a pixel has the second of two classes, or a label; one
+            number per label, or one for all. None for 0.5. An exported class map was decided at it.
 
     Example:
         >>> card = keras_seg.models.ModelCard(keras_seg.data.ClassTable(("cell", "gap")))
@@ -65,11 +67,13 @@ class ModelCard:
     version: str = field(default=__version__)
     multi_label: bool = False
     backend: str | None = None
+    threshold: float | tuple[float, ...] | None = None
 
     def to_json(self) -> str:
         """The card as text."""
         record = asdict(self) | {"classes": self.classes.to_dict()}
-        for name in ("value_range", "backend"):  # without them, so that files equal earlier ones
+        # without them, so that files equal earlier ones
+        for name in ("value_range", "backend", "threshold"):
             if record[name] is None:
                 del record[name]
         return json.dumps(record, indent=1)
@@ -89,6 +93,7 @@ class ModelCard:
                 "image_size": tuple(size) if size else None,
                 "margin": tuple(record.get("margin", (0, 0))),
                 "value_range": checked_range(record.get("value_range")),
+                "threshold": _as_threshold(record.get("threshold")),
             }
             return cls(**known | converted)._checked()
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -104,6 +109,7 @@ class ModelCard:
             "layout": self.layout not in CARD_LAYOUTS,
             "version": not isinstance(self.version, str),
             "multi_label": not isinstance(self.multi_label, bool),
+            "threshold": not self._has_fitting_threshold(),
         } | {
             name: not isinstance(getattr(self, name), str | None)
             for name in ("network", "quantize", "source_sha256", "seal", "backend")
@@ -114,6 +120,21 @@ class ModelCard:
                 f"{self.version} of keras_seg, this is {__version__}."
             )
         return self
+
+    def _has_fitting_threshold(self) -> bool:
+        """Whether the threshold is None, or has the form that the classes need."""
+        if self.threshold is None:
+            return True
+        count = len(self.classes)
+        numbers = self.threshold if isinstance(self.threshold, tuple) else (self.threshold,)
+        fits = len(numbers) == count if isinstance(self.threshold, tuple) else True
+        kind = self.multi_label or (count == 2 and not isinstance(self.threshold, tuple))
+        return fits and kind and all(type(n) is float and 0 < n < 1 for n in numbers)
+
+
+def _as_threshold(value: Any) -> Any:
+    """A threshold as JSON has it, with a tuple for a list."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _is_whole(value: Any, least: int) -> bool:

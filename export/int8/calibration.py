@@ -110,7 +110,8 @@ def _as_network_sees(
     image, mask = as_pixels(sample.image, input_shape[2], what=sample.name), sample.mask
     if sizing == "tile":
         padding = [
-            (0, max(0, full - size)) for full, size in zip(input_shape, mask.shape, strict=False)
+            (0, max(0, full - size))
+            for full, size in zip(input_shape[:2], mask.shape[:2], strict=True)
         ]
         image = np.pad(image, [*padding, (0, 0)], mode="edge")
         top, left = (

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_seg.export.network.fused_argmax import coarse_scores, repeated
 from keras_seg.export.options import HEADS, ExportOptions
 from keras_seg.inference.keras_runner import first_output
+from keras_seg.inference.scores import Threshold, limits_of
 
 
 def function_to_convert(
@@ -17,6 +18,7 @@ def function_to_convert(
     *,
     from_logits: bool,
     multi_label: bool,
+    threshold: Threshold | None = None,
 ) -> tuple[tf.types.experimental.GenericFunction, tf.TensorSpec]:
     """The function and the TensorSpec of its image.
 
@@ -27,6 +29,7 @@ def function_to_convert(
         image_dtype: type of the image in the function.
         from_logits: False for a network that ends in probabilities.
         multi_label: whether each channel is an independent label (sigmoid).
+        threshold: probability above which a class map has the second of two classes; None for 0.5.
     """
     shape, grid, head = deployed.inputs[0].shape, None, options.head
     if head == "fused_argmax":
@@ -36,21 +39,33 @@ def function_to_convert(
     @tf.function  # ONNX files hold its name
     def deploy(image: tf.Tensor) -> dict[str, tf.Tensor]:
         scores = first_output(deployed(tf.cast(image, tf.float32), training=False))
-        output = _with_head(scores, head, from_logits, options.class_dtype, multi_label)
+        if head == "argmax":
+            output = _class_map(scores, from_logits, options.class_dtype, threshold)
+        else:
+            output = _with_head(scores, head, from_logits, multi_label)
         return {HEADS[options.head]: repeated(output, shape[1:3], grid) if grid else output}
 
     return deploy, tf.TensorSpec(shape, image_dtype, name="image")
 
 
+def _class_map(
+    scores: tf.Tensor, from_logits: bool, class_dtype: str, threshold: Threshold | None
+) -> tf.Tensor:
+    limit = float(limits_of(threshold or 0.5, "logits" if from_logits else "probabilities"))
+    if scores.shape[-1] == 1:
+        return tf.cast(scores[..., 0] > limit, class_dtype)
+    if threshold is not None:
+        # the log-odds of the second of two classes are the difference of their logits
+        second = scores[..., 1] - scores[..., 0] if from_logits else scores[..., 1]
+        return tf.cast(second > limit, class_dtype)
+    # int32 first: half the memory of int64, and TFLite has no argmax to uint8
+    return tf.cast(tf.argmax(scores, -1, output_type=tf.int32), class_dtype)
+
+
 def _with_head(
-    scores: tf.Tensor, head: str, from_logits: bool, class_dtype: str, multi_label: bool
+    scores: tf.Tensor, head: str | None, from_logits: bool, multi_label: bool
 ) -> tf.Tensor:
     binary = scores.shape[-1] == 1
-    if head == "argmax" and binary:
-        return tf.cast(scores[..., 0] > (0.0 if from_logits else 0.5), class_dtype)
-    if head == "argmax":
-        # int32 first: half the memory of int64, and TFLite has no argmax to uint8
-        return tf.cast(tf.argmax(scores, -1, output_type=tf.int32), class_dtype)
     if head == "probabilities" and from_logits:
         return tf.sigmoid(scores) if binary or multi_label else tf.nn.softmax(scores)
     return scores

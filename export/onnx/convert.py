@@ -94,6 +94,7 @@ def float_graph(deployed: keras.Model, network: NetworkToExport) -> onnx.ModelPr
         options.input,
         from_logits=network.from_logits,
         multi_label=network.card.multi_label,
+        threshold=network.card.threshold,
     )
     try:
         proto = _onnx_of_function(function, spec, options)

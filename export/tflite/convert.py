@@ -158,6 +158,7 @@ def tflite_graph(
         image_dtype(options),
         from_logits=network.from_logits,
         multi_label=network.card.multi_label,
+        threshold=network.card.threshold,
     )
     if has_ranges:
         function = with_rounded_head(function, options.head)

@@ -63,7 +63,8 @@ def as_dataset(
         split: split of a data set by name.
         limit: largest number of images taken from an iterable, which may be endless.
         value_range: (black, white) of images with more than 8 bits.
-        multi_label: whether masks in memory are (H, W, labels) of 0 and 1.
+        multi_label: whether masks are (H, W, labels) of 0 and 1; of data sets by name those whose
+            files do not say so.
 
     Raises: ValueError for data without images, and for images that are not pixels in 0..255;
         TypeError for anything else.
@@ -73,7 +74,7 @@ def as_dataset(
             return data
         options = {"channels": channels, "value_range": value_range}
         if isinstance(data, str | os.PathLike):
-            return _by_name(str(data), classes, split, options)
+            return _by_name(str(data), classes, split, options, multi_label or None)
         images, masks = _collected(data, limit)
         if not images:
             raise ValueError(_no_images(data))
@@ -160,11 +161,15 @@ def has_masks(dataset: SegmentationDataset) -> bool:
 
 
 def _by_name(
-    name: str, classes: ClassTable | None, split: str, options: dict
+    name: str,
+    classes: ClassTable | None,
+    split: str,
+    options: dict,
+    multi_label: bool | None,
 ) -> SegmentationDataset:
     if files := images_of_folder(Path(name)):
         return ArrayDataset(files, classes=classes, name=name, split=split, **options)
-    return open_dataset(name, split, **options)
+    return open_dataset(name, split, multi_label=multi_label, **options)
 
 
 def _collected(data: Any, limit: int | None) -> tuple[list, list | None]:

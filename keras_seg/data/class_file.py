@@ -38,7 +38,8 @@ class ClassFile:
         ignored: mask values that mean "unknown", besides 255.
         ignored_colors: colours of RGB masks that mean "unknown".
         value_range: (black, white) of images with more than 8 bits; None if all have 8 bits.
-        values: the mask value of each class, if they are not 0, 1, 2, ...
+        values: the mask value of each class, if they are not 0, 1, 2, ...; with `multi_label` the
+            values of an absent and a present label, if they are not 0 and 1.
         multi_label: whether masks have one channel per class and a pixel may have several classes.
         colors_stated: whether the file lists colours.
         mask_prefix, mask_suffix: what the name of a mask has before and after the name of its
@@ -73,9 +74,10 @@ def read_class_file(path: Path) -> ClassFile:
     "void_index") is a mask value that means unknown, or a list of values and colours. "values" are
     the mask values of the classes, if they are not 0, 1, 2, ... "range" is black and white of
     images with more than 8 bits. With "multi_label" masks are (H, W, C) and a pixel may have
-    several classes. "mask_prefix" and "mask_suffix" say how the names of masks differ from those
-    of their images; without them the rule is found from the names. Other keys are ignored, unless
-    they look like a misspelt one of these.
+    several classes; "values" are then [absent, present], such as [0, 255]. "mask_prefix" and
+    "mask_suffix" say how the names of masks differ from those of their images; without them the
+    rule is found from the names. Other keys are ignored, unless they look like a misspelt one of
+    these.
 
     Raises: ValueError that names the file and the wrong entry.
     """
@@ -92,13 +94,15 @@ def read_class_file(path: Path) -> ClassFile:
         colors = content.get("colors", content.get("palette", ()))[: len(names)]
         ignore = content.get("ignore", content.get("void_index", ()))
         ignore = _checked_ignore([ignore] if type(ignore) is int else ignore)
+        multi_label = _checked_multi_label(content)
+        table = ClassTable(tuple(names), tuple(map(tuple, colors)))
         return ClassFile(
-            ClassTable(tuple(names), tuple(map(tuple, colors))),
+            ClassTable.of_labels(table.names) if multi_label and not colors else table,
             tuple(int(entry) for entry in ignore if not isinstance(entry, list)),
             tuple(tuple(map(int, entry)) for entry in ignore if isinstance(entry, list)),
             checked_range(content.get("range")),
-            _checked_values(content.get("values", ()), names),
-            _checked_multi_label(content),
+            _checked_values(content.get("values", ()), names, multi_label),
+            multi_label,
             bool(colors),
             *_checked_affixes(content),
         )
@@ -145,9 +149,16 @@ def _checked_ignore(entries: Any) -> list:
     return list(entries)
 
 
-def _checked_values(values: Any, names: list) -> tuple[int, ...]:
+def _checked_values(values: Any, names: list, multi_label: bool) -> tuple[int, ...]:
     values = tuple(values)
     fitting = all(type(value) is int and 0 <= value <= LARGEST_VALUE for value in values)
+    if values and multi_label:
+        if not (fitting and len(values) == len(set(values)) == 2):
+            raise ValueError(
+                'With "multi_label", "values" are the values of an absent and a present label, '
+                f"such as [0, 255]. Received: {list(values)}"
+            )
+        return values
     if values and not (fitting and len(values) == len(names) == len(set(values))):
         raise ValueError(
             f'"values" needs a whole number of 0 to {LARGEST_VALUE} for each of the {len(names)} '
@@ -170,8 +181,4 @@ def _checked_multi_label(content: dict) -> bool:
     multi_label = content.get("multi_label", False)
     if not isinstance(multi_label, bool):
         raise ValueError(f'"multi_label" is true or false. Received: {multi_label!r}')
-    if multi_label and content.get("values"):
-        raise ValueError(
-            '"values" are for masks with one channel. Leave them out with "multi_label".'
-        )
     return multi_label

@@ -69,6 +69,16 @@ class ClassTable:
         return classes if classes is None or isinstance(classes, cls) else cls(classes)
 
     @classmethod
+    def of_labels(cls, names: Sequence[str]) -> ClassTable:
+        """A table for labels of which a pixel may have several; no label is black.
+
+        Example:
+            >>> keras_seg.data.ClassTable.of_labels(("roof", "wall")).colors[0] == (0, 0, 0)
+            False
+        """
+        return cls(tuple(names), distinct_colors(len(names) + 1)[1:])
+
+    @classmethod
     def numbered(cls, num_classes: int) -> ClassTable:
         """A table with the names "class 0", "class 1", ..."""
         return cls(tuple(f"class {i}" for i in range(num_classes)))

@@ -9,8 +9,15 @@ from keras_seg.names import IGNORE_CLASS
 
 
 def colorize(mask: np.ndarray, classes: ClassTable) -> np.ndarray:
-    """Colours a mask: (H, W) classes → (H, W, 3) uint8. Unknown pixels are white."""
-    return palette_of(classes)[mask.astype(np.uint8)]
+    """Colours a mask: (H, W) classes → (H, W, 3) uint8. Unknown pixels are white.
+
+    Labels (H, W, n) of 0 and 1 → the mean colour of the labels of each pixel, black for none.
+    """
+    if mask.ndim == 2:
+        return palette_of(classes)[mask.astype(np.uint8)]
+    mean, _ = _mean_of_labels(mask, classes)
+    unknown = (mask == IGNORE_CLASS).all(-1, keepdims=True)
+    return np.where(unknown, 255, np.round(mean)).astype(np.uint8)
 
 
 def overlay(
@@ -18,11 +25,13 @@ def overlay(
 ) -> np.ndarray:
     """Blends the colours of a mask over its image.
 
+    Pixels without any label of a multi-label mask keep the colour of the image.
+
     An image with more than three channels is shown by its first three, one with two by its first.
 
     Args:
         image: (H, W, C) uint8.
-        mask: (H, W) classes.
+        mask: (H, W) classes, or (H, W, n) labels of 0 and 1.
         classes: the class table with the colours.
         opacity: share of the mask's colour, 0..1.
 
@@ -30,8 +39,19 @@ def overlay(
     """
     shown = image[..., : 3 if image.shape[-1] >= 3 else 1]
     pixels = np.broadcast_to(shown, (*image.shape[:2], 3)).astype(np.float32)
-    blended = pixels * (1 - opacity) + colorize(mask, classes) * opacity
-    return np.round(blended).astype(np.uint8)
+    if mask.ndim == 2:
+        blended = pixels * (1 - opacity) + colorize(mask, classes) * opacity
+        return np.round(blended).astype(np.uint8)
+    mean, count = _mean_of_labels(mask, classes)
+    blended = (1 - opacity) * pixels + opacity * mean
+    return np.where(count > 0, np.round(blended), pixels).astype(np.uint8)
+
+
+def _mean_of_labels(mask: np.ndarray, classes: ClassTable) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W, n) labels → the mean colour (H, W, 3) and the number (H, W, 1) of each pixel's."""
+    present = (mask == 1).astype(np.float32)
+    count = present.sum(-1, keepdims=True)
+    return present @ np.array(classes.colors, np.float32) / np.maximum(count, 1), count
 
 
 def palette_of(classes: ClassTable) -> np.ndarray:

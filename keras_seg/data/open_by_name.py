@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 from keras_seg.data.annotations import ANNOTATIONS, cvat, open_annotations, recognise
 from keras_seg.data.builtin import BuiltinDataset
@@ -30,6 +31,7 @@ def open_dataset(
     channels: int = 3,
     on_error: str = "stop",
     value_range: tuple[float, float] | None = None,
+    multi_label: bool | None = None,
 ) -> SegmentationDataset:
     """Opens a data set by its name.
 
@@ -49,10 +51,13 @@ def open_dataset(
             number and names.
         value_range: (black, white) of images with more than 8 bits, for a folder whose
             `classes.json` has no "range".
+        multi_label: True for folders and exports of annotation tools whose classes may overlap, so
+            that masks are (H, W, classes) of 0 and 1; None for what `classes.json` says.
 
     Returns: the data set.
 
-    Raises: ValueError for an unknown name; FileNotFoundError for missing files.
+    Raises: ValueError for an unknown name, and for `multi_label` of data with one class per pixel;
+        FileNotFoundError for missing files.
 
     Example:
 
@@ -61,30 +66,44 @@ def open_dataset(
     """
     if on_error not in ON_ERROR:
         raise ValueError(unknown_name("on_error", on_error, ON_ERROR))
-    dataset = _open(str(source), split, classes, channels, strict=on_error == "stop")
+    dataset = _open(
+        str(source), split, classes, channels, strict=on_error == "stop", multi_label=multi_label
+    )
+    if multi_label and not dataset.multi_label:
+        raise ValueError(
+            f"{source} has one class per pixel. Received: multi_label=True. It is for folders and "
+            "for exports of annotation tools. Leave it out."
+        )
     if isinstance(dataset, PairedDataset) and dataset.value_range is None:
         dataset.value_range = checked_range(value_range)
     if on_error == "stop":
         return dataset
     if isinstance(dataset, FolderDataset):
         dataset.masks.check(skips_files=True)
-        for problem in scan_folder(dataset.root, split).problems():
+        problems = [] if dataset.one_file_per_label else scan_folder(dataset.root, split).problems()
+        for problem in problems:
             warnings.warn(f"Left out: {problem}", stacklevel=2)
     return ReadableDataset(dataset)
 
 
 def _open(
-    source: str, split: str, classes: ClassTable | None, channels: int, *, strict: bool
+    source: str,
+    split: str,
+    classes: ClassTable | None,
+    channels: int,
+    *,
+    strict: bool,
+    multi_label: bool | None,
 ) -> SegmentationDataset:
+    options: dict[str, Any] = {"classes": classes, "channels": channels}
+    of_folder = options | {"strict": strict, "multi_label": multi_label}
     scheme, colon, rest = source.partition(":")
     # A single letter before the colon is a Windows drive.
     if not colon or len(scheme) == 1 or Path(source).exists():
         scheme = recognise(Path(source)) if Path(source).is_dir() else None
         if scheme is not None:
-            return open_annotations(
-                scheme, source, split, classes=classes, channels=channels, strict=strict
-            )
-        return FolderDataset(source, split, classes=classes, channels=channels, strict=strict)
+            return open_annotations(scheme, source, split, **of_folder)
+        return FolderDataset(source, split, **of_folder)
     if scheme == "builtin":
         dataset = BuiltinDataset(rest, split)
         if channels != dataset.channels:
@@ -94,13 +113,11 @@ def _open(
             )
         return dataset
     if scheme == "tfds":
-        return TfdsDataset(rest, split, classes=classes, channels=channels)
+        return TfdsDataset(rest, split, **options)
     if scheme == "voc" and cvat.has_label_map(Path(rest)):
         scheme = "cvat"  # masks with a label map, as tools write VOC
     if scheme in ANNOTATIONS:
-        return open_annotations(
-            scheme, rest, split, classes=classes, channels=channels, strict=strict
-        )
+        return open_annotations(scheme, rest, split, **of_folder)
     if scheme not in LAYOUTS:
         raise ValueError(f"{source}: {unknown_name('kind of data', scheme, SCHEMES)}")
-    return open_layout(scheme, rest, split, classes=classes, channels=channels)
+    return open_layout(scheme, rest, split, **options)

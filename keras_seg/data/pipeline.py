@@ -37,7 +37,8 @@ def training_pipeline(
     batches as an uninterrupted one.
 
     Shapes: images (B, crop height, crop width, C) float32 in 0..255, masks (B, crop height, crop
-    width) int32, and weights of the same shape in float32 if the samples have weights.
+    width) int32, or (B, crop height, crop width, labels) of a multi-label data set, and weights
+    (B, crop height, crop width) float32 if the samples have weights.
 
     Args:
         dataset: training data.
@@ -57,8 +58,8 @@ def training_pipeline(
 
     Returns: a `tf.data.Dataset`.
 
-    Raises: ValueError if a batch cannot be split evenly, for a multi-label data set, and for a
-        transform whose result is no image with its mask.
+    Raises: ValueError if a batch cannot be split evenly, and for a transform whose result is no
+        image with its mask.
 
     Example:
 
@@ -154,9 +155,8 @@ def validation_pipeline(
         full_batches: number of devices; each needs an image of every batch. Batches are
             filled up with copies whose masks are 255. None for a smaller last batch.
 
-    Returns: a `tf.data.Dataset` of images (B, H, W, C) float32 in 0..255 and masks (B, H, W) int32.
-
-    Raises: ValueError for a multi-label data set.
+    Returns: a `tf.data.Dataset` of images (B, H, W, C) float32 in 0..255 and masks (B, H, W) int32,
+        or (B, H, W, labels) of a multi-label data set.
 
     Example:
 
@@ -167,14 +167,19 @@ def validation_pipeline(
 
     def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         image, mask = read(index)
-        size = tf.shape(mask)
+        size = tf.shape(mask)[:2]
         missing = (size_offset - size) % size_multiple
         missing = tf.maximum(missing, smallest_size - size)
         padding = tf.stack([tf.zeros_like(missing), missing], axis=1)
-        image = tf.pad(tf.cast(image, tf.float32), tf.concat([padding, [[0, 0]]], 0))
+        with_channels = tf.concat([padding, [[0, 0]]], 0)
+        image = tf.pad(tf.cast(image, tf.float32), with_channels)
         # padding by dynamic amounts loses the static number of channels
         image.set_shape((None, None, dataset.channels))
-        return image, tf.pad(mask, padding, constant_values=IGNORE_CLASS)
+        shape = mask.shape
+        padding = with_channels if dataset.multi_label else padding
+        mask = tf.pad(mask, padding, constant_values=IGNORE_CLASS)
+        mask.set_shape(shape)
+        return image, mask
 
     def load_place(index: tf.Tensor, counts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         image, mask = load(index)
@@ -204,14 +209,11 @@ def _places(
 
 
 def _reader(dataset: SegmentationDataset, *, weights: bool = False) -> Callable:
-    """A graph function: index → (image (H, W, C) uint8, mask (H, W) int32[, weights float32])."""
+    """A graph function: index → (image (H, W, C) uint8, mask (H, W) int32[, weights float32]).
 
-    if dataset.multi_label:
-        raise ValueError(
-            f"Pixels of {dataset.name} may have several labels, and pipelines and `train` take "
-            "one class per pixel. Batch the samples yourself and use model.fit with losses and "
-            "metrics of multi_label=True."
-        )
+    The mask of a multi-label data set is (H, W, labels) int32.
+    """
+    labels = (len(dataset.classes),) if dataset.multi_label else ()
 
     def read_in_python(index: np.ndarray) -> tuple[np.ndarray, ...]:
         sample = dataset[int(index)]
@@ -220,10 +222,11 @@ def _reader(dataset: SegmentationDataset, *, weights: bool = False) -> Callable:
 
     def read(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
         types = (tf.uint8, tf.int32, tf.float32)[: 3 if weights else 2]
-        image, *maps = tf.numpy_function(read_in_python, [index], types)
+        image, mask, *rest = tf.numpy_function(read_in_python, [index], types)
         image.set_shape((None, None, dataset.channels))
-        for each in maps:
+        mask.set_shape((None, None, *labels))
+        for each in rest:
             each.set_shape((None, None))
-        return image, *maps
+        return image, mask, *rest
 
     return read

@@ -13,6 +13,7 @@ from keras_seg.inference.loading import load, predict
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.proposals import predict_by_proposals
 from keras_seg.inference.results import Comparison, Evaluation
+from keras_seg.inference.threshold_search import ThresholdSearch, search_threshold
 from keras_seg.inference.uncertainty import predict_uncertainty
 from keras_seg.inference.views import TestTimeAugmentation
 from keras_seg.names import SIZINGS
@@ -23,6 +24,7 @@ __all__ = [
     "Evaluation",
     "Runner",
     "TestTimeAugmentation",
+    "ThresholdSearch",
     "compare",
     "evaluate",
     "load",
@@ -30,4 +32,5 @@ __all__ = [
     "predict",
     "predict_by_proposals",
     "predict_uncertainty",
+    "search_threshold",
 ]

@@ -12,12 +12,14 @@ from keras_seg.data.reading.rows import ImageRows
 from keras_seg.data.wrappers.resized import resize_image
 from keras_seg.inference.runner import NetworkRunner
 from keras_seg.inference.scores import (
+    Threshold,
     both_classes,
     check_threshold,
     class_probabilities,
     mask_of,
     resize_score_batch,
     resize_scores,
+    threshold_in_use,
     to_probabilities,
 )
 from keras_seg.inference.sizing import is_resized
@@ -53,7 +55,7 @@ def predict_in_bands(
     *,
     sizing: str = "auto",
     tta: TestTimeAugmentation | None = None,
-    threshold: float = 0.5,
+    threshold: Threshold | None = None,
 ) -> Iterator[Band]:
     """The prediction of a large image, in bands from top to bottom.
 
@@ -71,6 +73,7 @@ def predict_in_bands(
     Raises: ValueError for test-time augmentation that a large image cannot have.
     """
     check_threshold(runner, threshold)
+    threshold = threshold_in_use(runner, threshold)
     resized = is_resized(runner, sizing)
     if tta is not None and (tta.scales != (1.0,) or resized or any(runner.margin)):
         raise ValueError(
@@ -92,7 +95,10 @@ def _window(runner: NetworkRunner, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _blended_bands(
-    runner: NetworkRunner, rows: ImageRows, tta: TestTimeAugmentation | None, threshold: float
+    runner: NetworkRunner,
+    rows: ImageRows,
+    tta: TestTimeAugmentation | None,
+    threshold: Threshold,
 ) -> Iterator[Band]:
     """Bands of overlapping windows; weighted sums of the rows that later windows still add to."""
     height, width, _ = rows.shape
@@ -161,7 +167,7 @@ def _window_probabilities(
     ]
 
 
-def _meeting_bands(runner: NetworkRunner, rows: ImageRows, threshold: float) -> Iterator[Band]:
+def _meeting_bands(runner: NetworkRunner, rows: ImageRows, threshold: Threshold) -> Iterator[Band]:
     """Bands of overlap-tiles, one per row of tiles."""
     (height, width, _), margin, head = rows.shape, runner.margin, runner.card.head
     window = _window(runner, (height, width))
@@ -192,7 +198,7 @@ def _mirrored(indices: np.ndarray, length: int) -> np.ndarray:
     return np.minimum(folded, period - folded) if length > 1 else np.zeros_like(indices)
 
 
-def _resized_bands(runner: NetworkRunner, rows: ImageRows, threshold: float) -> Iterator[Band]:
+def _resized_bands(runner: NetworkRunner, rows: ImageRows, threshold: Threshold) -> Iterator[Band]:
     """Bands of the scores of the whole image, resized band by band."""
     height, width, _ = rows.shape
     image = rows.read(0, height)
@@ -223,7 +229,11 @@ def _stretched_rows(scores: np.ndarray, top: int, bottom: int, height: int) -> n
 
 
 def _band(
-    runner: NetworkRunner, image: np.ndarray, scores: np.ndarray, head: str, threshold: float
+    runner: NetworkRunner,
+    image: np.ndarray,
+    scores: np.ndarray,
+    head: str,
+    threshold: Threshold,
 ) -> Band:
     probabilities = None if head == "argmax" else class_probabilities(runner, scores, head)
     return Band(image, mask_of(runner, scores, head, threshold), probabilities)

@@ -26,7 +26,7 @@ def card_from_text(
     """
     if text is None and channels is None:
         raise ValueError(
-            f"{path} puts out class maps and does not say how many classes there are. "
+            f"{path} outputs class maps and does not say how many classes there are. "
             "Received: a file without the metadata that keras_seg.export writes. "
             "Export it with keras_seg.export, or name the classes: keras_seg.inference.load(path, "
             "card=keras_seg.models.ModelCard(keras_seg.data.ClassTable(names), head='argmax'))."
@@ -102,7 +102,7 @@ def check_card_channels(card: ModelCard, channels: int | None, path: Path | None
     binary = channels == 1 and named == 2 and not card.multi_label
     if channels not in (None, named) and not binary:
         raise ValueError(
-            f"{path or 'The model'} puts out {channels} classes but its card names {named}: "
+            f"{path or 'The model'} outputs {channels} classes but its card names {named}: "
             f"{', '.join(card.classes.names)}. Give a card whose classes match."
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.inference.loading import as_runner
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.results import Comparison, Evaluation
-from keras_seg.inference.scores import check_threshold, mask_of
+from keras_seg.inference.scores import Threshold, check_threshold, mask_of, threshold_in_use
 from keras_seg.inference.sizing import check_sizing, resolve_sizing, scores_at_image_size
 from keras_seg.masks.confusion import (
     confusion_matrix,
@@ -39,7 +39,7 @@ def evaluate(
     sizing: str = "auto",
     limit: int | None = None,
     progress: bool | None = None,
-    threshold: float = 0.5,
+    threshold: Threshold | None = None,
 ) -> Evaluation:
     """Measures a network on images with masks.
 
@@ -76,7 +76,7 @@ def compare(
     sizing: str = "auto",
     limit: int | None = None,
     progress: bool | None = None,
-    threshold: float = 0.5,
+    threshold: Threshold | None = None,
 ) -> Comparison:
     """Measures several networks on every image of a data set, in one pass.
 
@@ -142,10 +142,10 @@ def evenly_spread(length: int, limit: int | None) -> list[int]:
 class _Measured:
     """One network of a comparison: its counts so far, and its outputs for the current image."""
 
-    def __init__(self, runner: Runner, sizing: str, threshold: float) -> None:
+    def __init__(self, runner: Runner, sizing: str, threshold: Threshold | None) -> None:
         self.runner = runner
         self.sizing = resolve_sizing(sizing, runner.card)
-        self.threshold = threshold
+        self.threshold = threshold_in_use(runner, threshold)
         self.confusion = empty_confusion(runner.num_classes, multi_label=runner.card.multi_label)
         self.seconds: list[float] = []
         self.warm_shapes: set[tuple[int, ...]] = set()
@@ -186,6 +186,7 @@ class _Measured:
             latency_ms_median=float(np.median(milliseconds)),
             latency_ms_p90=float(np.percentile(milliseconds, 90)),
             confusion=self.confusion,
+            threshold=_stated(self.threshold) if _has_threshold(runner) else None,
         )
 
     def _has_scores_like(self, first: _Measured) -> bool:
@@ -206,6 +207,16 @@ class _Measured:
         self.seconds.append(time.perf_counter() - start)
         self.outputs.append(output)
         return output
+
+
+def _has_threshold(runner: Runner) -> bool:
+    return runner.card.multi_label or runner.num_classes == 2
+
+
+def _stated(threshold: Threshold) -> float | tuple[float, ...]:
+    """A threshold as plain numbers."""
+    several = isinstance(threshold, Sequence | np.ndarray)
+    return tuple(map(float, threshold)) if several else float(threshold)
 
 
 def check_comparable(
@@ -242,8 +253,8 @@ def _label_mismatch(runner: Runner, dataset: SegmentationDataset) -> ValueError:
     if dataset.multi_label:
         return ValueError(
             f"{runner.what} predicts one class per pixel. Received: data set {dataset.name!r} with "
-            f"labels of which a pixel may have several ({labels}). If each channel of the model is "
-            "a sigmoid of its own, load it with multi_label=True (--multi_label true)."
+            f"labels of which a pixel may have several ({labels}). If each channel of the model "
+            "has its own sigmoid, load it with multi_label=True (--multi_label true)."
         )
     return ValueError(
         f"{runner.what} predicts labels of which a pixel may have several. Received: data set "

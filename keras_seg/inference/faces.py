@@ -97,7 +97,7 @@ def _load_stage(path: str | Path, threads: int | None) -> Runner:
     if runner.format != "keras" or runner.card.head != "logits" or runner.card.multi_label:
         raise ValueError(
             "The stages of face parsing are .keras files that put out logits of exclusive classes. "
-            f"Received: {runner.path}, a .{runner.format} file that puts out {runner.card.head}. "
+            f"Received: {runner.path}, a .{runner.format} file that outputs {runner.card.head}. "
             "Export the whole as one file: save the model of keras_seg.inference.load_face_parser."
         )
     return runner

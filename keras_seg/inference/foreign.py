@@ -181,7 +181,7 @@ def _find_map(
     flat = any(len(shape) == 3 for shape in shapes)
     reason = " It seems to be flattened: leave the last reshape out of the model." if flat else ""
     raise ValueError(
-        f"{path} puts out {_listed(outputs)}, none of which is a map of scores (batch, height, "
+        f"{path} outputs {_listed(outputs)}, none of which is a map of scores (batch, height, "
         f"width, classes) or classes (batch, height, width) for an image of {size[0]}x{size[1]}."
         f"{reason} {EXPECTED}"
     )

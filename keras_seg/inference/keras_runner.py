@@ -21,7 +21,7 @@ from keras_seg.inference.cards import (
 from keras_seg.inference.keras_forward import forward_of, use_threads
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.runner import Shape
-from keras_seg.inference.scores import class_map, to_probabilities
+from keras_seg.inference.scores import class_map, threshold_in_use, to_probabilities
 from keras_seg.models import files
 from keras_seg.models.functional import as_functional
 from keras_seg.models.output_activation import model_output_activation
@@ -142,7 +142,9 @@ class KerasRunner(Runner):
         if self.card.head == self.own_head:
             return scores
         if self.card.head == "argmax":
-            return np.stack([class_map(each, self.own_head) for each in scores])
+            threshold = threshold_in_use(self, None)
+            maps = [class_map(each, self.own_head, threshold=threshold) for each in scores]
+            return np.stack(maps)
         return to_probabilities(scores, self.own_head, self.num_classes, self.card.multi_label)
 
 

@@ -15,6 +15,7 @@ from keras_seg.data.class_file import checked_range
 from keras_seg.inference.cards import check_card_arguments
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.runner import Shape
+from keras_seg.inference.scores import Threshold
 from keras_seg.inference.views import TestTimeAugmentation
 from keras_seg.model_paths import KERAS_SUFFIXES, check_model_path
 
@@ -96,7 +97,7 @@ def predict(
     sizing: str = "auto",
     tta: TestTimeAugmentation | None = None,
     batch_size: int = 8,
-    threshold: float = 0.5,
+    threshold: Threshold | None = None,
     value_range: tuple[float, float] | None = None,
 ) -> np.ndarray | list[np.ndarray]:
     """`Runner.predict` in one call: masks, or class probabilities, of images of any size.

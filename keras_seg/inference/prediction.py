@@ -9,7 +9,7 @@ import numpy as np
 from keras_seg.data.as_dataset import as_images
 from keras_seg.data.reading.in_memory import sorted_out
 from keras_seg.inference.runner import NetworkRunner
-from keras_seg.inference.scores import check_threshold, mask_of
+from keras_seg.inference.scores import Threshold, check_threshold, mask_of
 from keras_seg.inference.sizing import scores_at_image_size
 from keras_seg.inference.views import TestTimeAugmentation, averaged_probabilities
 
@@ -35,7 +35,7 @@ class Runner(NetworkRunner):
         sizing: str = "auto",
         tta: TestTimeAugmentation | None = None,
         batch_size: int = 8,
-        threshold: float = 0.5,
+        threshold: Threshold | None = None,
         value_range: tuple[float, float] | None = None,
     ) -> np.ndarray | list[np.ndarray]:
         """Masks, or class probabilities, of images of any size.
@@ -67,8 +67,9 @@ class Runner(NetworkRunner):
             tta: flips and scales whose probabilities are averaged; None for the image alone.
             batch_size: maximum number of images of one size in memory. A .keras file runs them
                 together, exported files one by one.
-            threshold: probability above which a pixel has the second of two classes, or a label
-                of a multi-label network.
+            threshold: probability above which a pixel has the second of two classes, or a label of
+                a multi-label network; for labels one number, or one per label. None for that of
+                the card, or 0.5.
             value_range: (black, white) of images of more than 8 bits, which are mapped to 0..255;
                 None for that of the training, which the card records. Images of 8 bits are used
                 as they are, as in training.
@@ -105,7 +106,7 @@ class Runner(NetworkRunner):
         probabilities: bool,
         sizing: str,
         tta: TestTimeAugmentation | None,
-        threshold: float,
+        threshold: Threshold | None,
     ) -> np.ndarray:
         """(B, H, W, C) uint8 → (B, H, W[, labels]) masks or (B, H, W, num_classes)."""
         check_threshold(self, threshold)
@@ -114,7 +115,7 @@ class Runner(NetworkRunner):
             return np.stack([mask_of(self, each, head, threshold) for each in scores])
         if probabilities and self.card.head == "argmax":
             raise ValueError(
-                f"{self.what} puts out classes, so that it has no probabilities. Export it with "
+                f"{self.what} outputs classes, so that it has no probabilities. Export it with "
                 "--head logits or probabilities."
             )
         averaged = averaged_probabilities(self, images, sizing, tta)

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_seg.data.wrappers.resized import resize_image
 from keras_seg.inference.prediction import Runner
-from keras_seg.inference.scores import class_map, resize_scores
+from keras_seg.inference.scores import mask_of, resize_scores
 from keras_seg.inference.tiles import even_groups, positions
 
 SIDE = 224
@@ -80,7 +80,7 @@ def predict_by_proposals(
                 total = np.zeros((*image.shape[:2], scores.shape[-1]), np.float32)
             place = total[top:bottom, left:right]
             place[...] = COMBINATIONS[combination](place, scores)
-    return class_map(total, "logits")
+    return mask_of(runner, total, "logits")
 
 
 def _part(image: np.ndarray, box: Box) -> np.ndarray:

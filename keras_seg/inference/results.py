@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from rich.table import Table
 from rich.text import Text
+
+from keras_seg.masks.confusion import scores_per_class
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,8 @@ class Evaluation:
             reading or resizing the image. The first run at each size is not counted.
         confusion: (num_classes, num_classes) int64 pixel counts, truth by prediction; for labels
             (num_classes, 2, 2), absent and present.
+        threshold: probability above which a pixel has the second of two classes, or a label; for
+            labels possibly one number per label. None for three or more exclusive classes.
     """
 
     format: str
@@ -44,14 +49,44 @@ class Evaluation:
     latency_ms_median: float
     latency_ms_p90: float
     confusion: np.ndarray = field(repr=False)
+    threshold: float | tuple[float, ...] | None = None
+
+    @property
+    def per_class(self) -> dict[str, dict[str, float | int | None]]:
+        """Class or label → its "iou", "dice", "precision", "recall", "pixels" and "predicted".
+
+        Scores are in 0..1, and None where they are undefined. "pixels" is the number of labelled
+        pixels that have the class, "predicted" the number of those that were predicted as it.
+        """
+        scores = scores_per_class(self.confusion)
+        return {
+            name: {key: _plain(values[place]) for key, values in scores.items()}
+            for place, name in enumerate(self.per_class_iou)
+        }
 
     def to_dict(self) -> dict:
         """All values as plain types for JSON."""
-        return vars(self) | {"confusion": self.confusion.tolist()}
+        return vars(self) | {"confusion": self.confusion.tolist(), "per_class": self.per_class}
 
     def table(self) -> Table:
         """The numbers as a table for the terminal."""
         return comparison_table({self.format: self})
+
+    def class_table(self) -> Table:
+        """IoU, Dice, precision, recall and pixels of each class or label, for the terminal."""
+        table = Table("label" if self.confusion.ndim == 3 else "class")
+        thresholds = self.threshold if isinstance(self.threshold, tuple) else ()
+        columns = ("IoU %", "Dice %", "precision", "recall", "pixels", "predicted")
+        for column in (*columns, "threshold") if thresholds else columns:
+            table.add_column(column, justify="right")
+        for place, (name, scores) in enumerate(self.per_class.items()):
+            shares = [scores[key] for key in ("iou", "dice", "precision", "recall")]
+            cells = ["" if share is None else f"{100 * share:.2f}" for share in shares]
+            cells += [f"{scores['pixels']:,}", f"{scores['predicted']:,}"]
+            cells += [f"{threshold:g}" for threshold in thresholds[place : place + 1]]
+            table.add_row(Text(name), *cells)
+        table.caption = "precision and recall in %; pixels in the masks, and predicted pixels"
+        return table
 
 
 @dataclass(frozen=True)
@@ -95,6 +130,8 @@ def comparison_table(
         cells = (percent(each.per_class_iou[name]) for each in columns)
         table.add_row(Text(f"  IoU {name}"), *cells)
     table.add_row("pixel accuracy", *(percent(each.pixel_accuracy) for each in columns))
+    if any(each.threshold not in (None, 0.5) for each in columns):
+        table.add_row("threshold", *(_short(each.threshold) for each in columns))
     if agreement:
         first = next(iter(evaluations))
         table.add_row(
@@ -121,6 +158,25 @@ def percent(value: float | None, absent: str = "absent") -> str:
 def megabytes(size_bytes: int | None) -> str:
     """A file size as text: 1500000 → "1.500 MB"; "in memory" for None."""
     return "in memory" if size_bytes is None else f"{size_bytes / 1e6:.3f} MB"
+
+
+def _plain(value: np.generic) -> float | int | None:
+    """A NumPy number for JSON; None for NaN."""
+    number = value.item()
+    return None if isinstance(number, float) and math.isnan(number) else number
+
+
+def threshold_in_words(threshold: float | tuple[float, ...]) -> str:
+    """A threshold, or those of all labels, as text."""
+    numbers = threshold if isinstance(threshold, tuple) else (threshold,)
+    return ", ".join(f"{number:g}" for number in numbers)
+
+
+def _short(threshold: float | tuple[float, ...] | None) -> str:
+    """A threshold for a narrow column."""
+    if isinstance(threshold, tuple):
+        return "per label"
+    return "" if threshold is None else f"{threshold:g}"
 
 
 def _difference(value: float | None) -> str:

@@ -186,7 +186,7 @@ class NetworkRunner(abc.ABC):
         if channels is None or self.card.head == "argmax":
             if scores is not None:
                 raise ValueError(
-                    f"{what} puts out classes. Received: scores={scores!r}. Leave scores out."
+                    f"{what} outputs classes. Received: scores={scores!r}. Leave scores out."
                 )
             return
         activation = find_activation()

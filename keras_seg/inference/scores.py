@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image
 
@@ -10,6 +12,8 @@ from keras_seg.inference.runner import NetworkRunner
 SUM_TOLERANCE = 0.03
 """How far the two probabilities of a pixel may sum from 1: int8 files have steps of 1/256, and
 float16 rounds."""
+Threshold = float | Sequence[float]
+"""A probability, or for a multi-label network one per label."""
 
 
 def to_probabilities(
@@ -44,61 +48,109 @@ def class_probabilities(runner: NetworkRunner, scores: np.ndarray, head: str) ->
     return probabilities if multi_label else both_classes(probabilities)
 
 
+def limits_of(thresholds: Threshold, head: str) -> np.ndarray:
+    """Thresholds as float32 limits of scores: log-odds for logits."""
+    probability = np.asarray(thresholds, np.float64)
+    limits = np.log(probability / (1 - probability)) if head == "logits" else probability
+    return limits.astype(np.float32)
+
+
+def decisive_scores(
+    scores: np.ndarray, head: str, *, multi_label: bool = False
+) -> tuple[np.ndarray, str]:
+    """The scores that are compared with a threshold, and whether they are logits.
+
+    Shapes: (H, W, labels) → the same. (H, W, 1) or (H, W, 2) scores of two classes → (H, W), those
+    of the second class.
+
+    Returns: the scores, and "logits" or "probabilities".
+
+    Raises: ValueError if two probabilities do not sum to 1.
+    """
+    if multi_label:
+        return scores, head
+    if scores.shape[-1] == 1:
+        return scores[..., 0], head
+    probabilities = to_probabilities(scores, head, scores.shape[-1])
+    if np.abs(probabilities.sum(-1) - 1).max() > SUM_TOLERANCE:
+        raise ValueError(
+            "A threshold needs two probabilities whose sum is 1. Received: a network whose two "
+            f"channels add up to as much as {probabilities.sum(-1).max():.2f}, so that each has "
+            "its own sigmoid. Leave threshold out, or pass multi_label=True."
+        )
+    return probabilities[..., 1], "probabilities"
+
+
 def class_map(
-    scores: np.ndarray, head: str, *, threshold: float = 0.5, multi_label: bool = False
+    scores: np.ndarray, head: str, *, threshold: Threshold = 0.5, multi_label: bool = False
 ) -> np.ndarray:
     """(H, W, num_classes) scores, or (H, W) classes → (H, W) uint8 classes.
 
     A single score separates two classes: the second one where the probability is above the
-    threshold. Among several classes the largest score wins. With `multi_label` every
-    score is compared with the threshold: (H, W, labels) uint8 of 0 and 1.
+    threshold. Among several classes the largest score wins. With `multi_label` every score is
+    compared with its threshold: (H, W, labels) uint8 of 0 and 1.
 
     Raises: ValueError for a threshold other than 0.5 if two probabilities do not sum to 1.
     """
     if scores.ndim == 2:
         return scores
-    if multi_label or scores.shape[-1] == 1:
-        limit = np.log(threshold / (1 - threshold)) if head == "logits" else threshold
-        above = (scores > np.float32(limit)).astype(np.uint8)
-        return above if multi_label else above[..., 0]
-    if threshold == 0.5:
+    if scores.shape[-1] > 1 and not multi_label and threshold == 0.5:
         return scores.argmax(-1).astype(np.uint8)
-    probabilities = to_probabilities(scores, head, scores.shape[-1])
-    if np.abs(probabilities.sum(-1) - 1).max() > SUM_TOLERANCE:
-        raise ValueError(
-            "A threshold is for two probabilities whose sum is 1. Received: threshold="
-            f"{threshold} for a network whose two channels add up to as much as "
-            f"{probabilities.sum(-1).max():.2f}, so that each is a sigmoid of its own. Leave "
-            "threshold out, or pass multi_label=True."
-        )
-    return (probabilities[..., 1] > np.float32(threshold)).astype(np.uint8)
+    values, unit = decisive_scores(scores, head, multi_label=multi_label)
+    return (values > limits_of(threshold, unit)).astype(np.uint8)
 
 
 def mask_of(
-    runner: NetworkRunner, scores: np.ndarray, head: str, threshold: float = 0.5
+    runner: NetworkRunner, scores: np.ndarray, head: str, threshold: Threshold | None = None
 ) -> np.ndarray:
-    """`class_map` with the `multi_label` of a runner's card."""
+    """`class_map` with the `multi_label` of a runner's card, and its threshold for None."""
+    threshold = threshold_in_use(runner, threshold)
     return class_map(scores, head, threshold=threshold, multi_label=runner.card.multi_label)
 
 
-def check_threshold(runner: NetworkRunner, threshold: float) -> None:
-    """Raises ValueError for a threshold outside 0..1, or one that the network cannot have."""
-    if not 0 < threshold < 1:
+def threshold_in_use(runner: NetworkRunner, threshold: Threshold | None) -> Threshold:
+    """The given threshold; for None that of the runner's card, or 0.5."""
+    if threshold is None:
+        threshold = runner.card.threshold
+    return 0.5 if threshold is None else threshold
+
+
+def check_threshold(runner: NetworkRunner, threshold: Threshold | None) -> None:
+    """Raises ValueError for a threshold that the network cannot have; None is always valid."""
+    if threshold is None:
+        return
+    card, what = runner.card, runner.what
+    check_threshold_values(threshold, runner.num_classes, card.multi_label, what)
+    decided = 0.5 if card.threshold is None else card.threshold
+    if card.head == "argmax" and threshold != decided:
+        raise ValueError(
+            f"{what} outputs classes, which were decided at the threshold {decided:g} when the "
+            f"file was exported. Received: threshold={threshold}. Export it again with "
+            f"--threshold {threshold}, or with --head logits or probabilities."
+        )
+
+
+def check_threshold_values(
+    threshold: Threshold, num_classes: int, multi_label: bool, what: object
+) -> None:
+    """Raises ValueError for a threshold outside 0..1, a wrong count, or exclusive classes."""
+    several = not isinstance(threshold, int | float | np.number)
+    numbers = list(threshold) if several else [threshold]
+    if any(isinstance(n, str) or not 0 < n < 1 for n in numbers):
         raise ValueError(
             f"threshold is a probability between 0 and 1 (both excluded). Received: {threshold}"
         )
-    if threshold == 0.5 or runner.card.multi_label:
-        return
-    if runner.card.head == "argmax":
+    if several and (not multi_label or len(numbers) != num_classes):
+        expected = f"one number, or {num_classes}, one per label" if multi_label else "one number"
         raise ValueError(
-            f"{runner.what} puts out classes, which were decided at 0.5. Received: threshold="
-            f"{threshold}. Export it with --head logits or probabilities."
+            f"{what} takes as threshold {expected}. Received: {len(numbers)} numbers, "
+            f"threshold={numbers}"
         )
-    if runner.num_classes != 2:
+    if not multi_label and num_classes != 2 and threshold != 0.5:
         raise ValueError(
-            "A threshold is for two classes, or for labels of a multi-label model. Received: "
-            f"threshold={threshold} for {runner.what} with {runner.num_classes} classes that "
-            "exclude each other, of which the most probable wins. Leave threshold out."
+            f"{what} has {num_classes} mutually exclusive classes, of which the most probable "
+            f"wins, and no threshold. Received: threshold={threshold}. It is for two classes, or "
+            "for labels of a multi-label model. Leave threshold out."
         )
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_seg.inference.prediction import Runner
-from keras_seg.inference.scores import both_classes, check_threshold, mask_of
+from keras_seg.inference.scores import Threshold, both_classes, check_threshold, mask_of
 from keras_seg.inference.sizing import scores_at_image_size
 
 LARGEST_DEVIATION = 0.5
@@ -38,7 +38,7 @@ def predict_uncertainty(
     *,
     samples: int = 40,
     sizing: str = "auto",
-    threshold: float = 0.5,
+    threshold: Threshold | None = None,
 ) -> Uncertain:
     """The mean and the spread of predictions with Monte Carlo dropout.
 

@@ -64,6 +64,39 @@ def iou_per_class(confusion: np.ndarray) -> np.ndarray:
     return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
 
 
+def scores_per_class(confusion: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores and numbers of pixels of each class: (K, K) or (K, 2, 2) counts → (K,) each.
+
+    Returns: "iou", "dice", "precision" and "recall" (NaN where undefined), "pixels" of the class in
+        the masks, and "predicted" pixels.
+
+    Example:
+        >>> scores = scores_per_class(np.array([[1, 0], [1, 1]]))
+        >>> scores["precision"].tolist(), scores["recall"].tolist()
+        ([0.5, 1.0], [1.0, 0.5])
+    """
+    if confusion.ndim == 3:
+        hits, pixels, predicted = (
+            confusion[:, 1, 1],
+            confusion[:, 1].sum(1),
+            confusion[..., 1].sum(1),
+        )
+    else:
+        hits, pixels, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+
+    def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+        return np.divide(part, whole, out=np.full(len(hits), np.nan), where=whole > 0)
+
+    return {
+        "iou": iou_per_class(confusion),
+        "dice": share(2.0 * hits, pixels + predicted),
+        "precision": share(1.0 * hits, predicted),
+        "recall": share(1.0 * hits, pixels),
+        "pixels": pixels,
+        "predicted": predicted,
+    }
+
+
 def mean_iou(confusion: np.ndarray) -> float | None:
     """Mean IoU of the classes that occur; None if no pixel is labelled."""
     return float(np.nanmean(iou_per_class(confusion))) if confusion.any() else None

@@ -99,6 +99,23 @@ def _with_plain_output(model: keras.Model) -> keras.Model:
     return model
 
 
+def write_card(path: str | Path, card: ModelCard) -> None:
+    """Replaces the card of a `.keras` file. The network stays; the file survives any failure.
+
+    Raises: FileNotFoundError; ValueError for another suffix, or for no archive of a Keras model.
+    """
+    path = _check_archive(path)
+    if path.suffix.lower() != ".keras":
+        raise ValueError(f"A card is written into a .keras file. Received: {path}")
+    with draft_of(path) as part:
+        with zipfile.ZipFile(path) as source, zipfile.ZipFile(part, "w") as target:
+            for entry in source.infolist():
+                if entry.filename != CARD_NAME:
+                    target.writestr(entry, source.read(entry))
+            target.writestr(CARD_NAME, card.to_json())
+        part.replace(path)
+
+
 def _check_whole_model(path: Path) -> None:
     """Raises ValueError for an HDF5 file without a model in it."""
     import h5py

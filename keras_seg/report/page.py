@@ -7,6 +7,7 @@ import html
 import io
 import json
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -24,11 +25,15 @@ from keras_seg.masks.confusion import (
     empty_confusion,
     iou_per_class,
     mean_iou,
+    scores_per_class,
 )
 from keras_seg.names import IGNORE_CLASS
 from keras_seg.report import charts
 from keras_seg.training.history import JSON_NAME, read_rows
 
+SCORES = {"dice": "Dice", "precision": "precision", "recall": "recall"}
+PIXELS = {"pixels": "pixels", "predicted": "predicted pixels"}
+"""Key of `scores_per_class` → its title."""
 SHOWN = 3
 """Number of best images, and of worst images."""
 LONGEST = 480
@@ -88,16 +93,13 @@ def write_report(
         classes; OSError if the page cannot be written.
     """
     check_comparable({"model": runner}, dataset, limit)
-    if runner.card.multi_label:
-        raise ValueError(
-            "The report shows one class per pixel. Received: a model whose pixels may have several "
-            "labels. Measure it with keras-seg evaluate, and look at masks of keras-seg predict."
-        )
     log = run / JSON_NAME
     rows = read_rows(log) if log.exists() else []
     confusion, scores = _measure(runner, dataset, limit)
     mean = percent(mean_iou(confusion), "unknown, no pixel labelled")
     parts = [f"<p>{len(scores)} images of {_text(dataset.name)}: mIoU {mean}</p>"]
+    if runner.card.threshold is not None:
+        parts.append(f"<p>Threshold: {_thresholds(runner)}</p>")
     if rows:
         parts.append(f'<h2>Learning curves</h2><div class="curves">{charts.curves(rows)}</div>')
     parts += _class_parts(confusion, dataset)
@@ -110,12 +112,21 @@ def write_report(
     write_text(path, page(f"{run.resolve().name}: {runner.card.network or 'model'}", parts))
 
 
+def _thresholds(runner: Runner) -> str:
+    threshold = runner.card.threshold
+    if not isinstance(threshold, tuple):
+        return f"{threshold:g}"
+    pairs = zip(runner.card.classes.names, threshold, strict=True)
+    return ", ".join(f"{_text(name)} {number:g}" for name, number in pairs)
+
+
 def _measure(
     runner: Runner, dataset: SegmentationDataset, limit: int | None
 ) -> tuple[np.ndarray, dict[int, float]]:
     """Counts of all images, and index → mIoU of each image that has a labelled pixel."""
     num_classes = len(dataset.classes)
-    confusion, scores = empty_confusion(num_classes), {}
+    confusion = empty_confusion(num_classes, multi_label=dataset.multi_label)
+    scores: dict[int, float] = {}
     for index in evenly_spread(len(dataset), limit):
         sample = dataset[index]
         mask = runner.predict(sample.image)
@@ -127,17 +138,34 @@ def _measure(
 
 
 def _class_parts(confusion: np.ndarray, dataset: SegmentationDataset) -> list[str]:
-    """IoU per class, and the confusion matrix."""
+    """Scores per class, and the confusion matrix of exclusive classes."""
     names = dataset.classes.names
     by_class = {
         name: None if np.isnan(value) else float(value)
         for name, value in zip(names, iou_per_class(confusion), strict=True)
     }
-    matrix = f'<div class="wide">{charts.matrix(confusion, names)}</div>'
-    return [
-        f"<h2>IoU of each class</h2>{charts.bars(by_class, dataset.classes.colors)}",
-        f"<h2>Confusion, % of each true class</h2>{matrix}",
+    kind = "label" if dataset.multi_label else "class"
+    parts = [
+        f"<h2>IoU of each {kind}</h2>{charts.bars(by_class, dataset.classes.colors)}",
+        f'<h2>Scores of each {kind}</h2><div class="wide">{_scores(confusion, names)}</div>',
     ]
+    if not dataset.multi_label:
+        matrix = f'<div class="wide">{charts.matrix(confusion, names)}</div>'
+        parts.append(f"<h2>Confusion, % of each true class</h2>{matrix}")
+    return parts
+
+
+def _scores(confusion: np.ndarray, names: Sequence[str]) -> str:
+    """Dice, precision, recall and pixels of each class or label, as an HTML table."""
+    scores = scores_per_class(confusion)
+    head = "".join(f"<th>{title}</th>" for title in ("", *SCORES.values(), *PIXELS.values()))
+    lines = [f"<tr>{head}</tr>"]
+    for place, name in enumerate(names):
+        cells = [f"{100 * scores[key][place]:.1f} %" for key in SCORES]
+        cells = ["" if cell.startswith("nan") else cell for cell in cells]
+        cells += [f"{scores[key][place]:,}" for key in PIXELS]
+        lines.append(f"<tr><th>{_text(name)}</th>{''.join(f'<td>{c}</td>' for c in cells)}</tr>")
+    return f'<table class="scores">{"".join(lines)}</table>'
 
 
 def _image_parts(
@@ -158,11 +186,12 @@ def _pictures(runner: Runner, dataset: SegmentationDataset, index: int, score: f
     sample = dataset[index]
     mask = runner.predict(sample.image)
     wrong = (mask != sample.mask) & (sample.mask != IGNORE_CLASS)
+    wrong = wrong.any(-1) if wrong.ndim == 3 else wrong
     grey = np.repeat(sample.image[..., :3].mean(-1, keepdims=True), 3, -1) * 0.6
     errors = np.where(wrong[..., None], [230, 40, 40], grey).astype(np.uint8)
     shown = {
         "image": np.broadcast_to(
-            sample.image[..., : 3 if sample.image.shape[-1] >= 3 else 1], (*mask.shape, 3)
+            sample.image[..., : 3 if sample.image.shape[-1] >= 3 else 1], (*mask.shape[:2], 3)
         ),
         "truth": overlay(sample.image, sample.mask, dataset.classes),
         "prediction": overlay(sample.image, mask, dataset.classes),

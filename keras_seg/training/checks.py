@@ -27,10 +27,14 @@ def check_before_data(recipe: Recipe, engine: Engine) -> None:
     _check_loss_options(recipe)
 
 
-def check_with_data(recipe: Recipe, classes: ClassTable) -> None:
-    """Checks the recipe against the class table of its data."""
-    _check_classes(recipe, classes)
-    check_loss(recipe, len(classes), classes.names)
+def check_with_data(recipe: Recipe, classes: ClassTable, *, multi_label: bool = False) -> None:
+    """Checks the recipe against the classes of its data.
+
+    Args:
+        multi_label: whether a pixel of the data may have several classes.
+    """
+    _check_classes(recipe, classes, multi_label)
+    check_loss(recipe, len(classes), classes.names, multi_label=multi_label)
 
 
 def _check_network(recipe: Recipe) -> None:
@@ -48,8 +52,9 @@ def _check_loss_options(recipe: Recipe) -> None:
         losses.get({"name": term.name, "weight": term.weight} | options)
 
 
-def _check_classes(recipe: Recipe, classes: ClassTable) -> None:
-    if recipe.num_classes not in (None, len(classes)):
+def _check_classes(recipe: Recipe, classes: ClassTable, multi_label: bool) -> None:
+    one_channel = recipe.num_classes == 1 and len(classes) == 2 and not multi_label
+    if recipe.num_classes not in (None, len(classes)) and not one_channel:
         raise ValueError(
             f"num_classes={recipe.num_classes} contradicts the data: {recipe.data} has "
             f"{len(classes)} classes ({', '.join(classes.names)}). Leave num_classes out, or "

@@ -20,7 +20,7 @@ from keras_seg.training.run_folder import CLASS_WEIGHTS_NAME
 def resolved_loss(
     terms: Sequence[LossTerm], dataset: SegmentationDataset
 ) -> tuple[list[dict], list[dict]]:
-    """Replaces class weights that depend on the data by one number per class.
+    """Replaces options that depend on the data: class weights by numbers, and `multi_label`.
 
     The rules "balanced" and "median" are counted from the data. Class names in a mapping become
     class indices.
@@ -51,6 +51,8 @@ def resolved_loss(
             counted.append({"loss": term.name, "rule": rule, "class_weights": named})
         elif isinstance(weights, Mapping):
             options["class_weights"] = by_class_number(weights, names)
+        if dataset.multi_label:
+            options["multi_label"] = True
         entries.append({"name": term.name, "weight": term.weight} | options)
     return entries, counted
 

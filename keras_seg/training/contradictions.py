@@ -20,6 +20,8 @@ from keras_seg.training.recipe import OptimizerOptions, Recipe, ScheduleOptions
 WITH_MOMENTUM = ("sgd", "rmsprop")
 OWN_ENTRIES = {"num_classes": "num_classes", "input_shape": "channels", "name": "model"}
 """Arguments of builders that have their own entry in a recipe."""
+ONE_CLASS_PER_PIXEL = {"lovasz_softmax": "lovasz_hinge"}
+"""Losses that have no form for several classes per pixel, and the similar one that has."""
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -28,15 +30,25 @@ def check_recipe(recipe: Recipe) -> None:
         raise ValueError(contradiction)
 
 
-def check_loss(recipe: Recipe, num_classes: int, names: Sequence[str] | None = None) -> None:
+def check_loss(
+    recipe: Recipe,
+    num_classes: int,
+    names: Sequence[str] | None = None,
+    *,
+    multi_label: bool = False,
+) -> None:
     """Raises ValueError for a loss whose options do not fit the classes of the data.
 
     Args:
         recipe: the recipe.
         num_classes: number of classes of the data.
         names: names of the classes, if class weights may be given by name.
+        multi_label: whether a pixel of the data may have several classes.
     """
-    for contradiction in _classes_of_losses(recipe, num_classes, "the data's classes", names):
+    expected = num_classes if multi_label else max(num_classes, 2)  # one channel is two classes
+    for contradiction in _labels_of_losses(recipe, multi_label):
+        raise ValueError(contradiction)
+    for contradiction in _classes_of_losses(recipe, expected, "the data's classes", names):
         raise ValueError(contradiction)
 
 
@@ -108,7 +120,8 @@ def _optimizer(recipe: Recipe) -> Iterator[str]:
 
 def _classes(recipe: Recipe) -> Iterator[str]:
     names = recipe.classes
-    if names is not None and recipe.num_classes not in (None, len(names)):
+    one_channel = recipe.num_classes == 1 and names is not None and len(names) == 2
+    if names is not None and recipe.num_classes not in (None, len(names)) and not one_channel:
         yield (
             f"num_classes={recipe.num_classes} contradicts classes, which names {len(names)} "
             f"({', '.join(names)}). Leave num_classes out, or correct classes."
@@ -127,12 +140,6 @@ def _network(recipe: Recipe) -> Iterator[str]:
 def _losses(recipe: Recipe) -> Iterator[str]:
     activation = recipe.model_options.get("activation")
     for term in recipe.loss_terms:
-        if term.options.get("multi_label"):
-            yield (
-                f"{_option(term, 'multi_label')} contradicts the data, whose masks name one class "
-                "per pixel. Leave multi_label out; several labels per pixel are trained with "
-                "model.compile and model.fit."
-            )
         yield from _class_weights(term)
         ignored = term.options.get("ignore_class", IGNORE_CLASS)
         if ignored != IGNORE_CLASS:
@@ -157,7 +164,36 @@ def _losses(recipe: Recipe) -> Iterator[str]:
     count = recipe.num_classes if recipe.classes is None else len(recipe.classes)
     if count is not None:
         entry = "classes" if recipe.classes is not None else "num_classes"
-        yield from _classes_of_losses(recipe, count, entry, recipe.classes)
+        yield from _classes_of_losses(recipe, max(count, 2), entry, recipe.classes)
+
+
+def _labels_of_losses(recipe: Recipe, multi_label: bool) -> Iterator[str]:
+    """Losses for one class per pixel on multi-label data, and the reverse."""
+    for term in recipe.loss_terms:
+        stated = term.options.get("multi_label", multi_label)
+        if stated and not multi_label:
+            yield (
+                f"{_option(term, 'multi_label')} contradicts the data, whose masks name one class "
+                "per pixel. Leave multi_label out of the loss. If pixels may have several classes, "
+                'set the entry multi_label of the recipe, or "multi_label": true in classes.json.'
+            )
+        if multi_label and not stated:
+            yield (
+                f"{_option(term, 'multi_label')} contradicts the data, in which a pixel may have "
+                "several classes. Leave multi_label out of the loss."
+            )
+        if multi_label and term.name in ONE_CLASS_PER_PIXEL:
+            yield (
+                f"The loss {term.name!r} contradicts the data, in which a pixel may have several "
+                f"classes: its softmax makes them exclude each other. Take "
+                f"{ONE_CLASS_PER_PIXEL[term.name]!r}, or another loss."
+            )
+    activation = recipe.model_options.get("activation")
+    if multi_label and activation not in (None, "sigmoid"):
+        yield (
+            f"model_options.activation={activation!r} contradicts the data, in which a pixel may "
+            "have several classes. Leave activation out; each class then has its own sigmoid."
+        )
 
 
 def _class_weights(term: LossTerm) -> Iterator[str]:
@@ -172,34 +208,36 @@ def _class_weights(term: LossTerm) -> Iterator[str]:
         yield f"The loss {term.name!r}: {error}"
 
 
-def _weights_by_class(term: LossTerm, names: Sequence[str], entry: str) -> Iterator[str]:
+def _weights_by_class(
+    term: LossTerm, names: Sequence[str], entry: str, expected: int
+) -> Iterator[str]:
     """Class weights, as a mapping of class indices or names, that are wrong for these classes."""
     try:
         numbers = class_weights_of(by_class_number(term.options["class_weights"], names))
-        numbers.for_classes(max(len(names), 2))
+        numbers.for_classes(expected)
     except ValueError as error:
         yield f"The loss {term.name!r} contradicts {entry}: {error}"
 
 
 def _classes_of_losses(
-    recipe: Recipe, count: int, entry: str, names: Sequence[str] | None = None
+    recipe: Recipe, expected: int, entry: str, names: Sequence[str] | None = None
 ) -> Iterator[str]:
+    """Weights and chosen classes of losses that do not fit `expected` classes."""
     for term in recipe.loss_terms:
         if isinstance(term.options.get("class_weights"), Mapping) and names is not None:
-            yield from _weights_by_class(term, names, entry)
+            yield from _weights_by_class(term, names, entry, expected)
         weights, chosen = term.options.get("class_weights"), term.options.get("classes")
-        expected = max(count, 2)  # one channel stands for two classes
         if isinstance(weights, list | tuple | np.ndarray) and len(weights) != expected:
             yield (
                 f"class_weights of the loss {term.name!r} has {len(weights)} numbers, which "
-                f"contradicts {entry}: {count}. Give {expected} numbers, one per class."
+                f"contradicts {entry}: {expected}. Give {expected} numbers, one per class."
             )
         if isinstance(chosen, list | tuple):
             beyond = [c for c in chosen if isinstance(c, int) and not 0 <= c < expected]
             if beyond:
                 yield (
-                    f"{_option(term, 'classes')} contradicts {entry}: {count}; there is no class "
-                    f"{beyond[0]}. Count from 0 to {expected - 1}."
+                    f"{_option(term, 'classes')} contradicts {entry}: {expected}; there is no "
+                    f"class {beyond[0]}. Count from 0 to {expected - 1}."
                 )
 
 

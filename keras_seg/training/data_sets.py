@@ -32,7 +32,12 @@ def open_data(
     named = None if recipe.classes is None else ClassTable(tuple(recipe.classes))
     if given is None:
         dataset = open_dataset(
-            recipe.data, split, classes=named, channels=recipe.channels, on_error=recipe.on_error
+            recipe.data,
+            split,
+            classes=named,
+            channels=recipe.channels,
+            on_error=recipe.on_error,
+            multi_label=recipe.multi_label,
         )
     else:
         what = {"train": "training data", "val": "validation data"}[split]

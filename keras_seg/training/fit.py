@@ -101,7 +101,7 @@ def train(
     given = _pair_of(data)
     train_set = open_data(recipe, "train", given[0])
     val_set = open_data(recipe, "val", given[1], train_set.classes)
-    check_with_data(recipe, train_set.classes)
+    check_with_data(recipe, train_set.classes, multi_label=train_set.multi_label)
     for dataset in (train_set, val_set):
         dataset.fill()  # damaged files are reported now, not in the middle of an epoch
     with engine.running(), contextlib.ExitStack() as held:
@@ -218,6 +218,7 @@ def _writers(run: Run) -> list[keras.callbacks.Callback]:
         image_size=run.recipe.resize,
         value_range=run.train_set.value_range,
         backend=run.engine.name,
+        multi_label=run.train_set.multi_label,
     )
     writers: list[keras.callbacks.Callback] = [
         SaveBest(run.model_path, run.network, card, run.history)

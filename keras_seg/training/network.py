@@ -11,6 +11,11 @@ from keras_seg.training.recipe import Recipe
 from keras_seg.weights import set_weights
 
 
+def output_channels(recipe: Recipe, num_classes: int) -> int:
+    """Number of output channels for data of `num_classes`: 1 for two, if the recipe says so."""
+    return 1 if recipe.num_classes == 1 else num_classes
+
+
 def build_model(
     recipe: Recipe, num_classes: int, *, policy: str | None = None, synchronized: bool = False
 ) -> keras.Model:
@@ -18,7 +23,7 @@ def build_model(
 
     Args:
         recipe: the recipe.
-        num_classes: number of classes.
+        num_classes: number of output channels, see `output_channels`.
         policy: Keras dtype policy; None for the recipe's.
         synchronized: whether batch norm uses the statistics of all devices.
 

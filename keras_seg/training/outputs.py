@@ -49,7 +49,8 @@ def output_losses(
         loss = losses.get(loss)
     metrics = []
     if num_classes is not None:
-        metrics = [MeanIoU(num_classes, multi_label=getattr(loss, "multi_label", False))]
+        multi_label = getattr(loss, "multi_label", False)
+        metrics = [MeanIoU(num_classes, multi_label=multi_label, from_logits=_from_logits(loss))]
     if not isinstance(model.output, dict):
         return {"loss": loss, "metrics": metrics}
     weights = output_weights(model, auxiliary_weight)
@@ -58,6 +59,12 @@ def output_losses(
         "loss_weights": {key: weights.get(key, 0.0) for key in model.output},
         "metrics": {MAIN: metrics},
     }
+
+
+def _from_logits(loss: keras.losses.Loss) -> bool:
+    """Whether a loss takes logits, so that its metric does, too."""
+    parts = getattr(loss, "losses", [loss])
+    return all(getattr(part, "from_logits", True) for part in parts)
 
 
 def output_weights(model: keras.Model, auxiliary_weight: float) -> dict[str, float]:

@@ -12,6 +12,7 @@ from keras_seg import models
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.mask_colors import colorize, overlay
+from keras_seg.models.output_activation import model_output_activation
 from keras_seg.models.sizes import output_margin, size_rule
 from keras_seg.training.history import History
 from keras_seg.training.optimizers import averaged_weights
@@ -60,6 +61,9 @@ class DrawOverlays(keras.callbacks.Callback):
         super().__init__()
         self.folder, self.history, self.classes = folder, history, dataset.classes
         self.network, self.rule, self.margin = network, size_rule(network), output_margin(network)
+        self.multi_label = dataset.multi_label
+        squashed = model_output_activation(network.output).are_probabilities
+        self.limit = 0.5 if squashed else 0.0
         indices = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
         self.samples = [dataset[int(i)] for i in sorted(set(indices.tolist()))]
         self.sheet: Image.Image | None = None
@@ -75,7 +79,7 @@ class DrawOverlays(keras.callbacks.Callback):
         self.sheet.save(self.folder / f"epoch_{epoch + 1:03d}.png")
 
     def _predict(self, image: np.ndarray) -> np.ndarray:
-        """(H, W, C) uint8 → (H, W) classes."""
+        """(H, W, C) uint8 → (H, W) classes, or (H, W, labels) of 0 and 1."""
         multiple, offset, smallest = self.rule
         height, width = image.shape[:2]
         padding = [
@@ -87,7 +91,9 @@ class DrawOverlays(keras.callbacks.Callback):
         if isinstance(scores, dict):
             scores = scores["logits"]
         scores = keras.ops.convert_to_numpy(scores)[0, :height, :width]
-        return scores[..., 0] > 0 if scores.shape[-1] == 1 else scores.argmax(-1)
+        if self.multi_label:
+            return (scores > self.limit).astype(np.uint8)
+        return scores[..., 0] > self.limit if scores.shape[-1] == 1 else scores.argmax(-1)
 
 
 def sheet(

@@ -121,7 +121,10 @@ class Recipe:
         model: name of the network, see `keras-seg models`.
         model_options: arguments of the network's builder.
         initial_weights: model.keras of the same network, whose weights the training starts from.
-        num_classes: number of classes, checked against the data; by default taken from the data.
+        num_classes: number of classes, checked against the data; by default taken from the data. 1
+            gives data of two classes a network with one output channel and a sigmoid.
+        multi_label: whether a pixel may have several classes, so that each has its own sigmoid; by
+            default as the data say.
         classes: class names, for a folder without classes.json.
         channels: channels of the images: 3 (RGB), 1 (grey), or those of TIFF and .npy files.
         resize: height and width in pixels to which every image is resized first.
@@ -172,6 +175,7 @@ class Recipe:
     model_options: dict = field(default_factory=dict)
     initial_weights: str | None = None
     num_classes: int | None = None
+    multi_label: bool | None = None
     classes: list[str] | None = None
     channels: int = 3
     resize: tuple[int, int] | None = None

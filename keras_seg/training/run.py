@@ -19,7 +19,7 @@ from keras_seg.training.class_weights import lines, resolved_loss, write_class_w
 from keras_seg.training.engines import Engine
 from keras_seg.training.environment import write_environment
 from keras_seg.training.history import History
-from keras_seg.training.network import backbone_layers, build_model
+from keras_seg.training.network import backbone_layers, build_model, output_channels
 from keras_seg.training.optimizers import make_optimizer
 from keras_seg.training.outputs import at_image_size, output_losses
 from keras_seg.training.recipe import Recipe
@@ -155,7 +155,7 @@ def _network(
 ) -> keras.Model:
     network = build_model(
         recipe,
-        num_classes,
+        output_channels(recipe, num_classes),
         policy=engine.half_precision if recipe.mixed_precision else "float32",
         synchronized=recipe.sync_batch_norm and engine.replicas > 1,
     )

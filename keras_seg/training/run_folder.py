@@ -144,6 +144,7 @@ def evaluation_data(
     split: str,
     channels: int,
     value_range: tuple[float, float] | None = None,
+    multi_label: bool | None = None,
 ) -> SegmentationDataset:
     """Opens the data to measure a model file on.
 
@@ -153,6 +154,8 @@ def evaluation_data(
         split: "train" or "val".
         channels: channels that the model takes.
         value_range: (black, white) of images with more than 8 bits, if the data do not state it.
+        multi_label: whether a pixel may have several classes; None for what the recipe of the run
+            or the data say.
 
     Raises: ValueError if no data are known; as `open_dataset` otherwise.
     """
@@ -170,6 +173,13 @@ def evaluation_data(
             f"{source} holds images without masks, on which nothing can be measured. Put the masks "
             "into masks/ beside images/."
         )
+    if multi_label is None and recipe is not None:
+        multi_label = recipe.multi_label
     return open_dataset(
-        source or recipe.data, split, classes=classes, channels=channels, value_range=value_range
+        source or recipe.data,
+        split,
+        classes=classes,
+        channels=channels,
+        value_range=value_range,
+        multi_label=multi_label,
     )

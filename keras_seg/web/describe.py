@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg import inference
-from keras_seg.card import CARD_ENTRY
+from keras_seg.card import CARD_ENTRY, ModelCard
+from keras_seg.inference.files.label_masks import MASK_ENDING, mask_endings
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.sizing import resolve_sizing
 from keras_seg.inference.tflite_file import read_metadata
@@ -27,6 +28,8 @@ def describe(file: Path, sizing: str = "auto") -> dict:
 
     Returns: file, format, height, width, channels, head, sizing, layout, network, classes (names
         and colours), value_range (black and white of images with more than 8 bits, or None),
+        multi_label, file_names (of the masks of labels, or None), threshold (one number, or one per
+        label),
         input_type, output_type, pixel_values (input value for each of the 256 pixel values), and
         output_scale and output_zero_point (None for scores that are not quantized).
 
@@ -43,12 +46,6 @@ def describe(file: Path, sizing: str = "auto") -> dict:
     runner = inference.load(file)
     card, shape = runner.card, runner.input_shape
     tensors = (_tflite_tensors if format == "tflite" else _onnx_tensors)(file)
-    if card.multi_label:
-        raise ValueError(
-            f"{file} may predict several labels for a pixel: "
-            f"{', '.join(card.classes.names)}. The page shows one class per pixel. Run the file "
-            "with keras-seg predict."
-        )
     _check(runner, file)
     for part in ("input", "output"):
         if tensors[f"{part}_type"] not in PAGE_TYPES[format]:
@@ -69,8 +66,17 @@ def describe(file: Path, sizing: str = "auto") -> dict:
         "network": card.network,
         "classes": card.classes.to_dict(),
         "value_range": card.value_range,
+        "multi_label": card.multi_label,
+        "file_names": _file_names(card) if card.multi_label else None,
+        "threshold": 0.5 if card.threshold is None else card.threshold,
         **tensors,
     }
+
+
+def _file_names(card: ModelCard) -> list[str]:
+    """The labels in the form that file names take, as `keras-seg predict` writes them."""
+    endings = mask_endings(card.classes, multi_label=True)
+    return [ending.removeprefix("_").removesuffix(MASK_ENDING) for ending in endings]
 
 
 def _check(runner: Runner, file: Path) -> None:

@@ -296,7 +296,7 @@ class TestFiles:
         models.save(tiny_model("unet"), cut, models.ModelCard(shapes[0].classes))
         cut.write_bytes(cut.read_bytes()[:-500])
         for path in (text, cut):
-            with pytest.raises(ValueError, match=r"is no \.keras file"):
+            with pytest.raises(ValueError, match=r"is not a \.keras file"):
                 models.load(path)
 
 

@@ -454,10 +454,8 @@ class TestMultiLabel:
             FolderDataset(root)[0]
         assert verify_dataset(str(root)).errors
 
-    def test_pipelines_and_weight_maps_refuse_it(self, tmp_path):
+    def test_weight_maps_refuse_it(self, tmp_path):
         dataset = FolderDataset(make(tmp_path / "data", npy(labels), self.TABLE))
-        with pytest.raises(ValueError, match="multi_label=True"):
-            data.training_pipeline(dataset, crop=(16, 16), batch_size=2, epochs=1)
         with pytest.raises(ValueError, match="border weights"):
             data.WeightedDataset(dataset)
 

@@ -454,7 +454,7 @@ class TestErrors:
             ({"input_shape": (32, 48, 1)}, r"takes images of 3 channels.*\(32, 48, 3\)"),
             ({"path": "none/m.tflite"}, "Cannot write into the folder"),
             ({"evaluation": ColourBlocks(4)}, r"predicts 3 classes .*with 4 \(a, b, c, d\)"),
-            ({"card": ModelCard(ClassTable.numbered(5))}, "puts out 3 classes but its card na"),
+            ({"card": ModelCard(ClassTable.numbered(5))}, "outputs 3 classes but its card na"),
         ],
     )
     def test_asked_wrongly(self, model, data, tmp_path, words, message):
@@ -499,7 +499,7 @@ class TestErrors:
         with pytest.raises(FileNotFoundError):
             room.export(tmp_path / "none.keras", tmp_path / "m.tflite")
         (tmp_path / "a.keras").write_text("no archive")
-        with pytest.raises(ValueError, match=r"is no \.keras file"):
+        with pytest.raises(ValueError, match=r"is not a \.keras file"):
             room.export(tmp_path / "a.keras", tmp_path / "m.tflite")
 
 

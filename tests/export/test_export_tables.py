@@ -219,5 +219,5 @@ class TestNeighbours:
 
     def test_stage_of_a_face_parser_is_refused_with_the_kind_of_its_file(self, exported):
         parts = dict.fromkeys(("brows", "eyes", "nose", "mouth"), exported)
-        with pytest.raises(ValueError, match=r"a \.tflite file that puts out logits"):
+        with pytest.raises(ValueError, match=r"a \.tflite file that outputs logits"):
             inference.load_face_parser(exported, parts)

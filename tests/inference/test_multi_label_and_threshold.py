@@ -13,10 +13,11 @@ from keras_seg import cli, export, inference, models
 from keras_seg.card import ModelCard
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
+from keras_seg.data.mask_colors import overlay
 from keras_seg.data.reading.rows import ArrayRows
 from keras_seg.export.aware.soft_labels import soft_labels
 from keras_seg.inference.bands import predict_in_bands
-from keras_seg.inference.files.label_masks import mask_endings, overlay_of
+from keras_seg.inference.files.label_masks import mask_endings
 from keras_seg.inference.files.options import OutputOptions
 from keras_seg.inference.files.predict import predict_files
 from keras_seg.inference.keras_runner import KerasRunner
@@ -285,11 +286,21 @@ class TestMultiLabelExport:
             assert list(segmenter.labels) == ["roof", "left wall", "a/b_c"]
         np.testing.assert_allclose(np.stack(masks, -1), sigmoid(image), atol=1e-4)
 
-    def test_page_and_report_refuse_by_name(self, files, tmp_path):
-        with pytest.raises(ValueError, match="The page shows one class per pixel"):
-            describe(files(".tflite"))
-        with pytest.raises(ValueError, match="The report shows one class per pixel"):
-            write_report(tmp_path, tmp_path / "r.html", inference.load(files(".keras")), Truth())
+    def test_page_and_report_show_every_label(self, files, tmp_path):
+        facts = describe(files(".tflite"))
+        assert facts["multi_label"] and facts["threshold"] == 0.5
+        assert facts["file_names"] == ["roof", "left-wall", "a-b-c"]
+        runner, truth = inference.load(files(".keras")), Truth()
+        write_report(tmp_path, tmp_path / "r.html", runner, truth)
+        page = (tmp_path / "r.html").read_text()
+        assert "IoU of each label" in page and "Confusion" not in page
+        predicted = np.stack([runner.predict(sample.image) for sample in truth])
+        masks = np.stack([sample.mask for sample in truth])
+        known = masks[..., 1] != 255
+        hits = ((masks[..., 1] == 1) & (predicted[..., 1] == 1)).sum()
+        recall = 100 * hits / (masks[..., 1] == 1).sum()
+        precision = 100 * hits / (predicted[..., 1][known] == 1).sum()
+        assert f"<td>{precision:.1f} %</td><td>{recall:.1f} %</td>" in page
 
     def test_proposals_are_refused(self, files):
         with pytest.raises(ValueError, match="whose classes exclude each other"):
@@ -322,7 +333,7 @@ class TestMultiLabelFiles:
         saved = np.load(out / "photo_probabilities.npz")["probabilities"]
         np.testing.assert_allclose(saved, sigmoid(image), atol=1e-3)
         shown = np.asarray(Image.open(out / "photo_overlay.png"))
-        np.testing.assert_array_equal(shown, overlay_of(image, expected.astype("uint8"), LABELS))
+        np.testing.assert_array_equal(shown, overlay(image, expected.astype("uint8"), LABELS))
         features = json.loads((out / "photo.geojson").read_text())["features"]
         areas = dict.fromkeys(LABELS.names, 0)
         for feature in features:
@@ -351,7 +362,7 @@ class TestMultiLabelFiles:
     def test_colours_are_the_mean_of_the_labels(self):
         image = np.full((1, 3, 3), 100, np.uint8)
         mask = np.array([[[0, 0, 0], [1, 0, 0], [1, 1, 0]]], np.uint8)
-        found = overlay_of(image, mask, LABELS)[0].tolist()
+        found = overlay(image, mask, LABELS)[0].tolist()
         assert found == [[100, 100, 100], [175, 50, 50], [112, 112, 50]]
 
     def test_videos(self, files, tmp_path):
@@ -407,12 +418,12 @@ class TestThreshold:
             KerasRunner(two_classes()).predict(picture(), threshold=threshold)
 
     def test_is_refused_for_more_classes(self):
-        with pytest.raises(ValueError, match="with 3 classes that exclude each other"):
+        with pytest.raises(ValueError, match="has 3 mutually exclusive classes"):
             KerasRunner(network()).predict(picture(), threshold=0.3)
 
     def test_is_refused_for_files_of_classes(self):
         runner = KerasRunner(two_classes(), head="argmax")
-        with pytest.raises(ValueError, match="puts out classes, which were decided at 0.5"):
+        with pytest.raises(ValueError, match="were decided at the threshold 0.5"):
             runner.predict(picture(), threshold=0.3)
 
     def test_is_refused_for_two_sigmoids(self):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from keras_seg.cli.checks import check_apart, check_counts
 from keras_seg.cli.output import DONE, say, write_json
 from keras_seg.cli.verbs.verb import Verb
+
+if TYPE_CHECKING:  # imported when a threshold is written
+    from keras_seg.card import ModelCard
+    from keras_seg.inference.scores import Threshold
 
 
 def evaluate_verb(
@@ -20,7 +25,9 @@ def evaluate_verb(
     json_file: Path | None = None,
     scores: Literal["logits", "probabilities"] | None = None,
     multi_label: bool | None = None,
-    threshold: float = 0.5,
+    threshold: float | list[float] | None = None,
+    search_threshold: Literal["iou", "dice"] | None = None,
+    write_threshold: bool = False,
 ) -> int:
     """Measure a .keras, .tflite or .onnx file: mIoU, latency and size.
 
@@ -36,21 +43,79 @@ def evaluate_verb(
         scores: output of a model that keras-seg did not write; by default read from its graph.
         multi_label: whether a pixel may have several labels, for a model that keras-seg did not
             write.
-        threshold: smallest probability of a label, or of the second of two classes.
+        threshold: probability above which a pixel has a label, or the second of two classes; for
+            labels one number, or a list with one per label. By default that of the file, or 0.5.
+        search_threshold: find the thresholds with the best IoU of all pixels, or the best mean Dice
+            of the images, instead of measuring at one.
+        write_threshold: write the given or found threshold into the .keras file.
     """
     check_apart(file=file, json_file=json_file)
     check_counts(threads=threads, limit=limit)
     from keras_seg import inference
     from keras_seg.training.run_folder import evaluation_data
 
+    _check_threshold_options(file, threshold, search_threshold, write_threshold)
     runner = inference.load(file, threads=threads, scores=scores, multi_label=multi_label)
     dataset = evaluation_data(
-        file, data, split, runner.input_shape[2], value_range=runner.card.value_range
+        file,
+        data,
+        split,
+        runner.input_shape[2],
+        value_range=runner.card.value_range,
+        multi_label=runner.card.multi_label or None,
     )
-    result = inference.evaluate(runner, dataset, sizing=sizing, limit=limit, threshold=threshold)
-    say(result.table())
-    write_json(json_file, result.to_dict())
+    options = {"sizing": sizing, "limit": limit}
+    chosen: Threshold | None = threshold
+    if search_threshold is not None:
+        search = inference.search_threshold(runner, dataset, measure=search_threshold, **options)
+        chosen = search.threshold
+        say(search.table())
+        write_json(json_file, search.to_dict())
+    else:
+        result = inference.evaluate(runner, dataset, threshold=threshold, **options)
+        say(result.table())
+        say(result.class_table())
+        write_json(json_file, result.to_dict())
+    if write_threshold and chosen is not None:
+        _write_threshold(file, runner.card, chosen)
+    elif search_threshold is not None:
+        say("To use it in predict, evaluate and export: the same line with --write_threshold")
     return DONE
 
 
-VERB = Verb(evaluate_verb)
+def _check_threshold_options(
+    file: Path, threshold: float | list[float] | None, search: str | None, write: bool
+) -> None:
+    """Raises ValueError for options that exclude each other, before a model is loaded."""
+    if search is not None and threshold is not None:
+        raise ValueError(
+            f"search_threshold={search!r} contradicts threshold={threshold}, which would not be "
+            "used. Leave one of them out."
+        )
+    if write and search is None and threshold is None:
+        raise ValueError("write_threshold needs --threshold or --search_threshold.")
+    if write and file.suffix.lower() != ".keras":
+        raise ValueError(
+            f"A threshold is written into a .keras file. Received: {file}. Write it into the "
+            ".keras file and export that again, or pass --threshold to predict."
+        )
+
+
+def _write_threshold(file: Path, card: ModelCard, threshold: Threshold) -> None:
+    from keras_seg.models import files
+
+    plain = float(threshold) if isinstance(threshold, int | float) else tuple(threshold)
+    files.write_card(file, dataclasses.replace(card, threshold=plain))
+    say(f"Written into {file}: predict, evaluate and export use it.", soft_wrap=True)
+
+
+VERB = Verb(
+    evaluate_verb,
+    arguments={
+        "--write_threshold": {
+            "action": "store_true",
+            "help": "write the given or found threshold into the .keras file, so that predict, "
+            "evaluate and export use it",
+        },
+    },
+)

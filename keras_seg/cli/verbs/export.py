@@ -71,6 +71,7 @@ def add_export_options(verb: Verb, parser: ArgumentParser) -> None:
     types["quantize"] = Literal[FLOAT32, *filter(None, choices()["quantize"])]
     fields["quantize"] = FLOAT32
     types["input_shape"] = list[int] | None
+    types["threshold"] = float | list[float] | None
     add_signature(verb, parser, skip=fields)
     arguments = dataclasses.make_dataclass(
         ExportOptions.__name__,

@@ -31,7 +31,7 @@ def predict_verb(
     frames: int | None = None,
     threads: int | None = None,
     value_range: tuple[float, float] | None = None,
-    threshold: float = 0.5,
+    threshold: float | list[float] | None = None,
     scores: Literal["logits", "probabilities"] | None = None,
     multi_label: bool | None = None,
 ) -> int:
@@ -55,7 +55,8 @@ def predict_verb(
         threads: number of CPU threads; all by default.
         value_range: values of black and white in images of more than 8 bits; by default those of
             the training.
-        threshold: smallest probability of a label, or of the second of two classes.
+        threshold: probability above which a pixel has a label, or the second of two classes; for
+            labels one number, or a list with one per label. By default that of the file, or 0.5.
         scores: output of a model that keras-seg did not write; by default read from its graph.
         multi_label: whether a pixel may have several labels, for a model that keras-seg did not
             write.

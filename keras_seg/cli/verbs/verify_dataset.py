@@ -15,6 +15,7 @@ def verify_verb(
     classes: list[str] | None = None,
     pictures: Path | None = None,
     write_classes: bool = False,
+    multi_label: bool | None = None,
 ) -> int:
     """Check images and masks: pairs, sizes, values, damage, duplicates and class balance.
 
@@ -26,6 +27,7 @@ def verify_verb(
         classes: class names, for a folder without classes.json.
         pictures: .html or .png file with sample overlays of all classes and both splits.
         write_classes: write names, colours and mask values to classes.json in the folder.
+        multi_label: whether a pixel may have several classes; by default as classes.json says.
     """
     from keras_seg.data import verify
 
@@ -37,7 +39,9 @@ def verify_verb(
         say(f"{path} {kept}. Check the names, and change them where needed.", soft_wrap=True)
         classes = None
 
-    report = verify.verify_dataset(data, classes=classes, channels=channels)
+    report = verify.verify_dataset(
+        data, classes=classes, channels=channels, multi_label=multi_label
+    )
     say(verify.to_text(report))
     write_json(json_file, verify.to_dict(report))
     if pictures is not None:

@@ -6,8 +6,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
+
+import numpy as np
 
 from keras_seg.data.annotations import (
     coco,
@@ -18,7 +22,11 @@ from keras_seg.data.annotations import (
     supervisely,
     yolo,
 )
+from keras_seg.data.annotations.annotated_image import AnnotatedImage
+from keras_seg.data.annotations.shapes import Drawing
+from keras_seg.data.class_file import read_class_file
 from keras_seg.data.classes import ClassTable
+from keras_seg.data.class_file import CLASS_FILE_NAME
 from keras_seg.data.folder.pairs import PairedDataset
 
 ANNOTATIONS: dict[str, ModuleType] = {
@@ -53,6 +61,7 @@ def open_annotations(
     classes: ClassTable | None = None,
     channels: int = 3,
     strict: bool = True,
+    multi_label: bool | None = None,
 ) -> PairedDataset:
     """Opens a split of an export.
 
@@ -64,10 +73,13 @@ def open_annotations(
         classes: other names and colours, of as many classes.
         channels: as `FolderDataset`.
         strict: whether a missing image is an error. Otherwise it is left out with a warning.
+        multi_label: whether masks are (H, W, labels) with 1 in every shape, also where shapes
+            overlap, and without a channel for the background; None for what `classes.json` in the
+            folder says.
 
     Raises: FileNotFoundError for a folder without such an export, and for missing images;
-        ValueError for annotations that cannot be read, an unknown split, or a table of another
-        length.
+        ValueError for annotations that cannot be read, an unknown split, a table of another
+        length, and for `multi_label` of an export whose masks have one class per pixel.
     """
     root = Path(root).expanduser()
     if not root.is_dir():
@@ -76,19 +88,54 @@ def open_annotations(
             "unpacks to."
         )
     layout = ANNOTATIONS[scheme].open_split(root, split, strict=strict)
+    if multi_label is None:
+        stated = root / CLASS_FILE_NAME
+        multi_label = stated.exists() and read_class_file(stated).multi_label
+    own = _labels_of(layout.classes) if multi_label else layout.classes
     if classes is not None:
-        _check_classes(classes, layout.classes, scheme)
+        _check_classes(classes, own, scheme)
+    if multi_label:
+        _check_shapes(layout.read_truth(layout.pairs[0].mask), scheme, root)
     return PairedDataset(
         layout.pairs,
-        layout.read_truth,
+        partial(_truth, layout.read_truth, len(layout.classes), multi_label),
         name=root.name,
         split=split,
-        classes=classes or layout.classes,
+        classes=classes or own,
         channels=channels,
         names=layout.names,
         read_pixels=layout.read_pixels,
         reading=layout.reading,
+        multi_label=multi_label,
     )
+
+
+def _truth(
+    read: Callable, num_classes: int, multi_label: bool, item: AnnotatedImage
+) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """The mask of an image, or (mask, instances), from what a reader makes of its annotation."""
+    truth = read(item)
+    if not isinstance(truth, Drawing):
+        return truth
+    return truth.labels(num_classes) if multi_label else truth.classes()
+
+
+def _labels_of(classes: ClassTable) -> ClassTable:
+    """The classes without the background, which is no label."""
+    names = classes.names[1:]
+    if not names:
+        return classes
+    colors = classes.colors[1:]
+    return ClassTable.of_labels(names) if (0, 0, 0) in colors else ClassTable(names, colors)
+
+
+def _check_shapes(truth: object, scheme: str, root: Path) -> None:
+    """Refuses masks: they show one class per pixel."""
+    if not isinstance(truth, Drawing):
+        raise ValueError(
+            f"{scheme} in {root} holds masks, which show one class per pixel. Received: "
+            "multi_label=True. Export polygons, for example as COCO, or leave multi_label out."
+        )
 
 
 def _check_classes(classes: ClassTable, own: ClassTable, scheme: str) -> None:

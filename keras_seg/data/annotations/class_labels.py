@@ -26,7 +26,8 @@ def class_table(
 ) -> ClassTable:
     """The classes of an export: background first, then its labels in their order.
 
-    `classes.json` in the folder fixes names and order instead. It must have every label.
+    `classes.json` in the folder fixes names and order instead. It must have every label. With
+    "multi_label" it need not name the background.
 
     Raises: ValueError for labels that `classes.json` does not have, and for none at all.
     """
@@ -36,7 +37,10 @@ def class_table(
         raise ValueError(f"{root} has a label without a name. Name it in the labelling tool.")
     stated = root / CLASS_FILE_NAME
     if stated.exists():
-        table = read_class_file(stated).classes
+        file = read_class_file(stated)
+        table = file.classes
+        if file.multi_label and table.names[0].lower() not in BACKGROUND:
+            table = ClassTable((BACKGROUND[0], *table.names), ((0, 0, 0), *table.colors))
         missing = [name for name in names if name not in (*table.names, *BACKGROUND)]
         if missing:
             raise ValueError(

@@ -13,8 +13,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from keras_seg.data.annotations.annotated_image import AnnotatedImage, Parts, plain, split_in
 from keras_seg.data.annotations.class_labels import class_index, class_table
 from keras_seg.data.annotations.export_folder import few_of_each_folder, layout_of, read_json, tell
@@ -25,7 +23,7 @@ from keras_seg.data.annotations.panoptic import (
     painted_panoptic,
     panoptic_images,
 )
-from keras_seg.data.annotations.shapes import CocoPolygons, CocoRuns, Shape, paint
+from keras_seg.data.annotations.shapes import CocoPolygons, CocoRuns, Drawing, Shape, paint
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.layouts.split import LayoutSplit
 
@@ -74,7 +72,9 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     ordered = [labels[number] for number in _in_order(labels)]
     classes = class_table(root, ordered)
 
-    def read_truth(item: AnnotatedImage, image: Path) -> tuple[np.ndarray, np.ndarray]:
+    def read_truth(
+        item: AnnotatedImage, image: Path
+    ) -> Drawing | tuple[np.ndarray, np.ndarray]:
         if isinstance(item.content, PanopticMask):
             return painted_panoptic(item.content, classes)
         return _painted(item.content, classes, image)
@@ -255,7 +255,7 @@ def _outlines(segmentation: list) -> list:
     ]
 
 
-def _painted(objects: _Objects, classes: ClassTable, image: Path) -> tuple[np.ndarray, np.ndarray]:
+def _painted(objects: _Objects, classes: ClassTable, image: Path) -> Drawing:
     shapes = []
     for annotation in objects.annotations:
         segmentation = annotation["segmentation"]

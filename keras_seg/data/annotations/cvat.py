@@ -20,6 +20,7 @@ from keras_seg.data.annotations.image_files import image_size
 from keras_seg.data.annotations.shapes import (
     Area,
     Bitmap,
+    Drawing,
     Ellipse,
     Polygon,
     Rectangle,
@@ -199,7 +200,7 @@ def _open_xml(root: Path, paths: Sequence[Path], split: str, strict: bool) -> La
     colored = all(labels.values()) and set(drawn) <= set(labels) and "background" in labels
     classes = class_table(root, [*labels, *drawn], labels if colored else None)
 
-    def read_truth(item: AnnotatedImage, image: Path) -> tuple[np.ndarray, np.ndarray]:
+    def read_truth(item: AnnotatedImage, image: Path) -> Drawing:
         return _painted(item.content, classes, image)
 
     return layout_of(root, split, parts, classes, read_truth, tool=TOOL, strict=strict)
@@ -215,9 +216,7 @@ def _hex_color(text: str | None) -> tuple[int, ...]:
     return tuple(bytes.fromhex(digits)) if written else ()
 
 
-def _painted(
-    image: ElementTree.Element, classes: ClassTable, path: Path
-) -> tuple[np.ndarray, np.ndarray]:
+def _painted(image: ElementTree.Element, classes: ClassTable, path: Path) -> Drawing:
     size = int(image.get("height") or 0), int(image.get("width") or 0)
     size = size if all(size) else image_size(path)
     elements = [shape for shape in image if shape.tag in AREAS]

@@ -16,6 +16,7 @@ from PIL import UnidentifiedImageError
 
 from keras_seg.data.annotations.annotated_image import SPLIT_NAMES, AnnotatedImage, Parts, plain
 from keras_seg.data.annotations.image_files import ImageFiles, turned_upright
+from keras_seg.data.annotations.shapes import Drawing
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.pairs import Pair
 from keras_seg.data.folder.split_lists import divided_stems, split_source
@@ -23,6 +24,8 @@ from keras_seg.data.layouts.split import LayoutSplit
 from keras_seg.data.reading.images import read_image
 from keras_seg.names import unknown_name
 
+Truth = Drawing | np.ndarray | tuple[np.ndarray, np.ndarray]
+"""What a reader makes of an annotation: shapes, a mask, or a mask and its instances."""
 UNREADABLE = (
     ValueError,
     TypeError,
@@ -47,7 +50,7 @@ def layout_of(
     split: str,
     parts: Parts,
     classes: ClassTable,
-    read_truth: Callable[[AnnotatedImage, Path], tuple[np.ndarray, np.ndarray] | np.ndarray],
+    read_truth: Callable[[AnnotatedImage, Path], Truth],
     *,
     tool: str,
     strict: bool,
@@ -56,7 +59,7 @@ def layout_of(
     """One split of an export.
 
     Args:
-        read_truth: (annotated image, image file) → mask, or (mask, instances).
+        read_truth: (annotated image, image file) → `Drawing`, mask, or (mask, instances).
         tool: name of the format, for messages.
         strict: whether a missing image file is an error. Otherwise the image is left out, with a
             warning.
@@ -86,7 +89,7 @@ def layout_of(
             "annotations, or export again."
         )
 
-    def read(item: AnnotatedImage):
+    def read(item: AnnotatedImage) -> Truth:
         try:
             return turned_upright(read_truth(item, images[id(item)]), images[id(item)])
         except UNREADABLE as error:

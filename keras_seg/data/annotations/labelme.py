@@ -26,6 +26,7 @@ from keras_seg.data.annotations.image_files import ImageFiles, image_size
 from keras_seg.data.annotations.shapes import (
     Area,
     Bitmap,
+    Drawing,
     Ellipse,
     Polygon,
     Rectangle,
@@ -72,7 +73,7 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
 
     options = {"tool": TOOL, "strict": strict}
 
-    def read_truth(item: AnnotatedImage, image: Path) -> tuple[np.ndarray, np.ndarray]:
+    def read_truth(item: AnnotatedImage, image: Path) -> Drawing:
         return _painted(read_json(item.source), classes, image)
 
     return layout_of(root, split, parts, classes, read_truth, read_pixels=_read_pixels, **options)
@@ -166,7 +167,7 @@ def _listed(root: Path, labels: set[str]) -> list[str]:
     return listed
 
 
-def _painted(content: Mapping, classes: ClassTable, image: Path) -> tuple[np.ndarray, np.ndarray]:
+def _painted(content: Mapping, classes: ClassTable, image: Path) -> Drawing:
     stated = content.get("imageHeight"), content.get("imageWidth")
     size = tuple(map(int, stated)) if all(stated) else image_size(image)
     shapes = [

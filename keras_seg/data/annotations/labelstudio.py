@@ -19,6 +19,7 @@ from keras_seg.data.annotations.shapes import (
     DECIMALS,
     Area,
     Bitmap,
+    Drawing,
     Ellipse,
     Polygon,
     Shape,
@@ -96,7 +97,7 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     )
     classes = class_table(root, sorted(set(map(plain, labels))))
 
-    def read_truth(item: AnnotatedImage, image: Path) -> tuple[np.ndarray, np.ndarray]:
+    def read_truth(item: AnnotatedImage, image: Path) -> Drawing:
         return _painted(item.content, classes, image)
 
     return layout_of(root, split, parts, classes, read_truth, tool=TOOL, strict=strict)
@@ -248,7 +249,7 @@ def _brush_pictures(root: Path) -> dict[str, list[tuple[str, Path]]]:
     return pictures
 
 
-def _painted(task: _Task, classes: ClassTable, image: Path) -> tuple[np.ndarray, np.ndarray]:
+def _painted(task: _Task, classes: ClassTable, image: Path) -> Drawing:
     stated = [region.size for region in task.regions if region.size]
     size = stated[0] if stated else image_size(image)
     if not any("rle" in region.value for region in task.regions):

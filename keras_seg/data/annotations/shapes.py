@@ -196,10 +196,48 @@ class Shape:
     group: Hashable = None
 
 
-def paint(
-    shapes: Sequence[Shape], size: Size, *, largest_first: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """(mask of classes, instances numbered from 1), both (height, width) int32.
+@dataclass(frozen=True)
+class Drawing:
+    """The shapes of an image with their pixels, in the order in which they are painted.
+
+    Attributes:
+        shapes: (shape, (height, width) bool of its pixels).
+        size: (height, width) of the image.
+    """
+
+    shapes: Sequence[tuple[Shape, np.ndarray]]
+    size: Size
+
+    def classes(self) -> tuple[np.ndarray, np.ndarray]:
+        """(mask of classes, instances numbered from 1), both (height, width) int32."""
+        mask, instances = np.zeros(self.size, np.int32), np.zeros(self.size, np.int32)
+        groups: dict[Hashable, int] = {}
+        for number, (shape, pixels) in enumerate(self.shapes, start=1):
+            mask[pixels] = shape.class_index
+            counts = shape.instance and shape.class_index not in (0, IGNORE_CLASS)
+            if counts and shape.group is not None:
+                number = groups.setdefault((shape.class_index, shape.group), number)
+            instances[pixels] = number if counts else 0
+        return mask, instances
+
+    def labels(self, num_classes: int) -> np.ndarray:
+        """(height, width, num_classes - 1) uint8: 1 where a class other than the background is.
+
+        Shapes may overlap. A shape of background (class 0) clears what was painted before it.
+        """
+        mask = np.zeros((*self.size, num_classes - 1), np.uint8)
+        for shape, pixels in self.shapes:
+            if shape.class_index == IGNORE_CLASS:
+                mask[pixels] = IGNORE_CLASS
+            elif shape.class_index == 0:
+                mask[pixels] = 0
+            else:
+                mask[pixels, shape.class_index - 1] = 1
+        return mask
+
+
+def paint(shapes: Sequence[Shape], size: Size, *, largest_first: bool) -> Drawing:
+    """The shapes with their pixels, in the order in which they are painted.
 
     Args:
         largest_first: whether smaller shapes are painted over larger ones, for tools whose files
@@ -208,15 +246,7 @@ def paint(
     painted = [(shape, shape.area.covered(size)) for shape in shapes]
     if largest_first:
         painted.sort(key=lambda pair: -int(pair[1].sum()))
-    mask, instances = np.zeros(size, np.int32), np.zeros(size, np.int32)
-    groups: dict[Hashable, int] = {}
-    for number, (shape, pixels) in enumerate(painted, start=1):
-        mask[pixels] = shape.class_index
-        counts = shape.instance and shape.class_index not in (0, IGNORE_CLASS)
-        if counts and shape.group is not None:
-            number = groups.setdefault((shape.class_index, shape.group), number)
-        instances[pixels] = number if counts else 0
-    return mask, instances
+    return Drawing(painted, size)
 
 
 def rotated(points: Points, centre: tuple[float, float], degrees: float) -> np.ndarray:

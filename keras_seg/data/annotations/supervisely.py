@@ -15,7 +15,15 @@ from PIL import Image
 from keras_seg.data.annotations.annotated_image import AnnotatedImage, Parts, plain, split_in
 from keras_seg.data.annotations.class_labels import class_index, class_table
 from keras_seg.data.annotations.export_folder import layout_of, read_json, tell
-from keras_seg.data.annotations.shapes import Area, Bitmap, Polygon, Rectangle, Shape, paint
+from keras_seg.data.annotations.shapes import (
+    Area,
+    Bitmap,
+    Drawing,
+    Polygon,
+    Rectangle,
+    Shape,
+    paint,
+)
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.pictures import IMAGE_SUFFIXES
 from keras_seg.data.layouts.split import LayoutSplit
@@ -58,7 +66,7 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     background = any(label.lower() == "background" for label in labels)
     classes = class_table(root, labels, labels if background and all(labels.values()) else None)
 
-    def read_truth(item: AnnotatedImage, image: Path) -> tuple[np.ndarray, np.ndarray]:
+    def read_truth(item: AnnotatedImage, image: Path) -> Drawing:
         return _painted(read_json(item.source), classes)
 
     return layout_of(root, split, parts, classes, read_truth, tool=TOOL, strict=strict)
@@ -104,7 +112,7 @@ def _kind(thing: Mapping, path: Path) -> str:
     return kind
 
 
-def _painted(content: Mapping, classes: ClassTable) -> tuple[np.ndarray, np.ndarray]:
+def _painted(content: Mapping, classes: ClassTable) -> Drawing:
     size = int(content["size"]["height"]), int(content["size"]["width"])
     shapes = []
     for thing in content.get("objects", ()):

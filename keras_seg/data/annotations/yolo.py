@@ -23,7 +23,7 @@ from keras_seg.data.annotations.annotated_image import (
 from keras_seg.data.annotations.class_labels import class_index, class_table, classes_of_values
 from keras_seg.data.annotations.export_folder import layout_of, read_lines, tell
 from keras_seg.data.annotations.image_files import image_size
-from keras_seg.data.annotations.shapes import Polygon, Shape, paint
+from keras_seg.data.annotations.shapes import Drawing, Polygon, Shape, paint
 from keras_seg.data.folder.pictures import IMAGE_SUFFIXES
 from keras_seg.data.layouts.split import LayoutSplit
 from keras_seg.data.reading.masks import read_mask
@@ -73,7 +73,7 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     unlabelled = [item.file_name for item in items if not item.source.exists()]
     tell({"images have no label file and are background throughout": unlabelled}, TOOL)
 
-    def read_truth(item: AnnotatedImage, image: Path) -> tuple[np.ndarray, np.ndarray]:
+    def read_truth(item: AnnotatedImage, image: Path) -> Drawing:
         return _painted(item.source, numbers, image)
 
     return layout_of(root, split, parts, classes, read_truth, tool=TOOL, strict=strict)
@@ -253,7 +253,7 @@ def _polygons(path: Path, num_classes: int) -> list[tuple[int, np.ndarray]]:
     return polygons
 
 
-def _painted(path: Path, numbers: Sequence[int], image: Path) -> tuple[np.ndarray, np.ndarray]:
+def _painted(path: Path, numbers: Sequence[int], image: Path) -> Drawing:
     height, width = size = image_size(image)
     shapes = []
     for label, corners in _polygons(path, len(numbers)):

@@ -14,7 +14,8 @@ def cut_mix(images: Any, masks: Any, seed: Any, probability: float, weights: Any
     image, and its centre is uniform, so the edge may cut it (Yun et al., arXiv:1905.04899). Labels
     stay hard, because every pixel keeps its class. The last image takes from the first.
 
-    Shapes: images (B, H, W, C), masks (B, H, W), weights (B, H, W) or None → the same.
+    Shapes: images (B, H, W, C), masks (B, H, W) or of labels (B, H, W, labels), weights (B, H, W)
+    or None → the same.
 
     Args:
         images: the images.
@@ -46,5 +47,6 @@ def cut_mix(images: Any, masks: Any, seed: Any, probability: float, weights: Any
     def mixed(values: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
         return tf.where(where, tf.roll(values, -1, axis=0), values)
 
-    result = (mixed(images, pasted[..., None]), mixed(masks, pasted))
+    of_masks = pasted[..., None] if len(masks.shape) == 4 else pasted
+    result = (mixed(images, pasted[..., None]), mixed(masks, of_masks))
     return result if weights is None else (*result, mixed(weights, pasted))

@@ -35,11 +35,12 @@ def augment(
     `keras_seg.data.cut_mix`.
 
     Shapes: image (H, W, C) in 0..255, mask (H, W) integer → (crop height, crop width, C) float32
-    and (crop height, crop width) of the mask's type.
+    and (crop height, crop width) of the mask's type. A multi-label mask (H, W, labels) → (crop
+    height, crop width, labels).
 
     Args:
         image: the image.
-        mask: class of each pixel.
+        mask: class of each pixel, or its labels of 0, 1 and 255.
         seed: (2,) int32. Equal seeds give equal results.
         crop: (height, width) in pixels.
         augmentation: the options.
@@ -60,9 +61,10 @@ def augment(
     scale_seed, offset_seed, *flip_seeds, colour_seed, warp_seed, mask_seed = tf.unstack(
         tf.random.split(seed, 7)
     )
+    mask = tf.convert_to_tensor(mask)
     maps, fills = [mask], [IGNORE_CLASS]
     if weights is not None:
-        maps, fills = [mask, weights], [IGNORE_CLASS, 0]
+        maps, fills = [mask, tf.convert_to_tensor(weights)], [IGNORE_CLASS, 0]
     factor = _factor(scale_seed, augmentation.scale)
     if augmentation.rotation or augmentation.elastic:
         positions = _warped_positions(mask, offset_seed, warp_seed, crop, factor, augmentation)
@@ -116,9 +118,13 @@ def _scaled_crop(
     image = tf.image.resize(tf.cast(image, tf.float32), crop)
     moved = []
     for values, fill in zip(maps, fills, strict=True):
-        padded = tf.pad(values, padding, constant_values=tf.cast(fill, values.dtype))
-        part = tf.slice(padded, offset, window)[..., None]
-        moved.append(tf.ensure_shape(tf.image.resize(part, crop, method="nearest")[..., 0], crop))
+        planes = values if values.shape.rank == 3 else values[..., None]
+        fill = tf.cast(fill, values.dtype)
+        padded = tf.pad(planes, tf.concat([padding, [[0, 0]]], 0), constant_values=fill)
+        depth = planes.shape[-1]
+        part = tf.slice(padded, tf.concat([offset, [0]], 0), tf.concat([window, [depth]], 0))
+        part = tf.ensure_shape(tf.image.resize(part, crop, method="nearest"), (*crop, depth))
+        moved.append(part if values.shape.rank == 3 else part[..., 0])
     return tf.ensure_shape(image, (*crop, channels)), moved
 
 
@@ -149,11 +155,16 @@ def _warped_positions(
 
 
 def _flipped(moved: list, axis: int, seed: tf.Tensor, mirrored: Sequence[int]) -> list:
-    """Mirrors image and maps, or none of them. Left and right classes of the mask are swapped."""
+    """Mirrors image and maps, or none of them. Left and right classes of the mask are swapped.
+
+    In a multi-label mask the channels of left and right labels are swapped.
+    """
 
     def reverse() -> list:
         image, mask, *rest = (tf.reverse(m, [axis]) for m in moved)
-        if mirrored:
+        if mirrored and mask.shape.rank == 3:
+            mask = tf.gather(mask, mirrored, axis=-1)
+        elif mirrored:
             classes = [*mirrored, *range(len(mirrored), IGNORE_CLASS + 1)]
             mask = tf.gather(tf.constant(classes, mask.dtype), tf.cast(mask, tf.int32))
         return [image, mask, *rest]

@@ -12,9 +12,9 @@ def grow_or_shrink(mask: tf.Tensor, seed: tf.Tensor, largest: int) -> tf.Tensor:
 
     Growing objects take the neighbouring pixels of class 0; where two meet, the higher class wins.
     Shrinking objects leave pixels to class 0. Borders between other classes, and pixels of 255,
-    do not move.
+    do not move. Each label of a multi-label mask grows or shrinks by itself.
 
-    Shapes: (H, W) integer → the same.
+    Shapes: (H, W) integer, or (H, W, labels) of 0, 1 and 255 → the same.
 
     Args:
         mask: class of each pixel.
@@ -47,7 +47,8 @@ def _largest_of_neighbours(values: tf.Tensor) -> tf.Tensor:
     Uses shifts, because pooling on CPUs takes ten times as long for a single channel.
     """
     for axis in (0, 1):
-        padded = tf.pad(values, [[int(axis == 0)] * 2, [int(axis == 1)] * 2])
+        padding = [[int(axis == each)] * 2 for each in range(values.shape.rank)]
+        padded = tf.pad(values, padding)
         before, after = (padded[:-2], padded[2:]) if axis == 0 else (padded[:, :-2], padded[:, 2:])
         values = tf.maximum(tf.maximum(before, after), values)
     return values

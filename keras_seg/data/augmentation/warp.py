@@ -37,13 +37,16 @@ def sample_image(image: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
 def sample_map(values: tf.Tensor, positions: tf.Tensor, fill: int) -> tf.Tensor:
     """Takes the value of the nearest pixel, or `fill` beyond the edge. Keeps the type.
 
-    Shapes: values (H, W), positions (h, w, 2) → (h, w).
+    Shapes: values (H, W) or (H, W, n), positions (h, w, 2) → (h, w) or (h, w, n).
     """
-    size = tf.shape(values)
+    size = tf.shape(values)[:2]
     nearest = tf.cast(tf.floor(positions + 0.5), tf.int32)
     nearest = tf.clip_by_value(nearest, -1, size) + 1
-    padded = tf.pad(values, ((1, 1), (1, 1)), constant_values=tf.cast(fill, values.dtype))
-    return tf.gather(tf.reshape(padded, (-1,)), nearest[..., 0] * (size[1] + 2) + nearest[..., 1])
+    depth = values.shape[2:]
+    padding = ((1, 1), (1, 1), *((0, 0) for _ in depth))
+    padded = tf.pad(values, padding, constant_values=tf.cast(fill, values.dtype))
+    places = nearest[..., 0] * (size[1] + 2) + nearest[..., 1]
+    return tf.gather(tf.reshape(padded, (-1, *depth)), places)
 
 
 def needed_part(arrays: list[tf.Tensor], positions: tf.Tensor) -> tuple[list, tf.Tensor]:

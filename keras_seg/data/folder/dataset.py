@@ -15,9 +15,15 @@ from keras_seg.data.class_file import (
     read_class_file,
 )
 from keras_seg.data.classes import ClassTable
+from keras_seg.data.folder.label_files import (
+    LabelFiles,
+    label_folders,
+    pairs_of_label_files,
+    read_label_files,
+)
 from keras_seg.data.folder.masks import FolderMasks, numbered_classes
 from keras_seg.data.folder.pairs import PairedDataset
-from keras_seg.data.folder.scan import instances_beside, scan_folder
+from keras_seg.data.folder.scan import FolderScan, instances_beside, scan_folder
 from keras_seg.data.mask_values.survey import MaskSurvey
 from keras_seg.data.reading.masks import read_mask
 
@@ -42,7 +48,9 @@ class FolderDataset(PairedDataset):
 
     **Classes** come from `classes` or from `classes.json` (see `keras_seg.data.class_file`).
     Without either they are numbered up to the largest value in the training masks. With
-    "multi_label": true in `classes.json`, masks are (H, W, classes) of 0, 1 and 255.
+    "multi_label": true in `classes.json`, or `multi_label`, masks are (H, W, classes) of 0, 1 and
+    255. They are files with one channel per class, or one file per class: `masks/CLASS/X.png` or
+    `masks/X_CLASS.png`, where a class without a file is absent.
 
     Some masks are checked when the folder is opened: 32, and more only if these show no other class
     than the first, or all if the classes are numbered. Masks that hold only 0 and 255 are refused,
@@ -58,6 +66,7 @@ class FolderDataset(PairedDataset):
         value_range: (black, white) of images with more than 8 bits, in place of "range" in
             `classes.json`.
         strict: whether a file without its partner is an error; if not, it is left out.
+        multi_label: whether a pixel may have several classes; None for what `classes.json` says.
 
     Raises: FileNotFoundError for missing folders or masks; ValueError for a wrong split file or
         class table, and for masks whose values are not class indices, such as grey levels. When a
@@ -83,6 +92,7 @@ class FolderDataset(PairedDataset):
         channels: int = 3,
         value_range: tuple[float, float] | None = None,
         strict: bool = True,
+        multi_label: bool | None = None,
     ):
         self.root, classes = Path(root), ClassTable.of(classes)
         if split not in SPLITS:
@@ -90,9 +100,14 @@ class FolderDataset(PairedDataset):
         if not self.root.is_dir():
             raise FileNotFoundError(_no_folder(self.root))
         scan = scan_folder(self.root, split)
-        pairs = scan.pairs(strict=strict)
-        file, numbering = _class_file(self.root, classes, strict=strict)
-        self._instances = instances_beside(scan)
+        file, numbering = _class_file(scan, classes, strict=strict, multi_label=multi_label)
+        pairs = []
+        if file.multi_label:
+            pairs = pairs_of_label_files(scan, file.classes.names, strict=strict)
+        self.one_file_per_label = bool(pairs)
+        pairs = pairs or scan.pairs(strict=strict)
+        self._instances = {} if self.one_file_per_label else instances_beside(scan)
+        self._values = file.values
         self.masks = FolderMasks(
             self.root, [pair.mask for pair in pairs], file, split=split, numbering=numbering
         )
@@ -110,7 +125,9 @@ class FolderDataset(PairedDataset):
             reading=scan.description(),
         )
 
-    def _read(self, path: Path) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    def _read(self, path: Path | LabelFiles) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        if isinstance(path, LabelFiles):
+            return read_label_files(path, self._values)
         mask = self.masks(path)
         return (mask, read_mask(self._instances[path])) if self._instances else mask
 
@@ -126,15 +143,29 @@ def _no_folder(root: Path) -> str:
 
 
 def _class_file(
-    root: Path, classes: ClassTable | None, *, strict: bool
+    scan: FolderScan, classes: ClassTable | None, *, strict: bool, multi_label: bool | None
 ) -> tuple[ClassFile, MaskSurvey | None]:
     """The content of `classes.json`, and the survey of all masks if the classes were numbered."""
-    path = root / CLASS_FILE_NAME
+    root, path = scan.root, scan.root / CLASS_FILE_NAME
     if path.exists():
         stated = read_class_file(path)
         if classes is not None:
             stated = replace(stated, classes=classes, colors_stated=False)
+        if multi_label is not None and multi_label != stated.multi_label:
+            table = stated.classes
+            if multi_label and not stated.colors_stated:
+                table = ClassTable.of_labels(table.names)
+            stated = replace(stated, classes=table, multi_label=multi_label)
         return stated, None
+    if multi_label:
+        folders = label_folders(scan.folders["masks"])
+        if classes is None and not folders:
+            raise ValueError(
+                f"{root} does not name its labels. Write them to {path}: "
+                '{"names": ["roof", "wall"], "multi_label": true}'
+            )
+        names = folders if classes is None else classes.names
+        return ClassFile(ClassTable.of_labels(names), multi_label=True), None
     if classes is not None:
         return ClassFile(classes), None
     training = scan_folder(root, "train").pairs(strict=strict)

@@ -78,7 +78,7 @@ class FolderMasks:
         """
         file = self._file
         if file.multi_label:
-            return read_label_channels(path, len(file.classes))
+            return read_label_channels(path, len(file.classes), file.values)
         pixels, colored = self._pixels(path)
         if colored:
             mask = classes_of_colors(pixels, file.classes, file.ignored_colors, path)
@@ -209,7 +209,7 @@ class FolderMasks:
         )
 
     def _stated_values(self) -> ValueMap | None:
-        if not self._file.values:
+        if not self._file.values or self._file.multi_label:
             return None
         numbers = {value: number for number, value in enumerate(self._file.values)}
         return self._value_map(numbers, f'"values" in {CLASS_FILE_NAME}')

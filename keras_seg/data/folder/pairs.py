@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,10 +20,10 @@ from keras_seg.names import IGNORE_CLASS
 
 
 class Pair(NamedTuple):
-    """An image file and its mask file (or another label file of a layout)."""
+    """An image file and its mask file (or what else the reader of a layout takes)."""
 
     image: Path
-    mask: Path
+    mask: Any
 
 
 class SizesDiffer(ValueError):

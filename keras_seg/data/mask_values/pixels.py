@@ -103,8 +103,12 @@ def _one_hot(numbers: np.ndarray, path: Path) -> np.ndarray:
     )
 
 
-def label_channels(pixels: np.ndarray, num_labels: int, path: Path) -> np.ndarray:
+def label_channels(
+    pixels: np.ndarray, num_labels: int, path: Path, values: Sequence[int] = ()
+) -> np.ndarray:
     """Converts an array (H, W, C) with one channel per label to uint8 of 0, 1 and 255.
+
+    `values` are those of an absent and a present label, if they are not 0 and 1.
 
     Raises: ValueError for another number of channels and other values.
     """
@@ -117,13 +121,27 @@ def label_channels(pixels: np.ndarray, num_labels: int, path: Path) -> np.ndarra
             "classes.json."
         )
     numbers = whole_numbers(pixels, path)
-    values = set(count_labels(numbers))
-    if not values <= {0, 1, IGNORE_CLASS} or values == {0, IGNORE_CLASS}:
-        received = sorted(values)[: 2 * EXAMPLES]
+    held = set(count_labels(numbers))
+    if values:
+        if not held <= {*values, IGNORE_CLASS}:
+            raise ValuesOutside(
+                f"{path} holds the values {sorted(held)[: 2 * EXAMPLES]}, and classes.json names "
+                f'{list(values)} as the values of an absent and a present label. Correct "values", '
+                "or convert the masks."
+            )
+        unknown = np.where(numbers == IGNORE_CLASS, IGNORE_CLASS, 0)
+        present = np.where(numbers == values[1], 1, unknown)
+        return np.where(numbers == values[0], 0, present).astype(np.uint8)
+    if not held <= {0, 1, IGNORE_CLASS} or held == {0, IGNORE_CLASS}:
+        received = sorted(held)[: 2 * EXAMPLES]
         raise ValuesOutside(
             f"{path} holds the values {received}, and the channels of a multi-label mask hold 0 "
             f"and 1, and {IGNORE_CLASS} where a label is unknown. "
-            + ("Divide them by 255." if values == {0, IGNORE_CLASS} else "Convert them.")
+            + (
+                'Divide them by 255, or write "values": [0, 255] to classes.json.'
+                if held == {0, IGNORE_CLASS}
+                else "Convert them."
+            )
         )
     return numbers.astype(np.uint8)
 

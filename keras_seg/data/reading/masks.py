@@ -55,8 +55,15 @@ def read_mask(
     return class_numbers(pixels, path)
 
 
-def read_label_channels(path: str | Path, num_labels: int) -> np.ndarray:
-    """Reads a multi-label mask: a .npy or TIFF file with one channel per label.
+def read_label_channels(
+    path: str | Path, num_labels: int, values: tuple[int, ...] = ()
+) -> np.ndarray:
+    """Reads a multi-label mask: a .npy, TIFF or PNG file with one channel per label.
+
+    Args:
+        path: the mask file.
+        num_labels: number of labels.
+        values: the values of an absent and a present label, if they are not 0 and 1.
 
     Returns: (height, width, num_labels) uint8 of 0, 1 and 255.
 
@@ -68,7 +75,7 @@ def read_label_channels(path: str | Path, num_labels: int) -> np.ndarray:
     if isinstance(pixels, Image.Image):
         refuse_lossy(pixels, path)
         pixels = loaded_pixels(pixels, path)
-    return label_channels(pixels, num_labels, path)
+    return label_channels(pixels, num_labels, path, values)
 
 
 def read_mask_pixels(path: Path) -> tuple[np.ndarray, bool]:

@@ -44,6 +44,7 @@ def verify_dataset(
     classes: ClassTable | Sequence[str] | None = None,
     channels: int = 3,
     validation: Data | None = None,
+    multi_label: bool | None = None,
 ) -> DatasetReport:
     """Reads every sample of both splits and reports all problems. Bad data never raise.
 
@@ -54,6 +55,7 @@ def verify_dataset(
         classes: class table or names, for a folder without `classes.json`.
         channels: number of channels of the images.
         validation: validation data that go with training data that are not a name.
+        multi_label: whether a pixel may have several classes; None for what the data say.
 
     Returns: errors, warnings, facts of each sample, and a suggestion for a first training.
 
@@ -73,7 +75,7 @@ def verify_dataset(
             with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always")
                 if named or data is None:
-                    dataset = _open(str(source), split, classes, channels)
+                    dataset = _open(str(source), split, classes, channels, multi_label)
                 else:
                     table = classes or report.classes
                     dataset = _given(data, split, table, channels)
@@ -98,12 +100,17 @@ def verify_dataset(
 
 
 def _open(
-    source: str, split: str, classes: ClassTable | None, channels: int
+    source: str,
+    split: str,
+    classes: ClassTable | None,
+    channels: int,
+    multi_label: bool | None,
 ) -> SegmentationDataset:
     """As `open_dataset`, but opens a folder even if some of its files have no partner."""
+    options = {"classes": classes, "channels": channels, "multi_label": multi_label}
     if Path(source).is_dir() and recognise(Path(source)) is None:
-        return FolderDataset(source, split, classes=classes, channels=channels, strict=False)
-    return open_dataset(source, split, classes=classes, channels=channels)
+        return FolderDataset(source, split, strict=False, **options)
+    return open_dataset(source, split, **options)
 
 
 def _given(

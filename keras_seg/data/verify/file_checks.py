@@ -22,7 +22,7 @@ NO_DATA = 0.001
 
 def pairing_errors(dataset: SegmentationDataset, split: str) -> list[Problem]:
     """Images without masks, and masks without images."""
-    if not isinstance(dataset, FolderDataset):
+    if not isinstance(dataset, FolderDataset) or dataset.one_file_per_label:
         return []  # an official layout with a missing file is refused when it is opened
     problems = scan_folder(dataset.root, split).problems()
     return [Problem("pairs", split, problem) for problem in problems]

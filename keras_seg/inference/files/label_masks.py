@@ -7,7 +7,6 @@ import re
 import numpy as np
 
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.mask_colors import overlay
 
 MASK_ENDING = "_mask.png"
 LONGEST_NAME = 60
@@ -39,17 +38,3 @@ def label_palette(color: tuple[int, int, int]) -> np.ndarray:
     palette = np.zeros((256, 3), np.uint8)
     palette[1:] = color
     return palette
-
-
-def overlay_of(image: np.ndarray, mask: np.ndarray, classes: ClassTable) -> np.ndarray:
-    """`overlay` for classes (H, W), or for labels (H, W, n) with the mean colour of each pixel.
-
-    Pixels without a label keep their colour.
-    """
-    if mask.ndim == 2:
-        return overlay(image, mask, classes)
-    pixels = overlay(image, np.zeros(mask.shape[:2], np.uint8), classes, opacity=0.0)
-    count = mask.sum(-1, keepdims=True, dtype=np.float32)
-    colors = mask.astype(np.float32) @ np.array(classes.colors, np.float32)
-    blended = 0.5 * pixels + 0.5 * colors / np.maximum(count, 1)
-    return np.where(count > 0, np.round(blended), pixels).astype(np.uint8)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.proposals import check_proposals
-from keras_seg.inference.scores import check_threshold
+from keras_seg.inference.scores import Threshold, check_threshold, threshold_in_use
 from keras_seg.inference.uncertainty import check_has_dropout
 from keras_seg.inference.views import TestTimeAugmentation
 
@@ -49,7 +49,7 @@ class PredictionOptions:
     outputs: OutputOptions = OutputOptions()
     frames: int | None = None
     proposals: str | None = None
-    threshold: float = 0.5
+    threshold: Threshold | None = None
 
     def check(self, runner: Runner) -> None:
         """Raises ValueError for options that a network cannot have, or that exclude each other."""
@@ -57,7 +57,7 @@ class PredictionOptions:
         check_threshold(runner, self.threshold)
         if outputs.probabilities and runner.card.head == "argmax":
             raise ValueError(
-                f"{runner.path} puts out classes, so that it has no probabilities. Export it with "
+                f"{runner.path} outputs classes, so that it has no probabilities. Export it with "
                 "--head logits or probabilities."
             )
         if outputs.uncertainty:
@@ -66,7 +66,7 @@ class PredictionOptions:
                 raise ValueError("Uncertainty has no flips and scales. Leave them out.")
         if self.proposals is not None:
             check_proposals(runner, self.proposals)
-            extra = outputs.probabilities or outputs.uncertainty or self.threshold != 0.5
+            extra = outputs.probabilities or outputs.uncertainty or self.threshold is not None
             if self.tta is not None or extra:
                 raise ValueError(
                     "Proposals give only a mask, from the largest scores. Leave flips, scales, "
@@ -94,8 +94,9 @@ class PredictionOptions:
         # absent at their defaults, as in folders of versions that did not have them
         if runner.card.value_range:
             settings["value_range"] = runner.card.value_range
-        if self.threshold != 0.5:
-            settings["threshold"] = self.threshold
+        threshold = threshold_in_use(runner, self.threshold)
+        if threshold != 0.5:
+            settings["threshold"] = threshold
         if runner.card.head == "probabilities":
             settings["head"] = runner.card.head
         if runner.card.multi_label:

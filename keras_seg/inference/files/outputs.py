@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.mask_colors import palette_of
+from keras_seg.data.mask_colors import overlay, palette_of
 from keras_seg.inference.bands import Band
-from keras_seg.inference.files.label_masks import label_palette, mask_endings, overlay_of
+from keras_seg.inference.files.label_masks import label_palette, mask_endings
 from keras_seg.inference.files.options import OutputOptions
 from keras_seg.inference.files.png_rows import PngRows
 from keras_seg.inference.files.polygons import geojson
@@ -76,7 +76,7 @@ class PredictionFiles:
         for plane, mask in zip(self._planes, masks, strict=True):
             plane.write(mask)
         if self._overlay is not None:
-            self._overlay.write(overlay_of(band.image, band.mask, self._classes))
+            self._overlay.write(overlay(band.image, band.mask, self._classes))
         if self._scores is not None:
             self._scores.write(band.probabilities)
         if self._deviation is not None:

@@ -20,6 +20,7 @@ from keras_seg.inference.files.predictor import FilePredictor
 from keras_seg.inference.files.read_ahead import read_ahead
 from keras_seg.inference.files.resume import PredictionLog
 from keras_seg.inference.prediction import Runner
+from keras_seg.inference.scores import Threshold
 from keras_seg.inference.views import TestTimeAugmentation
 
 UNREADABLE = (ValueError, OSError)
@@ -52,7 +53,7 @@ def predict_files(
     overwrite: bool = False,
     frames: int | None = None,
     proposals: str | None = None,
-    threshold: float = 0.5,
+    threshold: Threshold | None = None,
 ) -> FilesResult:
     """Writes `X_mask.png` (palette, class indices), and further files if asked, for each image X.
 

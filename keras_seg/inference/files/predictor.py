@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_seg.data.mask_colors import overlay
 from keras_seg.data.reading.rows import ArrayRows, ImageRows
 from keras_seg.inference import bands
 from keras_seg.inference.bands import Band, predict_in_bands
 from keras_seg.inference.files.inputs import Input
-from keras_seg.inference.files.label_masks import overlay_of
 from keras_seg.inference.files.options import OutputOptions, PredictionOptions
 from keras_seg.inference.files.outputs import PredictionFiles
 from keras_seg.inference.files.read_back import read_prediction
@@ -119,7 +119,7 @@ class FilePredictor:
                 files += self._predict_image(target, ArrayRows(frame), outputs)
                 if writer is not None:
                     mask = read_prediction(target, card)
-                    writer.write(overlay_of(frame, mask, card.classes))
+                    writer.write(overlay(frame, mask, card.classes))
                 if number == options.frames:
                     break
         except KeyboardInterrupt:

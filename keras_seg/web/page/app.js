@@ -48,11 +48,23 @@ function showLegend({ names, colors }) {
 }
 
 function showShares() {
-  const counts = new Array(state.card.classes.names.length).fill(0);
-  for (const value of state.mask) counts[value]++;
+  const { names } = state.card.classes;
+  const counts = new Array(names.length).fill(0);
+  if (state.card.multi_label) state.mask.forEach((present, i) => (counts[i % names.length] += present));
+  else for (const value of state.mask) counts[value]++;
+  const pixels = state.size[0] * state.size[1];
   document.querySelectorAll("#legend .share").forEach((share, i) => {
-    share.textContent = `${((100 * counts[i]) / state.mask.length).toFixed(1)} %`;
+    share.textContent = `${((100 * counts[i]) / pixels).toFixed(1)} %`;
   });
+}
+
+// The colour of a pixel: that of its class, or the mean of its labels; null without a label.
+function colorAt(pixel) {
+  const { colors } = state.card.classes;
+  if (!state.card.multi_label) return colors[state.mask[pixel]];
+  const present = colors.filter((_, label) => state.mask[pixel * colors.length + label]);
+  if (present.length === 0) return null;
+  return [0, 1, 2].map((c) => present.reduce((sum, color) => sum + color[c], 0) / present.length);
 }
 
 // Reads the pixels of a picture: upright, without colour profile, transparent parts on white.
@@ -108,13 +120,13 @@ async function segment(source) {
 function show() {
   if (!state.picture) return;
   const opacity = element("opacity").value / 100;
-  const { colors } = state.card.classes;
   const { width, height, data } = state.picture;
   const blended = new ImageData(width, height);
-  for (let i = 0; i < state.mask.length; i++) {
-    const color = colors[state.mask[i]];
+  for (let i = 0; i < width * height; i++) {
+    const color = colorAt(i);
     for (let c = 0; c < 3; c++) {
-      blended.data[4 * i + c] = Math.round(data[4 * i + c] * (1 - opacity) + color[c] * opacity);
+      const own = data[4 * i + c];
+      blended.data[4 * i + c] = color ? Math.round(own * (1 - opacity) + color[c] * opacity) : own;
     }
     blended.data[4 * i + 3] = 255;
   }
@@ -125,13 +137,22 @@ function show() {
   element("hint").hidden = true;
 }
 
-// Saves the mask as a PNG whose pixels are class indices.
+// Saves the mask as a PNG whose pixels are class indices, or one PNG of 0 and 1 for each label.
 async function save() {
-  const [height, width] = state.size;
-  const blob = await palettePng(state.mask, width, height, state.card.classes.colors);
+  const { names, colors } = state.card.classes;
+  if (!state.card.multi_label) return saveMask(state.mask, colors, "mask.png");
+  for (let label = 0; label < names.length; label++) {
+    const plane = new Uint8Array(state.size[0] * state.size[1]);
+    for (let i = 0; i < plane.length; i++) plane[i] = state.mask[i * names.length + label];
+    await saveMask(plane, [[0, 0, 0], colors[label]], `${state.card.file_names[label]}_mask.png`);
+  }
+}
+
+async function saveMask(mask, colors, name) {
+  const blob = await palettePng(mask, state.size[1], state.size[0], colors);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
-  link.download = "mask.png";
+  link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }

@@ -16,12 +16,13 @@ export function withoutAlpha(rgba, channels) {
   return result;
 }
 
-// Returns the class of every pixel of a picture. `run` runs the network on one window.
+// Returns the class of every pixel of a picture, or with card.multi_label 0 or 1 for each label of
+// every pixel. `run` runs the network on one window.
 export async function predictMask(run, card, pixels, size) {
   const own = [card.height, card.width];
-  if (card.sizing === "tile") return classMap(await tiled(run, card, pixels, size), "probabilities");
+  if (card.sizing === "tile") return classMap(await tiled(run, card, pixels, size), "probabilities", card);
   const scores = await run(resizeBilinear(pixels, size, card.channels, own));
-  return classMap(resizeScores(scores, size), card.head);
+  return classMap(resizeScores(scores, size), card.head, card);
 }
 
 // Classes are resized by the nearest pixel, scores bilinearly.
@@ -30,19 +31,33 @@ function resizeScores({ values, size, channels }, target) {
   return { values: resizeBilinear(values, size, channels, target), size: target, channels };
 }
 
-function classMap({ values, channels }, head) {
+function classMap(scores, head, card) {
+  const { values, channels } = scores;
   if (channels === 0) return Uint8Array.from(values);
+  if (card.multi_label || channels === 1) {
+    const limits = limitsOf(card.threshold, head, channels);
+    return Uint8Array.from(values, (value, i) => (value > limits[i % channels] ? 1 : 0));
+  }
   const result = new Uint8Array(values.length / channels);
-  const limit = head === "logits" ? 0 : 0.5;
+  if (channels === 2 && card.threshold !== 0.5) {
+    const probabilities = head === "logits" ? toProbabilities(scores, card) : values;
+    const limit = Math.fround(card.threshold);
+    return result.map((_, i) => (probabilities[2 * i + 1] > limit ? 1 : 0));
+  }
   for (let i = 0; i < result.length; i++) {
     let best = 0;
-    if (channels === 1) best = values[i] > limit ? 1 : 0;
     for (let c = 1; c < channels; c++) {
       if (values[i * channels + c] > values[i * channels + best]) best = c;
     }
     result[i] = best;
   }
   return result;
+}
+
+// The thresholds of all channels as limits of scores: log-odds for logits.
+function limitsOf(threshold, head, channels) {
+  const numbers = Array.isArray(threshold) ? threshold : new Array(channels).fill(threshold);
+  return numbers.map((t) => Math.fround(head === "logits" ? Math.log(t / (1 - t)) : t));
 }
 
 // Averages the probabilities of overlapping windows, with larger weights in the middle.
@@ -126,7 +141,7 @@ function toProbabilities({ values, channels }, card) {
     values.forEach((value, i) => (result[i * count + value] = 1));
     return result;
   }
-  if (channels === 1) return values.map((value) => 1 / (1 + Math.exp(-value)));
+  if (channels === 1 || card.multi_label) return values.map((value) => 1 / (1 + Math.exp(-value)));
   const result = new Float32Array(values.length);
   for (let i = 0; i < values.length; i += channels) {
     let top = -Infinity;
