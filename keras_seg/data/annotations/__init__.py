@@ -24,9 +24,8 @@ from keras_seg.data.annotations import (
 )
 from keras_seg.data.annotations.annotated_image import AnnotatedImage
 from keras_seg.data.annotations.shapes import Drawing
-from keras_seg.data.class_file import read_class_file
+from keras_seg.data.class_file import CLASS_FILE_NAME, read_class_file
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.class_file import CLASS_FILE_NAME
 from keras_seg.data.folder.pairs import PairedDataset
 
 ANNOTATIONS: dict[str, ModuleType] = {

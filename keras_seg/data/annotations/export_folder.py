@@ -15,7 +15,7 @@ import numpy as np
 from PIL import UnidentifiedImageError
 
 from keras_seg.data.annotations.annotated_image import SPLIT_NAMES, AnnotatedImage, Parts, plain
-from keras_seg.data.annotations.image_files import ImageFiles, turned_upright
+from keras_seg.data.annotations.image_files import ImageFiles, turn_to_upright
 from keras_seg.data.annotations.shapes import Drawing
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.pairs import Pair
@@ -91,7 +91,7 @@ def layout_of(
 
     def read(item: AnnotatedImage) -> Truth:
         try:
-            return turned_upright(read_truth(item, images[id(item)]), images[id(item)])
+            return _upright(read_truth(item, images[id(item)]), images[id(item)])
         except UNREADABLE as error:
             told = error if isinstance(error, ValueError) else repr(error)
             raise ValueError(f"{item} has an annotation that cannot be read: {told}.") from error
@@ -209,3 +209,16 @@ def read_lines(path: Path) -> list[str]:
         return path.read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
+
+
+def _upright(truth: Truth, path: Path) -> Truth:
+    """The truth as seen in the upright image, if it was drawn on the pixels as they are stored."""
+    match truth:
+        case Drawing():
+            turn = turn_to_upright(truth.size, path)
+            return truth if turn is None else truth.turned(turn)
+        case (mask, instances):
+            turn = turn_to_upright(mask.shape[:2], path)
+            return truth if turn is None else (turn(mask), turn(instances))
+    turn = turn_to_upright(truth.shape[:2], path)
+    return truth if turn is None else turn(truth)

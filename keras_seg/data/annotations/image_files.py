@@ -36,23 +36,21 @@ def image_size(path: Path) -> tuple[int, int]:
     return (width, height) if orientation(path) > 4 else (height, width)
 
 
-def turned_upright(
-    truth: np.ndarray | tuple[np.ndarray, np.ndarray], path: Path
-) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-    """Turns a mask, or (mask, instances), that was drawn on the pixels as they are stored.
+def turn_to_upright(size: tuple[int, int], path: Path) -> Callable | None:
+    """How to turn a mask that was drawn on the pixels as they are stored; None for no turn.
 
-    Its size shows that: it is that of the stored pixels, and not that of the upright image.
+    Args:
+        size: (height, width) of the mask. It shows on which pixels the mask was drawn, because
+            these orientations swap height and width.
+        path: the image.
+
+    Returns: (height, width, ...) → (width, height, ...).
     """
-    mask = truth[0] if isinstance(truth, tuple) else truth
     turned = orientation(path)
     if turned <= 4:
-        return truth
+        return None
     upright = image_size(path)
-    if mask.shape[:2] == upright or mask.shape[1::-1] != upright:
-        return truth
-    if isinstance(truth, tuple):
-        return TURNS[turned](truth[0]), TURNS[turned](truth[1])
-    return TURNS[turned](truth)
+    return TURNS[turned] if size != upright and size[::-1] == upright else None
 
 
 class ImageFiles:

@@ -8,7 +8,7 @@ outline, as LabelMe does.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -234,6 +234,11 @@ class Drawing:
             else:
                 mask[pixels, shape.class_index - 1] = 1
         return mask
+
+    def turned(self, turn: Callable[[np.ndarray], np.ndarray]) -> Drawing:
+        """The drawing on an image that is turned so that height and width change places."""
+        shapes = [(shape, turn(pixels)) for shape, pixels in self.shapes]
+        return Drawing(shapes, self.size[::-1])
 
 
 def paint(shapes: Sequence[Shape], size: Size, *, largest_first: bool) -> Drawing:
