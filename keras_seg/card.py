@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keras_seg.data.class_file import checked_range
 from keras_seg.data.classes import ClassTable
+from keras_seg.data.reading.ranges import ValueRange, checked_range
 from keras_seg.version import __version__
 
 CARD_NAME = "keras_seg.json"
@@ -36,13 +36,15 @@ class ModelCard:
         head: what the file outputs: "logits", "probabilities" or "argmax" (class of each pixel).
         quantize: how an exported file was quantized, None for float.
         layout: order of the axes of an exported file's image and scores: "nhwc" or "nchw".
-        value_range: (black, white) of training images of more than 8 bits, which were mapped to
-            0..255, so that prediction maps them too; None if all had 8 bits.
+        value_range: (black, white) of training images of more than 8 bits, or one such pair per
+            band, which were mapped to 0..255, so that prediction maps them too; None if all had
+            8 bits.
         source_sha256: SHA-256 of the .keras file that an exported file was made from.
         seal: checksum of an exported file, see `keras_seg.inference.checksum`.
         version: version of this package that wrote the file.
         multi_label: whether each channel is an independent label (sigmoid), so that a pixel may
             have several labels or none; False if a pixel has one class.
+        nodata: value of image pixels that hold no data; None if the files state it, or all do.
 
     Example:
         >>> card = keras_seg.models.ModelCard(keras_seg.data.ClassTable(("cell", "gap")))
@@ -58,17 +60,19 @@ class ModelCard:
     head: str = "logits"
     quantize: str | None = None
     layout: str = "nhwc"
-    value_range: tuple[float, float] | None = None
+    value_range: ValueRange | None = None
     source_sha256: str | None = None
     seal: str | None = field(default=None, compare=False)
     version: str = field(default=__version__)
     multi_label: bool = False
+    nodata: float | None = None
 
     def to_json(self) -> str:
         """The card as text."""
         record = asdict(self) | {"classes": self.classes.to_dict()}
-        if self.value_range is None:  # so that files for 8-bit images equal earlier ones
-            del record["value_range"]
+        for name in ("value_range", "nodata"):  # so that files for 8-bit images equal earlier ones
+            if record[name] is None:
+                del record[name]
         return json.dumps(record, indent=1)
 
     @classmethod
@@ -101,6 +105,7 @@ class ModelCard:
             "layout": self.layout not in CARD_LAYOUTS,
             "version": not isinstance(self.version, str),
             "multi_label": not isinstance(self.multi_label, bool),
+            "nodata": not isinstance(self.nodata, int | float | None),
         } | {
             name: not isinstance(getattr(self, name), str | None)
             for name in ("network", "quantize", "source_sha256", "seal")

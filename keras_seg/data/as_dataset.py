@@ -17,6 +17,7 @@ from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.folder.scan import IMAGE_SUFFIXES
 from keras_seg.data.open_by_name import open_dataset
 from keras_seg.data.reading.in_memory import as_array, holds_objects, is_grey_batch
+from keras_seg.data.reading.ranges import ValueRange
 
 Data = SegmentationDataset | str | Path | np.ndarray | Iterable | Callable
 """Everything that `as_dataset` takes."""
@@ -42,8 +43,9 @@ def as_dataset(
     classes: ClassTable,
     split: str = "train",
     limit: int | None = None,
-    value_range: tuple[float, float] | None = None,
+    value_range: ValueRange | None = None,
     multi_label: bool = False,
+    nodata: float | None = None,
 ) -> SegmentationDataset:
     """Converts images, with or without masks, to a data set.
 
@@ -61,6 +63,7 @@ def as_dataset(
         limit: largest number of images taken from an iterable, which may be endless.
         value_range: (black, white) of images with more than 8 bits.
         multi_label: whether masks in memory are (H, W, labels) of 0 and 1.
+        nodata: value of pixels in image files that hold no data.
 
     Raises: ValueError for data without images, and for images that are not pixels in 0..255;
         TypeError for anything else.
@@ -68,7 +71,7 @@ def as_dataset(
     try:
         if isinstance(data, SegmentationDataset):
             return data
-        options = {"channels": channels, "value_range": value_range}
+        options = {"channels": channels, "value_range": value_range, "nodata": nodata}
         if isinstance(data, str | os.PathLike):
             return _by_name(str(data), classes, split, options)
         images, masks = _collected(data, limit)

@@ -111,6 +111,7 @@ def compare(
         classes=first_runner.card.classes,
         split="val",
         value_range=first_runner.card.value_range,
+        nodata=first_runner.card.nodata,
         multi_label=first_runner.card.multi_label,
     )
     check_comparable(runners, dataset, limit)

@@ -196,6 +196,7 @@ def _writers(run: Run) -> list[keras.callbacks.Callback]:
         size_multiple=size_rule(run.network)[0],
         image_size=run.recipe.resize,
         value_range=run.train_set.value_range,
+        nodata=run.train_set.nodata,
     )
     writers: list[keras.callbacks.Callback] = [
         SaveBest(run.model_path, run.network, card, run.history)

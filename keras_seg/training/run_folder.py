@@ -12,6 +12,7 @@ from keras_seg.data.as_dataset import images_of_folder
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.open_by_name import open_dataset
+from keras_seg.data.reading.ranges import ValueRange
 from keras_seg.training.history import CSV_NAME, JSON_NAME
 from keras_seg.training.recipe import RECIPE_NAME, Recipe
 from keras_seg.training.recipe_io import differences, to_record
@@ -141,7 +142,8 @@ def evaluation_data(
     source: str | None,
     split: str,
     channels: int,
-    value_range: tuple[float, float] | None = None,
+    value_range: ValueRange | None = None,
+    nodata: float | None = None,
 ) -> SegmentationDataset:
     """Opens the data to measure a model file on.
 
@@ -150,7 +152,7 @@ def evaluation_data(
         source: name of a data set; None for the data of the run that the file is in.
         split: "train" or "val".
         channels: channels that the model takes.
-        value_range: (black, white) of images with more than 8 bits, if the data do not state it.
+        value_range, nodata: those of the training, if the data do not state them.
 
     Raises: ValueError if no data are known; as `open_dataset` otherwise.
     """
@@ -169,5 +171,10 @@ def evaluation_data(
             "into masks/ beside images/."
         )
     return open_dataset(
-        source or recipe.data, split, classes=classes, channels=channels, value_range=value_range
+        source or recipe.data,
+        split,
+        classes=classes,
+        channels=channels,
+        value_range=value_range,
+        nodata=nodata,
     )

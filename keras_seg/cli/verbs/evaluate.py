@@ -45,7 +45,12 @@ def evaluate_verb(
 
     runner = inference.load(file, threads=threads, scores=scores, multi_label=multi_label)
     dataset = evaluation_data(
-        file, data, split, runner.input_shape[2], value_range=runner.card.value_range
+        file,
+        data,
+        split,
+        runner.input_shape[2],
+        value_range=runner.card.value_range,
+        nodata=runner.card.nodata,
     )
     result = inference.evaluate(runner, dataset, sizing=sizing, limit=limit, threshold=threshold)
     say(result.table())

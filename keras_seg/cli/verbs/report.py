@@ -30,7 +30,12 @@ def report_verb(
 
     runner = inference.load(run / MODEL_NAME)
     dataset = evaluation_data(
-        run / MODEL_NAME, data, "val", runner.input_shape[2], value_range=runner.card.value_range
+        run / MODEL_NAME,
+        data,
+        "val",
+        runner.input_shape[2],
+        value_range=runner.card.value_range,
+        nodata=runner.card.nodata,
     )
     write_report(run, output, runner, dataset, limit=limit)
     say(f"Report: {output}", soft_wrap=True)

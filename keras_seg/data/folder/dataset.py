@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_seg.data.class_file import ClassFile, checked_range, read_class_file
+from keras_seg.data.class_file import ClassFile, read_class_file
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.masks import CLASS_FILE_NAME, FolderMasks, numbered_classes
 from keras_seg.data.folder.pairs import PairedDataset
 from keras_seg.data.folder.scan import instances_beside, scan_folder
 from keras_seg.data.mask_values.survey import MaskSurvey
 from keras_seg.data.reading.masks import read_mask
+from keras_seg.data.reading.ranges import ValueRange, checked_range
 
 SPLITS = ("train", "val")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
@@ -49,8 +50,8 @@ class FolderDataset(PairedDataset):
         classes: class table or names, for a folder without `classes.json`.
         channels: 3 (grey images are repeated), 1 (colour images become grey), or the number of
             channels of .npy and TIFF files.
-        value_range: (black, white) of images with more than 8 bits, in place of "range" in
-            `classes.json`.
+        value_range: (black, white) of images with more than 8 bits, or one such pair per band, in
+            place of "range" in `classes.json`.
         strict: whether a file without its partner is an error; if not, it is left out.
 
     Raises: FileNotFoundError for missing folders or masks; ValueError for a wrong split file or
@@ -75,7 +76,7 @@ class FolderDataset(PairedDataset):
         *,
         classes: ClassTable | Sequence[str] | None = None,
         channels: int = 3,
-        value_range: tuple[float, float] | None = None,
+        value_range: ValueRange | None = None,
         strict: bool = True,
     ):
         self.root, classes = Path(root), ClassTable.of(classes)
@@ -101,7 +102,12 @@ class FolderDataset(PairedDataset):
             channels=channels,
             value_range=checked_range(value_range) or file.value_range,
             multi_label=file.multi_label,
+            nodata=file.nodata,
         )
+
+    def training_images(self) -> list[Path]:
+        """The images of the training split, so that both splits measure the same range."""
+        return [pair.image for pair in scan_folder(self.root, "train").pairs(strict=False)]
 
     def _read(self, path: Path) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         mask = self.masks(path)

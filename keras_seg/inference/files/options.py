@@ -94,6 +94,8 @@ class PredictionOptions:
         # absent at their defaults, as in folders of versions that did not have them
         if runner.card.value_range:
             settings["value_range"] = runner.card.value_range
+        if runner.card.nodata is not None:
+            settings["nodata"] = runner.card.nodata
         if self.threshold != 0.5:
             settings["threshold"] = self.threshold
         if runner.card.head == "probabilities":
