@@ -12,11 +12,10 @@ from keras_seg.data.reading.arrays import ARRAY_SUFFIX, TIFF_SUFFIXES, image_and
 from keras_seg.data.reading.images import nodata_values, orientation, read_image_and_known
 from keras_seg.data.reading.ranges import ValueRange
 from keras_seg.data.reading.tiff_codecs import (
-    RASTERIO,
-    TIFFFILE,
-    installed,
+    import_tifffile,
     missing_codec,
     needs_codec,
+    rasterio_reads,
 )
 from keras_seg.data.reading.tiff_pages import RasterPixels, TiffPixels
 from keras_seg.data.reading.tiff_tags import alpha_is_last, tiff_area
@@ -201,11 +200,11 @@ def _tiff(
 ) -> ImageRows | None:
     """Rows of a TIFF file that can be read in parts; None for one that Pillow reads whole."""
     compression = missing_codec(path)
-    if installed(TIFFFILE) and compression is None:
+    if import_tifffile() is not None and compression is None:
         if not TiffPixels.takes(path) or orientation(path) != 1:
             return None
         return TiffRows(path, channels, value_range, nodata)
-    if installed(RASTERIO) and RasterPixels.takes(path):
+    if rasterio_reads(path) and RasterPixels.takes(path):
         return TiffRows(path, channels, value_range, nodata, RasterPixels(path))
     too_large = Image.MAX_IMAGE_PIXELS is not None and tiff_area(path) > 2 * Image.MAX_IMAGE_PIXELS
     if compression is not None and too_large:

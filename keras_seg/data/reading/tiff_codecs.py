@@ -5,16 +5,36 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
+from keras_seg.data.reading.tiff_tags import main_pages
+
 PLAIN_COMPRESSIONS = ("NONE", "ADOBE_DEFLATE", "DEFLATE", "PACKBITS", "LZMA")
 """TIFF compressions, by tifffile's names, that it decodes without the package imagecodecs."""
-TIFFFILE, IMAGECODECS, RASTERIO = "tifffile", "imagecodecs", "rasterio"
 
 
-def installed(package: str) -> bool:
-    """Whether a package can be imported; None in `sys.modules` hides it, as for an import."""
+def import_tifffile() -> ModuleType | None:
+    """The module tifffile; None if it is not installed."""
+    try:
+        import tifffile
+    except ImportError:
+        return None
+    return tifffile
+
+
+def has_imagecodecs() -> bool:
+    """Whether imagecodecs, with tifffile's further decoders, is installed."""
+    return _is_installed("imagecodecs")
+
+
+def rasterio_reads(path: Path) -> bool:
+    """Whether rasterio is installed and the file is one image, and not several pages."""
+    return _is_installed("rasterio") and main_pages(path) == 1
+
+
+def _is_installed(package: str) -> bool:
     try:
         return importlib.util.find_spec(package) is not None
     except ValueError:  # None in sys.modules
@@ -28,8 +48,9 @@ def read_tiff(path: Path) -> np.ndarray:
 
     Raises: ValueError for a damaged file, or with the package to install.
     """
-    if not installed(TIFFFILE):
-        if installed(RASTERIO):
+    tifffile = import_tifffile()
+    if tifffile is None:
+        if rasterio_reads(path):
             return _read_by_rasterio(path)
         raise ValueError(
             f"{path} is a TIFF file that Pillow does not read (several pages, or more than 8 bits "
@@ -37,16 +58,14 @@ def read_tiff(path: Path) -> np.ndarray:
             "pip install tifffile imagecodecs."
         )
     compression = missing_codec(path)
-    if compression is not None and installed(RASTERIO):
+    if compression is not None and rasterio_reads(path):
         return _read_by_rasterio(path)
-    import tifffile
-
     try:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
             pixels = series.asarray()
     except Exception as error:  # whatever damaged bytes lead tifffile to
-        if compression is None and not installed(IMAGECODECS) and IMAGECODECS in str(error):
+        if compression is None and not has_imagecodecs() and "imagecodecs" in str(error):
             compression = "a rare form of"  # such as 12 bits per sample
         if compression is not None:
             raise ValueError(needs_codec(path, compression)) from error
@@ -73,10 +92,9 @@ def without_warnings() -> warnings.catch_warnings:
 
 def missing_codec(path: Path) -> str | None:
     """Name of the TIFF compression that needs the missing imagecodecs; None if all is decodable."""
-    if installed(IMAGECODECS) or not installed(TIFFFILE):
+    tifffile = import_tifffile()
+    if tifffile is None or has_imagecodecs():
         return None
-    import tifffile
-
     try:
         with tifffile.TiffFile(path) as file:
             for page in file.pages:
