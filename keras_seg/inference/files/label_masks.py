@@ -49,7 +49,8 @@ def overlay_of(image: np.ndarray, mask: np.ndarray, classes: ClassTable) -> np.n
     if mask.ndim == 2:
         return overlay(image, mask, classes)
     pixels = overlay(image, np.zeros(mask.shape[:2], np.uint8), classes, opacity=0.0)
-    count = mask.sum(-1, keepdims=True, dtype=np.float32)
-    colors = mask.astype(np.float32) @ np.array(classes.colors, np.float32)
+    present = mask == 1  # 255 is unknown
+    count = present.sum(-1, keepdims=True, dtype=np.float32)
+    colors = present.astype(np.float32) @ np.array(classes.colors, np.float32)
     blended = 0.5 * pixels + 0.5 * colors / np.maximum(count, 1)
     return np.where(count > 0, np.round(blended), pixels).astype(np.uint8)
