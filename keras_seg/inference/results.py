@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from rich.table import Table
 from rich.text import Text
+
+SHOWN_THRESHOLDS = ("0.50", "0.75")
+"""IoU thresholds whose precision a table shows; the record has all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,10 @@ class Evaluation:
             reading or resizing the image. The first run at each size is not counted.
         confusion: (num_classes, num_classes) int64 pixel counts, truth by prediction; for labels
             (num_classes, 2, 2), absent and present.
+        instance_ap: average precision of the objects, 0..1: the mean of `instance_precision`; None
+            if it was not measured, or if there is no object.
+        instance_precision: IoU threshold, "0.50" to "0.95" → precision of the objects,
+            TP / (TP + FP + FN), averaged over the images with objects and the classes.
     """
 
     format: str
@@ -44,6 +51,8 @@ class Evaluation:
     latency_ms_median: float
     latency_ms_p90: float
     confusion: np.ndarray = field(repr=False)
+    instance_ap: float | None = None
+    instance_precision: dict[str, float] | None = None
 
     def to_dict(self) -> dict:
         """All values as plain types for JSON."""
@@ -95,6 +104,8 @@ def comparison_table(
         cells = (percent(each.per_class_iou[name]) for each in columns)
         table.add_row(Text(f"  IoU {name}"), *cells)
     table.add_row("pixel accuracy", *(percent(each.pixel_accuracy) for each in columns))
+    if any(each.instance_precision for each in columns):
+        _add_instance_rows(table, columns)
     if agreement:
         first = next(iter(evaluations))
         table.add_row(
@@ -111,6 +122,14 @@ def comparison_table(
     table.add_row("size", *(megabytes(each.size_bytes) for each in columns))
     table.add_row("images", *(str(each.images) for each in columns))
     return table
+
+
+def _add_instance_rows(table: Table, columns: Sequence[Evaluation]) -> None:
+    """Adds the average precision of the objects, and the precision at two thresholds."""
+    table.add_row("instance AP", *(percent(each.instance_ap) for each in columns))
+    for threshold in SHOWN_THRESHOLDS:
+        values = ((each.instance_precision or {}).get(threshold) for each in columns)
+        table.add_row(f"  precision at IoU {threshold}", *map(percent, values))
 
 
 def percent(value: float | None, absent: str = "absent") -> str:

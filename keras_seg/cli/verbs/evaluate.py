@@ -21,6 +21,9 @@ def evaluate_verb(
     scores: Literal["logits", "probabilities"] | None = None,
     multi_label: bool | None = None,
     threshold: float = 0.5,
+    instances: bool = False,
+    min_area: int = 0,
+    split_touching: Literal["distance"] | None = None,
 ) -> int:
     """Measure a .keras, .tflite or .onnx file: mIoU, latency and size.
 
@@ -37,10 +40,14 @@ def evaluate_verb(
         multi_label: whether a pixel may have several labels, for a model that keras-seg did not
             write.
         threshold: smallest probability of a label, or of the second of two classes.
+        min_area: smallest number of pixels of a predicted object, for --instances.
+        split_touching: distance separates touching objects at the necks of their region, for
+            --instances.
     """
     check_apart(file=file, json_file=json_file)
     check_counts(threads=threads, limit=limit)
     from keras_seg import inference
+    from keras_seg.inference.instance_map import instance_options
     from keras_seg.training.run_folder import evaluation_data
 
     runner = inference.load(file, threads=threads, scores=scores, multi_label=multi_label)
@@ -52,10 +59,26 @@ def evaluate_verb(
         value_range=runner.card.value_range,
         nodata=runner.card.nodata,
     )
-    result = inference.evaluate(runner, dataset, sizing=sizing, limit=limit, threshold=threshold)
+    result = inference.evaluate(
+        runner,
+        dataset,
+        sizing=sizing,
+        limit=limit,
+        threshold=threshold,
+        instances=instance_options(instances, min_area, split_touching),
+    )
     say(result.table())
     write_json(json_file, result.to_dict())
     return DONE
 
 
-VERB = Verb(evaluate_verb)
+VERB = Verb(
+    evaluate_verb,
+    arguments={
+        "--instances": {
+            "action": "store_true",
+            "help": "also measure the average precision of the objects, as the Data Science Bowl "
+            "2018 does",
+        },
+    },
+)

@@ -18,7 +18,7 @@ from keras_seg.data.reading.arrays import (
     with_channels,
 )
 from keras_seg.data.reading.ranges import ValueRange
-from keras_seg.data.reading.tiff_codecs import missing_codec, needs_codec
+from keras_seg.data.reading.tiff_codecs import missing_codec, needs_codec, read_page
 from keras_seg.data.reading.tiff_tags import alpha_is_last, main_pages, mask_page, stated_nodata
 
 PICTURE_MODES = ("1", "L", "P", "RGB", "YCbCr", "CMYK")
@@ -118,14 +118,7 @@ def nodata_values(path: Path, stated: float | None) -> tuple[float, ...]:
 def _stored_mask(path: Path) -> np.ndarray | None:
     """(H, W) bool from the mask of valid pixels in a TIFF file; None without one."""
     number = mask_page(path)
-    if number is None:
-        return None
-    try:
-        with Image.open(path) as picture:
-            picture.seek(number)
-            return np.array(picture) > 0
-    except Exception as error:  # Pillow raises whatever damaged bytes lead it to
-        raise ValueError(f"{path} has a mask that is cut short or damaged: {error}.") from error
+    return None if number is None else read_page(path, number) > 0
 
 
 def picture_pixels(
@@ -180,9 +173,10 @@ def array_or_picture(path: Path) -> np.ndarray | Image.Image:
     tiff = path.suffix.lower() in TIFF_SUFFIXES
     try:
         picture = Image.open(path)
-        frames = getattr(picture, "n_frames", 1)
-        several = tiff and frames > 1 and main_pages(path) != 1  # others are overviews and masks
-        whole = not (_loses_bits(picture) or several or (tiff and _hides_bands(picture)))
+        # of the pages of a TIFF file some may be overviews and masks, which Pillow counts, too
+        frames = main_pages(path) if tiff else getattr(picture, "n_frames", 1)
+        hidden = tiff and (frames != 1 or _hides_bands(picture))
+        whole = not (_loses_bits(picture) or hidden)
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no image file {path}.") from None
     except Exception as error:  # Pillow raises whatever damaged bytes lead it to

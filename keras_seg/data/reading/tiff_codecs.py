@@ -75,6 +75,27 @@ def read_tiff(path: Path) -> np.ndarray:
     return pixels
 
 
+def read_page(path: Path, number: int) -> np.ndarray:
+    """One page of a TIFF file, such as its mask of valid pixels, which Pillow does not read.
+
+    Raises: ValueError for a damaged file, or if tifffile is not installed.
+    """
+    tifffile = import_tifffile()
+    if tifffile is None:
+        raise ValueError(
+            f"{path} has a mask of the pixels that hold data. Install the reader for it: "
+            "pip install tifffile imagecodecs."
+        )
+    try:
+        with tifffile.TiffFile(path) as file:
+            return file.pages[number].asarray()
+    except Exception as error:  # whatever damaged bytes lead tifffile to
+        compression = missing_codec(path)
+        if compression is not None:
+            raise ValueError(needs_codec(path, compression)) from error
+        raise ValueError(f"{path} is cut short or damaged: {error}.") from error
+
+
 def _read_by_rasterio(path: Path) -> np.ndarray:
     import rasterio
 

@@ -57,8 +57,9 @@ def predict_files(
     """Writes `X_mask.png` (palette, class indices), and further files if asked, for each image X.
 
     A georeferenced TIFF also gets `X_mask.tif`, with the same pixels at the same place on the map.
-    Pixels that hold no data are 255. A multi-label network gets one mask of 0 and 1 per label, `X_LABEL_mask.png`. Masks have the
-    size of their image, after its EXIF orientation. Large images are read and predicted in bands.
+    Pixels that hold no data are 255. A multi-label network gets one mask of 0 and 1 per label,
+    `X_LABEL_mask.png`. Masks have the size of their image, after its EXIF orientation. Large images
+    are read and predicted in bands.
     Images of more than 8 bits are mapped to 0..255 by the range in the runner's card. Each frame of
     a video X gets a mask in the folder X, and the overlays become one X_overlay.mp4.
 
