@@ -16,6 +16,8 @@ LEVELS, SMALLEST_STEP = 64, 0.5
 """Number of steps from the largest distance to 0, and the shortest of them in pixels."""
 EIGHT = np.ones((3, 3), bool)
 """Neighbours by sides and corners."""
+NEIGHBOURS = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1))
+"""Steps to a pixel and its neighbours."""
 
 
 def number_objects(
@@ -89,20 +91,17 @@ def split_at_necks(inside: np.ndarray) -> np.ndarray:
 
     Shapes: (H, W) bool → (H, W) int32, 0 outside and the parts from 1.
     """
-    distance = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
-    largest = float(distance.max(initial=0))
+    distance = ndimage.distance_transform_edt(np.pad(inside, 1))
+    largest = float(distance.max())
     step = max(SMALLEST_STEP, largest / LEVELS)
-    parts, peaks = np.zeros(inside.shape, np.int32), [0.0]
+    parts, peaks = np.zeros(distance.shape, np.int32), [0.0]
     for level in [*np.arange(largest, 1, -step), SMALLEST_STEP]:
-        region = distance >= level
-        groups, count = ndimage.label(region, EIGHT)
+        groups, count = ndimage.label(distance >= level, EIGHT)
         members = _members(groups, parts, count)
-        for group in (each for each in range(1, count + 1) if not members[each]):
-            peaks.append(level)
-            parts[groups == group] = len(peaks) - 1
-        for labels in (each for each in members if len(each) > 1):
-            _join_without_neck(parts, peaks, labels, level)
-        _grow(parts, region)
+        _add_parts(parts, peaks, groups, members, level)
+        _join_without_neck(parts, peaks, members, level)
+        _grow(parts, groups, distance)
+    parts = parts[1:-1, 1:-1]
     used = np.unique(parts[inside])
     return np.where(inside, np.searchsorted(used, parts) + 1, 0).astype(np.int32)
 
@@ -110,30 +109,57 @@ def split_at_necks(inside: np.ndarray) -> np.ndarray:
 def _members(groups: np.ndarray, parts: np.ndarray, count: int) -> list[list[int]]:
     """The parts in each group of connected pixels."""
     taken = parts > 0
+    most = int(parts.max(initial=0)) + 1
     members: list[list[int]] = [[] for _ in range(count + 1)]
-    for group, part in np.unique(np.stack([groups[taken], parts[taken]], -1), axis=0).tolist():
-        members[group].append(part)
+    for pair in np.unique(groups[taken].astype(np.int64) * most + parts[taken]).tolist():
+        members[pair // most].append(pair % most)
     return members
 
 
+def _add_parts(
+    parts: np.ndarray,
+    peaks: list[float],
+    groups: np.ndarray,
+    members: list[list[int]],
+    level: float,
+) -> None:
+    """Makes a part of each group that has none."""
+    fresh = np.zeros(len(members), np.int32)
+    for group in (each for each in range(1, len(members)) if not members[each]):
+        fresh[group] = len(peaks)
+        peaks.append(level)
+    if fresh.any():
+        parts += fresh[groups]
+
+
 def _join_without_neck(
-    parts: np.ndarray, peaks: list[float], labels: list[int], level: float
+    parts: np.ndarray, peaks: list[float], members: list[list[int]], level: float
 ) -> None:
     """Joins the parts of a group to the widest one, unless a neck separates them at this level."""
-    widest = max(labels, key=lambda label: peaks[label])
-    for label in labels:
-        is_bump = peaks[label] < BUMP * peaks[widest]
-        if label != widest and (level >= NECK * peaks[label] or is_bump):
-            parts[parts == label] = widest
+    joined = np.arange(len(peaks), dtype=np.int32)
+    for labels in (each for each in members if len(each) > 1):
+        widest = max(labels, key=lambda label: peaks[label])
+        for label in labels:
+            is_bump = peaks[label] < BUMP * peaks[widest]
+            if label != widest and (level >= NECK * peaks[label] or is_bump):
+                joined[label] = widest
+    if (joined != np.arange(len(peaks))).any():
+        parts[...] = joined[parts]
 
 
-def _grow(parts: np.ndarray, region: np.ndarray) -> None:
-    """Gives the pixels of a region that have no part that of a neighbour, ring by ring."""
-    free = region & (parts == 0)
-    while free.any():
-        grown = ndimage.grey_dilation(parts, footprint=EIGHT)
-        reached = free & (grown > 0)
-        if not reached.any():
+def _grow(parts: np.ndarray, groups: np.ndarray, distance: np.ndarray) -> None:
+    """Gives the pixels of groups that have no part that of the neighbour farthest inside.
+
+    The arrays have one pixel of padding.
+    """
+    rows, columns = np.nonzero((groups > 0) & (parts == 0))
+    while len(rows):
+        around = [(rows + down, columns + right) for down, right in NEIGHBOURS]
+        labels = np.stack([parts[place] for place in around])
+        heights = np.where(labels > 0, np.stack([distance[place] for place in around]), -1)
+        chosen = labels[heights.argmax(0), np.arange(len(rows))]
+        parts[rows, columns] = chosen
+        left = chosen == 0
+        if left.all():
             return
-        parts[reached] = grown[reached]
-        free &= ~reached
+        rows, columns = rows[left], columns[left]

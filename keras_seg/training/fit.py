@@ -90,7 +90,8 @@ def train(recipe: Recipe, *, rewrite: Rewrite | None = None) -> TrainingResult:
     strategy = strategies.make_strategy(recipe.strategy)
     check_before_data(recipe, strategy)
     _set_up_process(recipe)
-    train_set, val_set = open_data(recipe, "train"), open_data(recipe, "val")
+    tell = sys.stderr.write if strategies.is_chief(strategy) else None
+    train_set, val_set = open_data(recipe, "train", tell=tell), open_data(recipe, "val")
     check_with_data(recipe, train_set.classes)
     for dataset in (train_set, val_set):
         dataset.fill()  # damaged files are reported now, not in the middle of an epoch

@@ -170,6 +170,9 @@ def evaluation_data(
             f"{source} holds images without masks, on which nothing can be measured. Put the masks "
             "into masks/ beside images/."
         )
+    if source is None:
+        value_range = value_range or recipe.image_range
+        nodata = recipe.nodata if nodata is None else nodata
     return open_dataset(
         source or recipe.data,
         split,

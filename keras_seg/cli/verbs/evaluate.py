@@ -50,6 +50,7 @@ def evaluate_verb(
     from keras_seg.inference.instance_map import instance_options
     from keras_seg.training.run_folder import evaluation_data
 
+    objects = instance_options(instances, min_area, split_touching)
     runner = inference.load(file, threads=threads, scores=scores, multi_label=multi_label)
     dataset = evaluation_data(
         file,
@@ -65,7 +66,7 @@ def evaluate_verb(
         sizing=sizing,
         limit=limit,
         threshold=threshold,
-        instances=instance_options(instances, min_area, split_touching),
+        instances=objects,
     )
     say(result.table())
     write_json(json_file, result.to_dict())

@@ -75,8 +75,8 @@ def predict_verb(
     from keras_seg.inference.instance_map import instance_options
     from keras_seg.inference.loading import with_range
 
-    runner = _load(file, parts, face_size, threads, scores, multi_label)
     objects = instance_options(instances, min_area, split_touching)
+    runner = _load(file, parts, face_size, threads, scores, multi_label)
     plain = flips == "none" and tuple(scales) == (1.0,)
     result = predict_files(
         with_range(runner, value_range),

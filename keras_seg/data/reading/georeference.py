@@ -14,10 +14,12 @@ KEYS, KEY_NUMBERS, KEY_TEXTS = 34735, 34736, 34737
 PLACE_TAGS = (PIXEL_SCALE, TIE_POINTS, TRANSFORMATION, RPC, KEYS, KEY_NUMBERS, KEY_TEXTS)
 """Numbers of the tags of the GeoTIFF standard, and of rational polynomial coefficients."""
 MODEL_TYPE, RASTER_TYPE, GEOGRAPHIC_CRS, PROJECTED_CRS = 1024, 1025, 2048, 3072
-CITATIONS = (3073, 1026, 2049)
+CITATIONS = (3073, 1026)
 """Keys that name a coordinate system without a code."""
 POINT = 2
 """Value of the raster type: coordinates are those of pixel centres."""
+UNNAMED = ("", "unknown", "unnamed")
+"""Names in place of a name."""
 USER_DEFINED = 32767
 LONGITUDE_LATITUDE = "urn:ogc:def:crs:OGC:1.3:CRS84"
 """WGS 84 (EPSG:4326) with the longitude first, as GeoJSON has it."""
@@ -99,7 +101,8 @@ def _crs(keys: dict[int, int | str]) -> str | None:
         return LONGITUDE_LATITUDE
     if isinstance(code, int) and code not in (0, USER_DEFINED):
         return f"urn:ogc:def:crs:EPSG::{code}"
-    return next((str(keys[key]) for key in CITATIONS if key in keys), None)
+    names = (str(keys[key]) for key in CITATIONS if key in keys)
+    return next((name for name in names if name.lower() not in UNNAMED), None)
 
 
 def _world_file(path: Path) -> tuple[float, float, float, float, float, float] | None:

@@ -174,7 +174,7 @@ def array_or_picture(path: Path) -> np.ndarray | Image.Image:
     try:
         picture = Image.open(path)
         # of the pages of a TIFF file some may be overviews and masks, which Pillow counts, too
-        frames = main_pages(path) if tiff else getattr(picture, "n_frames", 1)
+        frames = (main_pages(path) if tiff else 0) or getattr(picture, "n_frames", 1)
         hidden = tiff and (frames != 1 or _hides_bands(picture))
         whole = not (_loses_bits(picture) or hidden)
     except FileNotFoundError:

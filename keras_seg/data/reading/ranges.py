@@ -96,7 +96,8 @@ def stretched(
     """
     low, high = limits_of(value_range, pixels.shape[-1], name)
     scale = (255 / (high - low)).astype(np.float32)
-    mapped = (pixels.astype(np.float32) - low.astype(np.float32)) * scale
+    with np.errstate(over="ignore"):  # infinity is clipped, too
+        mapped = (pixels.astype(np.float32) - low.astype(np.float32)) * scale
     return np.rint(mapped.clip(0, 255)).astype(np.uint8)
 
 

@@ -56,6 +56,11 @@ class ReadableDataset(SegmentationDataset):
                 stacklevel=2,
             )
 
+    @property
+    def complete(self) -> SegmentationDataset:
+        """The data set with the samples that are left out."""
+        return self._dataset
+
     def __len__(self) -> int:
         return len(self._indices)
 
