@@ -108,7 +108,7 @@ def _range_of(content: dict) -> ValueRange | str | None:
     """The range that "range" or "window" states; MEASURED for "auto"."""
     value_range, window = content.get("range"), content.get("window")
     if value_range is not None and window is not None:
-        raise ValueError('"range" and "window" both say what is black and white. Keep one of them.')
+        raise ValueError('"range" and "window" both say what is black and white. Keep one of them')
     if value_range == MEASURED:
         return MEASURED
     return checked_range(value_range) if window is None else range_of_window(window)
