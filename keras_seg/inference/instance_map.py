@@ -32,6 +32,11 @@ class Instance:
         box: (left, top, width, height) in pixels.
         centre: (x, y) of its centre of mass in pixels; pixel centres are at halves.
         score: mean probability of its class, 0..1; None if no probabilities were given.
+
+    Example:
+        >>> found = keras_seg.inference.instances(np.array([[0, 1, 1]]))
+        >>> found.objects[0].area, found.objects[0].centre
+        (2, (2.0, 0.5))
     """
 
     number: int
@@ -50,6 +55,11 @@ class Instances:
     Attributes:
         labels: (H, W) int32, the number of the object at each pixel, 0 for none.
         objects: the objects in the order of their numbers.
+
+    Example:
+        >>> found = keras_seg.inference.instances(np.array([[1, 0, 1]]))
+        >>> len(found), found.labels.tolist()
+        (2, [[1, 0, 2]])
     """
 
     labels: np.ndarray
@@ -69,6 +79,11 @@ class InstanceOptions:
             separates them only where the mask has a border class.
 
     Raises: ValueError for a negative area or another word.
+
+    Example:
+        >>> options = keras_seg.inference.InstanceOptions(min_area=20, split_touching="distance")
+        >>> options.min_area
+        20
     """
 
     min_area: int = 0
