@@ -223,7 +223,7 @@ def _objects(
                 classes.names[label],
                 int(inside.sum()),
                 (columns.start, rows.start, inside.shape[1], inside.shape[0]),
-                (columns.start + x + 0.5, rows.start + y + 0.5),
+                (float(columns.start + x + 0.5), float(rows.start + y + 0.5)),
                 score,
             )
         )
