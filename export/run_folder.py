@@ -49,7 +49,7 @@ def export_run(
     if data is not None and images_of_folder(Path(data)):  # to calibrate on, not to measure on
         train_set = data
     elif data is not None or recipe is not None:
-        value_range, nodata = (card and card.value_range), (card and card.nodata)
+        value_range, nodata = (card.value_range, card.nodata) if card else (None, None)
         train_set, val_set = (
             evaluation_data(model_path, data, split, channels, value_range, nodata)
             for split in ("train", "val")

@@ -97,8 +97,9 @@ def _training_range(
     """The range that is measured in the training images of a data set."""
     if isinstance(dataset, FolderDataset):  # it looks there itself
         return dataset.value_range
-    train = _open(str(source), "train", classes, dataset.channels, strict=True)
-    return range_of_files(train.training_images(), dataset.channels, dataset.nodata)
+    train = _open(str(source), "train", classes, dataset.channels, strict=False)
+    images = train.training_images() if isinstance(train, PairedDataset) else []
+    return range_of_files(images, dataset.channels, dataset.nodata)
 
 
 def _open(

@@ -110,7 +110,7 @@ def compare(
     """
     check_sizing(sizing)
     runners = {name: as_runner(runner) for name, runner in runners.items()}
-    first_runner = next(iter(runners.values()))
+    first_runner = as_runner(next(iter(runners.values())))
     dataset = as_dataset(
         dataset,
         what="evaluation",

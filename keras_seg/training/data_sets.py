@@ -56,11 +56,12 @@ def lines_about_images(dataset: SegmentationDataset) -> str:
 
 def _check_range(recipe: Recipe, dataset: SegmentationDataset) -> None:
     stated = recipe.image_range
-    if stated in (None, MEASURED) or dataset.value_range == checked_range(stated):
+    wanted = None if stated in (None, MEASURED) else checked_range(stated)
+    if wanted is None or dataset.value_range == wanted:
         return
     own = dataset.value_range
     of_data = "images of 8 bits" if own is None else f"the range {range_text(own)}"
     raise ValueError(
-        f"The recipe states the range {range_text(checked_range(stated))}, and {recipe.data} has "
+        f"The recipe states the range {range_text(wanted)}, and {recipe.data} has "
         f"{of_data}. Leave value_range and window out."
     )

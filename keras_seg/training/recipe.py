@@ -265,9 +265,9 @@ class Recipe:
     @property
     def image_range(self) -> ValueRange | str | None:
         """The range of images that `value_range` or `window` states; "auto" to measure it."""
-        if self.value_range == MEASURED or self.window is None:
-            return self.value_range
-        return range_of_window(self.window)
+        if self.value_range == MEASURED:
+            return MEASURED
+        return checked_range(self.value_range) or range_of_window(self.window)
 
     def _check_range(self) -> None:
         if self.value_range is not None and self.window is not None:

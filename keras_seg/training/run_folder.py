@@ -142,7 +142,7 @@ def evaluation_data(
     source: str | None,
     split: str,
     channels: int,
-    value_range: ValueRange | None = None,
+    value_range: ValueRange | str | None = None,
     nodata: float | None = None,
 ) -> SegmentationDataset:
     """Opens the data to measure a model file on.
@@ -170,7 +170,7 @@ def evaluation_data(
             f"{source} holds images without masks, on which nothing can be measured. Put the masks "
             "into masks/ beside images/."
         )
-    if source is None:
+    if source is None and recipe is not None:
         value_range = value_range or recipe.image_range
         nodata = recipe.nodata if nodata is None else nodata
     return open_dataset(

@@ -83,7 +83,7 @@ class PairedDataset(SegmentationDataset):
     @property
     def value_range(self) -> ValueRange | None:
         """Black and white of images with more than 8 bits, measured now if it is "auto"."""
-        if self._value_range == MEASURED:
+        if isinstance(self._value_range, str):
             images = self.training_images()
             self._value_range = range_of_files(images, self.channels, self.nodata)
         return self._value_range

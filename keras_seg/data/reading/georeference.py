@@ -44,7 +44,12 @@ class GeoReference:
     crs: str | None
 
     def to_map(self, points: np.ndarray) -> np.ndarray:
-        """(n, 2) points (column, row) → (n, 2) map coordinates (x, y)."""
+        """(n, 2) points (column, row) → (n, 2) map coordinates (x, y).
+
+        Raises: ValueError without a transform.
+        """
+        if self.transform is None:
+            raise ValueError("The image has no transform from pixels to map coordinates.")
         a, b, c, d, e, f = self.transform
         return points @ np.array([[a, d], [b, e]]) + np.array([c, f])
 

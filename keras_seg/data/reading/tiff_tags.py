@@ -40,11 +40,11 @@ class Tag(NamedTuple):
 
     Attributes:
         kind: the number of its type in the TIFF specification.
-        values: its numbers, or its text.
+        values: a tuple of its numbers, or its text.
     """
 
     kind: int
-    values: tuple | str
+    values: Any
 
 
 class TagError(ValueError):
@@ -113,7 +113,7 @@ def stated_nodata(path: Path) -> float | None:
     pages = tags_or_nothing(path, [GDAL_NODATA])
     text = pages[0][GDAL_NODATA].values if pages and GDAL_NODATA in pages[0] else None
     try:
-        return None if text is None else float(text)
+        return float(text) if isinstance(text, str) else None
     except (TypeError, ValueError):
         return None
 
@@ -122,8 +122,10 @@ def _header(file: BinaryIO) -> tuple[str, bool, int]:
     """Byte order, whether it is BigTIFF, and the offset of the first directory."""
     start = file.read(16)
     order = {b"II": "<", b"MM": ">"}.get(start[:2])
+    if order is None:
+        raise TagError("it is no TIFF file")
     try:
-        version = None if order is None else struct.unpack_from(f"{order}H", start, 2)[0]
+        version = struct.unpack_from(f"{order}H", start, 2)[0]
         if version == 42:
             return order, False, struct.unpack_from(f"{order}I", start, 4)[0]
         if version == 43:

@@ -52,14 +52,14 @@ def read_objects(base: Path) -> Instances:
     table = base.with_name(base.name + TABLE_ENDING)
     with table.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            box = tuple(int(row[name]) for name in ("left", "top", "width", "height"))
+            left, top, width, height = (int(row[n]) for n in ("left", "top", "width", "height"))
             objects.append(
                 Instance(
                     int(row["id"]),
                     int(row["class"]),
                     row["name"],
                     int(row["area"]),
-                    box,
+                    (left, top, width, height),
                     (float(row["x"]), float(row["y"])),
                     float(row["score"]) if row["score"] else None,
                 )

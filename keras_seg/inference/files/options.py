@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from keras_seg.inference.instance_map import InstanceOptions
 from keras_seg.inference.prediction import Runner
@@ -92,7 +93,7 @@ class PredictionOptions:
         for path in runner.files:
             with path.open("rb") as file:
                 digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-        settings = {
+        settings: dict[str, Any] = {
             "model": "+".join(digests) or None,
             "sizing": self.sizing,
             "tta": None if self.tta is None else asdict(self.tta),

@@ -6,7 +6,7 @@ import contextlib
 import json
 import zipfile
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from keras_seg.inference.files.label_masks import label_palette, mask_endings, o
 from keras_seg.inference.files.options import OutputOptions
 from keras_seg.inference.files.png_rows import PngRows
 from keras_seg.inference.files.polygons import geojson
-from keras_seg.inference.instance_map import Instances, instances
+from keras_seg.inference.instance_map import InstanceOptions, Instances, instances
 from keras_seg.names import IGNORE_CLASS
 
 
@@ -88,7 +88,7 @@ class PredictionFiles:
             plane += self._on_map(ending, (*size, 1), np.uint8, **words)
         if options.overlay:
             self._overlay.append(PngRows(self._hidden_path("_overlay.png"), size, colour=True))
-        nan = {"nodata": float("nan")}
+        nan: dict[str, Any] = {"nodata": float("nan")}
         if options.uncertainty:
             self._deviation.append(PngRows(self._hidden_path("_uncertainty.png"), size))
             self._map_deviation += self._on_map("_uncertainty.png", (*size, 1), np.float32, **nan)
@@ -99,7 +99,7 @@ class PredictionFiles:
             self._scores += self._on_map("_probabilities.npz", shape, np.float32, **nan)
 
     def _on_map(
-        self, ending: str, shape: tuple[int, int, int], dtype: type, **words: object
+        self, ending: str, shape: tuple[int, int, int], dtype: type, **words: Any
     ) -> list[Rows]:
         """The GeoTIFF beside the file with this ending, if the image has a place on the map."""
         if self._place is None:
@@ -123,9 +123,9 @@ class PredictionFiles:
             _write(plane, rows)
         if self._overlay:
             _write(self._overlay, overlay_of(band.image, mask, self._classes))
-        if self._scores:
+        if self._scores and scores is not None:
             _write(self._scores, marked(scores, known))
-        if self._deviation:
+        if self._deviation and deviation is not None:
             _write(self._deviation, np.rint(510 * deviation.clip(0, 0.5)).astype(np.uint8))
             _write(self._map_deviation, marked(deviation, known))
         if self._options.polygons == "geojson" or self._options.instances is not None:
@@ -138,8 +138,9 @@ class PredictionFiles:
         """Completes the files and gives them their names; returns these."""
         for file in self._open_files():
             file.close()
-        mask = np.concatenate(self._masks) if self._masks else None
-        objects = None if self._options.instances is None else self._write_objects(mask)
+        mask = np.concatenate(self._masks) if self._masks else np.zeros(self._size, np.uint8)
+        options = self._options.instances
+        objects = None if options is None else self._write_objects(mask, options)
         if self._options.polygons == "geojson":
             collection = geojson(mask, self._classes, place=self._place, objects=objects)
             self._hidden_path(".geojson").write_text(json.dumps(collection))
@@ -147,9 +148,8 @@ class PredictionFiles:
             hidden.replace(path)
         return list(self._hidden)
 
-    def _write_objects(self, mask: np.ndarray) -> Instances:
+    def _write_objects(self, mask: np.ndarray, options: InstanceOptions) -> Instances:
         """Writes the label image and the table of the objects."""
-        options = self._options.instances
         objects = instances(
             mask,
             self._classes,

@@ -95,7 +95,7 @@ def geojson(
             _feature(region, classes, place, {"id": each.number, "score": each.score})
             for each, region in object_regions(objects)
         ]
-    collection = {"type": "FeatureCollection", "features": features}
+    collection: dict = {"type": "FeatureCollection", "features": features}
     if place is not None and place.crs is not None:
         collection["crs"] = {"type": "name", "properties": {"name": place.crs}}
     return collection
