@@ -183,5 +183,6 @@ def _facts_for_data(network: NetworkToExport) -> dict:
         "channels": network.shape[2],
         "classes": network.card.classes,
         "value_range": network.card.value_range,
+        "nodata": network.card.nodata,
         "multi_label": network.card.multi_label,
     }

@@ -49,10 +49,12 @@ def export_run(
     if data is not None and images_of_folder(Path(data)):  # to calibrate on, not to measure on
         train_set = data
     elif data is not None or recipe is not None:
-        value_range = card and card.value_range
+        value_range, nodata = (card.value_range, card.nodata) if card else (None, None)
         multi_label = options.multi_label or (card and card.multi_label) or None
         train_set, val_set = (
-            evaluation_data(model_path, data, split, channels, value_range, multi_label)
+            evaluation_data(
+                model_path, data, split, channels, value_range, multi_label, nodata=nodata
+            )
             for split in ("train", "val")
         )
     return export(

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keras_seg.data.class_file import checked_range
 from keras_seg.data.classes import ClassTable
+from keras_seg.data.reading.ranges import ValueRange, checked_range
 from keras_seg.version import __version__
 
 CARD_NAME = "keras_seg.json"
@@ -36,8 +36,9 @@ class ModelCard:
         head: what the file outputs: "logits", "probabilities" or "argmax" (class of each pixel).
         quantize: how an exported file was quantized, None for float.
         layout: order of the axes of an exported file's image and scores: "nhwc" or "nchw".
-        value_range: (black, white) of training images of more than 8 bits, which were mapped to
-            0..255, so that prediction maps them too; None if all had 8 bits.
+        value_range: (black, white) of training images of more than 8 bits, or one such pair per
+            band, which were mapped to 0..255, so that prediction maps them too; None if all had
+            8 bits.
         source_sha256: SHA-256 of the .keras file that an exported file was made from.
         seal: checksum of an exported file, see `keras_seg.inference.checksum`.
         version: version of this package that wrote the file.
@@ -46,6 +47,7 @@ class ModelCard:
         backend: Keras backend on which the network was trained; None if it is not known.
         threshold: probability above which a pixel has the second of two classes, or a label; one
             number per label, or one for all. None for 0.5. An exported class map was decided at it.
+        nodata: value of image pixels that hold no data; None if the files state it, or all do.
 
     Example:
         >>> card = keras_seg.models.ModelCard(keras_seg.data.ClassTable(("cell", "gap")))
@@ -61,19 +63,20 @@ class ModelCard:
     head: str = "logits"
     quantize: str | None = None
     layout: str = "nhwc"
-    value_range: tuple[float, float] | None = None
+    value_range: ValueRange | None = None
     source_sha256: str | None = None
     seal: str | None = field(default=None, compare=False)
     version: str = field(default=__version__)
     multi_label: bool = False
     backend: str | None = None
     threshold: float | tuple[float, ...] | None = None
+    nodata: float | None = None
 
     def to_json(self) -> str:
         """The card as text."""
         record = asdict(self) | {"classes": self.classes.to_dict()}
         # without them, so that files equal earlier ones
-        for name in ("value_range", "backend", "threshold"):
+        for name in ("value_range", "backend", "threshold", "nodata"):
             if record[name] is None:
                 del record[name]
         return json.dumps(record, indent=1)
@@ -110,6 +113,7 @@ class ModelCard:
             "version": not isinstance(self.version, str),
             "multi_label": not isinstance(self.multi_label, bool),
             "threshold": not self._has_fitting_threshold(),
+            "nodata": not isinstance(self.nodata, int | float | None),
         } | {
             name: not isinstance(getattr(self, name), str | None)
             for name in ("network", "quantize", "source_sha256", "seal", "backend")

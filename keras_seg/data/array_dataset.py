@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_seg.data.class_file import checked_range
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.data.folder.pairs import check_values
@@ -19,12 +18,14 @@ from keras_seg.data.mask_values.findings import SEEN_IN_A_FILE, label_findings
 from keras_seg.data.mask_values.remedies import ARRAY_DATASET
 from keras_seg.data.reading.in_memory import (
     as_array,
-    as_pixels,
     holds_objects,
     is_grey_batch,
+    pixels_and_known,
     sorted_out,
 )
 from keras_seg.data.reading.masks import read_label_channels, read_mask
+from keras_seg.data.reading.nodata import marked
+from keras_seg.data.reading.ranges import ValueRange, checked_range
 from keras_seg.names import IGNORE_CLASS
 
 
@@ -48,6 +49,7 @@ class ArrayDataset(SegmentationDataset):
         name: name of the data set, for messages.
         split: name of the split.
         multi_label: whether a pixel may have several labels, or none.
+        nodata: value of pixels in image files that hold no data.
 
     Raises: ValueError for no images, or another number of masks than of images; when a sample is
         read, for images that are not pixels and masks that are not classes.
@@ -69,10 +71,11 @@ class ArrayDataset(SegmentationDataset):
         *,
         classes: ClassTable | Sequence[str] | None = None,
         channels: int | None = None,
-        value_range: tuple[float, float] | None = None,
+        value_range: ValueRange | None = None,
         name: str = "arrays",
         split: str = "train",
         multi_label: bool = False,
+        nodata: float | None = None,
     ):
         single, self._images = sorted_out(images)
         if single and is_grey_batch(self._images[0]):
@@ -89,7 +92,7 @@ class ArrayDataset(SegmentationDataset):
                 f"{len(self._masks)} masks."
             )
         self.name, self.split, self.multi_label = name, split, multi_label
-        self.value_range = checked_range(value_range)
+        self.value_range, self.nodata = checked_range(value_range), nodata
         self.channels = channels or _channels_of(self._images)
         self.classes = self._table(classes)
 
@@ -104,7 +107,9 @@ class ArrayDataset(SegmentationDataset):
     def __getitem__(self, index: int) -> Sample:
         place = range(len(self))[operator.index(index)]
         name = f"image {place} of {self.name}"
-        image = as_pixels(self._images[place], self.channels, self.value_range, what=name)
+        image, known = pixels_and_known(
+            self._images[place], self.channels, self.value_range, self.nodata, what=name
+        )
         if self._masks is None:
             labels = (len(self.classes),) if self.multi_label else ()
             mask = np.full((*image.shape[:2], *labels), IGNORE_CLASS, np.int32)
@@ -118,7 +123,7 @@ class ArrayDataset(SegmentationDataset):
                 f"Image {place} and its mask differ in size: {image.shape[:2]} and "
                 f"{mask.shape[:2]} (height, width)."
             )
-        return Sample(f"{self.name}-{place:05d}", image, mask)
+        return Sample(f"{self.name}-{place:05d}", image, marked(mask, known))
 
     def _table(self, classes: ClassTable | Sequence[str] | None) -> ClassTable:
         """The given class table, or one for the values in the masks, which are checked."""

@@ -19,6 +19,7 @@ from keras_seg.data.folder.pictures import IMAGE_SUFFIXES, MASK_SUFFIXES, files_
 from keras_seg.data.folder.places import image_folder, mask_folder
 from keras_seg.data.open_by_name import open_dataset
 from keras_seg.data.reading.in_memory import as_array, holds_objects, is_grey_batch
+from keras_seg.data.reading.ranges import ValueRange
 
 Data = SegmentationDataset | str | Path | np.ndarray | Iterable | Callable
 """Everything that `as_dataset` takes."""
@@ -44,8 +45,9 @@ def as_dataset(
     classes: ClassTable | None,
     split: str = "train",
     limit: int | None = None,
-    value_range: tuple[float, float] | None = None,
+    value_range: ValueRange | None = None,
     multi_label: bool = False,
+    nodata: float | None = None,
 ) -> SegmentationDataset:
     """Converts images, with or without masks, to a data set.
 
@@ -65,6 +67,7 @@ def as_dataset(
         value_range: (black, white) of images with more than 8 bits.
         multi_label: whether masks are (H, W, labels) of 0 and 1; of data sets by name those whose
             files do not say so.
+        nodata: value of pixels in image files that hold no data.
 
     Raises: ValueError for data without images, and for images that are not pixels in 0..255;
         TypeError for anything else.
@@ -72,7 +75,7 @@ def as_dataset(
     try:
         if isinstance(data, SegmentationDataset):
             return data
-        options = {"channels": channels, "value_range": value_range}
+        options = {"channels": channels, "value_range": value_range, "nodata": nodata}
         if isinstance(data, str | os.PathLike):
             return _by_name(str(data), classes, split, options, multi_label or None)
         images, masks = _collected(data, limit)

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keras_seg.data.classes import ClassTable, checked_names
+from keras_seg.data.reading.ranges import MEASURED, ValueRange, checked_range, range_of_window
 
 CLASS_FILE_NAME = "classes.json"
 LARGEST_VALUE = 2**16 - 1
 """Largest mask value that is not a class index, because the lookup table has that length."""
 KEYS = {
-    "names",
-    "colors",
-    "palette",
-    "ignore",
-    "void_index",
-    "range",
-    "values",
-    "multi_label",
-    "mask_prefix",
-    "mask_suffix",
+    *("names", "colors", "palette", "ignore", "void_index", "values", "multi_label"),
+    *("range", "window", "nodata", "mask_prefix", "mask_suffix"),
 }
 
 
@@ -37,24 +28,27 @@ class ClassFile:
         classes: the class table.
         ignored: mask values that mean "unknown", besides 255.
         ignored_colors: colours of RGB masks that mean "unknown".
-        value_range: (black, white) of images with more than 8 bits; None if all have 8 bits.
+        value_range: (black, white) of images with more than 8 bits, or one such pair per band;
+            "auto" to measure it in the training images; None if all have 8 bits.
         values: the mask value of each class, if they are not 0, 1, 2, ...; with `multi_label` the
             values of an absent and a present label, if they are not 0 and 1.
         multi_label: whether masks have one channel per class and a pixel may have several classes.
         colors_stated: whether the file lists colours.
         mask_prefix, mask_suffix: what the name of a mask has before and after the name of its
             image.
+        nodata: value of image pixels that hold no data.
     """
 
     classes: ClassTable
     ignored: tuple[int, ...] = ()
     ignored_colors: tuple[tuple[int, int, int], ...] = ()
-    value_range: tuple[float, float] | None = None
+    value_range: ValueRange | str | None = None
     values: tuple[int, ...] = ()
     multi_label: bool = False
     colors_stated: bool = False
     mask_prefix: str = ""
     mask_suffix: str = ""
+    nodata: float | None = None
 
 
 def read_class_file(path: Path) -> ClassFile:
@@ -73,11 +67,12 @@ def read_class_file(path: Path) -> ClassFile:
     "colors" (or "palette", which may be longer) are the colours of the classes. "ignore" (or
     "void_index") is a mask value that means unknown, or a list of values and colours. "values" are
     the mask values of the classes, if they are not 0, 1, 2, ... "range" is black and white of
-    images with more than 8 bits. With "multi_label" masks are (H, W, C) and a pixel may have
-    several classes; "values" are then [absent, present], such as [0, 255]. "mask_prefix" and
-    "mask_suffix" say how the names of masks differ from those of their images; without them the
-    rule is found from the names. Other keys are ignored, unless they look like a misspelt one of
-    these.
+    images with more than 8 bits, one such pair per band, or "auto"; "window" says it as the centre
+    and the width of a DICOM window. "nodata" is the value of image pixels that hold no data. With
+    "multi_label" masks are (H, W, C) and a pixel may have several classes; "values" are then
+    [absent, present], such as [0, 255]. "mask_prefix" and "mask_suffix" say how the names of masks
+    differ from those of their images; without them the rule is found from the names. Other keys are
+    ignored, unless they look like a misspelt one of these.
 
     Raises: ValueError that names the file and the wrong entry.
     """
@@ -100,11 +95,12 @@ def read_class_file(path: Path) -> ClassFile:
             ClassTable.of_labels(table.names) if multi_label and not colors else table,
             tuple(int(entry) for entry in ignore if not isinstance(entry, list)),
             tuple(tuple(map(int, entry)) for entry in ignore if isinstance(entry, list)),
-            checked_range(content.get("range")),
+            _range_of(content),
             _checked_values(content.get("values", ()), names, multi_label),
             multi_label,
             bool(colors),
             *_checked_affixes(content),
+            _checked_nodata(content.get("nodata")),
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = error if isinstance(error, ValueError) else repr(error)
@@ -114,19 +110,20 @@ def read_class_file(path: Path) -> ClassFile:
         ) from error
 
 
-def checked_range(value_range: Sequence[float] | None) -> tuple[float, float] | None:
-    """Returns (black, white) as two numbers.
+def _checked_nodata(nodata: Any) -> float | None:
+    if nodata is not None and (isinstance(nodata, bool) or not isinstance(nodata, int | float)):
+        raise ValueError(f'"nodata" is a number, such as -9999. Received: {nodata!r}')
+    return nodata
 
-    Raises: ValueError unless white is larger than black.
-    """
-    if value_range is None:
-        return None
-    low, high = map(float, value_range)
-    if not -math.inf < low < high < math.inf:
-        raise ValueError(
-            f"A range is [black, white], the smaller value first. Received: {list(value_range)}"
-        )
-    return low, high
+
+def _range_of(content: dict) -> ValueRange | str | None:
+    """The range that "range" or "window" states; MEASURED for "auto"."""
+    value_range, window = content.get("range"), content.get("window")
+    if value_range is not None and window is not None:
+        raise ValueError('"range" and "window" both say what is black and white. Keep one of them')
+    if value_range == MEASURED:
+        return MEASURED
+    return checked_range(value_range) if window is None else range_of_window(window)
 
 
 def _check_keys(content: dict) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_seg.data.classes import ClassTable
+from keras_seg.data.reading.ranges import ValueRange
 
 
 class Sample(NamedTuple):
@@ -41,7 +42,9 @@ class SegmentationDataset(Sequence, abc.ABC):
         split: "train" or "val".
         classes: the class table.
         channels: number of channels of every image.
-        value_range: (black, white) of images with more than 8 bits; None if all have 8 bits.
+        value_range: (black, white) of images with more than 8 bits, or one such pair per band; None
+            if all have 8 bits.
+        nodata: value of image pixels that hold no data; None if the files state it, or all do.
         multi_label: whether masks are (H, W, labels) of 0, 1 and 255.
 
     Example:
@@ -55,7 +58,8 @@ class SegmentationDataset(Sequence, abc.ABC):
     split: str
     classes: ClassTable
     channels: int
-    value_range: tuple[float, float] | None = None
+    value_range: ValueRange | None = None
+    nodata: float | None = None
     multi_label: bool = False
 
     @abc.abstractmethod

@@ -8,7 +8,6 @@ from typing import Any
 
 from keras_seg.data.annotations import ANNOTATIONS, cvat, open_annotations, recognise
 from keras_seg.data.builtin import BuiltinDataset
-from keras_seg.data.class_file import checked_range
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.folder.dataset import FolderDataset
@@ -16,6 +15,8 @@ from keras_seg.data.folder.pairs import PairedDataset
 from keras_seg.data.folder.scan import scan_folder
 from keras_seg.data.layouts import LAYOUTS, open_layout
 from keras_seg.data.layouts.tfds import TfdsDataset
+from keras_seg.data.reading.measured import range_of_files
+from keras_seg.data.reading.ranges import MEASURED, ValueRange, checked_range
 from keras_seg.data.wrappers.readable import ON_ERROR, ReadableDataset
 from keras_seg.names import unknown_name
 
@@ -30,8 +31,9 @@ def open_dataset(
     classes: ClassTable | None = None,
     channels: int = 3,
     on_error: str = "stop",
-    value_range: tuple[float, float] | None = None,
+    value_range: ValueRange | str | None = None,
     multi_label: bool | None = None,
+    nodata: float | None = None,
 ) -> SegmentationDataset:
     """Opens a data set by its name.
 
@@ -49,10 +51,12 @@ def open_dataset(
         on_error: "stop" raises an error at a sample that cannot be read. "skip" reads all samples
             once, leaves out unreadable samples and files without a partner, and warns with their
             number and names.
-        value_range: (black, white) of images with more than 8 bits, for a folder whose
-            `classes.json` has no "range".
+        value_range: (black, white) of images with more than 8 bits, or one such pair per band, or
+            "auto" to measure it in the training images; for a folder whose `classes.json` has no
+            "range". Numbers also replace a range that is measured.
         multi_label: True for folders and exports of annotation tools whose classes may overlap, so
             that masks are (H, W, classes) of 0 and 1; None for what `classes.json` says.
+        nodata: value of image pixels that hold no data, for a folder whose `classes.json` has none.
 
     Returns: the data set.
 
@@ -74,8 +78,10 @@ def open_dataset(
             f"{source} has one class per pixel. Received: multi_label=True. It is for folders and "
             "for exports of annotation tools. Leave it out."
         )
-    if isinstance(dataset, PairedDataset) and dataset.value_range is None:
-        dataset.value_range = checked_range(value_range)
+    if isinstance(dataset, PairedDataset):
+        _complete(dataset, value_range, nodata)
+        if dataset.range_is_measured and split != "train":
+            dataset.value_range = _training_range(dataset, source, classes)
     if on_error == "stop":
         return dataset
     if isinstance(dataset, FolderDataset):
@@ -84,6 +90,29 @@ def open_dataset(
         for problem in problems:
             warnings.warn(f"Left out: {problem}", stacklevel=2)
     return ReadableDataset(dataset)
+
+
+def _complete(
+    dataset: PairedDataset, value_range: ValueRange | str | None, nodata: float | None
+) -> None:
+    """Gives a data set the range and the nodata value that its files do not state."""
+    dataset.nodata = nodata if dataset.nodata is None else dataset.nodata
+    unstated = not dataset.states_range
+    if value_range == MEASURED and unstated:
+        dataset.value_range = MEASURED
+    elif value_range not in (None, MEASURED) and (unstated or dataset.range_is_measured):
+        dataset.value_range = checked_range(value_range)
+
+
+def _training_range(
+    dataset: PairedDataset, source: str, classes: ClassTable | None
+) -> ValueRange | None:
+    """The range that is measured in the training images of a data set."""
+    if isinstance(dataset, FolderDataset):  # it looks there itself
+        return dataset.value_range
+    train = _open(str(source), "train", classes, dataset.channels, strict=False)
+    images = train.training_images() if isinstance(train, PairedDataset) else []
+    return range_of_files(images, dataset.channels, dataset.nodata)
 
 
 def _open(

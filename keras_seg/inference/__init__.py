@@ -9,6 +9,7 @@ TensorFlow is imported only when a .keras file is loaded.
 
 from keras_seg.inference.evaluation import compare, evaluate
 from keras_seg.inference.faces import load_face_parser
+from keras_seg.inference.instance_map import Instance, InstanceOptions, Instances, instances
 from keras_seg.inference.loading import load, predict
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.proposals import predict_by_proposals
@@ -22,11 +23,15 @@ __all__ = [
     "SIZINGS",
     "Comparison",
     "Evaluation",
+    "Instance",
+    "InstanceOptions",
+    "Instances",
     "Runner",
     "TestTimeAugmentation",
     "ThresholdSearch",
     "compare",
     "evaluate",
+    "instances",
     "load",
     "load_face_parser",
     "predict",

@@ -15,7 +15,9 @@ from rich.progress import track
 
 from keras_seg.data.as_dataset import Data, as_dataset, has_masks
 from keras_seg.data.dataset import Sample, SegmentationDataset
+from keras_seg.inference.instance_map import InstanceOptions
 from keras_seg.inference.loading import as_runner
+from keras_seg.inference.object_scores import ObjectScores
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.results import Comparison, Evaluation
 from keras_seg.inference.scores import Threshold, check_threshold, mask_of, threshold_in_use
@@ -40,6 +42,7 @@ def evaluate(
     limit: int | None = None,
     progress: bool | None = None,
     threshold: Threshold | None = None,
+    instances: InstanceOptions | None = None,
 ) -> Evaluation:
     """Measures a network on images with masks.
 
@@ -47,7 +50,7 @@ def evaluate(
         runner: what `load` returns, a Keras model, or the path of a model file.
         dataset: a data set, its name ("builtin:cells", a folder), (images, masks) as arrays, or a
             `tf.data.Dataset` or PyDataset of (images, masks).
-        sizing, limit, progress, threshold: as for `compare`.
+        sizing, limit, progress, threshold, instances: as for `compare`.
 
     Raises: ValueError as `compare`.
 
@@ -65,6 +68,7 @@ def evaluate(
         limit=limit,
         progress=progress,
         threshold=threshold,
+        instances=instances,
     )
     return comparison.evaluations[runner.format]
 
@@ -77,6 +81,7 @@ def compare(
     limit: int | None = None,
     progress: bool | None = None,
     threshold: Threshold | None = None,
+    instances: InstanceOptions | None = None,
 ) -> Comparison:
     """Measures several networks on every image of a data set, in one pass.
 
@@ -87,6 +92,8 @@ def compare(
         limit: number of images to use, evenly spread over the data set; None for all.
         progress: show a progress bar; None shows one if the terminal can.
         threshold: for two classes or for labels, see `Runner.predict`.
+        instances: how masks are divided into objects, whose average precision is then measured;
+            None to measure pixels alone.
 
     Raises: ValueError if a network and the data set differ in the number of classes, or in whether
         these are mutually exclusive; if there is no image; for an unknown sizing, limit or
@@ -103,7 +110,7 @@ def compare(
     """
     check_sizing(sizing)
     runners = {name: as_runner(runner) for name, runner in runners.items()}
-    first_runner = next(iter(runners.values()))
+    first_runner = as_runner(next(iter(runners.values())))
     dataset = as_dataset(
         dataset,
         what="evaluation",
@@ -111,12 +118,17 @@ def compare(
         classes=first_runner.card.classes,
         split="val",
         value_range=first_runner.card.value_range,
+        nodata=first_runner.card.nodata,
         multi_label=first_runner.card.multi_label,
     )
     check_comparable(runners, dataset, limit)
     for runner in runners.values():
         check_threshold(runner, threshold)
     measured = {name: _Measured(runner, sizing, threshold) for name, runner in runners.items()}
+    if instances is not None:
+        _check_has_objects(dataset)
+        for each in measured.values():
+            each.objects = ObjectScores(dataset.classes, instances)
     first = next(iter(measured.values()))
     indices = evenly_spread(len(dataset), limit)
     console = Console(file=sys.stderr)
@@ -151,6 +163,7 @@ class _Measured:
         self.warm_shapes: set[tuple[int, ...]] = set()
         self.images = self.equal = self.pixels = 0
         self.difference: float | None = None
+        self.objects: ObjectScores | None = None
 
     def add(self, sample: Sample, first: _Measured) -> None:
         """Predicts an image, and compares the result with its mask and with the first network."""
@@ -161,6 +174,8 @@ class _Measured:
         self.confusion += confusion_matrix(
             sample.mask, self.mask, self.runner.num_classes, name=sample.name
         )
+        if self.objects is not None:
+            self.objects.add(sample, self.mask)
         self.images += 1
         self.pixels += self.mask.size
         self.equal += int((self.mask == first.mask).sum())
@@ -171,6 +186,7 @@ class _Measured:
     def evaluation(self, names: tuple[str, ...]) -> Evaluation:
         """The result, with the names of the classes."""
         runner, milliseconds = self.runner, 1000 * np.asarray(self.seconds)
+        precisions = None if self.objects is None else self.objects.precisions()
         return Evaluation(
             format=runner.format,
             size_bytes=None if runner.path is None else runner.path.stat().st_size,
@@ -187,6 +203,8 @@ class _Measured:
             latency_ms_p90=float(np.percentile(milliseconds, 90)),
             confusion=self.confusion,
             threshold=_stated(self.threshold) if _has_threshold(runner) else None,
+            instance_ap=None if precisions is None else float(np.mean([*precisions.values()])),
+            instance_precision=precisions,
         )
 
     def _has_scores_like(self, first: _Measured) -> bool:
@@ -217,6 +235,14 @@ def _stated(threshold: Threshold) -> float | tuple[float, ...]:
     """A threshold as plain numbers."""
     several = isinstance(threshold, Sequence | np.ndarray)
     return tuple(map(float, threshold)) if several else float(threshold)
+
+
+def _check_has_objects(dataset: SegmentationDataset) -> None:
+    if dataset.multi_label:
+        raise ValueError(
+            f"Objects are measured in masks with one class per pixel. Received: {dataset.name!r}, "
+            "whose pixels may have several labels. Leave instances out."
+        )
 
 
 def check_comparable(

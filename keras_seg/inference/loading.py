@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_seg.arguments import checked_shape
 from keras_seg.card import ModelCard
-from keras_seg.data.class_file import checked_range
+from keras_seg.data.reading.ranges import ValueRange, checked_range
 from keras_seg.inference.cards import check_card_arguments
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.runner import Shape
@@ -28,7 +28,7 @@ def load(
     *,
     threads: int | None = None,
     input_shape: Shape | None = None,
-    value_range: tuple[float, float] | None = None,
+    value_range: ValueRange | None = None,
     card: ModelCard | None = None,
     scores: str | None = None,
     multi_label: bool | None = None,
@@ -42,7 +42,8 @@ def load(
             its number with the first run; `runner.threads` is the number in use.
         input_shape: (height, width, channels) at which a .keras file of free size runs. Files of
             the other formats have their own, which it must equal.
-        value_range: (black, white) of images of more than 8 bits, instead of what the file says.
+        value_range: (black, white) of images of more than 8 bits, or one such pair per band,
+            instead of what the file says.
         card: classes and head of a model in memory, or of a foreign file without a card.
         scores: what a foreign network outputs, "logits" or "probabilities"; None for what its
             graph shows: a sigmoid or softmax at its end gives probabilities.
@@ -98,7 +99,7 @@ def predict(
     tta: TestTimeAugmentation | None = None,
     batch_size: int = 8,
     threshold: Threshold | None = None,
-    value_range: tuple[float, float] | None = None,
+    value_range: ValueRange | None = None,
 ) -> np.ndarray | list[np.ndarray]:
     """`Runner.predict` in one call: masks, or class probabilities, of images of any size.
 
@@ -132,7 +133,7 @@ def as_runner(model: Runner | keras.Model | str | Path) -> Runner:
     return model if isinstance(model, Runner) else load(model)
 
 
-def with_range(runner: Runner, value_range: tuple[float, float] | None) -> Runner:
+def with_range(runner: Runner, value_range: ValueRange | None) -> Runner:
     """The runner with this (black, white) for images of more than 8 bits; None changes nothing."""
     if value_range is not None:
         runner.card = replace(runner.card, value_range=checked_range(value_range))
@@ -143,7 +144,7 @@ def _model_runner(
     model: keras.Model,
     card: ModelCard | None,
     input_shape: Shape | None,
-    value_range: tuple[float, float] | None,
+    value_range: ValueRange | None,
     options: dict,
 ) -> Runner:
     from keras_seg.inference.keras_runner import KerasRunner  # imports Keras

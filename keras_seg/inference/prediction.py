@@ -8,6 +8,8 @@ import numpy as np
 
 from keras_seg.data.as_dataset import as_images
 from keras_seg.data.reading.in_memory import sorted_out
+from keras_seg.data.reading.nodata import marked
+from keras_seg.data.reading.ranges import ValueRange
 from keras_seg.inference.runner import NetworkRunner
 from keras_seg.inference.scores import Threshold, check_threshold, mask_of
 from keras_seg.inference.sizing import scores_at_image_size
@@ -36,7 +38,7 @@ class Runner(NetworkRunner):
         tta: TestTimeAugmentation | None = None,
         batch_size: int = 8,
         threshold: Threshold | None = None,
-        value_range: tuple[float, float] | None = None,
+        value_range: ValueRange | None = None,
     ) -> np.ndarray | list[np.ndarray]:
         """Masks, or class probabilities, of images of any size.
 
@@ -70,9 +72,12 @@ class Runner(NetworkRunner):
             threshold: probability above which a pixel has the second of two classes, or a label of
                 a multi-label network; for labels one number, or one per label. None for that of
                 the card, or 0.5.
-            value_range: (black, white) of images of more than 8 bits, which are mapped to 0..255;
-                None for that of the training, which the card records. Images of 8 bits are used
-                as they are, as in training.
+            value_range: (black, white) of images of more than 8 bits, or one such pair per band,
+                which are mapped to 0..255; None for that of the training, which the card records.
+                Images of 8 bits are used as they are, as in training.
+
+        Pixels of a file that hold no data, such as NaN or the nodata value of a GeoTIFF, become 255
+        in the mask and NaN in the probabilities.
 
         Raises: ValueError for an image that does not fit, an unknown sizing, probabilities of a
             file that outputs only classes, or a threshold that is not in 0..1 or is for more
@@ -85,11 +90,18 @@ class Runner(NetworkRunner):
             (50, 70)
         """
         single, images = sorted_out(as_images(images))
-        pixels = (self.pixels_of(image, value_range) for image in images)
-        results = []
-        for group in groups_of_one_shape(pixels, batch_size):
+        gaps: list[np.ndarray | None] = []
+
+        def pixels_of(image: object) -> np.ndarray:
+            pixels, known = self.pixels_and_known(image, value_range)
+            gaps.append(known)
+            return pixels
+
+        results: list[np.ndarray] = []
+        for group in groups_of_one_shape(map(pixels_of, images), batch_size):
             stack = np.stack(group)
             results.extend(self._predict_one_size(stack, probabilities, sizing, tta, threshold))
+        results = [marked(each, known) for each, known in zip(results, gaps, strict=True)]
         if single:
             return results[0]
         if not isinstance(images, np.ndarray):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_seg.masks.confusion import scores_per_class
+
+SHOWN_THRESHOLDS = ("0.50", "0.75")
+"""IoU thresholds whose precision a table shows; the record has all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,10 @@ class Evaluation:
             (num_classes, 2, 2), absent and present.
         threshold: probability above which a pixel has the second of two classes, or a label; for
             labels possibly one number per label. None for three or more exclusive classes.
+        instance_ap: average precision of the objects, 0..1: the mean of `instance_precision`; None
+            if it was not measured, or if there is no object.
+        instance_precision: IoU threshold, "0.50" to "0.95" → precision of the objects,
+            TP / (TP + FP + FN), averaged over the images with objects and the classes.
     """
 
     format: str
@@ -50,6 +57,8 @@ class Evaluation:
     latency_ms_p90: float
     confusion: np.ndarray = field(repr=False)
     threshold: float | tuple[float, ...] | None = None
+    instance_ap: float | None = None
+    instance_precision: dict[str, float] | None = None
 
     @property
     def per_class(self) -> dict[str, dict[str, float | int | None]]:
@@ -132,6 +141,8 @@ def comparison_table(
     table.add_row("pixel accuracy", *(percent(each.pixel_accuracy) for each in columns))
     if any(each.threshold not in (None, 0.5) for each in columns):
         table.add_row("threshold", *(_short(each.threshold) for each in columns))
+    if any(each.instance_precision for each in columns):
+        _add_instance_rows(table, columns)
     if agreement:
         first = next(iter(evaluations))
         table.add_row(
@@ -148,6 +159,14 @@ def comparison_table(
     table.add_row("size", *(megabytes(each.size_bytes) for each in columns))
     table.add_row("images", *(str(each.images) for each in columns))
     return table
+
+
+def _add_instance_rows(table: Table, columns: Sequence[Evaluation]) -> None:
+    """Adds the average precision of the objects, and the precision at two thresholds."""
+    table.add_row("instance AP", *(percent(each.instance_ap) for each in columns))
+    for threshold in SHOWN_THRESHOLDS:
+        values = ((each.instance_precision or {}).get(threshold) for each in columns)
+        table.add_row(f"  precision at IoU {threshold}", *map(percent, values))
 
 
 def percent(value: float | None, absent: str = "absent") -> str:

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from keras_seg.card import ModelCard
-from keras_seg.data.reading.in_memory import as_pixels
+from keras_seg.data.reading.in_memory import pixels_and_known
+from keras_seg.data.reading.ranges import ValueRange
 from keras_seg.output_activation import (
     OutputActivation,
     check_multi_label,
@@ -104,9 +105,7 @@ class NetworkRunner(abc.ABC):
             for fixed, length, lost in zip(self.input_shape, size, self.margin, strict=False)
         )
 
-    def pixels_of(
-        self, image: object, value_range: tuple[float, float] | None = None
-    ) -> np.ndarray:
+    def pixels_of(self, image: object, value_range: ValueRange | None = None) -> np.ndarray:
         """An image as the network takes it: (H, W, C) uint8.
 
         Args:
@@ -115,7 +114,14 @@ class NetworkRunner(abc.ABC):
 
         Raises: ValueError for an image that does not fit; FileNotFoundError.
         """
-        return as_pixels(image, self.input_shape[2], value_range or self.card.value_range)
+        return self.pixels_and_known(image, value_range)[0]
+
+    def pixels_and_known(
+        self, image: object, value_range: ValueRange | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `pixels_of`, and which pixels hold data: (H, W) bool, None if all do."""
+        value_range, nodata = value_range or self.card.value_range, self.card.nodata
+        return pixels_and_known(image, self.input_shape[2], value_range, nodata)
 
     def at_once(self, window: tuple[int, int]) -> int:
         """Number of windows of this size in one run: 1, since exported files take one image."""

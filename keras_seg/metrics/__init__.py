@@ -6,6 +6,7 @@ classes out. For several scores use `SegmentationMetrics`, which counts the matr
 
 from keras_seg.metrics.boundary import BoundaryF1, boundary_f1
 from keras_seg.metrics.confusion import ConfusionMetric
+from keras_seg.metrics.instances import instance_average_precision
 from keras_seg.metrics.scores import (
     ClassIoU,
     FrequencyWeightedIoU,
@@ -27,6 +28,7 @@ __all__ = [
     "PixelAccuracy",
     "SegmentationMetrics",
     "boundary_f1",
+    "instance_average_precision",
 ]
 
 ELSEWHERE = {

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 from keras_seg.data.as_dataset import Data, as_dataset, has_masks
 from keras_seg.data.classes import ClassTable
+from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.open_by_name import open_dataset
+from keras_seg.data.reading.ranges import MEASURED, checked_range, range_text
+from keras_seg.data.verify.image_values import range_line, unknown_nodata
 from keras_seg.data.wrappers.cached import CachedDataset
 from keras_seg.data.wrappers.resized import ResizedDataset
 from keras_seg.data.wrappers.weighted import WeightedDataset
@@ -18,6 +22,8 @@ def open_data(
     split: str,
     given: Data | None = None,
     classes: ClassTable | None = None,
+    *,
+    tell: Callable[[str], object] | None = None,
 ) -> CachedDataset:
     """Opens a split of the data, resized and weighted, and cached in memory.
 
@@ -26,8 +32,10 @@ def open_data(
         split: "train" or "val".
         given: the data, if they are not those that the recipe names.
         classes: the classes of given data, if neither they nor the recipe name them.
+        tell: is called with what is to be told about the values of the images.
 
-    Raises: as `open_dataset` or `as_dataset`; ValueError for data without masks.
+    Raises: as `open_dataset` or `as_dataset`; ValueError for data without masks, and for a range
+        that contradicts that of the data.
     """
     named = None if recipe.classes is None else ClassTable(tuple(recipe.classes))
     if given is None:
@@ -38,6 +46,8 @@ def open_data(
             channels=recipe.channels,
             on_error=recipe.on_error,
             multi_label=recipe.multi_label,
+            value_range=recipe.image_range,
+            nodata=recipe.nodata,
         )
     else:
         what = {"train": "training data", "val": "validation data"}[split]
@@ -54,6 +64,9 @@ def open_data(
                 f"{what} has images of {dataset.channels} channels, and the recipe has channels="
                 f"{recipe.channels}. Set channels to {dataset.channels}."
             )
+    _check_range(recipe, dataset)
+    if tell is not None:
+        tell(lines_about_images(getattr(dataset, "complete", dataset)))
     if reading := getattr(dataset, "reading", ""):
         sys.stderr.write(f"{split}: {reading}\n")
     if recipe.resize is not None:
@@ -61,3 +74,23 @@ def open_data(
     if recipe.border_weights and split == "train":
         dataset = WeightedDataset(dataset)
     return CachedDataset(dataset)
+
+
+def lines_about_images(dataset: SegmentationDataset) -> str:
+    """What `train` tells first about the values of its images; empty if nothing is to be told."""
+    doubt = unknown_nodata(dataset)
+    lines = (range_line(dataset), None if doubt is None else f"Look at the data: {doubt}")
+    return "".join(f"{line}\n" for line in lines if line is not None)
+
+
+def _check_range(recipe: Recipe, dataset: SegmentationDataset) -> None:
+    stated = recipe.image_range
+    wanted = None if stated in (None, MEASURED) else checked_range(stated)
+    if wanted is None or dataset.value_range == wanted:
+        return
+    own = dataset.value_range
+    of_data = "images of 8 bits" if own is None else f"the range {range_text(own)}"
+    raise ValueError(
+        f"The recipe states the range {range_text(wanted)}, and {recipe.data} has "
+        f"{of_data}. Leave value_range and window out."
+    )

@@ -99,7 +99,8 @@ def train(
     check_before_data(recipe, engine)
     _set_up_process(recipe, engine)
     given = _pair_of(data)
-    train_set = open_data(recipe, "train", given[0])
+    tell = sys.stderr.write if engine.writes else None
+    train_set = open_data(recipe, "train", given[0], tell=tell)
     val_set = open_data(recipe, "val", given[1], train_set.classes)
     check_with_data(recipe, train_set.classes, multi_label=train_set.multi_label)
     for dataset in (train_set, val_set):
@@ -219,6 +220,7 @@ def _writers(run: Run) -> list[keras.callbacks.Callback]:
         value_range=run.train_set.value_range,
         backend=run.engine.name,
         multi_label=run.train_set.multi_label,
+        nodata=run.train_set.nodata,
     )
     writers: list[keras.callbacks.Callback] = [
         SaveBest(run.model_path, run.network, card, run.history)

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from keras_seg.data.augmentation.options import Augmentation
+from keras_seg.data.reading.ranges import MEASURED, ValueRange, checked_range, range_of_window
 from keras_seg.losses.spec import LossTerm, parse_loss
 from keras_seg.names import unknown_name
 from keras_seg.training.recipe_io import from_record, read_yaml, to_record
@@ -127,6 +128,11 @@ class Recipe:
             default as the data say.
         classes: class names, for a folder without classes.json.
         channels: channels of the images: 3 (RGB), 1 (grey), or those of TIFF and .npy files.
+        value_range: black and white of images of more than 8 bits, such as [0, 4095], or one such
+            pair per band; "auto" measures it per band in the training images. For data that state
+            no range.
+        window: black and white as the centre and the width of a DICOM window, such as [40, 400].
+        nodata: value of image pixels that hold no data, such as -9999, besides that in the files.
         resize: height and width in pixels to which every image is resized first.
         crop: height and width in pixels of the training crops.
         batch_size: crops per step, on all devices together.
@@ -178,6 +184,9 @@ class Recipe:
     multi_label: bool | None = None
     classes: list[str] | None = None
     channels: int = 3
+    value_range: str | list | None = None
+    window: list | None = None
+    nodata: float | None = None
     resize: tuple[int, int] | None = None
     crop: tuple[int, int] = (256, 256)
     batch_size: int = 8
@@ -212,6 +221,7 @@ class Recipe:
         self._check_names()
         self._check_numbers()
         self._check_sizes()
+        self._check_range()
         _ = self.loss_terms  # raises ValueError for a loss that cannot be read
 
     @cached_property
@@ -259,6 +269,22 @@ class Recipe:
                 f"crop and batch_size must make less than 2**31 pixels per step. Received: "
                 f"{list(self.crop)} and {self.batch_size}, which are {pixels:,}"
             )
+
+    @property
+    def image_range(self) -> ValueRange | str | None:
+        """The range of images that `value_range` or `window` states; "auto" to measure it."""
+        if self.value_range == MEASURED:
+            return MEASURED
+        return checked_range(self.value_range) or range_of_window(self.window)
+
+    def _check_range(self) -> None:
+        if self.value_range is not None and self.window is not None:
+            raise ValueError(
+                "value_range and window both say what is black and white. Keep one of them."
+            )
+        if self.value_range != MEASURED:
+            checked_range(self.value_range)
+        range_of_window(self.window)
 
     def to_yaml(self) -> str:
         """The recipe as YAML, which `from_yaml` reads."""

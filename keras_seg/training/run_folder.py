@@ -12,6 +12,7 @@ from keras_seg.data.as_dataset import images_of_folder
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.open_by_name import open_dataset
+from keras_seg.data.reading.ranges import ValueRange
 from keras_seg.training.history import CSV_NAME, JSON_NAME
 from keras_seg.training.recipe import RECIPE_NAME, Recipe
 from keras_seg.training.recipe_io import differences, to_record
@@ -143,8 +144,9 @@ def evaluation_data(
     source: str | None,
     split: str,
     channels: int,
-    value_range: tuple[float, float] | None = None,
+    value_range: ValueRange | str | None = None,
     multi_label: bool | None = None,
+    nodata: float | None = None,
 ) -> SegmentationDataset:
     """Opens the data to measure a model file on.
 
@@ -153,7 +155,7 @@ def evaluation_data(
         source: name of a data set; None for the data of the run that the file is in.
         split: "train" or "val".
         channels: channels that the model takes.
-        value_range: (black, white) of images with more than 8 bits, if the data do not state it.
+        value_range, nodata: those of the training, if the data do not state them.
         multi_label: whether a pixel may have several classes; None for what the recipe of the run
             or the data say.
 
@@ -175,6 +177,9 @@ def evaluation_data(
         )
     if multi_label is None and recipe is not None:
         multi_label = recipe.multi_label
+    if source is None and recipe is not None:
+        value_range = value_range or recipe.image_range
+        nodata = recipe.nodata if nodata is None else nodata
     return open_dataset(
         source or recipe.data,
         split,
@@ -182,4 +187,5 @@ def evaluation_data(
         channels=channels,
         value_range=value_range,
         multi_label=multi_label,
+        nodata=nodata,
     )

@@ -76,7 +76,7 @@ class TestDeepImages:
         np.save(tmp_path / "x.npy", values)
         pixels = read_image(tmp_path / "x.npy", 1, value_range=(-1, 1))
         np.testing.assert_allclose(pixels[..., 0], ((values + 1) * 127.5).clip(0, 255), atol=0.51)
-        np.save(tmp_path / "x.npy", np.full((3, 4), np.nan, np.float32))
+        np.save(tmp_path / "x.npy", np.full((3, 4), np.inf, np.float32))
         with pytest.raises(ValueError, match="not finite"):
             read_image(tmp_path / "x.npy", 1, value_range=(-1, 1))
 

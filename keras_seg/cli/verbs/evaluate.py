@@ -28,6 +28,9 @@ def evaluate_verb(
     threshold: float | list[float] | None = None,
     search_threshold: Literal["iou", "dice"] | None = None,
     write_threshold: bool = False,
+    instances: bool = False,
+    min_area: int = 0,
+    split_touching: Literal["distance"] | None = None,
 ) -> int:
     """Measure a .keras, .tflite or .onnx file: mIoU, latency and size.
 
@@ -48,13 +51,23 @@ def evaluate_verb(
         search_threshold: find the thresholds with the best IoU of all pixels, or the best mean Dice
             of the images, instead of measuring at one.
         write_threshold: write the given or found threshold into the .keras file.
+        min_area: smallest number of pixels of a predicted object, for --instances.
+        split_touching: distance separates touching objects at the necks of their region, for
+            --instances.
     """
     check_apart(file=file, json_file=json_file)
     check_counts(threads=threads, limit=limit)
     from keras_seg import inference
+    from keras_seg.inference.instance_map import instance_options
     from keras_seg.training.run_folder import evaluation_data
 
     _check_threshold_options(file, threshold, search_threshold, write_threshold)
+    if instances and search_threshold is not None:
+        raise ValueError(
+            "search_threshold finds the best scores of pixels, and --instances measures objects. "
+            "Write the threshold found (--write_threshold), then measure with --instances."
+        )
+    objects = instance_options(instances, min_area, split_touching)
     runner = inference.load(file, threads=threads, scores=scores, multi_label=multi_label)
     dataset = evaluation_data(
         file,
@@ -63,6 +76,7 @@ def evaluate_verb(
         runner.input_shape[2],
         value_range=runner.card.value_range,
         multi_label=runner.card.multi_label or None,
+        nodata=runner.card.nodata,
     )
     options = {"sizing": sizing, "limit": limit}
     chosen: Threshold | None = threshold
@@ -72,7 +86,9 @@ def evaluate_verb(
         say(search.table())
         write_json(json_file, search.to_dict())
     else:
-        result = inference.evaluate(runner, dataset, threshold=threshold, **options)
+        result = inference.evaluate(
+            runner, dataset, threshold=threshold, instances=objects, **options
+        )
         say(result.table())
         say(result.class_table())
         write_json(json_file, result.to_dict())
@@ -112,6 +128,11 @@ def _write_threshold(file: Path, card: ModelCard, threshold: Threshold) -> None:
 VERB = Verb(
     evaluate_verb,
     arguments={
+        "--instances": {
+            "action": "store_true",
+            "help": "also measure the average precision of the objects, as the Data Science Bowl "
+            "2018 does",
+        },
         "--write_threshold": {
             "action": "store_true",
             "help": "write the given or found threshold into the .keras file, so that predict, "

@@ -21,6 +21,9 @@ def predict_verb(
     flips: Literal["none", "horizontal", "both"] = "none",
     scales: tuple[float, ...] = (1.0,),
     polygons: Literal["geojson", "coco"] | None = None,
+    instances: bool = False,
+    min_area: int = 0,
+    split_touching: Literal["distance"] | None = None,
     overlay: bool = False,
     probabilities: bool = False,
     uncertainty: bool = False,
@@ -46,7 +49,11 @@ def predict_verb(
             tiles. auto resizes if the training did, and for models of other origin.
         flips: average the predictions over mirrored images.
         scales: average the predictions over these sizes of the image, such as [0.75,1,1.25].
-        polygons: outlines of the regions, as X.geojson or as one coco.json.
+        polygons: outlines of the regions, as X.geojson or as one coco.json. Those of a
+            georeferenced TIFF are in map coordinates in X.geojson.
+        min_area: smallest number of pixels of an object, for --instances.
+        split_touching: distance separates touching objects at the necks of their region, for
+            --instances. A border class of the network separates them without it.
         proposals: DeconvNet's ensemble, the largest or the mean score over parts of the image.
         parts: .keras files of iCNN's second stage, as `--parts.eyes eyes.keras`. The first stage is
             the model.
@@ -66,8 +73,10 @@ def predict_verb(
     from keras_seg import inference
     from keras_seg.inference.files.options import OutputOptions
     from keras_seg.inference.files.predict import predict_files
+    from keras_seg.inference.instance_map import instance_options
     from keras_seg.inference.loading import with_range
 
+    objects = instance_options(instances, min_area, split_touching)
     runner = _load(file, parts, face_size, threads, scores, multi_label)
     plain = flips == "none" and tuple(scales) == (1.0,)
     result = predict_files(
@@ -76,7 +85,7 @@ def predict_verb(
         output,
         sizing=sizing,
         tta=None if plain else inference.TestTimeAugmentation(flips, tuple(scales)),
-        outputs=OutputOptions(overlay, probabilities, uncertainty, polygons),
+        outputs=OutputOptions(overlay, probabilities, uncertainty, polygons, objects),
         overwrite=overwrite,
         frames=frames,
         proposals=proposals,
@@ -126,6 +135,10 @@ VERB = Verb(
             "metavar": ("BLACK", "WHITE"),
             "help": "values of black and white in images of more than 8 bits, such as 0 4095; by "
             "default those of the training",
+        },
+        "--instances": {
+            "action": "store_true",
+            "help": "also number the objects: X_instances.png, and a table X_instances.csv",
         },
         "--overlay": {"action": "store_true", "help": "also write the mask over the image"},
         "--probabilities": {"action": "store_true", "help": "also write probabilities, as .npz"},

@@ -36,6 +36,7 @@ def report_verb(
         runner.input_shape[2],
         value_range=runner.card.value_range,
         multi_label=runner.card.multi_label or None,
+        nodata=runner.card.nodata,
     )
     write_report(run, output, runner, dataset, limit=limit)
     say(f"Report: {output}", soft_wrap=True)

@@ -16,7 +16,6 @@ from pathlib import Path
 from keras_seg.data.annotations.annotated_image import AnnotatedImage, Parts, plain, split_in
 from keras_seg.data.annotations.class_labels import class_index, class_table
 from keras_seg.data.annotations.export_folder import (
-    Truth,
     few_of_each_folder,
     layout_of,
     read_json,
@@ -78,7 +77,7 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     ordered = [labels[number] for number in _in_order(labels)]
     classes = class_table(root, ordered)
 
-    def read_truth(item: AnnotatedImage, image: Path) -> Drawing | tuple[np.ndarray, np.ndarray]:
+    def read_truth(item: AnnotatedImage, image: Path) -> Truth:
         if isinstance(item.content, PanopticMask):
             return painted_panoptic(item.content, classes)
         return _painted(item.content, classes, image)

@@ -18,10 +18,10 @@ from keras_seg.data.annotations.annotated_image import SPLIT_NAMES, AnnotatedIma
 from keras_seg.data.annotations.image_files import ImageFiles, turn_to_upright
 from keras_seg.data.annotations.shapes import Drawing
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.folder.pairs import Pair
+from keras_seg.data.folder.pairs import Pair, ReadPixels
 from keras_seg.data.folder.split_lists import divided_stems, split_source
 from keras_seg.data.layouts.split import LayoutSplit
-from keras_seg.data.reading.images import read_image
+from keras_seg.data.reading.images import read_image_and_known
 from keras_seg.names import unknown_name
 
 Truth = Drawing | np.ndarray | tuple[np.ndarray, np.ndarray]
@@ -54,7 +54,7 @@ def layout_of(
     *,
     tool: str,
     strict: bool,
-    read_pixels: Callable[..., np.ndarray] = read_image,
+    read_pixels: ReadPixels = read_image_and_known,
 ) -> LayoutSplit:
     """One split of an export.
 
@@ -63,7 +63,7 @@ def layout_of(
         tool: name of the format, for messages.
         strict: whether a missing image file is an error. Otherwise the image is left out, with a
             warning.
-        read_pixels: reads an image file, as `read_image`.
+        read_pixels: reads an image file, as `read_image_and_known`.
 
     Raises: ValueError for a split that the export does not have; FileNotFoundError for missing
         images.

@@ -35,7 +35,8 @@ from keras_seg.data.annotations.shapes import (
 )
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.layouts.split import LayoutSplit
-from keras_seg.data.reading.images import picture_pixels, read_image
+from keras_seg.data.reading.images import picture_pixels, read_image_and_known
+from keras_seg.data.reading.ranges import ValueRange
 
 TOOL = "LabelMe"
 AREAS = ("polygon", "rectangle", "oriented_rectangle", "rotation", "circle", "mask")
@@ -139,15 +140,19 @@ def _item(content: Mapping, path: Path, files: ImageFiles, split: str) -> Annota
 
 
 def _read_pixels(
-    path: Path, channels: int = 3, *, value_range: tuple[float, float] | None = None
-) -> np.ndarray:
+    path: Path,
+    channels: int = 3,
+    *,
+    value_range: ValueRange | None = None,
+    nodata: float | None = None,
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Reads an image file, or the image that is embedded in a JSON file."""
     if path.suffix.lower() != ".json":
-        return read_image(path, channels, value_range=value_range)
+        return read_image_and_known(path, channels, value_range=value_range, nodata=nodata)
     try:
         data = base64.b64decode(read_json(path)["imageData"])
         with Image.open(io.BytesIO(data)) as picture:
-            return picture_pixels(picture, channels, value_range, path)
+            return picture_pixels(picture, channels, value_range, path), None
     except (ValueError, OSError) as error:
         raise ValueError(f"{path}: the embedded image (imageData) is damaged: {error}.") from error
 

@@ -8,12 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_seg.data.class_file import (
-    CLASS_FILE_NAME,
-    ClassFile,
-    checked_range,
-    read_class_file,
-)
+from keras_seg.data.class_file import CLASS_FILE_NAME, ClassFile, read_class_file
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.label_files import (
     LabelFiles,
@@ -26,6 +21,7 @@ from keras_seg.data.folder.pairs import PairedDataset
 from keras_seg.data.folder.scan import FolderScan, instances_beside, scan_folder
 from keras_seg.data.mask_values.survey import MaskSurvey
 from keras_seg.data.reading.masks import read_mask
+from keras_seg.data.reading.ranges import ValueRange, checked_range
 
 SPLITS = ("train", "val", "test")
 CLASS_NAMES = "class_names.txt"
@@ -63,8 +59,8 @@ class FolderDataset(PairedDataset):
         classes: class table or names, for a folder without `classes.json`.
         channels: 3 (grey images are repeated), 1 (colour images become grey), or the number of
             channels of .npy and TIFF files.
-        value_range: (black, white) of images with more than 8 bits, in place of "range" in
-            `classes.json`.
+        value_range: (black, white) of images with more than 8 bits, or one such pair per band, in
+            place of "range" in `classes.json`.
         strict: whether a file without its partner is an error; if not, it is left out.
         multi_label: whether a pixel may have several classes; None for what `classes.json` says.
 
@@ -90,7 +86,7 @@ class FolderDataset(PairedDataset):
         *,
         classes: ClassTable | Sequence[str] | None = None,
         channels: int = 3,
-        value_range: tuple[float, float] | None = None,
+        value_range: ValueRange | None = None,
         strict: bool = True,
         multi_label: bool | None = None,
     ):
@@ -123,7 +119,12 @@ class FolderDataset(PairedDataset):
             value_range=checked_range(value_range) or file.value_range,
             multi_label=file.multi_label,
             reading=scan.description(),
+            nodata=file.nodata,
         )
+
+    def training_images(self) -> list[Path]:
+        """The images of the training split, so that both splits measure the same range."""
+        return [pair.image for pair in scan_folder(self.root, "train").pairs(strict=False)]
 
     def _read(self, path: Path | LabelFiles) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         if isinstance(path, LabelFiles):

@@ -14,9 +14,15 @@ from keras_seg.data.mask_values.counts import count_labels
 from keras_seg.data.mask_values.findings import label_findings
 from keras_seg.data.mask_values.pixels import ValuesOutside
 from keras_seg.data.mask_values.remedies import CLASS_FILE, Remedies
-from keras_seg.data.reading.images import orientation, read_image
-from keras_seg.data.reading.resize import resize_image
+from keras_seg.data.reading.images import orientation, read_image_and_known
+from keras_seg.data.reading.measured import range_of_files
+from keras_seg.data.reading.nodata import marked
+from keras_seg.data.reading.ranges import MEASURED, ValueRange
+from keras_seg.data.reading.resize import resize_image, resize_mask
 from keras_seg.names import IGNORE_CLASS
+
+ReadPixels = Callable[..., tuple[np.ndarray, np.ndarray | None]]
+"""Reads an image file: the pixels, and which of them hold data, as `read_image_and_known`."""
 
 
 class Pair(NamedTuple):
@@ -42,9 +48,11 @@ class PairedDataset(SegmentationDataset):
         channels: number of channels of the images.
         names: names of the samples; by default those of the image files.
         resize_images: whether images are resized to their masks, for data sets with smaller masks.
-        value_range: (black, white) of images with more than 8 bits.
+        value_range: (black, white) of images with more than 8 bits, or one such pair per band;
+            "auto" to measure it in the training images when it is first needed.
+        nodata: value of image pixels that hold no data, besides that in the files.
         multi_label: whether masks are (H, W, classes) of 0, 1 and 255.
-        read_pixels: reads an image file, as `read_image`.
+        read_pixels: reads an image file, as `read_image_and_known`.
         reading: how the files are read, in words.
 
     Raises: ValueError for a wrong number of channels; when a sample is read, SizesDiffer and
@@ -62,9 +70,10 @@ class PairedDataset(SegmentationDataset):
         channels: int,
         names: Sequence[str] | None = None,
         resize_images: bool = False,
-        value_range: tuple[float, float] | None = None,
+        value_range: ValueRange | str | None = None,
         multi_label: bool = False,
-        read_pixels: Callable[..., np.ndarray] = read_image,
+        nodata: float | None = None,
+        read_pixels: ReadPixels = read_image_and_known,
         reading: str = "",
     ):
         if not isinstance(channels, int) or channels < 1:
@@ -75,8 +84,30 @@ class PairedDataset(SegmentationDataset):
         self.pairs, self._read_truth = list(pairs), read_truth
         self.name, self.split, self.classes, self.channels = name, split, classes, channels
         self._names, self._resize_images = names, resize_images
-        self.multi_label, self.value_range = multi_label, value_range
+        self.multi_label, self.nodata = multi_label, nodata
         self._read_pixels, self.reading = read_pixels, reading
+        self._value_range, self.range_is_measured = value_range, value_range == MEASURED
+
+    @property
+    def value_range(self) -> ValueRange | None:
+        """Black and white of images with more than 8 bits, measured now if it is "auto"."""
+        if isinstance(self._value_range, str):
+            images = self.training_images()
+            self._value_range = range_of_files(images, self.channels, self.nodata)
+        return self._value_range
+
+    @value_range.setter
+    def value_range(self, value_range: ValueRange | str | None) -> None:
+        self._value_range, self.range_is_measured = value_range, value_range == MEASURED
+
+    @property
+    def states_range(self) -> bool:
+        """Whether a range is given, or is to be measured."""
+        return self._value_range is not None
+
+    def training_images(self) -> list[Path]:
+        """The images in which a range is measured; a subclass may take another split."""
+        return [pair.image for pair in self.pairs]
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -87,10 +118,14 @@ class PairedDataset(SegmentationDataset):
         mask, instances = truth if isinstance(truth, tuple) else (truth, None)
         if not self.multi_label:
             check_values(mask, self.classes, pair.mask)
-        image = self._read_pixels(pair.image, self.channels, value_range=self.value_range)
+        image, known = self._read_pixels(
+            pair.image, self.channels, value_range=self.value_range, nodata=self.nodata
+        )
         if self._resize_images:
             image = resize_image(image, mask.shape[:2])
+            known = None if known is None else resize_mask(known, mask.shape[:2])
         check_sizes(pair, image, mask)
+        mask = marked(mask, known)  # pixels without data are unknown
         if instances is not None and instances.shape != mask.shape[:2]:
             raise SizesDiffer(
                 f"The mask and the instances of {pair.mask} differ in size: {size_text(mask)} and "

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 
+from keras_seg.data.reading import tiff_codecs
+from keras_seg.data.reading.nodata import known_pixels
+from keras_seg.data.reading.ranges import ValueRange, stretched
+
 ARRAY_SUFFIX = ".npy"
 TIFF_SUFFIXES = (".tif", ".tiff")
-PLAIN_COMPRESSIONS = ("NONE", "ADOBE_DEFLATE", "DEFLATE", "PACKBITS", "LZMA")
-"""TIFF compressions, by tifffile's names, that it decodes without the package imagecodecs."""
 
 
 def read_array(path: Path) -> np.ndarray:
     """Reads a .npy file, or a TIFF or PNG file that Pillow would not read completely.
 
-    Raises: ValueError for a damaged file, for one with Python objects, and for a TIFF file if
-        tifffile is not installed.
+    Raises: ValueError for a damaged file, for one with Python objects, and for a TIFF file if the
+        package that reads it is not installed.
     """
     if path.suffix.lower() == ".png":
         return _read_deep_png(path)
-    pixels = _read_tiff(path) if path.suffix.lower() in TIFF_SUFFIXES else _read_npy(path)
+    tiff = path.suffix.lower() in TIFF_SUFFIXES
+    pixels = tiff_codecs.read_tiff(path) if tiff else _read_npy(path)
     if pixels.dtype.kind not in "buif":
         raise ValueError(
             f"{path} holds values of type {pixels.dtype}, and pixels are whole or floating-point "
@@ -39,50 +41,6 @@ def _read_npy(path: Path) -> np.ndarray:
         raise ValueError(f"{path} cannot be read as a NumPy array: {error}.") from error
 
 
-def _read_tiff(path: Path) -> np.ndarray:
-    try:
-        import tifffile
-    except ImportError:
-        raise ValueError(
-            f"{path} is a TIFF file that Pillow does not read (several pages, or more than 8 bits "
-            "in several channels, or further bands). Install the reader for it: "
-            "pip install tifffile imagecodecs."
-        ) from None
-    try:
-        return tifffile.imread(path)
-    except Exception as error:  # whatever damaged bytes lead tifffile to
-        if (compression := missing_codec(path)) is not None:
-            raise ValueError(needs_codec(path, compression)) from error
-        raise ValueError(f"{path} cannot be read as TIFF: {error}.") from error
-
-
-def missing_codec(path: Path) -> str | None:
-    """Name of the TIFF compression that needs the missing imagecodecs; None if all is decodable."""
-    import tifffile
-
-    if importlib.util.find_spec("imagecodecs") is not None:
-        return None
-    try:
-        with tifffile.TiffFile(path) as file:
-            for page in file.pages:
-                name = tifffile.COMPRESSION(page.compression).name
-                if name not in PLAIN_COMPRESSIONS:
-                    return name
-                if page.predictor == tifffile.PREDICTOR.FLOATINGPOINT:
-                    return f"{name} and floating-point differences as"
-    except Exception:  # its tags are damaged
-        return None
-    return None
-
-
-def needs_codec(path: Path, compression: str) -> str:
-    """The message for a file whose compression needs the optional imagecodecs."""
-    return (
-        f"{path} is a TIFF file with {compression} compression, which is read by a package that is "
-        "not installed. Install it: pip install imagecodecs."
-    )
-
-
 def _read_deep_png(path: Path) -> np.ndarray:
     import tensorflow as tf  # Pillow keeps only 8 bits of several channels
 
@@ -92,8 +50,102 @@ def _read_deep_png(path: Path) -> np.ndarray:
         raise ValueError(f"{path} cannot be read as PNG: {error.message}.") from error
 
 
-def to_bytes(pixels: np.ndarray, value_range: tuple[float, float] | None, path: Path) -> np.ndarray:
+def image_and_known(
+    pixels: np.ndarray,
+    channels: int,
+    value_range: ValueRange | None,
+    name: object,
+    *,
+    nodata: tuple[float, ...] = (),
+    last: bool = False,
+    has_alpha: bool = False,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Converts stored pixels to (H, W, channels) uint8, and finds the pixels that hold data.
+
+    Args:
+        pixels, channels, name, nodata, last, has_alpha: as for `stored_and_known`.
+        value_range: black and white of pixels of more than 8 bits.
+
+    Returns: the image, 0 where there are no data; and (H, W) bool, or None if all pixels hold data.
+
+    Raises: ValueError as `to_bytes` and `with_channels`, and for partial transparency.
+    """
+    pixels, known = stored_and_known(
+        pixels, channels, name, nodata=nodata, last=last, has_alpha=has_alpha
+    )
+    if pixels.dtype != np.uint8:
+        pixels = to_bytes(pixels, value_range, name, known)
+    pixels = with_channels(pixels, channels, name, last=True)
+    if known is not None:
+        pixels[~known] = 0
+    return pixels, known
+
+
+def stored_and_known(
+    pixels: np.ndarray,
+    channels: int,
+    name: object,
+    *,
+    nodata: tuple[float, ...] = (),
+    last: bool = False,
+    has_alpha: bool = False,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Arranges stored pixels as (H, W, bands) without transparency, and finds those without data.
+
+    Args:
+        pixels: as stored, with any type and order of the axes.
+        channels: number of channels that the network takes.
+        name: the file, for messages.
+        nodata: values that mean "no data". In a floating-point image NaN does, too.
+        last: whether the channels are known to come last, even if there are as many rows.
+        has_alpha: whether the last channel is transparency, 0 where there are no data.
+
+    Returns: the pixels in their own type, 0 where there are no data; and (H, W) bool, or None if
+        all pixels hold data.
+
+    Raises: ValueError for partial transparency.
+    """
+    pixels = arranged(pixels, channels + has_alpha, last=last)
+    known = known_pixels(pixels, nodata)
+    if has_alpha and pixels.ndim == 3 and pixels.shape[-1] == channels + 1:
+        alpha, pixels = pixels[..., -1], pixels[..., :-1]
+        known = _opaque(alpha, channels, name, known)
+    if known is not None:
+        pixels = np.where(known[..., None], pixels, pixels.dtype.type(0))
+    return pixels, known
+
+
+def _opaque(
+    alpha: np.ndarray, channels: int, name: object, known: np.ndarray | None
+) -> np.ndarray | None:
+    """The known pixels without those that are transparent.
+
+    Raises: ValueError for pixels that are neither transparent nor opaque.
+    """
+    clear = alpha == 0
+    white = 1 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max
+    partial = ~clear & (alpha != white)
+    if partial.any():
+        raise ValueError(
+            f"{name} has transparency: {partial.mean():.1%} of the pixels are neither opaque nor "
+            f"transparent, and the network takes {channels} channels. Flatten it first."
+        )
+    if not clear.any():
+        return known
+    return ~clear if known is None else known & ~clear
+
+
+def to_bytes(
+    pixels: np.ndarray,
+    value_range: ValueRange | None,
+    path: object,
+    known: np.ndarray | None = None,
+) -> np.ndarray:
     """Maps `value_range` to 0..255 and rounds to uint8.
+
+    Args:
+        pixels: (H, W, C).
+        known: (H, W) bool, the pixels that hold data; None for all.
 
     Raises: ValueError if pixels have more than 8 bits and no range is given: a 12-bit image in a
         16-bit file would silently become nearly black.
@@ -101,21 +153,16 @@ def to_bytes(pixels: np.ndarray, value_range: tuple[float, float] | None, path: 
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise ValueError(f"{path} holds values that are not finite. Replace them first.")
     if value_range is None:
-        low, high = pixels.min(initial=0), pixels.max(initial=0)
+        counted = pixels if known is None else pixels[known]
+        low, high = counted.min(initial=0), counted.max(initial=0)
+        white = _white(pixels.dtype, high)
         raise ValueError(
             f"{path} has pixels of type {pixels.dtype} from {low} to {high}, and images of 8 bits "
             "per channel are read. State which values are black and white for the whole data set, "
-            f'for example "range": [0, {_white(pixels.dtype, high)}] in classes.json, or '
-            f"--value_range 0 {_white(pixels.dtype, high)} of keras-seg predict."
+            f'for example "range": [0, {white}] in classes.json (or "range": "auto", which '
+            f"measures it per band), or --value_range 0 {white} of keras-seg predict."
         )
-    return stretched(pixels, value_range)
-
-
-def stretched(pixels: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
-    """Maps (black, white) to (0, 255) as uint8. Values outside are clipped."""
-    low, high = value_range
-    mapped = (pixels.astype(np.float32) - low) * (255.0 / (high - low))
-    return np.rint(mapped.clip(0, 255)).astype(np.uint8)
+    return stretched(pixels, value_range, path)
 
 
 def _white(dtype: np.dtype, largest: float) -> int:
@@ -125,8 +172,17 @@ def _white(dtype: np.dtype, largest: float) -> int:
     return 2 ** max(8, int(largest).bit_length()) - 1
 
 
+def arranged(pixels: np.ndarray, channels: int, *, last: bool = False) -> np.ndarray:
+    """Arranges (H, W), (H, W, n) or (channels, H, W) as (H, W, n)."""
+    if pixels.ndim == 2:
+        return pixels[..., None]
+    if pixels.ndim == 3 and not last and pixels.shape[0] == channels != pixels.shape[-1]:
+        return np.moveaxis(pixels, 0, -1)
+    return pixels
+
+
 def with_channels(
-    pixels: np.ndarray, channels: int, path: Path, *, last: bool = False
+    pixels: np.ndarray, channels: int, path: object, *, last: bool = False
 ) -> np.ndarray:
     """Arranges (H, W), (H, W, n) or (n, H, W) as (H, W, channels). Converts grey and RGB.
 
@@ -135,10 +191,7 @@ def with_channels(
 
     Raises: ValueError if the file has another number of channels than the network takes.
     """
-    if pixels.ndim == 2:
-        pixels, last = pixels[..., None], True
-    if pixels.ndim == 3 and not last and pixels.shape[0] == channels != pixels.shape[-1]:
-        pixels = np.moveaxis(pixels, 0, -1)
+    pixels = arranged(pixels, channels, last=last)
     if pixels.ndim == 3 and channels == 3 and pixels.shape[-1] == 1:
         pixels = np.repeat(pixels, 3, axis=-1)
     if pixels.ndim == 3 and channels == 1 and pixels.shape[-1] == 3:

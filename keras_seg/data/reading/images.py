@@ -11,10 +11,15 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from keras_seg.data.reading.arrays import (
     ARRAY_SUFFIX,
     TIFF_SUFFIXES,
+    image_and_known,
     read_array,
+    stored_and_known,
     to_bytes,
     with_channels,
 )
+from keras_seg.data.reading.ranges import ValueRange
+from keras_seg.data.reading.tiff_codecs import missing_codec, needs_codec, read_page
+from keras_seg.data.reading.tiff_tags import alpha_is_last, main_pages, mask_page, stated_nodata
 
 PICTURE_MODES = ("1", "L", "P", "RGB", "YCbCr", "CMYK")
 ANIMATED = ("GIF", "PNG", "WEBP")
@@ -30,7 +35,8 @@ def read_image(
     path: str | Path,
     channels: int = 3,
     *,
-    value_range: tuple[float, float] | None = None,
+    value_range: ValueRange | None = None,
+    nodata: float | None = None,
 ) -> np.ndarray:
     """Reads an image file as (H, W, channels) uint8.
 
@@ -39,28 +45,86 @@ def read_image(
     TIFF files with several pages, or more than 8 bits in several channels, need tifffile. A .npy
     file holds (H, W), (H, W, channels) or (channels, H, W).
 
+    Pixels without data become 0. `read_image_and_known` says which these are.
+
     Args:
         path: the image file.
         channels: number of channels to return. Unless it is 1 or 3, the file must have as many.
-        value_range: (black, white) of images that do not have 8 bits, mapped to 0..255. 8-bit
-            images are returned unchanged.
+        value_range: (black, white) of images that do not have 8 bits, mapped to 0..255; or one such
+            pair per band. 8-bit images are returned unchanged.
+        nodata: a value that means "no data", besides that in the file.
 
     Returns: (height, width, channels) uint8.
 
     Raises: FileNotFoundError; ValueError for an unreadable file, for transparency, for another
         number of channels, or for more than 8 bits per channel without `value_range`.
     """
+    return read_image_and_known(path, channels, value_range=value_range, nodata=nodata)[0]
+
+
+def read_image_and_known(
+    path: str | Path,
+    channels: int = 3,
+    *,
+    value_range: ValueRange | None = None,
+    nodata: float | None = None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """As `read_image`, and which pixels hold data.
+
+    A pixel holds no data if one of these says so: GDAL's nodata tag or `nodata`, if all bands have
+    that value; NaN in a band; the mask or the alpha channel of a TIFF file.
+
+    Returns: the image; and (height, width) bool, or None if all pixels hold data.
+
+    Raises: as `read_image`.
+    """
     path = Path(path)
+    stored, known = read_stored(path, channels, nodata=nodata)
+    if stored.dtype != np.uint8:
+        stored = to_bytes(stored, value_range, path, known)
+    image = with_channels(stored, channels, path, last=True)
+    if known is not None:
+        image[~known] = 0
+    return image, known
+
+
+def read_stored(
+    path: Path, channels: int, *, nodata: float | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """As `read_image_and_known`, with the values and the bands of the file.
+
+    Returns: (height, width, bands) of any type, without transparency; and which pixels hold data.
+    """
     pixels = array_or_picture(path)
+    tiff = path.suffix.lower() in TIFF_SUFFIXES
+    has_alpha, values = tiff and alpha_is_last(path), nodata_values(path, nodata)
     if isinstance(pixels, Image.Image):
-        return picture_pixels(pixels, channels, value_range, path)
-    return _as_image(pixels, channels, value_range, path)
+        if pixels.mode == "P":  # the values are places in the palette
+            values = ()
+        pixels = _picture_pixels(pixels, path, channels, keeps_alpha=has_alpha)
+    stored, known = stored_and_known(pixels, channels, path, nodata=values, has_alpha=has_alpha)
+    mask = _stored_mask(path) if tiff else None
+    if mask is not None and mask.shape == stored.shape[:2] and not mask.all():
+        known = mask if known is None else known & mask
+    return stored, known
+
+
+def nodata_values(path: Path, stated: float | None) -> tuple[float, ...]:
+    """The values of a file that mean "no data"."""
+    in_file = stated_nodata(path) if path.suffix.lower() in TIFF_SUFFIXES else None
+    return tuple(value for value in (in_file, stated) if value is not None)
+
+
+def _stored_mask(path: Path) -> np.ndarray | None:
+    """(H, W) bool from the mask of valid pixels in a TIFF file; None without one."""
+    number = mask_page(path)
+    return None if number is None else read_page(path, number) > 0
 
 
 def picture_pixels(
     picture: Image.Image,
     channels: int,
-    value_range: tuple[float, float] | None = None,
+    value_range: ValueRange | None = None,
     name: object = "The picture",
 ) -> np.ndarray:
     """Converts a PIL picture to (H, W, channels) uint8, by the rules of `read_image`.
@@ -75,15 +139,8 @@ def picture_pixels(
             f"{name} has 16 bits in several channels, of which Pillow keeps the upper 8. Pass the "
             "path of the file, which is read with all of them."
         )
-    return _as_image(_picture_pixels(picture, name, channels), channels, value_range, name)
-
-
-def _as_image(
-    pixels: np.ndarray, channels: int, value_range: tuple[float, float] | None, name: object
-) -> np.ndarray:
-    if pixels.dtype != np.uint8:
-        pixels = to_bytes(pixels, value_range, name)
-    return with_channels(pixels, channels, name)
+    pixels = _picture_pixels(picture, name, channels)
+    return image_and_known(pixels, channels, value_range, name)[0]
 
 
 def stored_pixels(path: str | Path) -> np.ndarray:
@@ -116,14 +173,18 @@ def array_or_picture(path: Path) -> np.ndarray | Image.Image:
     tiff = path.suffix.lower() in TIFF_SUFFIXES
     try:
         picture = Image.open(path)
-        frames = getattr(picture, "n_frames", 1)
-        whole = not (_loses_bits(picture) or (tiff and (frames > 1 or _hides_bands(picture))))
+        # of the pages of a TIFF file some may be overviews and masks, which Pillow counts, too
+        frames = (main_pages(path) if tiff else 0) or getattr(picture, "n_frames", 1)
+        hidden = tiff and (frames != 1 or _hides_bands(picture))
+        whole = not (_loses_bits(picture) or hidden)
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no image file {path}.") from None
     except Exception as error:  # Pillow raises whatever damaged bytes lead it to
         if tiff and isinstance(error, UnidentifiedImageError) and _is_tiff(path):
             return read_array(path)
         raise ValueError(f"{path} cannot be read as an image: {error}.") from error
+    if whole and tiff and (array := _beyond_pillow(picture, path)) is not None:
+        return array
     if whole:
         if frames > 1 and picture.format in ANIMATED:
             warnings.warn(f"{path} has {frames} frames. The first is read.", stacklevel=2)
@@ -134,6 +195,23 @@ def array_or_picture(path: Path) -> np.ndarray | Image.Image:
             "which are not read together. Turn the pixels and remove the orientation."
         )
     return read_array(path)
+
+
+def _beyond_pillow(picture: Image.Image, path: Path) -> np.ndarray | None:
+    """The pixels of a TIFF file that Pillow cannot decode, by another package; None otherwise.
+
+    Raises: ValueError with the package to install, if its compression needs one.
+    """
+    try:
+        picture.load()
+    except Exception:  # Pillow raises whatever its decoders lead it to
+        try:
+            return read_array(path)
+        except ValueError:
+            compression = missing_codec(path)
+            if compression is not None:
+                raise ValueError(needs_codec(path, compression)) from None
+    return None
 
 
 def _loses_bits(picture: Image.Image) -> bool:
@@ -152,8 +230,12 @@ def _is_tiff(path: Path) -> bool:
         return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def _picture_pixels(picture: Image.Image, path: object, channels: int) -> np.ndarray:
+def _picture_pixels(
+    picture: Image.Image, path: object, channels: int, *, keeps_alpha: bool = False
+) -> np.ndarray:
     mode, bands = picture.mode, len(picture.getbands())
+    if keeps_alpha and bands == channels + 1:
+        return loaded_pixels(picture, path)
     transparent = mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
     if transparent and bands != channels:
         alpha = loaded_pixels(picture, path, "RGBA")[..., 3]

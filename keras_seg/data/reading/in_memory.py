@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from keras_seg.data.dataset import Sample
-from keras_seg.data.reading.arrays import stretched
-from keras_seg.data.reading.images import picture_pixels, read_image
+from keras_seg.data.reading.images import picture_pixels, read_image, read_image_and_known
+from keras_seg.data.reading.ranges import ValueRange, stretched
 
 PICTURE_MODES = {1: "L", 3: "RGB"}
 FEW_CHANNELS = 4
@@ -29,7 +29,7 @@ WIDE = (np.uint16, np.int16)
 def as_pixels(
     image: Any,
     channels: int,
-    value_range: tuple[float, float] | None = None,
+    value_range: ValueRange | None = None,
     *,
     what: str = "The image",
 ) -> np.ndarray:
@@ -44,7 +44,7 @@ def as_pixels(
             - Floats up to 1 are refused: their range may be 0..255 or 0..1.
             - 16-bit integers need `value_range`.
         channels: number of channels that the network takes. Grey is repeated for 3.
-        value_range: (black, white) of images of other types than uint8.
+        value_range: (black, white) of images of other types than uint8, or one pair per band.
         what: what messages call the image.
 
     Returns: (height, width, channels) uint8.
@@ -69,6 +69,27 @@ def as_pixels(
         )
     pixels = fit_channels(pixels, channels, what)
     return as_bytes(pixels, value_range, what)
+
+
+def pixels_and_known(
+    image: Any,
+    channels: int,
+    value_range: ValueRange | None = None,
+    nodata: float | None = None,
+    *,
+    what: str = "The image",
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """As `as_pixels`, and which pixels hold data.
+
+    Args:
+        nodata: a value of image files that means "no data".
+
+    Returns: the image; and (height, width) bool, or None if all pixels hold data, as in everything
+        but files.
+    """
+    if isinstance(image, str | Path):
+        return read_image_and_known(image, channels, value_range=value_range, nodata=nodata)
+    return as_pixels(image, channels, value_range, what=what), None
 
 
 def as_array(image: Any, what: str = "The image") -> np.ndarray:
@@ -99,7 +120,7 @@ def as_array(image: Any, what: str = "The image") -> np.ndarray:
     return pixels
 
 
-def as_bytes(pixels: np.ndarray, value_range: tuple[float, float] | None, what: str) -> np.ndarray:
+def as_bytes(pixels: np.ndarray, value_range: ValueRange | None, what: str) -> np.ndarray:
     """Converts numbers to uint8 pixels, by the rules of `as_pixels`.
 
     Raises: ValueError if black and white are ambiguous.
@@ -114,7 +135,7 @@ def as_bytes(pixels: np.ndarray, value_range: tuple[float, float] | None, what: 
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise ValueError(f"{what} holds values that are not finite. Replace them first.")
     if value_range is not None:
-        return stretched(pixels, value_range)
+        return stretched(pixels, value_range, what)
     low, high = pixels.min(), pixels.max()
     if pixels.dtype.kind == "f" and low > -0.5 and 1 < high < 255.5:
         return np.rint(pixels).clip(0, 255).astype(np.uint8)

@@ -25,11 +25,10 @@ from keras_seg.data.verify.class_checks import class_warnings, label_problems
 from keras_seg.data.verify.duplicates import find_duplicates
 from keras_seg.data.verify.file_checks import (
     mask_problems,
-    no_data_warnings,
     orientation_warnings,
     pairing_errors,
-    range_errors,
 )
+from keras_seg.data.verify.image_values import no_data_warnings, range_errors
 from keras_seg.data.verify.report import DatasetReport, Problem
 from keras_seg.data.verify.suggestion import SampleFacts, sample_facts, suggest
 

@@ -37,7 +37,7 @@ class ReadableDataset(SegmentationDataset):
         self.name, self.split = dataset.name, dataset.split
         self.classes, self.channels = dataset.classes, dataset.channels
         self.multi_label = dataset.multi_label
-        self.value_range = dataset.value_range
+        self.value_range, self.nodata = dataset.value_range, dataset.nodata
         reasons = _reasons(dataset)
         self._indices = [index for index, reason in enumerate(reasons) if reason is None]
         self.skipped = [reason for reason in reasons if reason is not None]
@@ -55,6 +55,11 @@ class ReadableDataset(SegmentationDataset):
                 + (f" | and {more} more" if more > 0 else ""),
                 stacklevel=2,
             )
+
+    @property
+    def complete(self) -> SegmentationDataset:
+        """The data set with the samples that are left out."""
+        return self._dataset
 
     def __len__(self) -> int:
         return len(self._indices)

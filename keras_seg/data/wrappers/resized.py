@@ -28,7 +28,7 @@ class ResizedDataset(SegmentationDataset):
         self.name, self.split = dataset.name, dataset.split
         self.classes, self.channels = dataset.classes, dataset.channels
         self.multi_label = dataset.multi_label
-        self.value_range = dataset.value_range
+        self.value_range, self.nodata = dataset.value_range, dataset.nodata
 
     def __len__(self) -> int:
         return len(self._dataset)

@@ -63,7 +63,7 @@ class WeightedDataset(SegmentationDataset):
         self._dataset = dataset
         self.name, self.split = dataset.name, dataset.split
         self.classes, self.channels = dataset.classes, dataset.channels
-        self.value_range = dataset.value_range
+        self.value_range, self.nodata = dataset.value_range, dataset.nodata
         self._separate = separate_touching
         self._options = {
             "class_weights": _class_weights(class_weights, dataset),

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_seg.inference.files.inputs import Input
+from keras_seg.inference.files.instance_files import LABELS_ENDINGS
 from keras_seg.inference.files.label_masks import MASK_ENDING
 from keras_seg.inference.files.resume import PredictionLog
 
-ENDINGS = ("_overlay.png", "_uncertainty.png", "_overlay.mp4")
+ENDINGS = (
+    *("_overlay.png", "_uncertainty.png", "_overlay.mp4", *LABELS_ENDINGS),
+    *("_mask.tif", "_uncertainty.tif", "_probabilities.tif"),
+)
 """Endings of results, besides masks, that could be taken for images or videos."""
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
+from keras_seg.inference.instance_map import InstanceOptions
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.proposals import check_proposals
 from keras_seg.inference.scores import Threshold, check_threshold, threshold_in_use
@@ -24,6 +26,8 @@ class OutputOptions:
         probabilities: X_probabilities.npz, (H, W, num_classes) float16 as "probabilities".
         uncertainty: X_uncertainty.png, grey; 255 is the largest possible deviation, 0.5.
         polygons: "geojson" for X.geojson, "coco" for one coco.json; None for none.
+        instances: X_instances.png with the number of the object at each pixel, and
+            X_instances.csv with a row per object; polygons are then those of the objects.
 
     Raises: ValueError for another value of `polygons`.
     """
@@ -32,6 +36,7 @@ class OutputOptions:
     probabilities: bool = False
     uncertainty: bool = False
     polygons: str | None = None
+    instances: InstanceOptions | None = None
 
     def __post_init__(self) -> None:
         if self.polygons not in (None, *POLYGONS):
@@ -60,6 +65,12 @@ class PredictionOptions:
                 f"{runner.path} outputs classes, so that it has no probabilities. Export it with "
                 "--head logits or probabilities."
             )
+        if outputs.instances is not None and runner.card.multi_label:
+            raise ValueError(
+                f"{runner.what} predicts labels of which a pixel may have several, and objects are "
+                "found in masks with one class per pixel. Leave instances out, or call "
+                "keras_seg.inference.instances for the mask of each label."
+            )
         if outputs.uncertainty:
             check_has_dropout(runner)
             if self.tta is not None:
@@ -82,7 +93,7 @@ class PredictionOptions:
         for path in runner.files:
             with path.open("rb") as file:
                 digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-        settings = {
+        settings: dict[str, Any] = {
             "model": "+".join(digests) or None,
             "sizing": self.sizing,
             "tta": None if self.tta is None else asdict(self.tta),
@@ -92,8 +103,12 @@ class PredictionOptions:
             **asdict(self.outputs),
         }
         # absent at their defaults, as in folders of versions that did not have them
+        if settings["instances"] is None:
+            del settings["instances"]
         if runner.card.value_range:
             settings["value_range"] = runner.card.value_range
+        if runner.card.nodata is not None:
+            settings["nodata"] = runner.card.nodata
         threshold = threshold_in_use(runner, self.threshold)
         if threshold != 0.5:
             settings["threshold"] = threshold

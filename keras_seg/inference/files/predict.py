@@ -57,8 +57,10 @@ def predict_files(
 ) -> FilesResult:
     """Writes `X_mask.png` (palette, class indices), and further files if asked, for each image X.
 
-    A multi-label network gets one mask of 0 and 1 per label, `X_LABEL_mask.png`. Masks have the
-    size of their image, after its EXIF orientation. Large images are read and predicted in bands.
+    A georeferenced TIFF also gets `X_mask.tif`, with the same pixels at the same place on the map.
+    Pixels that hold no data are 255. A multi-label network gets one mask of 0 and 1 per label,
+    `X_LABEL_mask.png`. Masks have the size of their image, after its EXIF orientation. Large images
+    are read and predicted in bands.
     Images of more than 8 bits are mapped to 0..255 by the range in the runner's card. Each frame of
     a video X gets a mask in the folder X, and the overlays become one X_overlay.mp4.
 
@@ -90,7 +92,7 @@ def predict_files(
     unfinished = [source for source in sources if overwrite or not log.is_finished(source)]
     failed = _predict_each(FilePredictor(runner, options, log), unfinished, runner)
     if outputs.polygons == "coco":
-        write_coco(sources, log, runner.card)
+        write_coco(sources, log, runner.card, instances=outputs.instances is not None)
     return FilesResult(len(unfinished) - len(failed), len(sources) - len(unfinished), failed)
 
 

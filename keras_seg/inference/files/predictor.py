@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg.data.mask_colors import overlay
+from keras_seg.data.reading.georeference import GeoReference, read_georeference
 from keras_seg.data.reading.rows import ArrayRows, ImageRows
 from keras_seg.inference import bands
 from keras_seg.inference.bands import Band, predict_in_bands
@@ -40,22 +41,29 @@ class FilePredictor:
             return
         rows = image.result()
         try:
-            files = self._predict_image(base, rows, self._options.outputs)
+            place = read_georeference(source.path)
+            files = self._predict_image(base, rows, self._options.outputs, place)
         finally:
             rows.close()
         self._log.add(source, files, rows.shape[:2])
 
-    def _predict_image(self, base: Path, rows: ImageRows, outputs: OutputOptions) -> list[Path]:
+    def _predict_image(
+        self,
+        base: Path,
+        rows: ImageRows,
+        outputs: OutputOptions,
+        place: GeoReference | None = None,
+    ) -> list[Path]:
         height, width, _ = rows.shape
         if height == 0 or width == 0:
             raise ValueError("The image has no pixels.")
-        card = self._runner.card
-        files = PredictionFiles(
-            base, (height, width), card.classes, outputs, multi_label=card.multi_label
-        )
+        files = PredictionFiles(base, (height, width), self._runner.card, outputs, place=place)
+        top = 0
         try:
             for band, deviation in self._bands(rows):
-                files.write(band, deviation)
+                bottom = top + len(band.image)
+                files.write(band, deviation, rows.take_known(top, bottom))
+                top = bottom
             return files.commit()
         except BaseException:
             files.discard()
@@ -80,7 +88,7 @@ class FilePredictor:
         elif large:
             for band in predict_in_bands(runner, rows, sizing=sizing, tta=tta, threshold=threshold):
                 yield band, None
-        elif options.outputs.probabilities:
+        elif options.outputs.probabilities or self._scores_objects:
             image = rows.read(0, height)
             scores = runner.predict(image, probabilities=True, sizing=sizing, tta=tta)
             mask = mask_of(runner, scores, "probabilities", threshold)
@@ -89,6 +97,11 @@ class FilePredictor:
             image = rows.read(0, height)
             mask = runner.predict(image, threshold=threshold, sizing=sizing, tta=tta)
             yield Band(image, mask, None), None
+
+    @property
+    def _scores_objects(self) -> bool:
+        """Whether objects get scores, for which the network must output scores."""
+        return self._options.outputs.instances is not None and self._runner.card.head != "argmax"
 
     def _check_large(self, height: int, width: int) -> None:
         needs_whole = {
@@ -115,7 +128,7 @@ class FilePredictor:
             for frame in video.frames(self._runner.input_shape[2]):
                 number += 1
                 target = base / f"{number:06d}"
-                outputs = OutputOptions(polygons=polygons)
+                outputs = OutputOptions(polygons=polygons, instances=options.outputs.instances)
                 files += self._predict_image(target, ArrayRows(frame), outputs)
                 if writer is not None:
                     mask = read_prediction(target, card)

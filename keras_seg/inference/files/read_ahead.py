@@ -25,6 +25,7 @@ def read_ahead(
             runner.input_shape[2],
             whole_pixels=bands.WHOLE_PIXELS,
             value_range=runner.card.value_range,
+            nodata=runner.card.nodata,
         )
 
     with ThreadPoolExecutor(1) as pool:
