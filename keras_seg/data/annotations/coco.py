@@ -16,6 +16,7 @@ from pathlib import Path
 from keras_seg.data.annotations.annotated_image import AnnotatedImage, Parts, plain, split_in
 from keras_seg.data.annotations.class_labels import class_index, class_table
 from keras_seg.data.annotations.export_folder import (
+    Truth,
     few_of_each_folder,
     layout_of,
     read_json,

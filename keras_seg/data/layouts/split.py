@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from keras_seg.data.classes import ClassTable
-from keras_seg.data.folder.pairs import Pair, ValueMap
-from keras_seg.data.reading.images import read_image
+from keras_seg.data.folder.pairs import Pair, ReadPixels, ValueMap
+from keras_seg.data.reading.images import read_image_and_known
 from keras_seg.data.reading.masks import read_mask
 from keras_seg.names import unknown_name
 
@@ -25,7 +23,7 @@ class LayoutSplit:
         read_truth: function of a label file that returns the mask (H, W), or (mask, instances).
         names: names of the samples; None for the names of the image files.
         resize_images: whether images are resized to their masks.
-        read_pixels: reads an image file, as `read_image`.
+        read_pixels: reads an image file, as `read_image_and_known`.
         reading: how the files are read, in words.
     """
 
@@ -34,7 +32,7 @@ class LayoutSplit:
     read_truth: Callable = read_mask
     names: Sequence[str] | None = None
     resize_images: bool = False
-    read_pixels: Callable[..., np.ndarray] = read_image
+    read_pixels: ReadPixels = read_image_and_known
     reading: str = ""
 
 
