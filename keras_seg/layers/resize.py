@@ -71,7 +71,7 @@ class Resize(keras.layers.Layer):
         target = self._target(x.shape, None if like is None else like.shape)
         size = target[1:3]
         if None in size:  # on TensorFlow only: a size that is known at run time
-            size = _run_time_size(x, self.scale) if like is None else _run_time_size(like)
+            size = _run_time_size(x if like is None else like, self.scale or 1)
         if self.interpolation == "bilinear" and compiled_by_xla():
             resized = _interpolated(x, (size[0], size[1]), self.grid)
         elif on_tensorflow():
@@ -116,7 +116,7 @@ class Resize(keras.layers.Layer):
         return (x_shape[0], height, width, x_shape[3])
 
 
-def _run_time_size(x: Tensor, scale: int = 1) -> Tensor:
+def _run_time_size(x: Tensor, scale: int) -> Tensor:
     """(height, width) times the scale, as one tensor of TensorFlow."""
     import tensorflow as tf
 

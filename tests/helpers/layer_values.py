@@ -17,11 +17,13 @@ from keras_seg import layers
 MAP = (2, 7, 10, 4)
 LIKE = (2, 12, 5, 3)
 POINT = (2, 1, 1, 4)
-WINDOWS = np.float32([[[0.5, 0, 0.25], [0, 0.75, -0.125]], [[1.5, 0, -0.3], [0, 0.4, 0.6]]])
+WINDOWS = np.array(
+    [[[0.5, 0, 0.25], [0, 0.75, -0.125]], [[1.5, 0, -0.3], [0, 0.4, 0.6]]], "float32"
+)
 
 
-def _resizes() -> dict:
-    cases = {}
+def _resizes() -> dict[str, tuple[str, dict, dict]]:
+    cases: dict[str, tuple[str, dict, dict]] = {}
     for interpolation in layers.resize.INTERPOLATIONS:
         for grid in layers.resize.GRIDS:
             options = {"grid": grid, "interpolation": interpolation}
@@ -40,7 +42,7 @@ def _resizes() -> dict:
     return cases
 
 
-CASES = _resizes() | {
+CASES: dict[str, tuple[str, dict, dict]] = _resizes() | {
     # name: (layer, arguments, shapes of its inputs)
     "CropOrPad centre": ("CropOrPad", {}, {"x": MAP, "like": LIKE}),
     "CropOrPad top_left": ("CropOrPad", {"align": "top_left"}, {"x": MAP, "like": LIKE}),
