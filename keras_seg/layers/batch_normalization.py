@@ -84,7 +84,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         before = [ops.copy(average) for average in averages]
         trained = super().call(inputs, training=True)
         for average, value in zip(averages, before, strict=True):
-            average.assign(ops.where(single, value, average))
+            average.assign(ops.where(single, value, average.value))
         return ops.where(single, super().call(inputs, training=False), trained)
 
     @property

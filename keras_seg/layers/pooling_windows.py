@@ -18,7 +18,7 @@ import numpy as np
 from keras import ops
 
 from keras_seg.layers.backend import on_tensorflow
-from keras_seg.layers.tensors import Tensor
+from keras_seg.layers.tensors import Tensor, size_of, with_shape
 
 LARGEST = 256
 """Largest number of elements of a window: positions are stored in one byte."""
@@ -48,7 +48,7 @@ class Windows:
         """(B, H, W, C) → one map (B, h, w, C) per element of the windows, row by row."""
         if self.are_2x2_tiles():
             return _split_squares(self.even(x))
-        size = _size(x)
+        size = size_of(x)
         spans = [(self.pooled(a, size[a]) - 1) * self.strides[a] + 1 for a in (0, 1)]
         x = _pad(x, ((0, 0), *self._borders(size), (0, 0)), _smallest(x))
         return [
@@ -88,7 +88,7 @@ class Windows:
     def even(self, x: Tensor) -> Tensor:
         """Repeats an odd last row or column, or drops it; a copy never comes first among equals."""
         for axis in (1, 2):
-            length = _size(x)[axis - 1]
+            length = size_of(x)[axis - 1]
             odd = length % 2
             if isinstance(odd, int) and not odd:
                 continue
@@ -119,7 +119,7 @@ def max_pool(x: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
 
     @ops.custom_gradient
     def pooled(x: Tensor) -> tuple:
-        size = _size(x)
+        size = size_of(x)
         maps = windows.split(x)
         best, place = (_best_of_4 if windows.are_2x2_tiles() else _best)(maps)
         place = ops.cast(place, "uint8")  # TFLite computes with int32 but stores uint8
@@ -189,7 +189,7 @@ def _by_element(values: Tensor, places: Tensor, size: tuple, windows: Windows) -
 
 def _by_broadcast(values: Tensor, places: Tensor, size: tuple, windows: Windows) -> Tensor:
     """Compares (B h, 1, w, 1, C) with the element numbers of a window, (1, rows, 1, columns, 1)."""
-    (height, width), channels = _size(values), values.shape[3]
+    (height, width), channels = size_of(values), values.shape[3]
     rows, columns = windows.size
     number = np.arange(rows * columns, dtype="uint8").reshape(1, rows, 1, columns, 1)
     values, places = (ops.reshape(x, (-1, 1, width, 1, channels)) for x in (values, places))
@@ -210,7 +210,7 @@ def pick(x: Tensor, places: Tensor, windows: Windows) -> Tensor:
 
 def _pick_of_4(x: Tensor, places: Tensor) -> Tensor:
     """Rows first, because they are contiguous: one selection halves the map."""
-    (_, width), channels = _size(places), places.shape[3]
+    (_, width), channels = size_of(places), places.shape[3]
     is_lower = places > np.uint8(1)
     is_right = (places == np.uint8(1)) | (places == np.uint8(3))
     is_lower = ops.concatenate([is_lower, is_lower], axis=-1)
@@ -233,7 +233,7 @@ def scatter(values: Tensor, positions: Tensor, size: tuple) -> Tensor:
     length = height * width * channels
     flat = ops.reshape(_in_batch(positions, batch, length, dtype), [-1])
     total = ops.segment_sum(ops.reshape(values, [-1]), flat, batch * length)
-    return _with_known_size(ops.reshape(total, shape), size)
+    return with_shape(ops.reshape(total, shape), (None, *_known(size), values.shape[3]))
 
 
 def _count_type(values: Tensor, size: tuple) -> str:
@@ -251,7 +251,7 @@ def _in_batch(positions: Tensor, batch: int | Tensor, length: int | Tensor, dtyp
 
 def _spread(x: Tensor, strides: tuple[int, int]) -> Tensor:
     """Inserts zeros after each pixel: (B, h, w, C) → (B, h * stride, w * stride, C)."""
-    (height, width), channels = _size(x), x.shape[3]
+    (height, width), channels = size_of(x), x.shape[3]
     rows, columns = strides
     # one axis after the other, because TFLite pads no more than five axes
     x = _pad(x, ((0, 0), (0, 0), (0, 0), (0, (columns - 1) * channels)))
@@ -266,10 +266,12 @@ def _fit(x: Tensor, size: tuple) -> Tensor:
     if None not in known and tuple(x.shape[1:3]) == known:
         return x
     x = x[:, : size[0], : size[1]]
-    missing = [_at_least_0(target - length) for target, length in zip(size, _size(x), strict=True)]
+    missing = [
+        _at_least_0(target - length) for target, length in zip(size, size_of(x), strict=True)
+    ]
     if any(not isinstance(n, int) or n for n in missing):
         x = _pad(x, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
-    return _with_known_size(x, size)
+    return with_shape(x, (None, *known, x.shape[3]))
 
 
 def _split_squares(x: Tensor) -> list[Tensor]:
@@ -288,7 +290,7 @@ def _join_squares(maps: list[Tensor]) -> Tensor:
 
         return tf.nn.depth_to_space(tf.concat(maps, axis=-1), 2)
     rows = [ops.stack(pair, axis=3) for pair in (maps[:2], maps[2:])]  # (B, h, w, 2, C)
-    (height, width), channels = _size(maps[0]), maps[0].shape[3]
+    (height, width), channels = size_of(maps[0]), maps[0].shape[3]
     return ops.reshape(ops.stack(rows, axis=2), (-1, 2 * height, 2 * width, channels))
 
 
@@ -300,28 +302,12 @@ def _pad(x: Tensor, widths: tuple, value: float = 0) -> Tensor:
     return ops.pad(x, widths, constant_values=value)
 
 
-def _with_known_size(x: Tensor, size: tuple) -> Tensor:
-    """The map; a graph of TensorFlow, which may have lost the known part of its size, gets it."""
-    if not on_tensorflow():
-        return x
-    import tensorflow as tf
-
-    return tf.ensure_shape(x, (None, *_known(size), None))
-
-
 def _smallest(x: Tensor) -> float | int:
     """A value that wins against none of the map's values."""
     if on_tensorflow():
         return x.dtype.min  # finite, because an exported file stores it
     dtype = keras.backend.standardize_dtype(x.dtype)
     return int(np.iinfo(dtype).min) if "int" in dtype else -math.inf
-
-
-def _size(x: Tensor) -> tuple:
-    """Height and width, as numbers where they are known."""
-    if None not in x.shape[1:3]:
-        return tuple(x.shape[1:3])
-    return ops.shape(x)[1:3]
 
 
 def _known(size: tuple) -> tuple:

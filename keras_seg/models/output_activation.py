@@ -1,19 +1,19 @@
 """The output activation of a Keras model, read from its layers.
 
-Layers of other packages are read from the graph that TensorFlow makes of them.
+Layers of other packages are read from the graph that TensorFlow makes of them. On other backends
+they are unknown, and the values of the output decide.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 
 from keras_seg import output_activation as kinds
+from keras_seg.layers.backend import on_tensorflow
+from keras_seg.layers.tensors import Tensor
 from keras_seg.output_activation import OutputActivation, TensorSource, find_output_activation
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 FUNCTIONS = {
     "linear": kinds.LINEAR,
@@ -147,7 +147,7 @@ class _Node(NamedTuple):
         sources: name of each input of the graph, with its tensor in the model.
     """
 
-    tensor: tf.Tensor
+    tensor: Tensor
     layer: str
     sources: tuple[tuple[str, _Place], ...]
 
@@ -235,8 +235,10 @@ def _package(thing) -> str:
 
 
 def _foreign_source(operation, node, position: int, sources: tuple[_Place, ...]) -> TensorSource:
-    """The source of a foreign layer's output, from the graph that TensorFlow makes of the layer."""
-    import tensorflow as tf  # only for foreign layers, so that other backends work without
+    """The source of a foreign layer's output, from the graph that TensorFlow makes of it."""
+    if not on_tensorflow():
+        return TensorSource(kinds.UNKNOWN, (), operation.name)
+    import tensorflow as tf
 
     def call(*values):
         arguments = {id(x): value for x, value in zip(node.input_tensors, values, strict=True)}
