@@ -24,7 +24,7 @@ class CropOrPad(keras.layers.Layer):
             right. "top_left" crops and pads below and to the right only.
 
     Raises:
-        ValueError: another alignment.
+        ValueError: unknown alignment.
 
     Example:
         up, skip = keras.Input((16, 16, 8)), keras.Input((15, 17, 4))
@@ -38,7 +38,7 @@ class CropOrPad(keras.layers.Layer):
         self.align = align
 
     def build(self, x_shape: Shape, like_shape: Shape | None = None) -> None:
-        """Has no weights; Keras passes the shapes of the inputs by name."""
+        """The layer has no weights; Keras passes the shapes of the inputs by name."""
 
     def call(self, x: Tensor, like: Tensor) -> Tensor:
         static = self.compute_output_shape(x.shape, like.shape)

@@ -16,7 +16,7 @@ class DepthToSpace(keras.layers.Layer):
     """Rearranges channels into squares of pixels.
 
     Channel (i * scale + j) * C + c becomes channel c of row i and column j of the square. It is a
-    layer, not a call of the function, so that quantization sees that it passes integers through.
+    layer and not a function, so that quantization recognises that integers pass through it.
 
     Shapes: (B, H, W, scale² * C) → (B, scale * H, scale * W, C).
 
@@ -64,7 +64,7 @@ def _by_tensorflow(x: Tensor, scale: int) -> Tensor:
 
 
 def _by_transposing(x: Tensor, scale: int) -> Tensor:
-    """The same for every backend; `keras.ops.depth_to_space` exists only since Keras 3.14."""
+    """The form for other backends; `keras.ops.depth_to_space` exists since Keras 3.14 only."""
     batch, height, width, channels = ops.shape(x)
     channels //= scale**2
     x = ops.reshape(x, (batch, height, width, scale, scale, channels))

@@ -1,4 +1,4 @@
-"""Padding of older `.keras` files; networks now use `PaddedMaxPooling2D`."""
+"""Padding in older `.keras` files; networks now use `PaddedMaxPooling2D`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class EdgePadding2D(keras.layers.Layer):
     """
 
     def call(self, x: Tensor) -> Tensor:
-        # with one pixel, "symmetric" repeats the border; it is one TFLite operator, also in int8
+        # by one pixel, "symmetric" repeats the border; it is one TFLite operator, also in int8
         return ops.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="symmetric")
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -14,7 +14,7 @@ from keras_seg.layers.tensors import Shape, Tensor, size_of, with_shape
 class PaddedMaxPooling2D(keras.layers.Layer):
     """3x3 max pooling with one pixel of padding on all sides.
 
-    The padding acts as minus infinity: it never wins, not even in negative maps.
+    The padding counts as minus infinity, so it is never the maximum, also in negative maps.
 
     Shapes: (B, H, W, C) → (B, ceil(H / stride), ceil(W / stride), C).
 
@@ -22,7 +22,7 @@ class PaddedMaxPooling2D(keras.layers.Layer):
         stride: 1 or 2.
 
     Raises:
-        ValueError: another stride.
+        ValueError: the stride is neither 1 nor 2.
 
     Example:
         y = keras_seg.layers.PaddedMaxPooling2D()(keras.Input((16, 16, 8)))  # (None, 8, 8, 8)
@@ -35,9 +35,9 @@ class PaddedMaxPooling2D(keras.layers.Layer):
         self.stride = stride
 
     def call(self, x: Tensor) -> Tensor:
-        # "SAME" pads both sides of an odd size but only the far side of an even one. An even size
-        # gets one more pixel, whose window is cut off again. XNNPACK runs these operators, also in
-        # int8; MIRROR_PAD took a third of iCNN's time.
+        # "same" pads both sides of an odd size, but an even size only below and to the right. So
+        # an even size is padded by one pixel, and the window around that pixel is cropped. XNNPACK
+        # runs these operators, also in int8; MIRROR_PAD took a third of iCNN's time.
         static, sizes = x.shape, size_of(x)
         is_even = self.stride == 2 and any(n is None or n % 2 == 0 for n in static[1:3])
         if is_even:

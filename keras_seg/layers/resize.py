@@ -17,19 +17,20 @@ INTERPOLATIONS = ("bilinear", "nearest")
 
 @keras.saving.register_keras_serializable("keras_seg")
 class Resize(keras.layers.Layer):
-    """Resizes a map by a whole factor, or to the height and width of another tensor.
+    """Resizes a map by an integer factor, or to the height and width of another tensor.
 
-    TensorFlow's raw operators are used on TensorFlow: each becomes one TFLite operator, and
+    On TensorFlow the layer uses raw operators: each becomes one TFLite operator, and
     `keras.ops.image.resize` cannot take a size that is known only at run time. On other backends,
     and under XLA, bilinear resizing is two products with interpolation matrices. XLA's own operator
     (TensorFlow 2.21) uses wrong rows at some sizes, such as 8 → 64 with aligned corners and 17 → 65
     without.
 
     Shapes: (B, H, W, C) → (B, scale * H, scale * W, C), or with `like` of (B, H', W', ...) →
-    (B, H', W', C). The type is kept; bilinear means of integers have the type of the policy.
+    (B, H', W', C). The result has the type of the map. Exception: bilinear resizing of integers
+    gives the compute type of the policy.
 
     Args:
-        scale: whole factor; None if the layer is called with `like`.
+        scale: integer factor; None if the layer is called with `like`.
         grid: position of the samples. "half_pixel": pixel centres at i + 0.5, as
             `align_corners=False` in PyTorch. "align_corners": the corner pixels of both maps
             coincide, as `align_corners=True`. "top_left": samples at i * H / H' from the corner, as
@@ -37,7 +38,7 @@ class Resize(keras.layers.Layer):
         interpolation: "bilinear" or "nearest".
 
     Raises:
-        ValueError: another grid or interpolation, or not exactly one of scale and `like`.
+        ValueError: unknown grid or interpolation; both or neither of `scale` and `like`.
 
     Example:
         x, image = keras.Input((8, 8, 4)), keras.Input((30, 30, 3))
@@ -63,21 +64,21 @@ class Resize(keras.layers.Layer):
         self.scale, self.grid, self.interpolation = scale, grid, interpolation
 
     def build(self, x_shape: Shape, like_shape: Shape | None = None) -> None:
-        """Has no weights; Keras passes the shapes of the inputs by name."""
+        """The layer has no weights; Keras passes the shapes of the inputs by name."""
 
     def call(self, x: Tensor, like: Tensor | None = None) -> Tensor:
         self._check(like)
         target = self._target(x.shape, None if like is None else like.shape)
         size = target[1:3]
         if None in size:  # on TensorFlow only: a size that is known at run time
-            size = _run_time_size(x, self.scale) if like is None else _run_time_size(like)
+            size = _run_time_size(x if like is None else like, self.scale or 1)
         if self.interpolation == "bilinear" and compiled_by_xla():
             resized = _interpolated(x, (size[0], size[1]), self.grid)
         elif on_tensorflow():
             resized = _by_operator(x, size, self.grid, self.interpolation)
         else:
             resized = _nearest(x, size, self.grid)
-        # bilinear resizing returns float32
+        # the bilinear forms return float32
         return ops.cast(with_shape(resized, target), self._dtype_of(x))
 
     def compute_output_shape(self, x_shape: Shape, like_shape: Shape | None = None) -> Shape:
@@ -96,7 +97,7 @@ class Resize(keras.layers.Layer):
         }
 
     def _dtype_of(self, x: Tensor) -> str:
-        """Type of the result: integers stay integers unless means are taken."""
+        """Type of the result: that of the map, unless it is of integers and bilinear."""
         dtype = keras.backend.standardize_dtype(x.dtype)
         whole = not keras.backend.is_float_dtype(dtype)
         return self.compute_dtype if whole and self.interpolation == "bilinear" else dtype
@@ -115,7 +116,7 @@ class Resize(keras.layers.Layer):
         return (x_shape[0], height, width, x_shape[3])
 
 
-def _run_time_size(x: Tensor, scale: int = 1) -> Tensor:
+def _run_time_size(x: Tensor, scale: int) -> Tensor:
     """(height, width) times the scale, as one tensor of TensorFlow."""
     import tensorflow as tf
 

@@ -10,18 +10,20 @@ from keras_seg.layers.tensors import Shape, Tensor
 
 @keras.saving.register_keras_serializable("keras_seg")
 class ScaleBreak(keras.layers.Layer):
-    """Identity that stays an operator in exported files, so that int8 can requantize there.
+    """Identity that remains an operator in exported files, where int8 can change the scale.
 
     Pooling, resizing and concatenation pass integers through, so TFLite needs one scale for all
     tensors that they connect. Its quantizer fails where such operators connect a map to several
-    concatenations with ranges of their own ("violate the same scale constraint"). A depthwise
-    convolution by one runs on any device and has a scale on each side.
+    concatenations with different ranges ("violate the same scale constraint"). A depthwise
+    convolution with kernel 1 and weight 1 runs on every device and has one scale on each side.
+
+    On other backends than TensorFlow, which do not export, the map is returned as it is.
 
     Shapes: (B, H, W, C) → the same, unchanged.
     """
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
-        if training or not on_tensorflow():  # only TensorFlow exports
+        if training or not on_tensorflow():
             return x
         return _convolved_by_one(x)
 
@@ -30,7 +32,7 @@ class ScaleBreak(keras.layers.Layer):
 
 
 def _convolved_by_one(x: Tensor) -> Tensor:
-    """The same values from a depthwise convolution, by TensorFlow's operator."""
+    """The map after a depthwise convolution with weight 1, by TensorFlow's operator."""
     import tensorflow as tf
 
     ones = tf.ones((1, 1, x.shape[-1], 1), x.dtype)

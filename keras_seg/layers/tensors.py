@@ -1,4 +1,4 @@
-"""Types of tensors and shapes, precise number types, sizes, and XLA, for several layers."""
+"""What several layers share: types, precise number types, sizes and the question about XLA."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Shape: TypeAlias = tuple[Any, ...]
 def precise_dtype(dtype: str) -> str:
     """float32 for half precision and for integers, the type itself for float32 and float64.
 
-    Layers compute positions, counts and sums over many values in it, whatever the policy.
+    Layers compute positions, counts and sums over many values in it under every policy.
     """
     return keras.backend.result_type(dtype, "float32")
 

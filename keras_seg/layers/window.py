@@ -1,4 +1,4 @@
-"""Windows of an image: cut out and resampled to a fixed size, and pasted back."""
+"""Windows of an image: resampled to a patch of fixed size, and pasted back."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ WHOLE_IMAGE = (((1, 0, 0), (0, 1, 0)),)
 
 
 class _Window(keras.layers.Layer):
-    """Base of cutting and pasting: both resample along one axis after the other.
+    """Base of cutting and pasting: both resample the rows and then the columns.
 
     A window is a matrix (2, 3) that maps the patch's coordinates, -1 to 1 along (x, y) between the
-    outer edges, to those of the image. Only scale and shift are used, so each axis is a matrix
-    product with interpolation weights: two operators that every device has. A general affine
-    sampling would need a gather per pixel.
+    outer edges, to those of the image. Only scale and shift are used, so that each axis is one
+    matrix product with interpolation weights, which every device can run. General affine sampling
+    would need a gather per pixel.
 
     Positions and products are float32 under every policy, because float16 cannot distinguish the
     columns of a wide image. Only the result has the policy's type.
@@ -66,12 +66,12 @@ class CutWindow(_Window):
         self.size = size
 
     def build(self, image_shape: Shape, window_shape: Shape | None = None) -> None:
-        """Has no weights; Keras passes the shapes of the inputs by name."""
+        """The layer has no weights; Keras passes the shapes of the inputs by name."""
 
     def call(self, image: Tensor, window: Tensor | None = None) -> Tensor:
         image = self._precise(image)
         height, width = size_of(image)
-        # computed here if constant: the TFLite converter folds these divisions wrongly
+        # constant weights are computed here: the TFLite converter folds these divisions wrongly
         is_constant = on_tensorflow() and window is None and None not in image.shape[1:3]
         with _outside_of_graph() if is_constant else contextlib.nullcontext():
             if window is None:
@@ -115,7 +115,7 @@ class PasteWindow(_Window):
     def build(
         self, patch_shape: Shape, window_shape: Shape | None = None, like_shape: Shape | None = None
     ) -> None:
-        """Has no weights; Keras passes the shapes of the inputs by name."""
+        """The layer has no weights; Keras passes the shapes of the inputs by name."""
 
     def call(self, patch: Tensor, window: Tensor, like: Tensor) -> Tensor:
         patch, window = self._precise(patch), self._precise(window)
@@ -139,7 +139,7 @@ class PasteWindow(_Window):
 
 
 def _outside_of_graph() -> contextlib.AbstractContextManager:
-    """TensorFlow computes at once in it, also while it traces a graph."""
+    """A context in which TensorFlow computes eagerly, even while a graph is traced."""
     import tensorflow as tf
 
     return tf.init_scope()
