@@ -21,7 +21,7 @@ of the logged values, of all changes of trained weights, of all changes of movin
 A rounding error moves a ReLU or a maximum from one side to the other now and then, and a single
 flip in a small map changes all gradients behind it. So TensorFlow's process also computes gradients
 and steps with weights that start 1e-6 of themselves higher or lower, three times. A backend may
-differ ten times as much as the largest of these differences.
+differ ten times as much as the largest of these differences, but never more than half.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ SMALLEST_SCALE = {"gradient": 1e-3}
 """Step → smallest scale of an array, as a share of the largest value of all arrays."""
 SENSITIVE = ("gradient", "weights")
 """Steps in which TensorFlow is also compared with `NUDGED`."""
-ROUNDING_FACTOR = 10
+ROUNDING_FACTOR, LARGEST_LIMIT = 10, 0.5
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ class Outcome:
 
     def is_accepted(self, step: str) -> bool:
         """Whether the step worked and differs little enough."""
-        limit = max(TOLERANCE[step], ROUNDING_FACTOR * self.rounding)
+        by_rounding = min(ROUNDING_FACTOR * self.rounding, LARGEST_LIMIT)
+        limit = max(TOLERANCE[step], by_rounding)
         return not self.problem and self.difference <= limit
 
 
