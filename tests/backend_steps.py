@@ -17,8 +17,9 @@ import numpy as np
 
 REFERENCE = "tensorflow"
 SIZE, CLASSES = (64, 96), 3
-NUDGED, NUDGE = "nudged", 2e-7
-"""TensorFlow with weights that start this share of themselves higher or lower."""
+NUDGED = ("nudged-0", "nudged-1", "nudged-2")
+"""TensorFlow with weights that start a share of `NUDGE` of themselves higher or lower."""
+NUDGE = 1e-6
 Arrays = dict[str, np.ndarray]
 
 
@@ -52,19 +53,21 @@ def work(folder: Path, networks: Sequence[str]) -> None:
             except Exception as error:
                 problems[name][step] = _one_line(error)
         if backend == REFERENCE:
-            _work_nudged(name, folder)
+            for number in range(len(NUDGED)):
+                _work_nudged(name, folder, number)
         keras.utils.clear_session()
     problems_file(folder, backend).write_text(json.dumps(problems))
 
 
-def _work_nudged(name: str, folder: Path) -> None:
-    model = _with_reference_weights(name, NUDGED, folder)
-    rng = np.random.default_rng(0)
+def _work_nudged(name: str, folder: Path, number: int) -> None:
+    model = _with_reference_weights(name, NUDGED[number], folder)
+    rng = np.random.default_rng(number)
     for variable in model.trainable_variables:
         signs = rng.choice(np.array([-1, 1], "float32"), tuple(variable.shape))
         variable.assign(variable.numpy() * (1 + NUDGE * signs))
     for step in ("gradient", "fit"):
-        np.savez(arrays_file(folder, NUDGED, name, step), **WORK[step](model, folder, name))
+        arrays = WORK[step](model, folder, name)
+        np.savez(arrays_file(folder, NUDGED[number], name, step), **arrays)
 
 
 def _with_reference_weights(name: str, backend: str, folder: Path) -> Any:

@@ -45,6 +45,7 @@ def write_checkpoint(path, tensors):
         torch.save({name: torch.tensor(tensor) for name, tensor in tensors.items()}, path)
 
 
+@pytest.mark.slow
 def test_converted_networks_equal_their_reference(tmp_path):
     arguments, expected = [], {}
     for case in (case for case in CASES if case.stem in FILES):

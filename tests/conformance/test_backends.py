@@ -40,6 +40,7 @@ def test_differences_are_shares_of_the_largest_value_and_nan_is_infinite():
 def test_a_step_may_differ_as_rounding_makes_it_differ():
     assert backends.Outcome(0.05, rounding=0.01).is_accepted("weights")
     assert not backends.Outcome(0.05, rounding=0.001).is_accepted("weights")
+    assert not backends.Outcome(0.6, rounding=1.0).is_accepted("weights")
     assert not backends.Outcome(0.0, problem="ValueError").is_accepted("weights")
 
 

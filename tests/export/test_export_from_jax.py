@@ -11,13 +11,13 @@ from tests import backends
 
 pytest.importorskip("jax", reason="needs the jax extra")
 
-IMAGE = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype("float32")
+IMAGE = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype("uint8")
 TRAINING = """
 import sys
 import keras, numpy as np
 from keras_seg import data, export, losses, models
 
-image = np.load("image.npy")[None]
+image = np.load("image.npy")[None].astype("float32")
 model = models.unet((32, 32, 3), 2, widths=(4, 8))
 model.compile("adam", losses.get("cross_entropy"))
 model.fit(image, (image[..., 0] > 127).astype("int32"), epochs=2, verbose=0)

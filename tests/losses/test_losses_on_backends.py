@@ -31,6 +31,6 @@ def test_values_gradients_and_scores_are_those_of_tensorflow(backend, expected, 
         for name, array in expected.items():
             largest = np.abs(np.nan_to_num(array)).max()
             np.testing.assert_allclose(
-                received[name], array, rtol=1e-5, atol=1e-6 * largest, err_msg=name
+                received[name], array, rtol=1e-5, atol=1e-5 * largest, err_msg=name
             )
         np.testing.assert_array_equal(received["large counts"], LARGE)
