@@ -74,11 +74,11 @@ class TensorFlowForward(EagerForward):
 
         return self._graph(images.shape)(tf.constant(images, tf.float32)).numpy()
 
-    def _graph(self, shape: tuple[int | None, ...]) -> Callable:
+    def _graph(self, images: tuple[int, ...]) -> Callable:
         import tensorflow as tf
 
-        if shape[0] > 1:
-            shape = (None, *shape[1:])  # one graph for batches of all lengths
+        # one graph for batches of all lengths
+        shape = (None if images[0] > 1 else images[0], *images[1:])
         if shape in self.graphs:
             return self.graphs[shape]
         if len(self.graphs) == MAX_GRAPHS:

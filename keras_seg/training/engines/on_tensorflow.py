@@ -72,7 +72,7 @@ class TensorFlowEngine(Engine):
     def training_batches(
         self, make: Callable[[tuple[int, int]], tf.data.Dataset], batch_size: int
     ) -> tf.data.Dataset | tf.distribute.DistributedDataset:
-        if not self.several_workers:
+        if self.strategy is None or not self.several_workers:
             return make((0, 1))
 
         def worker_batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
