@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.abc import MetaPathFinder
+from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -43,15 +43,20 @@ class _Finder(MetaPathFinder):
         return spec
 
 
-class _Loader:
+class _Loader(Loader):
     def __init__(self, loader: Any) -> None:
         self._loader = loader
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
 
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__.loader = module.__loader__ = self._loader
+        module.__loader__ = self._loader  # the module must not show that it was watched
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
         with _without_log_lines():
             self._loader.exec_module(module)
 

@@ -48,7 +48,8 @@ def as_parsed(arguments: Iterable[str], actions: Mapping[str, Action]) -> list[s
             parsed.append(f"{option}{equals}{value}")
             continue
         values = [value] if equals else _take_numbers(waiting, kind)
-        parsed += [option, as_list(values, kind)] if values else [option]
+        alone = len(values) == 1 and _takes_one_number(actions[option])
+        parsed += [option, *(values if alone else [as_list(values, kind)] if values else [])]
     return parsed
 
 
@@ -102,6 +103,11 @@ def _number_list(action: Action) -> tuple[type, int | None] | None:
             free = origin is list or ... in inner
             return numbers[0], None if free else len(inner)
     return None
+
+
+def _takes_one_number(action: Action) -> bool:
+    """Whether an option takes a number alone, beside a list of numbers."""
+    return any(kind in (int, float) for kind in _alternatives(getattr(action, "_typehint", None)))
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:

@@ -110,7 +110,14 @@ def _training_range(
     """The range that is measured in the training images of a data set."""
     if isinstance(dataset, FolderDataset):  # it looks there itself
         return dataset.value_range
-    train = _open(str(source), "train", classes, dataset.channels, strict=False)
+    train = _open(
+        str(source),
+        "train",
+        classes,
+        dataset.channels,
+        strict=False,
+        multi_label=dataset.multi_label or None,
+    )
     images = train.training_images() if isinstance(train, PairedDataset) else []
     return range_of_files(images, dataset.channels, dataset.nodata)
 

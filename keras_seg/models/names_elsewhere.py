@@ -63,7 +63,7 @@ def unknown_model(name: str, known: Collection[str]) -> str:
         '. Its name here is unetplusplus'
     """
     plain = name.lower().replace("_", "").replace("net2plus", "netplusplus")
-    if plain in (each.lower() for each in NOT_HERE):
+    if any(plain == each.lower() for each in NOT_HERE):
         return f". This package has no {name}. Its networks: {', '.join(known)}"
     here = {each.replace("_", ""): each for each in known}
     if plain in here:

@@ -45,6 +45,11 @@ class TestForms:
             "scale"
         ] == (0.5, 2.0)
 
+    def test_one_number_stays_one_where_a_list_is_an_alternative(self):
+        assert parsed("evaluate m.keras --threshold 0.7").threshold == 0.7
+        assert parsed("evaluate m.keras --threshold 0.7 0.2").threshold == [0.7, 0.2]
+        assert parsed("evaluate m.keras --threshold [0.7,0.2]").threshold == [0.7, 0.2]
+
     @pytest.mark.parametrize("option", ["--batch-size", "--batch_size"])
     @pytest.mark.parametrize("joined", [" ", "="])
     def test_hyphens_and_underscores_are_alike(self, option, joined):
