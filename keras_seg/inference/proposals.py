@@ -80,6 +80,7 @@ def predict_by_proposals(
                 total = np.zeros((*image.shape[:2], scores.shape[-1]), np.float32)
             place = total[top:bottom, left:right]
             place[...] = COMBINATIONS[combination](place, scores)
+    assert total is not None  # because there is a box
     return mask_of(runner, total, "logits")
 
 
