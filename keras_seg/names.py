@@ -27,4 +27,5 @@ def unknown_name(what: str, received: str, known: Iterable[str]) -> str:
 def nearest_name(received: str, known: Iterable[str]) -> str | None:
     """The known name that is most like the received one; None if none is."""
     plain = str(received).lower().replace("+", "plus")
-    return next(iter(difflib.get_close_matches(plain, sorted(known), n=1)), None)
+    of_lower = {name.lower(): name for name in sorted(known)}
+    return next((of_lower[name] for name in difflib.get_close_matches(plain, of_lower, n=1)), None)

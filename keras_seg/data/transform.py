@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import inspect
 import random
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_seg.data.dataset import Sample, SegmentationDataset
-from keras_seg.names import IGNORE_CLASS, unknown_name
+from keras_seg.import_paths import import_by_path
+from keras_seg.names import IGNORE_CLASS
 
 Transform = Callable[..., Mapping[str, Any]] | Sequence
 """A function of the keywords `image` and `mask`, or layers of Keras."""
@@ -159,30 +157,9 @@ class SampleTransform:
 def transform_of(path: str) -> Transform:
     """Imports the transform that a recipe names, such as "my_transforms:train".
 
-    Modules in the current folder are found, too.
-
     Raises: ValueError if there is no such module or name.
     """
-    module_name, colon, name = path.partition(":")
-    if not colon or not module_name or not name:
-        raise ValueError(
-            'transform is an import path, "module:name", such as "my_transforms:train" for the '
-            f"name train in my_transforms.py. Received: {path!r}"
-        )
-    sys.path.append(str(Path.cwd()))
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"transform: there is no module {error.name!r}, neither installed nor in "
-            f"{Path.cwd()}. Received: {path!r}"
-        ) from error
-    finally:
-        sys.path.pop()
-    if not hasattr(module, name):
-        names = [each for each in vars(module) if not each.startswith("_")]
-        raise ValueError(f"transform {path!r}: {unknown_name('name', name, names)}")
-    return getattr(module, name)
+    return import_by_path(path, "transform", "my_transforms:train")
 
 
 class _KerasLayers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from keras_seg.training.data_sets import open_data
 from keras_seg.training.engines import Engine, engine_for
 from keras_seg.training.failures import errors_explained, kept_checkpoint
 from keras_seg.training.first_batch import check_first_batches
+from keras_seg.training.own_callbacks import own_callbacks
 from keras_seg.training.pictures import DrawOverlays, SaveBest
 from keras_seg.training.recipe import Recipe
 from keras_seg.training.run import Rewrite, Run, start_run
@@ -60,7 +62,11 @@ class TrainingResult:
 
 
 def train(
-    recipe: Recipe, *, rewrite: Rewrite | None = None, data: tuple[Data, Data] | None = None
+    recipe: Recipe,
+    *,
+    rewrite: Rewrite | None = None,
+    data: tuple[Data, Data] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> TrainingResult:
     """Trains a network and keeps the model with the best validation mIoU.
 
@@ -77,6 +83,9 @@ def train(
         data: training and validation data in place of those that the recipe names: each a data
             set, arrays (images, masks), a tf.data.Dataset, a PyDataset, a list of (image, mask), or
             the name of a data set. They are held in memory. `recipe.data` is then any name.
+        callbacks: Keras callbacks that `model.fit` calls beside those of the recipe, such as those
+            of W&B and MLflow. With several workers, each calls them. Their state is not saved for
+            resuming.
 
     Returns: path and score of the best model, and how the training ended.
 
@@ -95,6 +104,7 @@ def train(
     """
     check_recipe(recipe)
     tell_if_untested()
+    callbacks = own_callbacks(recipe.callbacks, callbacks)
     engine = engine_for(recipe)
     check_before_data(recipe, engine)
     _set_up_process(recipe, engine)
@@ -113,7 +123,7 @@ def train(
             return kept_checkpoint(run.state.step)
 
         with engine.failures_explained(kept), errors_explained(recipe.output, kept):
-            return _fit(run)
+            return _fit(run, callbacks)
 
 
 def _pair_of(data: tuple[Data, Data] | None) -> tuple[Data | None, Data | None]:
@@ -134,7 +144,7 @@ def _set_up_process(recipe: Recipe, engine: Engine) -> None:
         keep_freed_memory()
 
 
-def _fit(run: Run) -> TrainingResult:
+def _fit(run: Run, own: list[keras.callbacks.Callback]) -> TrainingResult:
     """Trains the remaining steps of a run."""
     if run.is_finished:
         return _result(run, interrupted=False)
@@ -153,7 +163,7 @@ def _fit(run: Run) -> TrainingResult:
         first_step=run.first_step,
         every=run.recipe.checkpoint_steps,
     )
-    callbacks, interrupted = _callbacks(run, steps), False
+    callbacks, interrupted = _callbacks(run, steps, own), False
     try:
         with catching_signals(steps):
             # An interrupted epoch has fewer steps left than the others.
@@ -193,7 +203,9 @@ def _fit_epochs(
     )
 
 
-def _callbacks(run: Run, steps: StepCounter) -> list[keras.callbacks.Callback]:
+def _callbacks(
+    run: Run, steps: StepCounter, own: list[keras.callbacks.Callback]
+) -> list[keras.callbacks.Callback]:
     recipe, history = run.recipe, run.history
     callbacks: list[keras.callbacks.Callback] = [
         EpochLog(history, run.train_set.classes.names, run.metric)
@@ -208,7 +220,7 @@ def _callbacks(run: Run, steps: StepCounter) -> list[keras.callbacks.Callback]:
         callbacks.append(StopEarly(history, recipe.early_stop))
     if recipe.max_minutes is not None:
         callbacks.append(StopAfter(recipe.max_minutes))
-    return [*callbacks, steps]  # the checkpoint at the end of an epoch comes last
+    return [*callbacks, *own, steps]  # the checkpoint at the end of an epoch comes last
 
 
 def _writers(run: Run) -> list[keras.callbacks.Callback]:

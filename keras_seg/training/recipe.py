@@ -156,6 +156,8 @@ class Recipe:
         transform: import path of a transform of your own, "module:name", which changes each
             training sample before `augmentation`: an `albumentations.Compose`, a function of image
             and mask, or layers of Keras.
+        callbacks: import paths of Keras callbacks, "module:name", or mappings with `path` and the
+            callback's arguments.
         mixed_precision: compute in float16 (bfloat16 on TPU) where that is safe.
         jit: compile the training step with XLA.
         strategy: auto, none, mirrored (all local devices), multiworker (TF_CONFIG) or tpu.
@@ -207,6 +209,7 @@ class Recipe:
     border_weights: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
     transform: str | None = None
+    callbacks: list | None = None
     mixed_precision: bool = False
     jit: bool = False
     strategy: str = "auto"

@@ -35,7 +35,10 @@ MADE = (
     TENSORBOARD,
 )
 """Files and folders that a training writes, and that `overwrite` removes."""
-FREE = {"output", "overwrite", "max_minutes", "checkpoint_steps", "overlays", "strategy"}
+FREE = {
+    *("output", "overwrite", "max_minutes", "checkpoint_steps", "overlays", "strategy"),
+    "callbacks",  # a logger may be added to a run
+}
 """Entries that may change when a training resumes, because no trained value depends on them."""
 LENGTHS = {"epochs", "early_stop", "schedule", "schedule_options", "learning_rate"}
 """Entries that change when a training is made longer."""

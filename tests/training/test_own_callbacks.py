@@ -1,0 +1,107 @@
+"""Callbacks of the user see the scores of the package, from a recipe or from Python."""
+
+import csv
+from dataclasses import replace
+
+import keras
+import pytest
+
+from keras_seg import training
+from keras_seg.training import Recipe
+
+OWN = """
+import keras
+class Note(keras.callbacks.Callback):
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+    def on_epoch_end(self, epoch, logs=None):
+        with open(self.path, "a") as file:
+            file.write(f"{epoch} {sorted(logs)}\\n")
+    number = 3
+made = Note("made.txt")
+"""
+
+
+class Seen(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.logs = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.logs.append(dict(logs))
+
+
+@pytest.fixture
+def recipe(shapes_folder, tmp_path):
+    return Recipe(
+        data=str(shapes_folder),
+        output=str(tmp_path / "run"),
+        model_options={"widths": [4, 8]},
+        crop=(32, 32),
+        batch_size=4,
+        epochs=2,
+        steps_per_epoch=1,
+        schedule="constant",
+        overlays=0,
+    )
+
+
+class TestCalls:
+    def test_callbacks_of_python_and_of_the_recipe_see_every_epoch(
+        self, recipe, tmp_path, monkeypatch, without_tracing
+    ):
+        (tmp_path / "my_notes.py").write_text(OWN)
+        monkeypatch.chdir(tmp_path)
+        entries = [
+            {"path": "keras.callbacks:CSVLogger", "filename": str(tmp_path / "keras.csv")},
+            "my_notes:made",
+        ]
+        seen = Seen()
+        recipe = replace(recipe, callbacks=entries)
+        training.train(recipe, callbacks=[seen])
+        assert all(
+            set(log) >= {"loss", "val_loss", "mean_iou", "val_mean_iou"} for log in seen.logs
+        )
+        assert len(seen.logs) == 2
+        rows = list(csv.DictReader((tmp_path / "keras.csv").open()))
+        ours = list(csv.DictReader((tmp_path / "run" / "log.csv").open()))
+        for row, our in zip(rows, ours, strict=True):
+            assert float(row["val_loss"]) == pytest.approx(float(our["val_loss"]), rel=1e-5)
+        assert (tmp_path / "made.txt").read_text().splitlines()[1].startswith("1 [")
+
+        # a logger may be added to a run that goes on
+        more = training.train(replace(recipe, epochs=3, callbacks=None), callbacks=[seen])
+        assert more.new_steps == 1 and len(seen.logs) == 3
+
+    def test_recipes_keep_them_in_their_file(self, recipe, tmp_path):
+        recipe = replace(recipe, callbacks=["a:b", {"path": "c:d", "rate": 0.5}])
+        (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+        assert Recipe.from_yaml(tmp_path / "recipe.yaml") == recipe
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("entry", "message"),
+        [
+            ("keras.callbacks", 'callback is an import path, "module:name"'),
+            ("no_such_module:Log", "callback: there is no module 'no_such_module'"),
+            ("keras.callbacks:CSVLoger", "Did you mean 'CSVLogger'"),
+            ("keras.callbacks:CSVLogger", "CSVLogger cannot be made: .*filename"),
+            ({"path": "keras.callbacks:CSVLogger", "file": "x"}, "unexpected keyword argument"),
+            ({"name": "keras.callbacks:CSVLogger"}, "a mapping with `path`"),
+            ("keras.layers:Dense", "cannot be made"),
+            ({"path": "keras.layers:ReLU"}, "are objects of keras.callbacks.Callback.*ReLU"),
+        ],
+        ids=str,
+    )
+    def test_what_is_no_callback_is_refused_before_the_data_are_read(
+        self, recipe, tmp_path, entry, message
+    ):
+        with pytest.raises(ValueError, match=message):
+            training.train(replace(recipe, callbacks=[entry]))
+        assert not (tmp_path / "run").exists()
+
+    def test_a_class_in_place_of_an_object(self, recipe):
+        with pytest.raises(ValueError, match=r"are objects of keras\.callbacks\.Callback.*Seen"):
+            training.train(recipe, callbacks=[Seen])
