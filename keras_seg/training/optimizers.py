@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from keras_seg.training.recipe import Recipe
+from keras_seg.training.recipe_io import from_record, to_record
 
 
 class PerVariableRules:
@@ -143,7 +144,11 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return sum(ops.cast(epoch >= edge - 1e-6, "float32") for edge in edges)
 
     def get_config(self) -> dict:
-        return {"recipe": self.recipe, "steps_per_epoch": self.steps_per_epoch}
+        return {"recipe": to_record(self.recipe), "steps_per_epoch": self.steps_per_epoch}
+
+    @classmethod
+    def from_config(cls, config: dict) -> RecipeSchedule:
+        return cls(from_record(config["recipe"], Recipe), config["steps_per_epoch"])
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Callbacks of the user see the scores of the package, from a recipe or from Python."""
 
 import csv
+import json
 from dataclasses import replace
 
 import keras
@@ -8,6 +9,7 @@ import pytest
 
 from keras_seg import training
 from keras_seg.training import Recipe
+from keras_seg.training.optimizers import make_schedule
 
 OWN = """
 import keras
@@ -78,6 +80,13 @@ class TestCalls:
         recipe = replace(recipe, callbacks=["a:b", {"path": "c:d", "rate": 0.5}])
         (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
         assert Recipe.from_yaml(tmp_path / "recipe.yaml") == recipe
+
+
+def test_loggers_can_write_the_configuration_of_the_schedule(recipe):
+    schedule = make_schedule(replace(recipe, schedule="poly", epochs=4), 3)
+    record = json.loads(json.dumps(schedule.get_config()))  # as MLflow does
+    again = type(schedule).from_config(record)
+    assert [float(again(step)) for step in range(12)] == [float(schedule(s)) for s in range(12)]
 
 
 class TestRefusals:
