@@ -55,6 +55,12 @@ def report_training(result: TrainingResult, output: str | os.PathLike, longer: s
         f"Best validation mIoU {result.best_miou:.4f} in epoch {result.best_epoch}: "
         f"{result.model_path}"
     )
+    if result.finished:
+        say(
+            f"Next: keras-seg report {output} for curves and pictures, keras-seg export "
+            f"{result.model_path} --quantize int8 for a device.",
+            soft_wrap=True,
+        )
     return INTERRUPTED if result.interrupted else DONE
 
 
