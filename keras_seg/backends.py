@@ -37,10 +37,7 @@ def check_backend(name: str) -> None:
 
     backend = keras.backend.backend()
     if backend not in BACKENDS:
-        raise RuntimeError(
-            f"{name} does not run on Keras' {backend} backend. Set KERAS_BACKEND to "
-            f"{_choices(BACKENDS)} before Keras is imported."
-        )
+        raise RuntimeError(_unsupported(name, backend))
 
 
 def need_tensorflow(what: str) -> None:
@@ -91,8 +88,15 @@ def switch_to_tensorflow() -> str | None:
     return _name(backend)
 
 
-def missing_backend(package: str) -> ImportError:
-    """The error for the import of Keras without the package of its backend."""
+def missing_backend(package: str) -> ImportError | RuntimeError:
+    """The error for the import of Keras without the package of its backend.
+
+    It is a RuntimeError, as in `check_backend`, for a backend that no network runs on: Keras'
+    numpy backend, for example, needs JAX.
+    """
+    chosen = os.environ.get("KERAS_BACKEND", package)
+    if chosen not in BACKENDS:
+        return RuntimeError(_unsupported("keras_seg", chosen))
     others = [name for name in BACKENDS if name != package]
     installed = [name for name in others if is_installed(name)]
     if installed:
@@ -102,6 +106,13 @@ def missing_backend(package: str) -> ImportError:
     return ImportError(
         f"Keras' backend {_name(package)} is not installed. Install it: pip install {package}. "
         f"Or {choice}."
+    )
+
+
+def _unsupported(what: str, backend: str) -> str:
+    return (
+        f"{what} does not run on Keras' {backend} backend. Set KERAS_BACKEND to "
+        f"{_choices(BACKENDS)} before Keras is imported."
     )
 
 

@@ -104,7 +104,8 @@ def as_images(data: Any) -> Any:
     if isinstance(data, str | os.PathLike):
         folder = Path(data)
         return images_of_folder(folder) or data if folder.is_dir() else data
-    if isinstance(data, Iterator) or _is_pipeline(data) or _holds_masks(data):
+    is_iterator = isinstance(data, Iterator) and not hasattr(data, "read")  # not an open file
+    if is_iterator or _is_pipeline(data) or _holds_masks(data):
         images, _ = _collected(data, None)
         if not images:
             raise ValueError(_no_images(data))

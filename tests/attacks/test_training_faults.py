@@ -100,13 +100,13 @@ class TestVanishedData:
         with monkeypatch.context() as patch:
             patch.setattr(StepCounter, "on_train_batch_end", unplug)
             with pytest.raises(FileNotFoundError, match=r"(train|val)\d\.png"):
-                training.train(replace(recipe, epochs=20))
+                training.train(replace(recipe, epochs=4))
         output = Path(recipe.output)
         kept = int(saved_steps(output / "checkpoints")[0].name.removeprefix("step_"))
         assert kept >= 4 and models.load(output / "model.keras").count_params() > 0
         shutil.move(elsewhere, data)
-        result = training.train(replace(recipe, epochs=20))
-        assert result.finished and result.new_steps == 80 - kept
+        result = training.train(replace(recipe, epochs=4))
+        assert result.finished and result.new_steps == 16 - kept
 
 
 @pytest.mark.slow

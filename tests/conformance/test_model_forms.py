@@ -268,7 +268,7 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"weights alone.*load_weights"):
             inference.load(tmp_path / "m.h5")
         (tmp_path / "n.h5").write_bytes(b"no")
-        with pytest.raises(ValueError, match="no HDF5 file"):
+        with pytest.raises(ValueError, match="is not an HDF5 file"):
             inference.load(tmp_path / "n.h5")
 
     def test_code_in_h5_files_does_not_run(self, tmp_path):
