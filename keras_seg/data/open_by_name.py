@@ -10,7 +10,7 @@ from keras_seg.data.annotations import ANNOTATIONS, cvat, open_annotations, reco
 from keras_seg.data.builtin import BuiltinDataset
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.folder.dataset import FolderDataset
+from keras_seg.data.folder.dataset import FolderDataset, names_classes
 from keras_seg.data.folder.pairs import PairedDataset
 from keras_seg.data.folder.scan import scan_folder
 from keras_seg.data.layouts import LAYOUTS, open_layout
@@ -152,6 +152,8 @@ def _open(
         return TfdsDataset(rest, split, **options)
     if scheme == "voc" and cvat.has_label_map(Path(rest)):
         scheme = "cvat"  # masks with a label map, as tools write VOC
+    if scheme == "voc" and names_classes(Path(rest)):
+        return FolderDataset(rest, split, **of_folder)  # of labelme2voc, or with own classes
     if scheme in ANNOTATIONS:
         return open_annotations(scheme, rest, split, **of_folder)
     if scheme not in LAYOUTS:
