@@ -59,6 +59,7 @@ PAIRED = {
     "arrays": lambda: (IMAGES, MASKS),
     "lists": lambda: (list(IMAGES), list(MASKS)),
     "pairs": lambda: list(zip(IMAGES, MASKS, strict=True)),
+    "tuple of pairs": lambda: tuple(zip(IMAGES, MASKS, strict=True)),
     "tf.data": lambda: tf.data.Dataset.from_tensor_slices((IMAGES, MASKS)),
     "tf.data in batches": lambda: tf.data.Dataset.from_tensor_slices((IMAGES, MASKS)).batch(4),
     "PyDataset": Batches,
