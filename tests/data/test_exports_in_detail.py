@@ -1,9 +1,12 @@
 """Exports: `classes.json` beside them, default names of the tools, and the words of refusals."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from keras_seg.cli import main
 from keras_seg.data import open_dataset
 from tests.data.test_annotations import (
     CAT,
@@ -80,6 +83,33 @@ class TestClassesJson:
         write(tmp_path / "classes.json", {"names": list(names), "ignore": [7]})
         (sample,) = open_dataset(str(tmp_path), "val")
         np.testing.assert_array_equal(sample.mask, np.where(expected == 2, 255, expected))
+
+
+class TestWrittenClassTable:
+    def written(self, folder, *flags):
+        verify = ["verify-dataset", str(folder), "--multi_label", "true", "--write_classes"]
+        main([*verify, *flags])  # the pictures are alike, which it tells
+        return json.loads((folder / "classes.json").read_text())
+
+    def test_of_an_export_with_several_labels_per_pixel(self, tmp_path):
+        make_coco(tmp_path)
+        table = self.written(tmp_path)
+        assert table["multi_label"] is True and table["names"] == ["cat", "dog"]
+        dataset = open_dataset(str(tmp_path), "val")
+        assert dataset.multi_label and dataset.classes.names == ("cat", "dog")
+        np.testing.assert_array_equal(
+            dataset[0].mask, open_dataset(str(tmp_path), "val", multi_label=True)[0].mask
+        )
+
+    def test_of_a_folder_for_each_label(self, tmp_path):
+        for name in "abcdef":
+            picture(tmp_path / "images" / f"{name}.png")
+            for number, label in enumerate(("panel", "roof")):
+                (tmp_path / "masks" / label).mkdir(parents=True, exist_ok=True)
+                mask = by_pillow((255, (CAT, DOG)[number]))
+                Image.fromarray(mask).save(tmp_path / "masks" / label / f"{name}.png")
+        assert self.written(tmp_path)["names"] == ["panel", "roof"]
+        assert open_dataset(str(tmp_path))[0].mask.shape == (*SIZE, 2)
 
 
 class TestDefaultsOfTools:
