@@ -177,6 +177,15 @@ class TestWords:
         with pytest.raises(FileNotFoundError, match="is a file. Unpack it"):
             open_dataset(f"cvat:{tmp_path / 'export.zip'}")
 
+    @pytest.mark.parametrize("prefix", ["", "roboflow:", "coco:"])
+    def test_an_export_in_a_sub_folder_is_named(self, tmp_path, prefix):
+        expected = make_roboflow(tmp_path / "project-1")
+        with pytest.raises(FileNotFoundError) as refusal:
+            open_dataset(f"{prefix}{tmp_path}", "val")
+        source = str(refusal.value).rpartition("pass ")[2]
+        assert source == f"roboflow:{tmp_path / 'project-1'}"
+        np.testing.assert_array_equal(open_dataset(source, "val")[0].mask, expected)
+
     def test_a_data_file_with_an_error_in_its_syntax(self, tmp_path):
         make_yolo(tmp_path)
         write(tmp_path / "data.yaml", "train: images/train\nnames: [cat\n")
