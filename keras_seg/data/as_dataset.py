@@ -127,7 +127,7 @@ def _holds_masks(data: Any) -> bool:
     """Whether `data` is (images, masks), or a list of (image, mask)."""
     if isinstance(data, tuple) and (_is_pair(data) or _are_lists(data)):
         return True
-    return isinstance(data, list) and bool(data) and all(map(_is_image_with_mask, data))
+    return isinstance(data, list | tuple) and bool(data) and all(map(_is_image_with_mask, data))
 
 
 def _is_image_with_mask(element: Any) -> bool:

@@ -36,7 +36,7 @@ class ClassTable:
     colors: tuple[tuple[int, int, int], ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.names, str):
+        if isinstance(self.names, str | int):
             raise ValueError(
                 f"names must be a list with the name of each class. Received: {self.names!r}"
             )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ from keras_seg.data.annotations import ANNOTATIONS, cvat, open_annotations, reco
 from keras_seg.data.builtin import BuiltinDataset
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.folder.dataset import FolderDataset
+from keras_seg.data.folder.dataset import FolderDataset, names_classes
 from keras_seg.data.folder.pairs import PairedDataset
+from keras_seg.data.folder.pictures import folders_in
 from keras_seg.data.folder.scan import scan_folder
 from keras_seg.data.layouts import LAYOUTS, open_layout
 from keras_seg.data.layouts.tfds import TfdsDataset
@@ -139,7 +142,8 @@ def _open(
         scheme = recognise(Path(source)) if Path(source).is_dir() else None
         if scheme is not None:
             return open_annotations(scheme, source, split, **of_folder)
-        return FolderDataset(source, split, **of_folder)
+        with _told_of_exports_below(Path(source)):
+            return FolderDataset(source, split, **of_folder)
     if scheme == "builtin":
         dataset = BuiltinDataset(rest, split)
         if channels != dataset.channels:
@@ -152,8 +156,26 @@ def _open(
         return TfdsDataset(rest, split, **options)
     if scheme == "voc" and cvat.has_label_map(Path(rest)):
         scheme = "cvat"  # masks with a label map, as tools write VOC
+    if scheme == "voc" and names_classes(Path(rest)):
+        return FolderDataset(rest, split, **of_folder)  # of labelme2voc, or with own classes
     if scheme in ANNOTATIONS:
-        return open_annotations(scheme, rest, split, **of_folder)
+        with _told_of_exports_below(Path(rest)):
+            return open_annotations(scheme, rest, split, **of_folder)
     if scheme not in LAYOUTS:
         raise ValueError(f"{source}: {unknown_name('kind of data', scheme, SCHEMES)}")
     return open_layout(scheme, rest, split, **options)
+
+
+@contextlib.contextmanager
+def _told_of_exports_below(root: Path) -> Iterator[None]:
+    """Adds the sub-folder that is an export to the message of a folder that is none."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if recognise(root) is None:
+            for folder in folders_in(root):
+                if (kind := recognise(folder)) is not None:
+                    raise type(error)(
+                        f"{error} An export is in the sub-folder: pass {kind}:{folder}"
+                    ) from error
+        raise

@@ -60,6 +60,7 @@ class SampleTransform:
         self._channels, self._num_classes = channels, num_classes
         self._lock = threading.Lock()
         self._takes_seed = _has_keyword(self._call, "seed")
+        _check_keywords(self._call)
 
     def __call__(
         self, image: np.ndarray, mask: np.ndarray, seed: int
@@ -182,7 +183,13 @@ class _KerasLayers:
         shifted = (labels.astype(np.float32) + 1) % (IGNORE_CLASS + 1)
         data = {"images": image.astype(np.float32), "segmentation_masks": shifted}
         for layer in self._layers:
-            data = layer(data, training=True)
+            try:
+                data = layer(data, training=True)
+            except (ValueError, TypeError) as error:  # Rescaling, Conv2D, ...
+                raise ValueError(
+                    f"transform: the Keras layer {type(layer).__name__} does not take an image "
+                    f"with its mask, as RandomFlip and other image layers do. {TO_FLOAT}"
+                ) from error
         pixels, moved = (np.asarray(data[key]) for key in ("images", "segmentation_masks"))
         moved = (moved - 1) % (IGNORE_CLASS + 1)
         return {"image": pixels, "mask": moved if mask.ndim == 3 else moved[..., 0]}
@@ -211,6 +218,22 @@ def _has_keyword(function: Callable, name: str) -> bool:
     except (TypeError, ValueError):
         return False
     return name in parameters
+
+
+def _check_keywords(function: Callable) -> None:
+    """Refuses a function that cannot be called with the keywords `image` and `mask`."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind_partial(image=None, mask=None)
+    except TypeError as error:
+        name = getattr(function, "__name__", type(function).__name__)
+        raise TypeError(
+            "transform is called as transform(image=image, mask=mask). Received: "
+            f"{name}{signature}. Name its arguments image and mask."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -17,6 +17,22 @@ from keras_seg.data.wrappers.weighted import WeightedDataset
 from keras_seg.training.recipe import Recipe
 
 
+def check_same_classes(training: ClassTable, validation: ClassTable) -> None:
+    """Refuses two data sets in which a class index has different names.
+
+    Classes that were numbered from the masks have no names to compare.
+    """
+    tables = training, validation
+    if any(table.names == ClassTable.numbered(len(table)).names for table in tables):
+        return
+    if any(a != b for a, b in zip(training.names, validation.names, strict=False)):
+        raise ValueError(
+            f"The training data have the classes {', '.join(training.names)}, and the validation "
+            f"data {', '.join(validation.names)}. A class needs the same index in both. Pass the "
+            "same list of classes for both."
+        )
+
+
 def open_data(
     recipe: Recipe,
     split: str,
@@ -57,7 +73,7 @@ def open_data(
         if not has_masks(dataset):
             raise ValueError(
                 f"{what}: the {len(dataset)} images have no masks, from which a network learns. "
-                "Pass (images, masks)."
+                "Pass data=((images, masks), (validation_images, validation_masks))."
             )
         if dataset.channels != recipe.channels:
             raise ValueError(

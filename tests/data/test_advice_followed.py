@@ -146,8 +146,10 @@ def test_names_stand_for_a_class_table(tmp_path, capsys):
 def test_splits_may_name_files(tmp_path):
     data = folder(tmp_path, splits={"train": ["s0.png", "images/s1.png"], "val": ["s2"]})
     assert len(FolderDataset(data)) == 2
-    (data / "splits.json").write_text('{"train": ["s0"], "other": ["s1"]}')
-    with pytest.raises(ValueError, match=r"no split 'val': it has \['other', 'train'\]"):
+    (data / "splits.json").write_text('{"train": ["s0"], "validation": ["s1"]}')
+    assert [sample.name for sample in FolderDataset(data, "val")] == ["s1"]
+    (data / "splits.json").write_text('{"train": ["s0"], "held out": ["s1"]}')
+    with pytest.raises(ValueError, match=r"no split 'val': it has \['held out', 'train'\]"):
         FolderDataset(data, "val")
 
 

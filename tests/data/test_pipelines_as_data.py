@@ -59,6 +59,7 @@ PAIRED = {
     "arrays": lambda: (IMAGES, MASKS),
     "lists": lambda: (list(IMAGES), list(MASKS)),
     "pairs": lambda: list(zip(IMAGES, MASKS, strict=True)),
+    "tuple of pairs": lambda: tuple(zip(IMAGES, MASKS, strict=True)),
     "tf.data": lambda: tf.data.Dataset.from_tensor_slices((IMAGES, MASKS)),
     "tf.data in batches": lambda: tf.data.Dataset.from_tensor_slices((IMAGES, MASKS)).batch(4),
     "PyDataset": Batches,
@@ -134,6 +135,11 @@ def test_training_takes_them(form, tmp_path):
     [
         ((IMAGES, (IMAGES, MASKS)), "training data: the 6 images have no masks"),
         (((IMAGES, MASKS), IMAGES), "validation data: the 6 images have no masks"),
+        ((IMAGES, MASKS), r"Pass data=\(\(images, masks\), \(validation_images, "),
+        (
+            [ArrayDataset(IMAGES, MASKS, classes=names) for names in (["a", "b"], ["b", "a"])],
+            "training data have the classes a, b, and the validation data b, a",
+        ),
         (((IMAGES / 255, MASKS), (IMAGES, MASKS)), "training data: .*255"),
         (3, r"data is \(training data, validation data\)"),
     ],

@@ -156,6 +156,22 @@ def test_what_is_no_transform_is_refused(shapes):
         data.training_pipeline(weighted, transform=Compose(flip), **CROP)
 
 
+@pytest.mark.parametrize("layer", [keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(3, 1)])
+def test_layers_that_take_no_mask_are_refused_by_name(shapes, layer):
+    told = rf"the Keras layer {type(layer).__name__} does not take an image with its mask"
+    with pytest.raises(ValueError, match=told):
+        batches(shapes, [keras.layers.RandomFlip(), layer])
+
+
+def test_a_function_of_other_arguments_is_refused(shapes):
+    def turned(picture, labels):
+        return {"image": picture, "mask": labels}
+
+    told = r"Received: turned\(picture, labels\)\. Name its arguments image and mask"
+    with pytest.raises(TypeError, match=told):
+        batches(shapes, turned)
+
+
 def test_new_classes_are_told(shapes):
     def swap(image, mask):
         return {"image": image, "mask": np.where(mask == 1, 2, 0).astype(np.uint8)}

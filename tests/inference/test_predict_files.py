@@ -103,6 +103,15 @@ class TestInputs:
             assert (result.done, result.skipped) == (3 - skipped, skipped)
         assert not list(folder.rglob("*_mask_mask.png"))
 
+    def test_masks_beside_their_images_are_no_inputs(self, folder, tmp_path):
+        for name in ("a_mask.png", "b_mask.png", "sub/a_mask.png"):
+            Image.fromarray(blocks(20, 30)).save(folder / name)
+        with pytest.warns(UserWarning, match=r"2 masks beside .* example .*a_mask\.png"):
+            result = predict_files(Stub(darkness), iter([folder]), tmp_path / "out")
+        assert result.done == 4  # no image b is there
+        named = [folder / "a.png", folder / "a_mask.png"]
+        assert predict_files(Stub(darkness), named, tmp_path / "named").done == 2
+
     def test_no_input_is_written_over(self, folder):
         truth = folder / "a_mask.png"
         Image.fromarray(blocks(20, 30)[..., 0]).save(truth)

@@ -34,7 +34,7 @@ def verify_verb(
     if pictures is not None and pictures.suffix.lower() not in (".html", ".png"):
         raise ValueError(f"--pictures is a file that ends in .html or .png. Received: {pictures}")
     if write_classes:
-        path, added = verify.write_class_table(data, classes)
+        path, added = verify.write_class_table(data, classes, multi_label=multi_label)
         kept = "has all of them already" if not added else f"now has {', '.join(added)}"
         say(f"{path} {kept}. Check the names, and change them where needed.", soft_wrap=True)
         classes = None

@@ -26,6 +26,7 @@ from keras_seg.data.annotations.annotated_image import AnnotatedImage
 from keras_seg.data.annotations.shapes import Drawing
 from keras_seg.data.class_file import CLASS_FILE_NAME, read_class_file
 from keras_seg.data.classes import ClassTable
+from keras_seg.data.folder.contents import ARCHIVES
 from keras_seg.data.folder.pairs import PairedDataset
 
 ANNOTATIONS: dict[str, ModuleType] = {
@@ -74,7 +75,7 @@ def open_annotations(
         strict: whether a missing image is an error. Otherwise it is left out with a warning.
         multi_label: whether masks are (H, W, labels) with 1 in every shape, also where shapes
             overlap, and without a channel for the background; None for what `classes.json` in the
-            folder says.
+            folder says. "range", "window" and "nodata" of `classes.json` are used, too.
 
     Raises: FileNotFoundError for a folder without such an export, and for missing images;
         ValueError for annotations that cannot be read, an unknown split, a table of another
@@ -82,14 +83,12 @@ def open_annotations(
     """
     root = Path(root).expanduser()
     if not root.is_dir():
-        raise FileNotFoundError(
-            f"There is no folder {root}. Pass {scheme}:FOLDER with the folder that the export "
-            "unpacks to."
-        )
+        raise FileNotFoundError(_no_folder(scheme, root))
     layout = ANNOTATIONS[scheme].open_split(root, split, strict=strict)
+    path = root / CLASS_FILE_NAME
+    stated = read_class_file(path) if path.exists() else None
     if multi_label is None:
-        stated = root / CLASS_FILE_NAME
-        multi_label = stated.exists() and read_class_file(stated).multi_label
+        multi_label = stated is not None and stated.multi_label
     own = _labels_of(layout.classes) if multi_label else layout.classes
     if classes is not None:
         _check_classes(classes, own, scheme)
@@ -106,6 +105,21 @@ def open_annotations(
         read_pixels=layout.read_pixels,
         reading=layout.reading,
         multi_label=multi_label,
+        value_range=stated.value_range if stated else None,
+        nodata=stated.nodata if stated else None,
+    )
+
+
+def _no_folder(scheme: str, root: Path) -> str:
+    if root.is_file():
+        if root.suffix.lower() in ARCHIVES:
+            remedy = f"Unpack it, and pass {scheme}:FOLDER with the folder that it unpacks to."
+        else:
+            remedy = f"Pass the folder that holds it: {scheme}:{root.parent}"
+        return f"{root} is a file. {remedy}"
+    return (
+        f"There is no folder {root}. Pass {scheme}:FOLDER with the folder that the export "
+        "unpacks to."
     )
 
 

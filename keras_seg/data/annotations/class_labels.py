@@ -70,7 +70,8 @@ def class_table(
 def classes_of_values(root: Path, names: Mapping[int, str], listed_in: object) -> tuple:
     """The classes of masks that hold values, and the map from values to classes.
 
-    The order is that of the values; `classes.json` in the folder fixes another.
+    The order is that of the values; `classes.json` in the folder fixes another, and its "ignore"
+    lists values that mean unknown.
 
     Args:
         root: folder of the export.
@@ -81,10 +82,15 @@ def classes_of_values(root: Path, names: Mapping[int, str], listed_in: object) -
 
     Raises: ValueError for labels that `classes.json` does not have.
     """
-    stated = (root / CLASS_FILE_NAME).exists()
-    table = class_table(root, names.values()) if stated else ClassTable(tuple(names.values()))
+    path = root / CLASS_FILE_NAME
+    unknown = {IGNORE_CLASS: IGNORE_CLASS}
+    if path.exists():
+        table = class_table(root, names.values())
+        unknown |= dict.fromkeys(read_class_file(path).ignored, IGNORE_CLASS)
+    else:
+        table = ClassTable(tuple(names.values()))
     numbers = {value: class_index(table, name) for value, name in names.items()}
-    return table, ValueMap(numbers | {IGNORE_CLASS: IGNORE_CLASS}, listed_in=str(listed_in))
+    return table, ValueMap(numbers | unknown, listed_in=str(listed_in), exported=True)
 
 
 def class_index(classes: ClassTable, label: str) -> int:

@@ -21,6 +21,7 @@ from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.pairs import Pair, ReadPixels
 from keras_seg.data.folder.split_lists import divided_stems, split_source
 from keras_seg.data.layouts.split import LayoutSplit
+from keras_seg.data.mask_values.pixels import ValuesOutside
 from keras_seg.data.reading.images import read_image_and_known
 from keras_seg.names import unknown_name
 
@@ -93,8 +94,12 @@ def layout_of(
         try:
             return _upright(read_truth(item, images[id(item)]), images[id(item)])
         except UNREADABLE as error:
-            told = error if isinstance(error, ValueError) else repr(error)
-            raise ValueError(f"{item} has an annotation that cannot be read: {told}.") from error
+            if isinstance(error, ValuesOutside):  # names the file, and what to write
+                raise
+            told = str(error) if isinstance(error, ValueError) else repr(error)
+            raise ValueError(
+                f"{item} has an annotation that cannot be read: {told.rstrip('.')}."
+            ) from error
 
     images = {id(item): path for item, path in kept}
     stems = [path.stem for _, path in kept]

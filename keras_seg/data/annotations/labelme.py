@@ -199,6 +199,8 @@ def _area(shape: Mapping) -> Area:
     if kind == "circle":
         radius = math.hypot(x1 - x0, y1 - y0)
         return Ellipse(x0 - radius, y0 - radius, x0 + radius, y0 + radius)
+    if not isinstance(shape.get("mask"), str):
+        raise ValueError("a mask has no pixels (mask)")
     packed = "".join(shape["mask"].split())
     with Image.open(io.BytesIO(base64.b64decode(packed, validate=True))) as picture:
         return Bitmap(np.array(picture.convert("L")) > 0, int(x0), int(y0))

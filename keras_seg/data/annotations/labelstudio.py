@@ -153,7 +153,8 @@ def _image_name(task: Mapping, path: Path) -> str:
     targets = {
         result.get("to_name") for result in _results(task)[0] or () if isinstance(result, dict)
     }
-    chosen = [names[key] for key in ("image", *targets) if key in names] or [*names.values()]
+    preferred = [names[key] for key in ("image", *targets) if key in names]
+    chosen = [*dict.fromkeys(preferred or names.values())]  # "image" is often a target, too
     if not chosen:
         raise ValueError(
             f"{path}: the task {task.get('id')} names no image. Received: "

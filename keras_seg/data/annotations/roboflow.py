@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections import defaultdict
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from keras_seg.data.annotations.annotated_image import (
     plain,
     split_folder,
 )
-from keras_seg.data.annotations.class_labels import classes_of_values
+from keras_seg.data.annotations.class_labels import LISTED, classes_of_values
 from keras_seg.data.annotations.export_folder import layout_of, read_lines
 from keras_seg.data.folder.pictures import IMAGE_SUFFIXES
 from keras_seg.data.layouts.split import LayoutSplit
@@ -56,8 +57,8 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     parts: Parts = defaultdict(list)
     for part in SPLIT_NAMES:
         folder = split_folder(root, part)
-        parts[part] = _items(folder) if folder else []
-    parts[""] = _items(root) if root in {path.parent for path in lists} else []
+        parts[part] = _items(folder, strict) if folder else []
+    parts[""] = _items(root, strict) if root in {path.parent for path in lists} else []
     return layout_of(root, split, parts, classes, read_truth, tool=TOOL, strict=strict)
 
 
@@ -70,17 +71,19 @@ def _read_classes(path: Path) -> dict[int, str]:
     rows = list(csv.reader(read_lines(path), skipinitialspace=True))
     first = 0 if rows and rows[0][0].strip().isdecimal() else 1
     try:
-        values = {int(row[0]): plain(row[1]) for row in rows[first:] if row}
+        values = {int(row[0]): plain(", ".join(row[1:])) for row in rows[first:] if row}
     except (ValueError, IndexError) as error:
         raise ValueError(
             f"{path} must have the columns Pixel Value and Class. Received: {rows[:2]}"
         ) from error
     if not values:
         raise ValueError(f"{path} lists no class. Export again.")
+    if "" in values.values():
+        raise ValueError(f"{path} lists a value without a class. Received: {rows[:LISTED]}")
     return dict(sorted(values.items()))
 
 
-def _items(folder: Path) -> list[AnnotatedImage]:
+def _items(folder: Path, strict: bool) -> list[AnnotatedImage]:
     masks = {path.stem: path for path in sorted(folder.glob("*.png"))}
     items = []
     for image in sorted(folder.iterdir()):
@@ -89,8 +92,10 @@ def _items(folder: Path) -> list[AnnotatedImage]:
             continue
         mask = masks.get(image.stem + MASK_ENDING)
         if mask is None:
-            raise FileNotFoundError(
-                f"{image} has no mask {image.stem}{MASK_ENDING}.png. Export again."
-            )
+            missing = f"{image} has no mask {image.stem}{MASK_ENDING}.png."
+            if strict:
+                raise FileNotFoundError(f"{missing} Export again.")
+            warnings.warn(f"Left out: {missing}", stacklevel=2)
+            continue
         items.append(AnnotatedImage(image.name, mask, None, image))
     return items

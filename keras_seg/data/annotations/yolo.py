@@ -201,10 +201,20 @@ def _names(
         return names
     if names is not None:
         raise ValueError(f"{data_file}: names must be a list of class names. Received: {names!r}")
+    _check_yaml(root)
     raise ValueError(
         f"{root} has no data.yaml with names, and no {CLASS_LIST}. Write data.yaml: "
         "names: [cat, dog]"
     )
+
+
+def _check_yaml(root: Path) -> None:
+    """Refuses a data file with an error in its syntax, which is otherwise passed over."""
+    for path in sorted([*root.glob("*.yaml"), *root.glob("*.yml")], key=_data_yaml_first):
+        try:
+            yaml.safe_load(path.read_text("utf-8-sig"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is not a YAML file: {error}. Correct it.") from error
 
 
 def _looks_like_polygons(path: Path) -> bool:

@@ -70,6 +70,8 @@ def describe_place(root: Path) -> str:
     """Describes the content of a folder without images/ or masks/, and of its sub-folders."""
     if not root.is_dir():
         return ""
+    if (root / "VOCdevkit").is_dir():
+        return f"It has VOCdevkit/: open the folder as voc:{root}"
     sentences = []
     below = _folders_below(root)
     for folder in below:
@@ -138,11 +140,12 @@ def unpaired_names(images: Iterable[str], masks: Iterable[str]) -> str:
         return ""
     named = f"Images are named like {_some(images)}, masks like {_some(masks)}."
     first = [mask for mask in masks if mask.startswith(images[0])]
-    if len(first) > 1:
+    rest = first[0].removeprefix(images[0]) if first else ""
+    if len(first) > 1 and not rest[:1].isdigit():  # 001 and 0012 are numbers
         return (
             f"{named} {len(first)} masks begin with {images[0]!r}: an image needs one mask, in "
             "which each class has its index. Merge them, or write the suffix of the right ones to "
-            f'classes.json: "mask_suffix": "{first[0].removeprefix(images[0])}".'
+            f'classes.json: "mask_suffix": "{rest}".'
         )
     return named
 

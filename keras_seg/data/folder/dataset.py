@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_seg.data.class_file import CLASS_FILE_NAME, ClassFile, read_class_file
 from keras_seg.data.classes import ClassTable
+from keras_seg.data.folder.contents import ARCHIVES
 from keras_seg.data.folder.label_files import (
     LabelFiles,
     label_folders,
@@ -25,7 +26,6 @@ from keras_seg.data.reading.ranges import ValueRange, checked_range
 
 SPLITS = ("train", "val", "test")
 CLASS_NAMES = "class_names.txt"
-ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
 class FolderDataset(PairedDataset):
@@ -131,6 +131,11 @@ class FolderDataset(PairedDataset):
             return read_label_files(path, self._values)
         mask = self.masks(path)
         return (mask, read_mask(self._instances[path])) if self._instances else mask
+
+
+def names_classes(root: Path) -> bool:
+    """Whether a folder has a file with the names of its classes."""
+    return any((root / name).is_file() for name in (CLASS_FILE_NAME, CLASS_NAMES))
 
 
 def _no_folder(root: Path) -> str:

@@ -189,10 +189,11 @@ class ValueMap:
     Args:
         classes: file value → class, or 255.
         listed_in: where the user lists the values; empty for an official layout.
+        exported: whether that is a file of an annotation tool, and not `classes.json`.
     """
 
-    def __init__(self, classes: dict[int, int], *, listed_in: str = ""):
-        self._listed_in = listed_in
+    def __init__(self, classes: dict[int, int], *, listed_in: str = "", exported: bool = False):
+        self._listed_in, self._exported = listed_in, exported
         self._table = np.full(max(classes) + 1, -1, np.int32)
         for value, number in classes.items():
             self._table[value] = number
@@ -224,4 +225,9 @@ class ValueMap:
         remedy = (
             'List them under "values" with the classes, or under "ignore" if they mean unknown.'
         )
+        if self._exported:
+            remedy = (
+                "Add them there. If they mean unknown, write classes.json in the folder: "
+                f'{{"names": [...], "ignore": {wrong[:8]}}}.'
+            )
         return f"{message} {shapes[0] if shapes else remedy}"

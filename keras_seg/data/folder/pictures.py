@@ -10,7 +10,7 @@ from keras_seg.data.reading.arrays import ARRAY_SUFFIX
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ARRAY_SUFFIX)
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".webp", *MASK_SUFFIXES)
-IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages", "photos")
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "jpegimages", "photos")
 MASK_FOLDERS = (
     "masks",
     "mask",
@@ -20,6 +20,7 @@ MASK_FOLDERS = (
     "annotation",
     "annots",
     "annot",
+    "ann_dir",
     "gt",
     "groundtruth",
     "ground_truth",

@@ -11,7 +11,7 @@ import numpy as np
 from keras_seg.atomic_files import write_text
 from keras_seg.data.annotations import ANNOTATIONS, recognise
 from keras_seg.data.class_file import CLASS_FILE_NAME
-from keras_seg.data.classes import distinct_colors
+from keras_seg.data.classes import ClassTable, distinct_colors
 from keras_seg.data.folder.naming import NameRule
 from keras_seg.data.folder.scan import scan_folder
 from keras_seg.data.mask_values.pixels import without_equal_channels
@@ -23,7 +23,9 @@ MOST_CLASSES = 64
 """More values or colours than these are no classes, but grey levels or a photograph."""
 
 
-def write_class_table(source: str, classes: Sequence[str] | None = None) -> tuple[Path, list[str]]:
+def write_class_table(
+    source: str, classes: Sequence[str] | None = None, *, multi_label: bool | None = None
+) -> tuple[Path, list[str]]:
     """Writes names, colours, mask values and the rule of the mask names to `classes.json`.
 
     Entries that the file has already are kept.
@@ -31,6 +33,8 @@ def write_class_table(source: str, classes: Sequence[str] | None = None) -> tupl
     Args:
         source: a folder, or kind:FOLDER for an export of an annotation tool.
         classes: names of the classes; by default those of the export, or numbers.
+        multi_label: True to write "multi_label": true with the names of the labels, which are
+            those of the shapes of an export, of the sub-folders of masks/, or `classes`.
 
     Returns: the path, and the entries that were added.
 
@@ -40,7 +44,11 @@ def write_class_table(source: str, classes: Sequence[str] | None = None) -> tupl
     root, scheme = _root_of(source)
     path = root / CLASS_FILE_NAME
     stated = json.loads(path.read_text("utf-8-sig")) if path.exists() else {}
-    if scheme is not None or stated:
+    if multi_label:
+        named = None if scheme is not None or stated else ClassTable.of(classes)
+        dataset = open_dataset(source, classes=named, multi_label=True)
+        table = dataset.classes.to_dict() | {"multi_label": True}
+    elif scheme is not None or stated:
         table = open_dataset(source).classes.to_dict()
     else:
         table = _table_of_masks(root)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ IMAGE_SUFFIXES = {*PICTURE_SUFFIXES, *TIFF_SUFFIXES, ARRAY_SUFFIX}
 """Suffixes of the files in a folder that are images."""
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"}
 CAMERA = "camera:"
+MASK_BESIDE = "_mask"
+"""What is after the stem of an image in the name of its mask, as Roboflow writes both."""
 
 
 class Input(NamedTuple):
@@ -51,6 +54,31 @@ def find_inputs(given: Iterable[str | Path]) -> list[Input]:
         for source in _inputs_of(text):
             unique.setdefault(_identity(source), source)
     return list(unique.values())
+
+
+def without_masks_beside(sources: Sequence[Input], given: Iterable[str | Path]) -> list[Input]:
+    """The inputs without the masks of a folder that holds `X_mask.png` beside the image `X`.
+
+    Files that were given by their names or by a pattern stay.
+
+    Warns: UserWarning with the number of masks and an example.
+    """
+    folders = [path for path in map(Path, given) if path.is_dir()]
+    images = {source.path.with_suffix("") for source in sources}
+
+    def is_mask(path: Path) -> bool:
+        image = path.with_name(path.stem.removesuffix(MASK_BESIDE))
+        below = any(path.is_relative_to(folder) for folder in folders)
+        return below and path.stem.endswith(MASK_BESIDE) and image in images
+
+    masks = [source.path for source in sources if is_mask(source.path)]
+    if masks:
+        warnings.warn(
+            f"{len(masks)} masks beside their images are left out, for example {masks[0]}. Give "
+            "them by name if they are images.",
+            stacklevel=2,
+        )
+    return [source for source in sources if not is_mask(source.path)]
 
 
 def _identity(source: Input) -> Path:

@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from keras_seg.inference.files.coco import write_coco
 from keras_seg.inference.files.earlier_results import without_earlier_results
-from keras_seg.inference.files.inputs import Input, find_inputs
+from keras_seg.inference.files.inputs import Input, find_inputs, without_masks_beside
 from keras_seg.inference.files.label_masks import mask_endings
 from keras_seg.inference.files.options import OutputOptions, PredictionOptions
 from keras_seg.inference.files.predictor import FilePredictor
@@ -84,11 +84,12 @@ def predict_files(
     outputs = outputs or OutputOptions()
     options = PredictionOptions(sizing, tta, outputs, frames, proposals, threshold)
     options.check(runner)
+    inputs = list(inputs)
     sources = find_inputs(inputs)
     output.mkdir(parents=True, exist_ok=True)
     log = PredictionLog(output, options.settings(runner))
     endings = mask_endings(runner.card.classes, runner.card.multi_label)
-    sources = without_earlier_results(sources, log, endings)
+    sources = without_masks_beside(without_earlier_results(sources, log, endings), inputs)
     unfinished = [source for source in sources if overwrite or not log.is_finished(source)]
     failed = _predict_each(FilePredictor(runner, options, log), unfinished, runner)
     if outputs.polygons == "coco":
