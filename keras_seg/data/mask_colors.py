@@ -37,14 +37,22 @@ def overlay(
 
     Returns: (H, W, 3) uint8.
     """
-    shown = image[..., : 3 if image.shape[-1] >= 3 else 1]
-    pixels = np.broadcast_to(shown, (*image.shape[:2], 3)).astype(np.float32)
+    pixels = as_rgb(image).astype(np.float32)
     if mask.ndim == 2:
         blended = pixels * (1 - opacity) + colorize(mask, classes) * opacity
         return np.round(blended).astype(np.uint8)
     mean, count = _mean_of_labels(mask, classes)
     blended = (1 - opacity) * pixels + opacity * mean
     return np.where(count > 0, np.round(blended), pixels).astype(np.uint8)
+
+
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """(H, W, C) → (H, W, 3), of the same type: the first three channels, or the first one as grey.
+
+    The result may be a view of the image that cannot be written to.
+    """
+    shown = image[..., : 3 if image.shape[-1] >= 3 else 1]
+    return np.broadcast_to(shown, (*image.shape[:2], 3))
 
 
 def _mean_of_labels(mask: np.ndarray, classes: ClassTable) -> tuple[np.ndarray, np.ndarray]:
