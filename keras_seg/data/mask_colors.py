@@ -25,7 +25,8 @@ def overlay(
 ) -> np.ndarray:
     """Blends the colours of a mask over its image.
 
-    Pixels without any label of a multi-label mask keep the colour of the image.
+    Pixels without any label of a multi-label mask keep the colour of the image. White is blended
+    over pixels that are unknown.
 
     An image with more than three channels is shown by its first three, one with two by its first.
 
@@ -42,8 +43,9 @@ def overlay(
         blended = pixels * (1 - opacity) + colorize(mask, classes) * opacity
         return np.round(blended).astype(np.uint8)
     mean, count = _mean_of_labels(mask, classes)
-    blended = (1 - opacity) * pixels + opacity * mean
-    return np.where(count > 0, np.round(blended), pixels).astype(np.uint8)
+    unknown = (mask == IGNORE_CLASS).all(-1, keepdims=True)
+    blended = (1 - opacity) * pixels + opacity * np.where(unknown, 255, mean)
+    return np.where((count > 0) | unknown, np.round(blended), pixels).astype(np.uint8)
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
