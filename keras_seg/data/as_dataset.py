@@ -111,6 +111,8 @@ def as_images(data: Any) -> Any:
     if isinstance(data, str | os.PathLike):
         folder = Path(data)
         return images_of_folder(folder) or data if folder.is_dir() else data
+    if hasattr(data, "read"):  # an open file is an iterator of lines
+        return data
     if isinstance(data, Iterator) or _is_pipeline(data) or _holds_masks(data):
         images, _ = _collected(data, None)
         if not images:

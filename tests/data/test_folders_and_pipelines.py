@@ -128,7 +128,7 @@ class TestFolder:
             FolderDataset(shapes_folder)
 
     def test_a_split_file_that_is_none_is_refused(self, shapes_folder):
-        (shapes_folder / "splits.json").write_text('{"training": []}')
+        (shapes_folder / "splits.json").write_text('{"fold 1": []}')
         with pytest.raises(ValueError, match=r"splits\.json names no split 'train'"):
             FolderDataset(shapes_folder)
 

@@ -269,7 +269,7 @@ def test_an_unstated_nodata_value_is_suspected(tmp_path):
 
 
 def test_advice_after_a_search_can_be_followed(maps, tmp_path, capsys):
-    folder, multi_label, images = maps
+    folder, multi_label, _ = maps
     file, root = tmp_path / "m.tflite", folder / "data"
     words = ["--head", "probabilities", "--input_shape", "[32,48]"]
     run("export", folder / "model.keras", "--output", file, *words)

@@ -121,8 +121,9 @@ def _how_to_use(file: Path, threshold: Threshold) -> str:
     """What to write so that a threshold that was found is used."""
     if file.suffix.lower() == ".keras":
         return "To use it in predict, evaluate and export: the same line with --write_threshold"
-    numbers = f"{threshold:g}"
-    if not isinstance(threshold, float):
+    if isinstance(threshold, float):
+        numbers = f"{threshold:g}"
+    else:
         numbers = f"'[{','.join(f'{each:g}' for each in threshold)}]'"
     return (
         f"To use it in predict and evaluate: --threshold {numbers}. To have it in the file, export "

@@ -73,13 +73,27 @@ def image_and_known(
     pixels, known = stored_and_known(
         pixels, channels, name, nodata=nodata, last=last, has_alpha=has_alpha
     )
+    return as_image(pixels, known, channels, value_range, name), known
+
+
+def as_image(
+    pixels: np.ndarray,
+    known: np.ndarray | None,
+    channels: int,
+    value_range: ValueRange | None,
+    name: object,
+) -> np.ndarray:
+    """Converts what `stored_and_known` returns to (H, W, channels) uint8, 0 without data.
+
+    Raises: ValueError as `to_bytes` and `with_channels`.
+    """
     if pixels.dtype != np.uint8:
         _check_channels(pixels, channels, name)  # a range cannot fit if the channels do not
         pixels = to_bytes(pixels, value_range, name, known)
     pixels = with_channels(pixels, channels, name, last=True)
     if known is not None:
         pixels[~known] = 0
-    return pixels, known
+    return pixels
 
 
 def stored_and_known(
