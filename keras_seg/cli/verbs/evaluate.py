@@ -94,7 +94,7 @@ def evaluate_verb(
         write_json(json_file, result.to_dict())
     if write_threshold and chosen is not None:
         _write_threshold(file, runner.card, chosen)
-    elif search_threshold is not None:
+    elif search_threshold is not None and chosen is not None:
         say(_how_to_use(file, chosen), soft_wrap=True)
     return DONE
 
