@@ -19,7 +19,7 @@ from keras_seg.data.folder.pictures import IMAGE_SUFFIXES, MASK_SUFFIXES, files_
 from keras_seg.data.folder.places import image_folder, mask_folder
 from keras_seg.data.open_by_name import open_dataset
 from keras_seg.data.reading.in_memory import as_array, holds_objects, is_grey_batch
-from keras_seg.data.reading.ranges import ValueRange
+from keras_seg.data.reading.ranges import MEASURED, ValueRange
 
 Data = SegmentationDataset | str | Path | np.ndarray | Iterable | Callable
 """Everything that `as_dataset` takes."""
@@ -45,7 +45,7 @@ def as_dataset(
     classes: ClassTable | None,
     split: str = "train",
     limit: int | None = None,
-    value_range: ValueRange | None = None,
+    value_range: ValueRange | str | None = None,
     multi_label: bool = False,
     nodata: float | None = None,
 ) -> SegmentationDataset:
@@ -64,7 +64,8 @@ def as_dataset(
             the masks.
         split: split of a data set by name.
         limit: largest number of images taken from an iterable, which may be endless.
-        value_range: (black, white) of images with more than 8 bits.
+        value_range: (black, white) of images with more than 8 bits, or one such pair per band;
+            "auto" for a data set by name, in whose training images it is measured.
         multi_label: whether masks are (H, W, labels) of 0 and 1; of data sets by name those whose
             files do not say so.
         nodata: value of pixels in image files that hold no data.
@@ -78,6 +79,12 @@ def as_dataset(
         options = {"channels": channels, "value_range": value_range, "nodata": nodata}
         if isinstance(data, str | os.PathLike):
             return _by_name(str(data), classes, split, options, multi_label or None)
+        if value_range == MEASURED:
+            raise ValueError(
+                'value_range "auto" is measured in the training images of a folder. Received: '
+                f"{type(data).__name__}. State which values are black and white: "
+                "value_range=(black, white)."
+            )
         images, masks = _collected(data, limit)
         if not images:
             raise ValueError(_no_images(data))
@@ -104,8 +111,9 @@ def as_images(data: Any) -> Any:
     if isinstance(data, str | os.PathLike):
         folder = Path(data)
         return images_of_folder(folder) or data if folder.is_dir() else data
-    is_iterator = isinstance(data, Iterator) and not hasattr(data, "read")  # not an open file
-    if is_iterator or _is_pipeline(data) or _holds_masks(data):
+    if hasattr(data, "read"):  # an open file is an iterator of lines
+        return data
+    if isinstance(data, Iterator) or _is_pipeline(data) or _holds_masks(data):
         images, _ = _collected(data, None)
         if not images:
             raise ValueError(_no_images(data))

@@ -25,7 +25,8 @@ def overlay(
 ) -> np.ndarray:
     """Blends the colours of a mask over its image.
 
-    Pixels without any label of a multi-label mask keep the colour of the image.
+    Pixels without any label of a multi-label mask keep the colour of the image. White is blended
+    over pixels that are unknown.
 
     An image with more than three channels is shown by its first three, one with two by its first.
 
@@ -37,14 +38,23 @@ def overlay(
 
     Returns: (H, W, 3) uint8.
     """
-    shown = image[..., : 3 if image.shape[-1] >= 3 else 1]
-    pixels = np.broadcast_to(shown, (*image.shape[:2], 3)).astype(np.float32)
+    pixels = as_rgb(image).astype(np.float32)
     if mask.ndim == 2:
         blended = pixels * (1 - opacity) + colorize(mask, classes) * opacity
         return np.round(blended).astype(np.uint8)
     mean, count = _mean_of_labels(mask, classes)
-    blended = (1 - opacity) * pixels + opacity * mean
-    return np.where(count > 0, np.round(blended), pixels).astype(np.uint8)
+    unknown = (mask == IGNORE_CLASS).all(-1, keepdims=True)
+    blended = (1 - opacity) * pixels + opacity * np.where(unknown, 255, mean)
+    return np.where((count > 0) | unknown, np.round(blended), pixels).astype(np.uint8)
+
+
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """(H, W, C) → (H, W, 3), of the same type: the first three channels, or the first one as grey.
+
+    The result may be a view of the image that cannot be written to.
+    """
+    shown = image[..., : 3 if image.shape[-1] >= 3 else 1]
+    return np.broadcast_to(shown, (*image.shape[:2], 3))
 
 
 def _mean_of_labels(mask: np.ndarray, classes: ClassTable) -> tuple[np.ndarray, np.ndarray]:

@@ -143,7 +143,7 @@ def check_threshold_values(
     if several and (not multi_label or len(numbers) != num_classes):
         expected = f"one number, or {num_classes}, one per label" if multi_label else "one number"
         raise ValueError(
-            f"{what} takes as threshold {expected}. Received: {len(numbers)} numbers, "
+            f"{what} takes as threshold {expected}. Received: a list of {len(numbers)}, "
             f"threshold={numbers}"
         )
     if not multi_label and num_classes != 2 and threshold != 0.5:

@@ -128,6 +128,7 @@ def search_threshold(
         classes=card.classes,
         split="val",
         value_range=card.value_range,
+        nodata=card.nodata,
         multi_label=card.multi_label,
     )
     check_comparable({runner.format: runner}, dataset, limit)

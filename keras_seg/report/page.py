@@ -16,7 +16,7 @@ from PIL import Image
 
 from keras_seg.atomic_files import write_text
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.mask_colors import overlay
+from keras_seg.data.mask_colors import as_rgb, overlay
 from keras_seg.inference.evaluation import check_comparable, evenly_spread
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.results import percent
@@ -190,9 +190,7 @@ def _pictures(runner: Runner, dataset: SegmentationDataset, index: int, score: f
     grey = np.repeat(sample.image[..., :3].mean(-1, keepdims=True), 3, -1) * 0.6
     errors = np.where(wrong[..., None], [230, 40, 40], grey).astype(np.uint8)
     shown = {
-        "image": np.broadcast_to(
-            sample.image[..., : 3 if sample.image.shape[-1] >= 3 else 1], (*mask.shape[:2], 3)
-        ),
+        "image": as_rgb(sample.image),
         "truth": overlay(sample.image, sample.mask, dataset.classes),
         "prediction": overlay(sample.image, mask, dataset.classes),
         "errors": errors,

@@ -11,7 +11,7 @@ from PIL import Image
 from keras_seg.atomic_files import draft_of, write_text
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample
-from keras_seg.data.mask_colors import palette_of
+from keras_seg.data.mask_colors import as_rgb, palette_of
 from keras_seg.data.verify.choice import chosen_samples
 from keras_seg.data.verify.report import DatasetReport
 from keras_seg.names import IGNORE_CLASS
@@ -89,8 +89,7 @@ def draw_mask(sample: Sample, classes: ClassTable) -> tuple[np.ndarray, np.ndarr
     height, width = mask.shape
     scale = SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    shown = sample.image[..., : 3 if sample.image.shape[-1] >= 3 else 1]
-    pixels = np.broadcast_to(shown, (height, width, 3)).astype(np.uint8)
+    pixels = as_rgb(sample.image).astype(np.uint8)
     smooth = Image.Resampling.BILINEAR if scale < 1 else Image.Resampling.NEAREST
     image = np.asarray(Image.fromarray(pixels).resize(size, smooth))
     labels = Image.fromarray(mask.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)

@@ -68,7 +68,14 @@ def open_data(
     else:
         what = {"train": "training data", "val": "validation data"}[split]
         dataset = as_dataset(
-            given, what=what, channels=recipe.channels, classes=named or classes, split=split
+            given,
+            what=what,
+            channels=recipe.channels,
+            classes=named or classes,
+            split=split,
+            value_range=recipe.image_range,
+            nodata=recipe.nodata,
+            multi_label=bool(recipe.multi_label),
         )
         if not has_masks(dataset):
             raise ValueError(
@@ -79,6 +86,11 @@ def open_data(
             raise ValueError(
                 f"{what} has images of {dataset.channels} channels, and the recipe has channels="
                 f"{recipe.channels}. Set channels to {dataset.channels}."
+            )
+        if recipe.multi_label is not None and dataset.multi_label != recipe.multi_label:
+            raise ValueError(
+                f"{what} has multi_label={dataset.multi_label}, and the recipe has multi_label="
+                f"{recipe.multi_label}. Set multi_label to {dataset.multi_label}, or leave it out."
             )
     _check_range(recipe, dataset)
     if tell is not None:

@@ -11,7 +11,7 @@ from PIL import Image
 from keras_seg import models
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.mask_colors import colorize, overlay
+from keras_seg.data.mask_colors import as_rgb, colorize, overlay
 from keras_seg.models.output_activation import model_output_activation
 from keras_seg.models.sizes import output_margin, size_rule
 from keras_seg.training.history import History
@@ -102,7 +102,7 @@ def sheet(
     """Draws rows of (image, truth, prediction) as one picture, with predictions as overlays."""
     cells = [
         (
-            np.broadcast_to(image, (*image.shape[:2], 3)),
+            as_rgb(image),
             colorize(truth, classes),
             overlay(image, predicted, classes),
         )

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from keras_seg.data.reading.images import read_image
+from keras_seg.data.reading.ranges import range_text
 from keras_seg.web.describe import describe
 from keras_seg.web.runtimes import RUNTIMES, copy_runtime
 
@@ -38,7 +39,8 @@ def write_site(
     Args:
         file: the model file.
         output: folder to write: new, empty, or written by this function before.
-        sample: example picture of the page; drawn shapes by default.
+        sample: example picture of the page; drawn shapes by default. A picture of more than 8 bits
+            is mapped as the images of the training were.
         runtime: `node_modules` folder with the JavaScript packages; by default npm downloads them.
         sizing: how images of other sizes are fitted to the network.
 
@@ -57,13 +59,13 @@ def write_site(
     value_range = record.pop("value_range")
     if value_range is not None:
         warnings.warn(
-            f"{file} was trained on images of more than 8 bits, with {value_range} mapped to 0 to "
-            "255. A browser gives 8 bits per channel, so the page needs pictures that are "
+            f"{file} was trained on images of more than 8 bits: {range_text(value_range)} became 0 "
+            "to 255. A browser gives 8 bits per channel, so the page needs pictures that are "
             "already mapped.",
             stacklevel=2,
         )
     _check_output(output)
-    pixels = drawn_sample() if sample is None else read_image(sample, 3)
+    pixels = drawn_sample() if sample is None else read_image(sample, 3, value_range=value_range)
     output.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     try:

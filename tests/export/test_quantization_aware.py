@@ -430,3 +430,14 @@ class TestRewriting:
         model = keras.Model(image, kl.Conv2D(2, 1, data_format="channels_first")(image))
         with pytest.raises(ExportError, match="channels_last"):
             room.quantization_aware(model)
+
+
+def test_the_first_batches_of_its_training_see_the_normalisation():
+    from keras_seg.data.first_batch.network import pixel_range
+
+    network = models.unet((None, None, 3), 2, widths=(4, 8))
+    aware = room.quantization_aware(network)
+    assert pixel_range(network) == pixel_range(aware) == "0..255"
+    image = keras.Input((8, 8, 3))
+    trained_layer = keras.Model(image, kl.DepthwiseConv2D(1)(image))
+    assert pixel_range(trained_layer) == "raw"

@@ -169,9 +169,9 @@ class TestRefusals:
 
     @pytest.mark.parametrize("count", [1, 3])
     def test_a_wrong_count_of_thresholds(self, count):
-        with pytest.raises(ValueError, match=f"one number, or 2, one per label.*{count} numbers"):
+        with pytest.raises(ValueError, match=f"one number, or 2, one per label.*list of {count}"):
             runner_of("labels").predict(noisy()[0], threshold=[0.3] * count)
-        with pytest.raises(ValueError, match=f"takes as threshold one number.*{count} numbers"):
+        with pytest.raises(ValueError, match=f"takes as threshold one number.*a list of {count}"):
             runner_of("one logit").predict(noisy()[0], threshold=[0.3] * count)
         with pytest.raises(ValueError, match="one number, or 2, one per label"):
             card = runner_of("labels").card

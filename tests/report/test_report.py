@@ -10,7 +10,8 @@ import pytest
 from keras_seg import cli
 from keras_seg.data.classes import ClassTable
 from keras_seg.report import charts
-from keras_seg.report.page import _exports, _page, write_report
+from keras_seg.report import page as pages
+from keras_seg.report.page import _exports, write_report
 from tests.helpers.colour_blocks import ColourBlocks
 from tests.helpers.stub_runner import Stub, darkness
 
@@ -113,7 +114,7 @@ def test_damaged_export_reports_are_passed_over(tmp_path, damage):
 def test_links_that_lead_nowhere_and_names_that_are_no_text_do_not_end_a_page(tmp_path):
     (tmp_path / "gone.onnx").symlink_to("nowhere")
     (tmp_path / os.fsdecode(b"\xff.onnx")).write_bytes(b"content")
-    page = _page("run", [_exports(tmp_path)])
+    page = pages.page("run", [_exports(tmp_path)])
     assert "gone.onnx" not in page
     assert r"\udcff.onnx" in page and page.encode()
 
@@ -137,7 +138,7 @@ def test_confusion_and_files_fit_on_a_phone(browser, tmp_path, count):
     (tmp_path / "model.json").write_text(json.dumps(record))
     parts = [f'<div class="wide">{charts.matrix(confusion, names)}</div>', _exports(tmp_path)]
     page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.set_content(_page("run", parts))
+    page.set_content(pages.page("run", parts))
     boxes = "elements => elements.map(e => e.getBoundingClientRect().right)"
     edges = page.locator(".matrix td, .matrix th, .files td").evaluate_all(boxes)
     assert len(edges) >= count**2 and max(edges) <= 390

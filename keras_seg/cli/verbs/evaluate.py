@@ -94,8 +94,8 @@ def evaluate_verb(
         write_json(json_file, result.to_dict())
     if write_threshold and chosen is not None:
         _write_threshold(file, runner.card, chosen)
-    elif search_threshold is not None:
-        say("To use it in predict, evaluate and export: the same line with --write_threshold")
+    elif search_threshold is not None and chosen is not None:
+        say(_how_to_use(file, chosen), soft_wrap=True)
     return DONE
 
 
@@ -115,6 +115,20 @@ def _check_threshold_options(
             f"A threshold is written into a .keras file. Received: {file}. Write it into the "
             ".keras file and export that again, or pass --threshold to predict."
         )
+
+
+def _how_to_use(file: Path, threshold: Threshold) -> str:
+    """What to write so that a threshold that was found is used."""
+    if file.suffix.lower() == ".keras":
+        return "To use it in predict, evaluate and export: the same line with --write_threshold"
+    if isinstance(threshold, float):
+        numbers = f"{threshold:g}"
+    else:
+        numbers = f"'[{','.join(f'{each:g}' for each in threshold)}]'"
+    return (
+        f"To use it in predict and evaluate: --threshold {numbers}. To have it in the file, export "
+        "the .keras file again with the same option."
+    )
 
 
 def _write_threshold(file: Path, card: ModelCard, threshold: Threshold) -> None:

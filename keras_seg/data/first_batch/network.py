@@ -83,9 +83,7 @@ def _first_weights(graph: Any, image: Any) -> tuple[Any, Any, set[str]] | None:
             )
 
         def applied(*arguments: Any, **options: Any) -> Any:
-            if getattr(operation, "weights", None) and not isinstance(
-                operation, layers.Normalization
-            ):
+            if getattr(operation, "weights", None) and not _only_normalises(operation):
                 raise _Met(operation, keras.tree.flatten(arguments)[0])
             passed.add(type(operation).__name__)
             if len(getattr(operation, "variables", ())) > len(getattr(operation, "weights", ())):
@@ -101,6 +99,17 @@ def _first_weights(graph: Any, image: Any) -> tuple[Any, Any, set[str]] | None:
     except Exception:  # a layer of the user may refuse this input; then the range is unknown
         return None
     return None
+
+
+def _only_normalises(layer: Any) -> bool:
+    """Whether the weights of a layer are a fixed scale and offset per channel.
+
+    That is also a frozen depthwise convolution of 1x1, which quantization-aware training makes of
+    the layer that normalises pixels.
+    """
+    if isinstance(layer, layers.DepthwiseConv2D):
+        return tuple(layer.kernel_size) == (1, 1) and not layer.trainable
+    return isinstance(layer, layers.Normalization)
 
 
 def _range_of_layers(model: keras.Model) -> str | None:

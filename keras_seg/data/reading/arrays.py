@@ -73,12 +73,27 @@ def image_and_known(
     pixels, known = stored_and_known(
         pixels, channels, name, nodata=nodata, last=last, has_alpha=has_alpha
     )
+    return as_image(pixels, known, channels, value_range, name), known
+
+
+def as_image(
+    pixels: np.ndarray,
+    known: np.ndarray | None,
+    channels: int,
+    value_range: ValueRange | None,
+    name: object,
+) -> np.ndarray:
+    """Converts what `stored_and_known` returns to (H, W, channels) uint8, 0 without data.
+
+    Raises: ValueError as `to_bytes` and `with_channels`.
+    """
     if pixels.dtype != np.uint8:
+        _check_channels(pixels, channels, name)  # a range cannot fit if the channels do not
         pixels = to_bytes(pixels, value_range, name, known)
     pixels = with_channels(pixels, channels, name, last=True)
     if known is not None:
         pixels[~known] = 0
-    return pixels, known
+    return pixels
 
 
 def stored_and_known(
@@ -197,9 +212,22 @@ def with_channels(
     if pixels.ndim == 3 and channels == 1 and pixels.shape[-1] == 3:
         pixels = (pixels.astype(np.float32) @ np.float32([0.299, 0.587, 0.114]))[..., None]
         pixels = np.rint(pixels).astype(np.uint8)
-    if pixels.ndim != 3 or pixels.shape[-1] != channels:
-        raise ValueError(
-            f"{path} holds an array of shape {pixels.shape}, and the network takes (height, width, "
-            f"{channels}). Set channels to what the images have, or convert them."
-        )
+    _check_channels(pixels, channels, path)
     return np.ascontiguousarray(pixels)
+
+
+def _check_channels(pixels: np.ndarray, channels: int, path: object) -> None:
+    """Raises ValueError unless (H, W, n) has these channels, or grey and RGB can be converted."""
+    count = pixels.shape[-1]
+    if pixels.ndim == 3 and (count == channels or {count, channels} == {1, 3}):
+        return
+    remedy = "Convert it to (height, width, channels)."
+    if pixels.ndim == 3:
+        remedy = (
+            f"If all images of the data have {count} channels, train with --channels {count}; "
+            "otherwise convert it."
+        )
+    raise ValueError(
+        f"{path} holds an array of shape {pixels.shape}, and (height, width, {channels}) is "
+        f"expected. {remedy}"
+    )

@@ -11,11 +11,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from keras_seg.data.reading.arrays import (
     ARRAY_SUFFIX,
     TIFF_SUFFIXES,
+    as_image,
     image_and_known,
     read_array,
     stored_and_known,
-    to_bytes,
-    with_channels,
 )
 from keras_seg.data.reading.ranges import ValueRange
 from keras_seg.data.reading.tiff_codecs import missing_codec, needs_codec, read_page
@@ -80,12 +79,7 @@ def read_image_and_known(
     """
     path = Path(path)
     stored, known = read_stored(path, channels, nodata=nodata)
-    if stored.dtype != np.uint8:
-        stored = to_bytes(stored, value_range, path, known)
-    image = with_channels(stored, channels, path, last=True)
-    if known is not None:
-        image[~known] = 0
-    return image, known
+    return as_image(stored, known, channels, value_range, path), known
 
 
 def read_stored(

@@ -77,7 +77,7 @@ def verify_dataset(
                     dataset = _open(str(source), split, classes, channels, multi_label)
                 else:
                     table = classes or report.classes
-                    dataset = _given(data, split, table, channels)
+                    dataset = _given(data, split, table, channels, multi_label)
         except UNREADABLE as error:
             if str(error) not in {problem.message for problem in report.errors}:
                 kind = "pairs" if isinstance(error, NoPairs) else "layout"
@@ -113,10 +113,21 @@ def _open(
 
 
 def _given(
-    data: Data, split: str, classes: ClassTable | None, channels: int
+    data: Data,
+    split: str,
+    classes: ClassTable | None,
+    channels: int,
+    multi_label: bool | None,
 ) -> SegmentationDataset:
     what = {"train": "training data", "val": "validation data"}[split]
-    dataset = as_dataset(data, what=what, channels=channels, classes=classes, split=split)
+    dataset = as_dataset(
+        data,
+        what=what,
+        channels=channels,
+        classes=classes,
+        split=split,
+        multi_label=bool(multi_label),
+    )
     if not has_masks(dataset):
         raise ValueError(f"{what}: the {len(dataset)} images have no masks. Pass (images, masks).")
     return dataset

@@ -35,7 +35,7 @@ def unknown_nodata(dataset: SegmentationDataset) -> str | None:
     Images of 8 bits are looked at only if they are TIFF files: black corners of a photograph are
     black.
     """
-    if not isinstance(dataset, PairedDataset) or dataset.multi_label:
+    if not isinstance(dataset, PairedDataset):
         return None
     for index in _spread(len(dataset)):
         path = dataset.pairs[index].image
@@ -63,9 +63,13 @@ def unknown_nodata(dataset: SegmentationDataset) -> str | None:
 
 
 def _labelled(dataset: PairedDataset, index: int, size: tuple[int, int]) -> np.ndarray:
-    """Where the mask of a sample has a class; everywhere if the sample cannot be read."""
+    """Where the mask of a sample has a class, or any label is known.
+
+    Everywhere if the sample cannot be read.
+    """
     try:
-        return dataset[index].mask != IGNORE_CLASS
+        labelled = dataset[index].mask != IGNORE_CLASS
+        return labelled.any(axis=-1) if dataset.multi_label else labelled
     except UNREADABLE:  # for example because no range is stated yet
         return np.ones(size, bool)
 
