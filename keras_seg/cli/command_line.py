@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
 
     Returns: exit code: 0 done, 1 refused or partly failed, 2 wrong input, 130 interrupted.
     """
-    arguments = sys.argv[1:] if argv is None else argv
+    arguments = _usual_words(sys.argv[1:] if argv is None else argv)
     if arguments[:1] in (["-h"], ["--help"]):
         sys.stdout.write(quick_help())
         sys.exit(0)
@@ -38,8 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if arguments[:1] == ["--print_completion"]:
         return _print_completion(arguments[1:])
-    if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") not in ("0", "1"):
         quieten_tensorflow()
     try:
         with _one_line_warnings():
@@ -47,6 +46,13 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:  # also during the imports, which take seconds
         complain("keras-seg: interrupted. All saved files are kept.")
         return INTERRUPTED
+
+
+def _usual_words(arguments: list[str]) -> list[str]:
+    """`help train` → `train --help`, and `version` → `--version`, as other tools have them."""
+    if arguments[:1] == ["help"]:
+        return [*arguments[1:2], "--help"]
+    return ["--version"] if arguments == ["version"] else arguments
 
 
 def _print_completion(shells: list[str]) -> int:

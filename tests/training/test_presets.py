@@ -106,7 +106,10 @@ class TestPresets:
         [
             ("batchsize: 3", "'batchsize'. Did you mean 'batch_size'"),
             ("augmentation: {scales: [1, 1]}", "'augmentation.scales'. Did you mean 'aug.*scale'"),
-            ("optimizer_options: {nestrov: true}", "Did you mean 'optimizer_options.nesterov'"),
+            (
+                "optimizer_options: {nestrov: true}",
+                "entry under optimizer_options 'nestrov'. Did you mean 'nesterov'",
+            ),
             ("[1", "is not a YAML file"),
         ],
     )
