@@ -105,10 +105,10 @@ class TestPresets:
         ("text", "message"),
         [
             ("batchsize: 3", "'batchsize'. Did you mean 'batch_size'"),
-            ("augmentation: {scales: [1, 1]}", "'augmentation.scales'. Did you mean 'aug.*scale'"),
+            ("augmentation: {scales: [1, 1]}", "under augmentation 'scales'. Did you mean 'scale'"),
             (
                 "optimizer_options: {nestrov: true}",
-                "entry under optimizer_options 'nestrov'. Did you mean 'nesterov'",
+                "under optimizer_options 'nestrov'. Did you mean 'nesterov'",
             ),
             ("[1", "is not a YAML file"),
         ],
