@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from keras_seg.backends import need_tensorflow, switch_to_tensorflow
-from keras_seg.cli.output import DONE, INTERRUPTED, WRONG_INPUT, complain
+from keras_seg.cli.output import CLOSED_PIPE, DONE, INTERRUPTED, WRONG_INPUT, complain
 from keras_seg.cli.quick_help import quick_help
 from keras_seg.cli.quiet_import import quieten_tensorflow
 from keras_seg.cli.verbs import VERBS
@@ -26,8 +26,20 @@ def main(argv: list[str] | None = None) -> int:
     Args:
         argv: the arguments after `keras-seg`; None for those of this process.
 
-    Returns: exit code: 0 done, 1 refused or partly failed, 2 wrong input, 130 interrupted.
+    Returns: exit code: 0 done, 1 refused or partly failed, 2 wrong input, 130 interrupted, 141
+        the reader of a pipe has ended.
     """
+    try:
+        try:
+            return _main(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # such as `keras-seg train --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+
+
+def _main(argv: list[str] | None) -> int:
     arguments = _usual_words(sys.argv[1:] if argv is None else argv)
     if arguments[:1] in (["-h"], ["--help"]):
         sys.stdout.write(quick_help())
@@ -92,6 +104,8 @@ def _run(arguments: list[str]) -> int:
         if VERBS[verb].needs_tensorflow:
             _use_tensorflow(verb)
         return VERBS[verb].function(**options)
+    except BrokenPipeError:
+        raise
     except EXPECTED_ERRORS as error:
         if parsed.traceback:
             import traceback

@@ -235,3 +235,26 @@ def test_tensorflow_is_imported_without_its_log_lines():
         [sys.executable, "-c", QUIET], capture_output=True, text=True, env=environment
     )
     assert (done.returncode, done.stderr) == (0, "heard\n")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["presets"]])
+def test_a_closed_pipe_ends_without_a_traceback(words):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "keras_seg", *words], stdout=writing, stderr=subprocess.PIPE
+    )
+    os.close(writing)
+    assert done.stderr == b""
+    assert done.returncode in (0, 1, 141)  # argparse takes it for done, Rich answers with 1
+
+
+def test_an_unknown_backend_is_answered_with_those_that_work():
+    done = subprocess.run(
+        [sys.executable, "-m", "keras_seg", "models", "unet"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"KERAS_BACKEND": "nonsense"},
+    )
+    message = "KERAS_BACKEND must be tensorflow, jax or torch. Received: nonsense."
+    assert (done.returncode, done.stderr) == (2, f"keras-seg models: {message}\n")
