@@ -116,6 +116,12 @@ def _unsupported(what: str, backend: str) -> str:
     )
 
 
+def unknown_backend() -> ValueError:
+    """The error for the import of Keras with a backend that Keras does not know."""
+    received = os.environ.get("KERAS_BACKEND", "an unknown name in Keras' configuration file")
+    return ValueError(f"KERAS_BACKEND must be {_choices(BACKENDS)}. Received: {received}.")
+
+
 def _name(backend: str) -> str:
     return BACKENDS.get(backend, backend)
 

@@ -21,7 +21,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from keras_seg.backends import BACKENDS, missing_backend
+from keras_seg.backends import BACKENDS, missing_backend, unknown_backend
 
 KERAS = "keras"
 
@@ -69,6 +69,10 @@ class _Finder:
         except ModuleNotFoundError as error:
             if module.__name__ == KERAS and error.name in BACKENDS:
                 raise missing_backend(error.name) from error
+            raise
+        except ValueError as error:
+            if module.__name__ == KERAS and "Unable to import backend" in str(error):
+                raise unknown_backend() from error
             raise
         finally:
             self._inside.depth -= 1

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from keras_seg.backends import need_tensorflow, switch_to_tensorflow
-from keras_seg.cli.output import DONE, INTERRUPTED, WRONG_INPUT, complain
+from keras_seg.cli.output import CLOSED_PIPE, DONE, INTERRUPTED, WRONG_INPUT, complain
 from keras_seg.cli.quick_help import quick_help
 from keras_seg.cli.quiet_import import quieten_tensorflow
 from keras_seg.cli.verbs import VERBS
@@ -26,9 +26,21 @@ def main(argv: list[str] | None = None) -> int:
     Args:
         argv: the arguments after `keras-seg`; None for those of this process.
 
-    Returns: exit code: 0 done, 1 refused or partly failed, 2 wrong input, 130 interrupted.
+    Returns: exit code: 0 done, 1 refused or partly failed, 2 wrong input, 130 interrupted, 141
+        the reader of a pipe has ended.
     """
-    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        try:
+            return _main(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # such as `keras-seg train --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+
+
+def _main(argv: list[str] | None) -> int:
+    arguments = _usual_words(sys.argv[1:] if argv is None else argv)
     if arguments[:1] in (["-h"], ["--help"]):
         sys.stdout.write(quick_help())
         sys.exit(0)
@@ -38,8 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if arguments[:1] == ["--print_completion"]:
         return _print_completion(arguments[1:])
-    if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") not in ("0", "1"):
         quieten_tensorflow()
     try:
         with _one_line_warnings():
@@ -47,6 +58,13 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:  # also during the imports, which take seconds
         complain("keras-seg: interrupted. All saved files are kept.")
         return INTERRUPTED
+
+
+def _usual_words(arguments: list[str]) -> list[str]:
+    """`help train` → `train --help`, and `version` → `--version`, as other tools have them."""
+    if arguments[:1] == ["help"]:
+        return [*arguments[1:2], "--help"]
+    return ["--version"] if arguments == ["version"] else arguments
 
 
 def _print_completion(shells: list[str]) -> int:
@@ -86,6 +104,8 @@ def _run(arguments: list[str]) -> int:
         if VERBS[verb].needs_tensorflow:
             _use_tensorflow(verb)
         return VERBS[verb].function(**options)
+    except BrokenPipeError:
+        raise
     except EXPECTED_ERRORS as error:
         if parsed.traceback:
             import traceback

@@ -24,7 +24,9 @@ def completion_script(shell: str) -> str:
     """
     if shell not in shtab.SUPPORTED_SHELLS:
         known = ", ".join(shtab.SUPPORTED_SHELLS)
-        raise ValueError(f"--print_completion takes one of {known}. Received: {shell}.")
+        raise ValueError(
+            f"--print_completion takes one of {known}. Received: {shell or 'nothing'}."
+        )
     parser = make_parser()
     for verb in parser.verbs:
         for action in list(verb._actions):

@@ -10,6 +10,21 @@ from typing import Any
 
 from keras_seg.names import nearest_name
 
+WRONG_VALUE = r'(?s)Parser key "([^"]+)"[^:]*:\s*(.*?)(?:(?:Got|Given) value: ?(.*))?$'
+FOREIGN_OPTIONS = {
+    "lr": ["learning_rate"],
+    "bs": ["batch_size"],
+    "batch": ["batch_size"],
+    "backbone": ["model_options.backbone", "options.backbone"],
+    "encoder": ["model_options.backbone", "options.backbone"],
+    "widths": ["model_options.widths", "options.widths"],
+    "size": ["crop", "input_shape"],
+    "imgsz": ["crop", "input_shape"],
+    "out": ["output"],
+    "o": ["output"],
+}
+"""Option of other tools, without hyphens → the options here that mean the same."""
+
 
 def message_for_user(message: str, actions: Mapping[str, Action]) -> str:
     """Rewrites a message of the parser.
@@ -25,26 +40,43 @@ def message_for_user(message: str, actions: Mapping[str, Action]) -> str:
     if names := _after("required: ", message):
         missing = ", ".join(_as_typed(name, actions) for name in names.split(", "))
         return f"missing: {missing}"
-    if option := re.match(r"argument (\S+): expected one argument", message):
-        return f"{option[1]} needs a value: {_example(actions.get(option[1]))}."
-    if value := re.match(r'(?s)Parser key "([^"]+)":\s*(.*?)(?:Got value: (.*))?$', message):
-        return _wrong_value(value[1], value[2], value[3], actions)
+    if option := re.match(r"argument (\S+): expected (?:one|\d+) arguments?", message):
+        value = _example(actions.get(option[1]))
+        hyphen = f" If it begins with a hyphen: {option[1]}=-name."
+        return f"{option[1]} needs a value: {value}.{hyphen if value in ('text', 'a path') else ''}"
+    if wrong := re.match(WRONG_VALUE, message):
+        return _wrong_value(wrong[1], wrong[2], wrong[3], actions)
     return message
 
 
 def _unknown(words: list[str], actions: Mapping[str, Action]) -> str:
-    options = [name for name in actions if name.startswith("--") and not name.endswith("+")]
-    unknown = next((word for word in words if word.startswith("-")), None)
+    unknown = next((word for word in words if word.startswith("-") and word != "--"), None)
+    words = [word for word in words if word != "--"] or words
     if unknown is None or words[0] != unknown:
-        output = f" Is it the output? Write --output {words[0]}." if "--output" in options else ""
+        is_path = "--output" in actions and re.search(r"[/\\]|\.\w+$", words[0])
+        output = f" Is it the output? Write --output {words[0]}." if is_path else ""
         return f"unexpected argument '{words[0]}'.{output}"
     option = unknown.partition("=")[0]
-    nearest = nearest_name(option, options)
-    if nearest is None:  # such as --flip_horizontal for --augmentation.flip_horizontal
-        ends = [name for name in options if name.endswith(f".{option.lstrip('-')}")]
-        nearest = ends[0] if len(ends) == 1 else None
-    hint = f" Did you mean {nearest}?" if nearest else ""
-    return f"unknown option {option}.{hint}"
+    if option.lstrip("-") == "callbacks":
+        return f"unknown option {option}. Pass Keras callbacks to model.fit in Python."
+    if meant := _meant(option, actions):
+        return f"unknown option {option}. Did you mean {meant}?"
+    if re.search(r"\.\w+$", option) and not option.startswith("--"):
+        return f"unknown option {option}. If it is a file, write ./{option}."
+    return f"unknown option {option}."
+
+
+def _meant(option: str, actions: Mapping[str, Action]) -> str | None:
+    """The option that a person meant; None if none is like what was typed."""
+    options = [name for name in actions if name.startswith("--") and not name.endswith("+")]
+    name = option.lstrip("-").replace("-", "_")
+    for foreign in FOREIGN_OPTIONS.get(name.lower(), ()):
+        if f"--{foreign.partition('.')[0]}" in options:
+            return f"--{foreign}"
+    if nearest := nearest_name(name, [each[2:] for each in options]):
+        return f"--{nearest}"
+    ends = [each for each in options if each.endswith(f".{name}")]
+    return ends[0] if len(ends) == 1 else None  # --flip_horizontal of --augmentation
 
 
 def _wrong_value(key: str, reason: str, received: str | None, actions: Mapping[str, Action]) -> str:
@@ -52,7 +84,7 @@ def _wrong_value(key: str, reason: str, received: str | None, actions: Mapping[s
     action = actions.get(name)
     if received is None or action is None:
         return f"{name}: {' '.join(reason.split())}"
-    received = received.strip().splitlines()[0]
+    received = (received.strip() or "an empty text").splitlines()[0]
     allowed = choices(action)
     nearest = nearest_name(received, allowed) if allowed else None
     hint = f" Did you mean {nearest}?" if nearest else ""
@@ -67,8 +99,15 @@ def _example(action: Action | None) -> str:
     if action is None or hint is None:
         return "a text"
     text = in_words(hint).removesuffix(" or null")
+    option = action.option_strings[0] if action.option_strings else action.dest
     if "2 whole numbers" in text:
-        text += f", as in {action.option_strings[0]} 256 256"
+        text += f", as in {option} 256 256"
+    elif isinstance(action.nargs, int):
+        text = f"{action.nargs} numbers, as in {option} 0 4095"
+    elif text == "a mapping of names":
+        text += f", as in {option}.NAME VALUE"
+    elif "list of texts" in text:
+        text += f", as in {option} road car"
     return text
 
 

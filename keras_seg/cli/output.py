@@ -8,8 +8,8 @@ from typing import Any
 
 from keras_seg.safety.text import VisibleTable, visible
 
-DONE, REFUSED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes: done; refused or partly failed; wrong input; interrupted by Ctrl-C."""
+DONE, REFUSED, WRONG_INPUT, INTERRUPTED, CLOSED_PIPE = 0, 1, 2, 130, 141
+"""Exit codes: done; refused or partly failed; wrong input; interrupted by Ctrl-C; output closed."""
 
 
 def say(content: Any, **options: Any) -> None:

@@ -48,7 +48,12 @@ class Parser(jsonargparse.ArgumentParser):
         for verb in self.verbs:
             if verb.name in typed:
                 start = typed.index(verb.name) + 1
-                typed[start:] = as_parsed(typed[start:], verb.by_name)
+                rewritten = as_parsed(typed[start:], verb.by_name)
+                if "--traceback" in rewritten:  # belongs before the verb
+                    rewritten.remove("--traceback")
+                    typed.insert(0, "--traceback")
+                    start += 1
+                typed[start:] = rewritten
                 break
         return super().parse_args(typed, *rest, **options)
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -180,7 +181,7 @@ class Recipe:
     output: str
     on_error: str = "stop"
     model: str = "unet"
-    model_options: dict = field(default_factory=dict)
+    model_options: dict[str, Any] = field(default_factory=dict)
     initial_weights: str | None = None
     num_classes: int | None = None
     multi_label: bool | None = None

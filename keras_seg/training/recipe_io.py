@@ -78,12 +78,16 @@ def check_keys(record: dict, cls: type, what: str = "recipe entry", prefix: str 
     hints = typing.get_type_hints(cls)
     for key, value in record.items():
         if key not in hints:
-            raise ValueError(unknown_name(what, f"{prefix}{key}", [f"{prefix}{k}" for k in hints]))
+            raise ValueError(
+                unknown_name(f"{what}{prefix and f' under {prefix[:-1]}'}", key, hints)
+            )
         if is_dataclass(hints[key]) and isinstance(value, dict):
             check_keys(value, hints[key], what, f"{prefix}{key}.")
         elif not fits(value, hints[key]):
+            example = ", as in [256, 256]" if "2 whole numbers" in in_words(hints[key]) else ""
             raise ValueError(
-                f"{what} '{prefix}{key}' must be {in_words(hints[key])}. Received: {value!r}"
+                f"{what} '{prefix}{key}' must be {in_words(hints[key])}{example}. "
+                f"Received: {value!r}"
             )
 
 

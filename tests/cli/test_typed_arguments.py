@@ -55,6 +55,67 @@ class TestForms:
     def test_hyphens_and_underscores_are_alike(self, option, joined):
         assert parsed(f"train {option}{joined}4 --data d --output o").batch_size == 4
 
+    @pytest.mark.parametrize("typed", ["128 x 128", "128*128", "[128 128]", "128, 128", "+128"])
+    def test_a_size_in_odd_forms(self, typed):
+        assert parsed(f"train --crop {typed} --data d --output o").crop == (128, 128)
+        assert parsed("train --crop=128 96 --data d --output o").crop == (128, 96)
+
+    @pytest.mark.parametrize(
+        "typed",
+        ["road car", "road,car", "[road,car]", "[road, car]", '["road","car"]', "road, car"],
+    )
+    def test_names_in_any_usual_form(self, typed):
+        line = f"convert a.pth --classes {typed} --source milesial --output c.keras"
+        assert parsed(line).classes == ["road", "car"]
+
+    def test_names_keep_spaces_and_what_yaml_would_read_as_another_type(self):
+        words = ["verify-dataset", "d", "--classes", "traffic sign", "no", "1.5"]
+        assert make_parser("verify-dataset").parse_args(words)["verify-dataset"].classes == [
+            *("traffic sign", "no", "1.5")
+        ]
+        assert parsed("verify-dataset --classes road,car d").classes == ["road", "car"]
+        assert parsed("verify-dataset --classes null d").classes is None
+
+    @pytest.mark.parametrize("typed", [" 4 8", " 4,8", " [4,8]", "=[4,8]"])
+    @pytest.mark.parametrize("option", ["--model_options", "--model-options"])
+    def test_lists_in_a_mapping(self, option, typed):
+        options = parsed(f"train {option}.widths{typed} --data d --output o").model_options
+        assert options == {"widths": [4, 8]}
+
+    @pytest.mark.parametrize(
+        ("typed", "value"),
+        [
+            ("3", 3),
+            ("0.5", 0.5),
+            ("1e-3", 1e-3),
+            ("false", False),
+            ("null", None),
+            ("unit", "unit"),
+        ],
+    )
+    def test_values_in_a_mapping_have_their_types(self, typed, value):
+        line = f"train --model_options.a {typed} --model_options.b x --data d --output o"
+        assert parsed(line).model_options == {"a": value, "b": "x"}
+        line = f"convert a.pth --options.a {typed} --source s --output o"
+        assert parsed(line).options == {"a": value}
+        assert parsed(f"models --options.a {typed}").options == {"a": value}
+
+    @pytest.mark.parametrize("typed", [" -100 200", "=-100,200", " -100,200", " [-100,200]"])
+    def test_a_pair_of_values(self, typed):
+        options = parsed(f"predict m.keras --value_range{typed} 12.png")
+        assert (options.value_range, options.inputs) == ([-100, 200], ["12.png"])
+        assert parsed("train --value_range 0 4095 --data d --output o").value_range == [0, 4095]
+
+    def test_paths_with_spaces_hyphens_and_equals_signs(self):
+        words = ["predict", "m=1.keras", "--output=-my out=3", "--", "my photos/a=b.png", "-c.png"]
+        options = make_parser("predict").parse_args(words)["predict"]
+        assert [str(options.file), *options.inputs] == ["m=1.keras", "my photos/a=b.png", "-c.png"]
+        assert str(options.output) == "-my out=3"
+
+    def test_traceback_may_follow_the_verb(self):
+        words = ["models", "--traceback"]
+        assert make_parser("models").parse_args(words).traceback
+
     def test_values_keep_their_hyphens(self):
         options = parsed("train --data some-folder --output=my-run --model unet")
         assert (options.data, options.output) == ("some-folder", "my-run")
@@ -74,6 +135,23 @@ class TestErrors:
             ("export m.keras m.tflite", "unexpected argument 'm.tflite'. Is it the output?"),
             ("export m.keras --quantize int9", "Received: int9. Did you mean int8?"),
             ("predict", "missing: file, inputs"),
+            ("train --crop=", "as in --crop 256 256. Received: an empty text."),
+            ("train --epochs=", "--epochs must be a whole number. Received: an empty text."),
+            (
+                "export m.keras --format onxx",
+                "one of tflite, onnx. Received: onxx. Did you mean onnx?",
+            ),
+            ("evaluate m.keras --threshold 50%", "a number or a list of numbers. Received: 50%."),
+            ("train --classes 3", "as in --classes road car. Received: 3."),
+            ("train --lr 1", "unknown option --lr. Did you mean --learning_rate?"),
+            ("train --backbone resnet34", "Did you mean --model_options.backbone?"),
+            ("train --ignore 3", "unknown option --ignore."),
+            ("train --callbacks a.B", "Pass Keras callbacks to model.fit"),
+            ("train --model_options 3", "as in --model_options.NAME VALUE. Received: 3."),
+            ("train --data d o", "unexpected argument 'o'."),
+            ("train --output -x", "If it begins with a hyphen: --output=-name."),
+            ("predict m.keras -a.png", "If it is a file, write ./-a.png."),
+            ("predict m.keras a.png --value_range 1", "2 numbers, as in --value_range 0 4095."),
         ],
     )
     def test_two_lines_say_what_was_typed_and_what_to_type(self, line, answer, capsys):
@@ -89,6 +167,15 @@ class TestErrors:
         assert cli.main(["trian"]) == cli.WRONG_INPUT
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("keras-seg: unknown verb trian. Did you mean train?")
+
+    def test_the_usual_words_for_help_and_version(self, capsys):
+        for words, answer in ((["help"], "verify-dataset"), (["version"], "keras-seg ")):
+            with pytest.raises(SystemExit) as exit:
+                cli.main(words)
+            assert exit.value.code == 0 and answer in capsys.readouterr().out
+        with pytest.raises(SystemExit):
+            cli.main(["help", "demo"])
+        assert "--epochs" in capsys.readouterr().out
 
     def test_no_verb_is_answered_with_all_verbs(self, capsys):
         assert cli.main([]) == cli.WRONG_INPUT
@@ -133,6 +220,8 @@ import sys
 from keras_seg.cli.quiet_import import quieten_tensorflow
 quieten_tensorflow()
 quieten_tensorflow()
+from keras_seg.backends import is_installed
+assert is_installed("tensorflow")  # only asks, and imports nothing
 import tensorflow
 assert not any("quiet_import" in type(finder).__module__ for finder in sys.meta_path)
 assert type(tensorflow.__loader__).__name__ == "SourceFileLoader"
@@ -146,3 +235,26 @@ def test_tensorflow_is_imported_without_its_log_lines():
         [sys.executable, "-c", QUIET], capture_output=True, text=True, env=environment
     )
     assert (done.returncode, done.stderr) == (0, "heard\n")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["presets"]])
+def test_a_closed_pipe_ends_without_a_traceback(words):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "keras_seg", *words], stdout=writing, stderr=subprocess.PIPE
+    )
+    os.close(writing)
+    assert done.stderr == b""
+    assert done.returncode in (0, 1, 141)  # argparse takes it for done, Rich answers with 1
+
+
+def test_an_unknown_backend_is_answered_with_those_that_work():
+    done = subprocess.run(
+        [sys.executable, "-m", "keras_seg", "models", "unet"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"KERAS_BACKEND": "nonsense"},
+    )
+    message = "KERAS_BACKEND must be tensorflow, jax or torch. Received: nonsense."
+    assert (done.returncode, done.stderr) == (2, f"keras-seg models: {message}\n")

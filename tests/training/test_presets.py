@@ -105,8 +105,11 @@ class TestPresets:
         ("text", "message"),
         [
             ("batchsize: 3", "'batchsize'. Did you mean 'batch_size'"),
-            ("augmentation: {scales: [1, 1]}", "'augmentation.scales'. Did you mean 'aug.*scale'"),
-            ("optimizer_options: {nestrov: true}", "Did you mean 'optimizer_options.nesterov'"),
+            ("augmentation: {scales: [1, 1]}", "under augmentation 'scales'. Did you mean 'scale'"),
+            (
+                "optimizer_options: {nestrov: true}",
+                "under optimizer_options 'nestrov'. Did you mean 'nesterov'",
+            ),
             ("[1", "is not a YAML file"),
         ],
     )

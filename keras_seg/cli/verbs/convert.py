@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from keras_seg.cli.checks import check_apart
 from keras_seg.cli.output import DONE, say
@@ -14,7 +15,7 @@ def convert_verb(
     source: str,
     output: Path,
     input_shape: list[int | None] = (None, None, 3),  # the default of the builders
-    options: dict | None = None,
+    options: dict[str, Any] | None = None,
     classes: list[str] | None = None,
 ) -> int:
     """Turn a published checkpoint into a .keras file.

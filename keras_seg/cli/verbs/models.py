@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from keras_seg.cli.output import DONE, say
 from keras_seg.cli.verbs.verb import Verb
@@ -12,7 +13,7 @@ def models_verb(
     name: str | None = None,
     plot: Path | None = None,
     input_shape: list[int] = (256, 256, 3),
-    options: dict | None = None,
+    options: dict[str, Any] | None = None,
 ) -> int:
     """List networks and encoders with their sizes, or describe and draw one network.
 

@@ -130,7 +130,7 @@ def _problem_lines(severity: str, style: str, problems: list[Problem]) -> list[T
 def _suggestion_lines(report: DatasetReport) -> Text:
     suggestion = report.suggestion
     height, width = suggestion.crop
-    options = [f"--crop [{height},{width}]", f"--batch_size {suggestion.batch_size}"]
+    options = [f"--crop {height} {width}", f"--batch_size {suggestion.batch_size}"]
     if suggestion.channels is not None:
         options.append(f"--channels {suggestion.channels}")
     reason = "for the median image"
