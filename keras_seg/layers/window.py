@@ -157,18 +157,34 @@ def _interpolation(
     source_size, target_size = ops.cast(source, dtype), ops.cast(target, dtype)
     position = (2 * ops.cast(ops.arange(target), dtype)[None, :, None] + 1) / target_size - 1
     position = ((scale * position + shift + 1) * source_size - 1) / 2
-    width = ops.maximum(ops.abs(scale) * source_size / target_size, 1.0)
+    width = _at_least(ops.abs(scale) * source_size / target_size, 1.0)
     distance = ops.abs(position - ops.cast(ops.arange(source), dtype)[None, None, :])
     weights = ops.relu(1 - distance / width)
     # between the centre of a border pixel and the border, only that pixel has a weight
     inside = ops.cast((position > -0.5) & (position < source_size - 0.5), dtype)
-    return inside * weights / ops.maximum(ops.sum(weights, -1, keepdims=True), 1e-6)
+    return inside * weights / _at_least(ops.sum(weights, -1, keepdims=True), 1e-6)
 
 
 def _resampled(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Applies row weights (B, h, H) and column weights (B, w, W): (B, H, W, C) → (B, h, w, C)."""
     height, width = size_of(x)
     channels = x.shape[3]
-    x = ops.matmul(rows, ops.reshape(x, (-1, height, width * channels)))
+    x = _product(rows, ops.reshape(x, (-1, height, width * channels)))
     x = ops.reshape(x, (-1, ops.shape(rows)[1], width, channels))
-    return ops.matmul(columns[:, None], x)
+    return _product(columns[:, None], x)
+
+
+def _at_least(x: Tensor, smallest: float) -> Tensor:
+    if on_tensorflow():
+        import tensorflow as tf
+
+        return tf.maximum(x, smallest)  # Keras names the constant, and exported files would change
+    return ops.maximum(x, smallest)
+
+
+def _product(weights: Tensor, x: Tensor) -> Tensor:
+    if on_tensorflow():
+        import tensorflow as tf
+
+        return tf.matmul(weights, x)  # as in `_at_least`
+    return ops.matmul(weights, x)
