@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_seg.data.verify.report import DatasetReport, Problem
+from keras_seg.data.verify.suggestion import Suggestion
 
 NAMED = 5
 """Number of problems of one kind that a terminal shows. The JSON record has all."""
@@ -63,7 +64,7 @@ def to_text(report: DatasetReport) -> Group:
     parts += _problem_lines("error", "red", report.errors)
     parts += _problem_lines("warning", "yellow", report.warnings)
     if report.suggestion:
-        parts.append(_suggestion_lines(report))
+        parts.append(_suggestion_lines(report.suggestion))
     if not report.errors:
         parts.append(Text("No errors.", style="green"))
     return Group(*parts)
@@ -127,8 +128,7 @@ def _problem_lines(severity: str, style: str, problems: list[Problem]) -> list[T
     return lines
 
 
-def _suggestion_lines(report: DatasetReport) -> Text:
-    suggestion = report.suggestion
+def _suggestion_lines(suggestion: Suggestion) -> Text:
     height, width = suggestion.crop
     options = [f"--crop {height} {width}", f"--batch_size {suggestion.batch_size}"]
     if suggestion.channels is not None:
