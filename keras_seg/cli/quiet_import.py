@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import sys
@@ -9,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
@@ -35,8 +36,11 @@ class _Finder(MetaPathFinder):
     ) -> ModuleSpec | None:
         if name != "tensorflow":
             return None
-        # stays in place, since `find_spec("tensorflow")` looks for TensorFlow without importing it
-        spec = PathFinder.find_spec(name, path, target)
+        sys.meta_path.remove(self)
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:  # back in place: `find_spec("tensorflow")` looks for it without importing it
+            sys.meta_path.insert(0, self)
         if spec is not None and spec.loader is not None:
             spec.loader = _Loader(spec.loader, self)
         return spec

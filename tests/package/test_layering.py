@@ -38,6 +38,7 @@ FLOORS = (
     {"export"},
     {"demo", "report", "web"},
     {"cli"},
+    {"__main__"},
 )
 """Subpackages and modules of `keras_seg`, from the ground up."""
 
