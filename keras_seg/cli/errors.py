@@ -57,8 +57,6 @@ def _unknown(words: list[str], actions: Mapping[str, Action]) -> str:
         output = f" Is it the output? Write --output {words[0]}." if is_path else ""
         return f"unexpected argument '{words[0]}'.{output}"
     option = unknown.partition("=")[0]
-    if option.lstrip("-") == "callbacks":
-        return f"unknown option {option}. Pass Keras callbacks to model.fit in Python."
     if meant := _meant(option, actions):
         return f"unknown option {option}. Did you mean {meant}?"
     if re.search(r"\.\w+$", option) and not option.startswith("--"):

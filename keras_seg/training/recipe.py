@@ -210,7 +210,7 @@ class Recipe:
     border_weights: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
     transform: str | None = None
-    callbacks: list | None = None
+    callbacks: list[str | dict] | None = None
     mixed_precision: bool = False
     jit: bool = False
     strategy: str = "auto"

@@ -146,7 +146,6 @@ class TestErrors:
             ("train --lr 1", "unknown option --lr. Did you mean --learning_rate?"),
             ("train --backbone resnet34", "Did you mean --model_options.backbone?"),
             ("train --ignore 3", "unknown option --ignore."),
-            ("train --callbacks a.B", "Pass Keras callbacks to model.fit"),
             ("train --model_options 3", "as in --model_options.NAME VALUE. Received: 3."),
             ("train --data d o", "unexpected argument 'o'."),
             ("train --output -x", "If it begins with a hyphen: --output=-name."),

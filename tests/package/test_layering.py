@@ -18,6 +18,7 @@ FLOORS = (
         "backends",
         "deprecation",
         "former_modules",
+        "import_paths",
         "lazy",
         "model_paths",
         "names",
