@@ -113,7 +113,15 @@ def test_a_generator_that_is_at_its_end_is_refused(network):
         inference.evaluate(inference.load(network), once)
 
 
-@pytest.mark.parametrize("form", ["arrays", "PyDataset", "tf.data in batches", "data set"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param("arrays", marks=pytest.mark.slow),
+        "PyDataset",
+        "tf.data in batches",
+        pytest.param("data set", marks=pytest.mark.slow),
+    ],
+)
 def test_training_takes_them(form, tmp_path):
     recipe = training.Recipe(
         data="cells in memory",
