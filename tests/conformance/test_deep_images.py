@@ -132,6 +132,7 @@ def test_a_float_set_with_stated_ranges_and_unknown_pixels(tmp_path, capsys):
         np.testing.assert_array_equal(runner.predict(data / "images" / "0.tif"), expected)
 
 
+@pytest.mark.slow  # the window itself is tested with the ranges of data
 def test_a_dicom_window_is_a_range(tmp_path):
     def hounsfield(sample):
         return sample.image[..., 1].astype(np.int16) * 8 - 1024
