@@ -208,7 +208,10 @@ class TestRecipes:
         [
             ({"batch_size": "eight"}, "'batch_size' must be a whole number. Received: 'eight'"),
             ({"batch_size": True}, "'batch_size' must be a whole number. Received: True"),
-            ({"crop": [64]}, "'crop' must be a list of 2 whole numbers, as in [256, 256]. Received: [64]"),
+            (
+                {"crop": [64]},
+                "'crop' must be a list of 2 whole numbers, as in [256, 256]. Received: [64]",
+            ),
             ({"learning_rate": None}, "'learning_rate' must be a number. Received: None"),
             ({"learning_rate": math.nan}, "'learning_rate' must be a number. Received: nan"),
             ({"classes": ["a", 1]}, "'classes' must be a list of texts or null"),
