@@ -64,7 +64,7 @@ def test_fit_lowers_the_loss(name, policy, xla):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if name in COMPILE_LONG else [])
+        pytest.param(name, marks=[] if name in ("unet", "segnet") else [pytest.mark.slow])
         for name in models.list_models()
     ],
 )

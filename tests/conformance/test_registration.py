@@ -177,7 +177,11 @@ class TestOrders:
 
     @pytest.mark.parametrize(
         "order",
-        ["import keras_seg; from tensorflow import keras", TWO_THREADS, AFTER_A_FAILURE],
+        [
+            "import keras_seg; from tensorflow import keras",
+            pytest.param(TWO_THREADS, marks=pytest.mark.slow),
+            pytest.param(AFTER_A_FAILURE, marks=pytest.mark.slow),
+        ],
         ids=["by_tensorflow", "two_threads", "after_a_failure"],
     )
     def test_every_class_is_registered(self, order):

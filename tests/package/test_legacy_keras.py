@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import json, sys
 import keras, numpy as np
@@ -41,6 +43,7 @@ def found_with_legacy_keras(folder):
     return json.loads(line.removeprefix("FOUND"))
 
 
+@pytest.mark.slow  # a process of its own; the variable changes `tf.keras` alone
 def test_a_network_is_built_trained_saved_and_exported_as_without(tmp_path):
     version, loss, mask, tflite, onnx = found_with_legacy_keras(tmp_path)
     assert version.startswith("3.")
