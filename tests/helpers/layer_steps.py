@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_seg import layers
+from tests.helpers.on_backends import gradient as gradient_of
 
 MAP = (2, 7, 10, 4)
 LIKE = (2, 12, 5, 3)
@@ -172,32 +172,13 @@ def values(name: str) -> dict[str, np.ndarray]:
         return sum((keras.ops.sum(keras.ops.sin(3 * y)) for y in floats), start), (outputs, state)
 
     weights = [variable.value for variable in layer.trainable_variables]
-    gradients, (outputs, state) = _gradients(loss, (differentiated, weights))
+    gradients, (outputs, state) = gradient_of(loss, (differentiated, weights))
     parts = {"output": outputs, "gradient": gradients, "state": state}
     return {
         f"{name}: {part} {i}": np.asarray(array)
         for part, arrays in parts.items()
         for i, array in enumerate(keras.tree.flatten(arrays))
     }
-
-
-def _gradients(loss: Callable, variables: tuple) -> tuple[Any, tuple]:
-    """Gradients of the loss, compiled by JAX or traced by TensorFlow, and its other results."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.jit(jax.grad(loss, has_aux=True))(variables)
-    import tensorflow as tf
-
-    @tf.function
-    def traced(variables: tuple) -> tuple[Any, tuple]:
-        with tf.GradientTape() as tape:
-            tape.watch(variables)
-            scalar, results = loss(variables)
-        zero = tf.UnconnectedGradients.ZERO
-        return tape.gradient(scalar, variables, unconnected_gradients=zero), results
-
-    return traced(keras.tree.map_structure(tf.convert_to_tensor, variables))
 
 
 def all_values() -> dict[str, np.ndarray]:

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_seg import layers
+from tests.helpers.on_backends import gradient as gradient_of
 
 MAP = (2, 7, 10, 4)
 LIKE = (2, 12, 5, 3)
@@ -87,26 +87,8 @@ def values(name: str) -> dict[str, np.ndarray]:
         y = layer(**dict(zip(shapes, (x, *others), strict=True)))
         return keras.ops.sum(keras.ops.sin(3 * y)), y
 
-    gradient, output = _gradient(loss, first)
+    gradient, output = gradient_of(loss, first)
     return {f"{name} output": np.asarray(output), f"{name} gradient": np.asarray(gradient)}
-
-
-def _gradient(loss: Callable, x: np.ndarray) -> tuple[Any, Any]:
-    """The gradient of the loss, compiled by JAX or traced by TensorFlow, and the output."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.jit(jax.grad(loss, has_aux=True))(x)
-    import tensorflow as tf
-
-    @tf.function
-    def traced(x: Any) -> tuple[Any, Any]:
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            scalar, output = loss(x)
-        return tape.gradient(scalar, x), output
-
-    return traced(tf.constant(x))
 
 
 def all_values() -> dict[str, np.ndarray]:

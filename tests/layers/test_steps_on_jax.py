@@ -1,13 +1,10 @@
 """A step of pooling, attention and normalization layers on JAX equals TensorFlow's."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
 from tests.helpers.layer_steps import CASES, all_values
+from tests.helpers.on_backends import arrays_on_jax
 
 pytest.importorskip("jax", reason="needs the jax extra")
 
@@ -15,16 +12,7 @@ pytest.importorskip("jax", reason="needs the jax extra")
 @pytest.fixture(scope="module")
 def on_jax(tmp_path_factory):
     path = tmp_path_factory.mktemp("layers") / "jax.npz"
-    process = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.helpers.layer_steps", path],
-        env=os.environ | {"KERAS_BACKEND": "jax"},
-        capture_output=True,
-        text=True,
-    )
-    assert process.returncode == 0, process.stderr[-2000:]
-    arrays = dict(np.load(path))
-    assert arrays.pop("backend") == "jax"
-    return arrays
+    return arrays_on_jax("tests.helpers.layer_steps", path)
 
 
 @pytest.fixture(scope="module")
