@@ -12,7 +12,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.helpers.folders import write_folder
+from tests.helpers.folders import write_splits
 from tests.helpers.shapes import Shapes
 
 
@@ -67,9 +67,7 @@ def without_tracing():
 @pytest.fixture
 def shapes_folder(tmp_path, shapes):
     """A data folder of shapes with a train and a val split."""
-    train, val = (list(part) for part in shapes)
-    names = {"train": [s.name for s in train], "val": [s.name for s in val]}
-    return write_folder(tmp_path / "shapes", train + val, splits=names)
+    return write_splits(tmp_path / "shapes", *shapes)
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from keras_seg.inference.files.predict import predict_files
 from keras_seg.inference.files.resume import LOG_NAME
 from keras_seg.training import fit  # noqa: F401  (imported once, not by each child)
 from keras_seg.training.saved_state import _checked_facts, saved_steps
-from tests.helpers.folders import write_folder
+from tests.helpers.folders import write_folder, write_splits
 from tests.helpers.shapes import Shapes
 
 ACCESSES = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
@@ -42,9 +42,7 @@ class Training:
     """A run of 12 steps with checkpoints at each second step."""
 
     def __init__(self, root: Path):
-        train, val = list(Shapes("train", 8)), list(Shapes("val", 2))
-        names = {"train": [s.name for s in train], "val": [s.name for s in val]}
-        self.data = write_folder(root / "data", train + val, splits=names)
+        self.data = write_splits(root / "data", Shapes("train", 8), Shapes("val", 2))
 
     def run(self, output: Path):
         training.train(

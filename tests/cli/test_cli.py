@@ -13,8 +13,8 @@ from PIL import Image
 from keras_seg import cli
 from keras_seg.cli.verbs.train import report_training
 from keras_seg.data.reading.masks import read_mask
-from tests.conftest import Shapes, write_folder
-from tests.helpers.shapes import TINY_SIZE
+from tests.helpers.folders import write_folder, write_splits
+from tests.helpers.shapes import TINY_SIZE, Shapes
 
 pytestmark = pytest.mark.xdist_group("cli")  # one worker, so that fixtures are made once
 
@@ -23,9 +23,7 @@ pytestmark = pytest.mark.xdist_group("cli")  # one worker, so that fixtures are 
 def run(tmp_path_factory):
     """A data folder and a run that was trained by the command line."""
     root = tmp_path_factory.mktemp("cli")
-    train, val = list(Shapes("train")), list(Shapes("val", 4))
-    names = {"train": [s.name for s in train], "val": [s.name for s in val]}
-    folder = write_folder(root / "shapes", train + val, splits=names)
+    folder = write_splits(root / "shapes", Shapes("train"), Shapes("val", 4))
     config = root / "recipe.yaml"
     config.write_text("model: unet\nlearning_rate: 0.5\nbatch_size: 4\n")
     code = cli.main(

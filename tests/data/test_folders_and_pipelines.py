@@ -13,9 +13,9 @@ from keras_seg.data.augmentation.draw import augment
 from keras_seg.data.mask_colors import colorize, overlay
 from keras_seg.data.reading.images import read_image
 from keras_seg.data.reading.masks import read_mask
-from tests.conftest import Shapes, write_folder
+from tests.helpers.folders import write_folder
 from tests.helpers.palette import palette_picture
-from tests.helpers.shapes import TINY_CLASSES, TINY_SIZE
+from tests.helpers.shapes import TINY_CLASSES, TINY_SIZE, Shapes
 
 STILL = Augmentation(flip_horizontal=False, scale=(1, 1), brightness=0, contrast=0, saturation=0)
 

@@ -20,3 +20,10 @@ def write_folder(root, samples, *, classes=TINY_CLASSES, splits=None):
     if splits is not None:
         (root / "splits.json").write_text(json.dumps(splits))
     return root
+
+
+def write_splits(root, train, val):
+    """`write_folder` for the samples of two splits."""
+    train, val = list(train), list(val)
+    names = {"train": [s.name for s in train], "val": [s.name for s in val]}
+    return write_folder(root, train + val, splits=names)

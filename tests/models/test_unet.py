@@ -8,7 +8,7 @@ from keras_seg import inference, models
 from keras_seg.export import export
 from keras_seg.layers import CropOrPad, SizeGuard
 from keras_seg.models.variants import UNetVariant
-from tests.conftest import Shapes
+from tests.helpers.shapes import Shapes
 
 NARROW = (2, 2, 2, 2, 2)
 BACKBONE = {

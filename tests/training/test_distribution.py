@@ -65,12 +65,10 @@ COUNTED = 3 * (64 - 2) * 96
 @pytest.fixture
 def recipe(tmp_path):
     """Three validation images and a batch of 4, so that a device would have none in the end."""
-    from tests.helpers.folders import write_folder
+    from tests.helpers.folders import write_splits
     from tests.helpers.shapes import Shapes
 
-    train, val = list(Shapes("train")), list(Shapes("val", 3))
-    names = {"train": [s.name for s in train], "val": [s.name for s in val]}
-    folder = write_folder(tmp_path / "shapes", train + val, splits=names)
+    folder = write_splits(tmp_path / "shapes", Shapes("train"), Shapes("val", 3))
     recipe = Recipe(
         data=str(folder),
         output=str(tmp_path / "run"),

@@ -114,12 +114,10 @@ print("RESULTS", json.dumps(results))
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, shapes):
     """Data, recipes, and a training on TensorFlow that JAX continues from its weights."""
-    from tests.helpers.folders import write_folder
+    from tests.helpers.folders import write_splits
 
     root = tmp_path_factory.mktemp("jax")
-    train, val = (list(part) for part in shapes)
-    names = {"train": [s.name for s in train], "val": [s.name for s in val]}
-    data = write_folder(root / "shapes", train + val, splits=names)
+    data = write_splits(root / "shapes", *shapes)
     plain = Recipe(
         data=str(data),
         output=str(root / "devices"),

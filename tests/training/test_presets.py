@@ -12,7 +12,7 @@ from keras_seg.models.hrnet import HRNetVariant
 from keras_seg.training import Recipe
 from keras_seg.training.presets import list_presets, preset_path, summary
 from keras_seg.training.recipe_io import from_record, read_yaml
-from tests.conftest import Shapes
+from tests.helpers.shapes import Shapes
 
 TINY_HRNET = HRNetVariant(4, (1, 1, 1), blocks=1, stem_blocks=1, stem_width=8)
 TINY = {

@@ -43,12 +43,10 @@ def recipe(shapes_folder, tmp_path):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, shapes):
     """A short training that learns, shared by the tests that look at what it left."""
-    from tests.helpers.folders import write_folder
+    from tests.helpers.folders import write_splits
 
     root = tmp_path_factory.mktemp("training")
-    train, val = (list(part) for part in shapes)
-    names = {"train": [s.name for s in train], "val": [s.name for s in val]}
-    folder = write_folder(root / "shapes", train + val, splits=names)
+    folder = write_splits(root / "shapes", *shapes)
     recipe = Recipe(
         data=str(folder),
         output=str(root / "run"),
