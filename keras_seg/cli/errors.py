@@ -105,7 +105,7 @@ def _example(action: Action | None) -> str:
     elif text == "a mapping of names":
         text += f", as in {option}.NAME VALUE"
     elif "list of texts" in text:
-        text += f", as in {option} road car"
+        text += f", as in {option} NAME NAME"
     return text
 
 

@@ -88,6 +88,8 @@ def as_list(values: list[str], kind: Values) -> str:
     if kind.kind is str:
         if text.startswith("[") or text in ("", "null") or text.isdigit():
             return text  # a number is not a name: the parser refuses it
+        if text.startswith("{"):
+            return f"[{text}]"  # one mapping
         names = ",".join(values).split(",")
         return json.dumps([name.strip() for name in names if name.strip()])
     if not NUMBERS.fullmatch(text):
@@ -159,7 +161,7 @@ def _values_of(option: str, actions: Mapping[str, Action]) -> Values | None:
         origin, inner = typing.get_origin(hint) or hint, typing.get_args(hint) or (float,)
         if origin not in (list, tuple):
             continue
-        if inner[0] is str:
+        if str in _alternatives(inner[0]):
             return Values(str)
         numbers = [kind for kind in _alternatives(inner[0]) if kind in (int, float)]
         if numbers:

@@ -45,6 +45,19 @@ class TestForms:
             "scale"
         ] == (0.5, 2.0)
 
+    @pytest.mark.parametrize(
+        ("typed", "callbacks"),
+        [
+            ("a.b:C", ["a.b:C"]),
+            ("a.b:C d:E", ["a.b:C", "d:E"]),
+            ('{"path":"a.b:C","rate":0.5}', [{"path": "a.b:C", "rate": 0.5}]),
+            ('["d:E",{"path":"a.b:C"}]', ["d:E", {"path": "a.b:C"}]),
+        ],
+    )
+    def test_a_list_of_names_or_mappings(self, typed, callbacks):
+        options = parsed(f"train --callbacks {typed} --data d --output o")
+        assert options.callbacks == callbacks
+
     def test_one_number_stays_one_where_a_list_is_an_alternative(self):
         assert parsed("evaluate m.keras --threshold 0.7").threshold == 0.7
         assert parsed("evaluate m.keras --threshold 0.7 0.2").threshold == [0.7, 0.2]
@@ -142,7 +155,7 @@ class TestErrors:
                 "one of tflite, onnx. Received: onxx. Did you mean onnx?",
             ),
             ("evaluate m.keras --threshold 50%", "a number or a list of numbers. Received: 50%."),
-            ("train --classes 3", "as in --classes road car. Received: 3."),
+            ("train --classes 3", "as in --classes NAME NAME. Received: 3."),
             ("train --lr 1", "unknown option --lr. Did you mean --learning_rate?"),
             ("train --backbone resnet34", "Did you mean --model_options.backbone?"),
             ("train --ignore 3", "unknown option --ignore."),
