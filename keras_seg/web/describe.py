@@ -84,7 +84,7 @@ def _check(runner: Runner, file: Path) -> None:
     if height is None or width is None:
         raise ValueError(
             f"{file} takes images of any size, but a page needs a fixed size. Export it with "
-            "--input_shape '[256, 256]' or another height and width."
+            "--input_shape 256 256 or another height and width."
         )
     if channels not in (1, 3):
         raise ValueError(
