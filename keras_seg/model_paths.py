@@ -77,7 +77,7 @@ def check_model_path(path: str | Path, *, exported: bool = True) -> Path:
             ".keras files, `keras-seg export` the others."
         )
     if not path.is_file():
-        raise ValueError(f"{path} is no file. Give a model file.")
+        raise ValueError(f"{path} is not a file. Give a model file.")
     return path
 
 

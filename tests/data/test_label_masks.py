@@ -103,7 +103,7 @@ class TestFolders:
     def test_wrong_folders_and_values_are_refused(self, tmp_path):
         root = per_label(write_labels(tmp_path), "{1}/{0}.png")
         (root / "masks" / "roofs").mkdir()
-        with pytest.raises(ValueError, match=r"sub-folders \['roofs'\], which are no labels"):
+        with pytest.raises(ValueError, match=r"sub-folders \['roofs'\], which are not labels"):
             first(root)
         (root / "masks" / "roofs").rmdir()
         name = first(root)[0].name

@@ -134,7 +134,7 @@ def _truth(
 
 
 def _labels_of(classes: ClassTable) -> ClassTable:
-    """The classes without the background, which is no label."""
+    """The classes without the background, which is not a label."""
     names = classes.names[1:]
     if not names:
         return classes

@@ -62,7 +62,7 @@ def pairs_of_label_files(scan: FolderScan, names: Sequence[str], *, strict: bool
         unknown = sorted(set(folders) - set(names))
         if unknown:
             raise ValueError(
-                f"{masks} has the sub-folders {unknown[:NAMED]}, which are no labels. Known: "
+                f"{masks} has the sub-folders {unknown[:NAMED]}, which are not labels. Known: "
                 f"{', '.join(names)}. Name each sub-folder after its label, or add the labels to "
                 "classes.json."
             )

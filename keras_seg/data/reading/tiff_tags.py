@@ -48,13 +48,13 @@ class Tag(NamedTuple):
 
 
 class TagError(ValueError):
-    """The file is no TIFF file, or its directories are damaged."""
+    """The file is not a TIFF file, or its directories are damaged."""
 
 
 def read_tags(path: Path, codes: Iterable[int]) -> list[dict[int, Tag]]:
     """The tags with these numbers, page by page.
 
-    Raises: TagError for a file that is no TIFF file or is damaged; OSError.
+    Raises: TagError for a file that is not a TIFF file or is damaged; OSError.
     """
     wanted, pages = set(codes), []
     with path.open("rb") as file:
@@ -123,7 +123,7 @@ def _header(file: BinaryIO) -> tuple[str, bool, int]:
     start = file.read(16)
     order = {b"II": "<", b"MM": ">"}.get(start[:2])
     if order is None:
-        raise TagError("it is no TIFF file")
+        raise TagError("it is not a TIFF file")
     try:
         version = struct.unpack_from(f"{order}H", start, 2)[0]
         if version == 42:
@@ -132,7 +132,7 @@ def _header(file: BinaryIO) -> tuple[str, bool, int]:
             return order, True, struct.unpack_from(f"{order}Q", start, 8)[0]
     except struct.error:
         pass
-    raise TagError("it is no TIFF file")
+    raise TagError("it is not a TIFF file")
 
 
 def _directory(
