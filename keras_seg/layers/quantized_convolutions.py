@@ -24,10 +24,15 @@ def rounded_by_channel(kernel: Tensor) -> Tensor:
     dtype, axes = kernel.dtype, tuple(range(len(kernel.shape) - 1))
     kernel = tf.cast(kernel, tf.float32)  # the operator has no other type
     largest = tf.stop_gradient(tf.maximum(tf.reduce_max(tf.abs(kernel), axes), SMALLEST))
-    rounded = tf.quantization.fake_quant_with_min_max_vars_per_channel(
-        kernel, -largest, largest, narrow_range=True
-    )
-    return tf.cast(rounded, dtype)
+
+    # the operator finds that a largest weight lies outside of its range where the step is inexact
+    @tf.grad_pass_through
+    def rounded(kernel: Tensor) -> Tensor:
+        return tf.quantization.fake_quant_with_min_max_vars_per_channel(
+            kernel, -largest, largest, narrow_range=True
+        )
+
+    return tf.cast(rounded(kernel), dtype)
 
 
 class RoundedKernel(keras.layers.Layer):
