@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from keras_seg.data.classes import ClassTable
-from keras_seg.masks.instances import number_objects
 from keras_seg.names import IGNORE_CLASS
 
 BACKGROUND = "background"
@@ -146,6 +144,8 @@ def instances(
         >>> len(result), result.objects[0].box, result.labels.tolist()
         (1, (0, 0, 2, 2), [[1, 1, 0, 0], [1, 1, 0, 0]])
     """
+    from keras_seg.masks.instances import number_objects  # here, because it imports SciPy
+
     options = InstanceOptions(min_area, split_touching)
     mask = np.asarray(mask)
     if mask.ndim != 2:
@@ -209,6 +209,8 @@ def _objects(
     border: int | None,
     confidence: np.ndarray | None,
 ) -> list[Instance]:
+    from scipy import ndimage  # here, because SciPy takes long to import
+
     objects = []
     for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
         inside = labels[rows, columns] == number

@@ -37,10 +37,19 @@ def test_runner_under_its_former_path():
         assert runner.Runner is inference.Runner
 
 
-def test_import_keras_seg_loads_no_slow_module():
-    """Each of these takes longer to import than keras_seg itself."""
-    code = "import sys; before = {*sys.modules}; import keras_seg; print(*{*sys.modules} - before)"
+@pytest.mark.parametrize(
+    "module, slow",
+    [
+        ("keras_seg", {"importlib.resources", "numpy", "keras", "tensorflow", "yaml", "rich"}),
+        ("keras_seg.inference", {"keras", "tensorflow", "scipy", "matplotlib"}),
+    ],
+)
+def test_imports_load_no_slow_module(module, slow):
+    """Each of these takes longer to import than the module itself."""
+    code = (
+        f"import sys; before = {{*sys.modules}}; import {module}; print(*{{*sys.modules}} - before)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "keras_seg.former_modules" in loaded
-    assert not loaded & {"importlib.resources", "numpy", "keras", "tensorflow", "yaml", "rich"}
+    assert not loaded & slow

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from keras_seg.names import IGNORE_CLASS
 
@@ -104,7 +103,9 @@ def suspected_nodata(pixels: np.ndarray, known: np.ndarray | None = None) -> Sus
 
 def _fills_border(same: np.ndarray) -> bool:
     """Whether the largest part of these pixels is one region that covers a side, or a corner."""
-    regions, count = ndimage.label(same)
+    from scipy.ndimage import label  # here, because SciPy takes long to import
+
+    regions, count = label(same)
     if not count:
         return False
     largest = regions == 1 + int(np.argmax(np.bincount(regions.ravel())[1:]))
