@@ -57,14 +57,14 @@ SAMPLES = [
     ("resnet18", FIRST),
     ("vgg16_bn", {16: 0}),
     ("mobilenetv2_timm", FIRST),
-    ("mobilenetv3_small_timm", FIRST),
     ("tf_mobilenetv3_small_timm", LAST),
-    ("mobilenetv2", LAST),
     # a 2x2 kernel begins at its pixel; dilated, it lies around the next
     ("convnext_tiny_timm", {16: 0, 8: 1}),
 ]
 LARGE_SAMPLES = [
+    ("mobilenetv2", LAST),
     ("mobilenetv3_small", LAST),
+    ("mobilenetv3_small_timm", FIRST),
     ("mobilenetv3_small_minimalistic", LAST),
     ("mobilenetv3_large", LAST),
     ("mobilenetv3_large_timm", FIRST),

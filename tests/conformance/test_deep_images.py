@@ -99,6 +99,7 @@ def test_a_16_bit_set_with_a_range_per_band(tmp_path, capsys):
         assert main(["evaluate", str(file), "--data", str(data)]) == 0
 
 
+@pytest.mark.slow  # 16 bits take the same way
 def test_a_float_set_with_stated_ranges_and_unknown_pixels(tmp_path, capsys):
     def reflectance(sample):
         image = sample.image / np.float32(255) * np.float32([0.3, 1, 2]) - np.float32([0, 0.5, 1])

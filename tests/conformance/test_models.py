@@ -54,9 +54,10 @@ def test_fit_lowers_the_loss(name, policy, xla):
     model.compile(
         "sgd", losses.CrossEntropy(), metrics=scores, jit_compile=xla, run_eagerly=not xla
     )
-    history = model.fit(image, mask, epochs=8, verbose=0, shuffle=False).history["loss"]
+    epochs = 8 if xla else 4  # half precision is slow on a CPU
+    history = model.fit(image, mask, epochs=epochs, verbose=0, shuffle=False).history["loss"]
     # of several steps, since dropout makes single ones go up and down
-    assert np.mean(history[4:]) < history[0]
+    assert np.mean(history[epochs // 2 :]) < history[0]
     if not xla:  # what XLA makes of a prediction has a test of its own
         assert np.isfinite(model.evaluate(image, mask, verbose=0)[0])
 
@@ -219,7 +220,7 @@ class TestUNet:
 
 
 class TestDeepLabV3Plus:
-    @pytest.mark.parametrize("output_stride", [8, 16, 32])
+    @pytest.mark.parametrize("output_stride", [8, pytest.param(16, marks=pytest.mark.slow), 32])
     def test_encoder_stops_at_the_output_stride(self, output_stride):
         model = models.deeplabv3plus(
             (64, 96, 3), 3, backbone_weights=None, channels=16, output_stride=output_stride

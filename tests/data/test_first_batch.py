@@ -587,6 +587,7 @@ class TestData:
         assert told(batches, network) == ("", "")
 
 
+@pytest.mark.usefixtures("without_tracing")
 class TestTrain:
     @pytest.fixture
     def recipe(self, shapes_folder, tmp_path):

@@ -122,6 +122,7 @@ def test_a_generator_that_is_at_its_end_is_refused(network):
         pytest.param("data set", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.usefixtures("without_tracing")
 def test_training_takes_them(form, tmp_path):
     recipe = training.Recipe(
         data="cells in memory",

@@ -236,6 +236,7 @@ def train(image, mask):
 
 
 class TestRecipes:
+    @pytest.mark.usefixtures("without_tracing")
     def test_a_recipe_names_the_transform(self, shapes_folder, tmp_path, monkeypatch):
         (tmp_path / "own_transforms_for_a_test.py").write_text(MODULE)
         monkeypatch.chdir(tmp_path)

@@ -21,6 +21,9 @@ WIDEST = 72
 """Columns of a code block that a page shows without scrolling."""
 
 
+in_one_worker = pytest.mark.xdist_group("site")  # which builds the site once
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The folder of the built site. Zensical writes beside its configuration, so to a copy."""
@@ -36,19 +39,23 @@ def site(tmp_path_factory):
     return project / "site"
 
 
+@in_one_worker
 def test_site_builds_without_a_warning(site):
     assert (site / "index.html").exists()
 
 
+@in_one_worker
 def test_formulas_are_mathml(site):
     assert "<math" in (site / "networks" / "danet" / "index.html").read_text()
 
 
+@in_one_worker
 def test_a_short_section_of_a_docstring_is_a_paragraph(site):
     """Although nothing but a line break precedes it in the docstring."""
     assert "<p><strong>Raises:</strong>" in (site / "api" / "data" / "index.html").read_text()
 
 
+@in_one_worker
 def test_the_builder_is_documented_and_not_its_module(site):
     page = (site / "networks" / "unet" / "index.html").read_text()
     assert 'id="keras_seg.models.unet"' in page and "num_classes" in page

@@ -13,16 +13,25 @@ ONLY_OUTPUT = {"stn_selectnet": "theta"}
 SLOW = {
     "danet_resnet50",
     "deeplabv3plus_drn54_jfzhang95",
+    "deeplabv3plus_hrnet_narrow_vainf",
     "deeplabv3plus_resnet101_os16_jfzhang95",
     "deeplabv3plus_resnet101_os16_vainf",
+    "deeplabv3plus_smp_tu_resnet18_os8",
     "deeplabv3plus_xception65_jfzhang95",
     "deeplabv3plus_xception_vainf",
     "hrnet_w18_aligned",
+    "ocr_resnet101_openseg",
+    "timm_hrnet_w18_small",
+    "timm_mobilenetv2_110d",
+    "timm_mobilenetv3_large_100",
+    "timm_resnet50",
+    "timm_tf_efficientnetv2_b0",
     "timm_vgg16_bn",
     "unet_milesial",
+    "unet_smp_tu_resnet34",
     "unet_smp_xception",
 }
-"""Large networks whose sources have smaller ones among the cases too."""
+"""Large networks whose sources, blocks and encoders have smaller ones among the cases too."""
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,9 @@ class TestPositionAttention:
         found = PositionAttention(initial_scale=0.5)(x, query, key, value)
         np.testing.assert_allclose(found, x + 0.5 * attended.reshape(x.shape), atol=1e-5)
 
-    @pytest.mark.parametrize("chunk", [1, 8, 35, 64])
-    @pytest.mark.parametrize("jit_compile", [False, True])
+    @pytest.mark.parametrize(
+        ("chunk", "jit_compile"), [(1, False), (8, False), (35, False), (64, False), (8, True)]
+    )
     def test_chunks_change_neither_the_result_nor_the_gradients(self, chunk, jit_compile):
         tensors = [t.reshape(2, 35, -1) for t in maps(3, 3, 6, scale=2)]
         (upstream,) = maps(6, seed=1)

@@ -162,7 +162,9 @@ def _at(positions, shape):
 GENERAL = [(3, 2), (2, 1), ((3, 2), (2, 3)), (2, 3), (3, 3)]
 
 
-@pytest.mark.parametrize("mode", ["eager", "free size", "XLA"])
+@pytest.mark.parametrize(
+    "mode", ["eager", "free size", pytest.param("XLA", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize(("size", "strides"), GENERAL)
 class TestGeneralWindows:

@@ -168,6 +168,7 @@ class TestRecipes:
             **more,
         )
 
+    @pytest.mark.usefixtures("without_tracing")
     def test_words_are_counted_before_the_first_step(
         self, recipe, tmp_path, capsys, monkeypatch, shapes
     ):

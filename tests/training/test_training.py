@@ -95,6 +95,7 @@ class TestTrain:
     def test_recipe_lies_beside_the_model(self, run):
         assert recipe_beside(run[1].model_path) == run[0]
 
+    @pytest.mark.usefixtures("without_tracing")
     def test_equal_recipes_give_equal_first_steps(self, recipe):
         first = training.train(recipe)
         again = training.train(replace(recipe, overwrite=True))
@@ -104,6 +105,7 @@ class TestTrain:
     def test_time_limit_ends_after_an_epoch(self, recipe):
         assert training.train(replace(recipe, epochs=50, max_minutes=1e-6)).epochs == 1
 
+    @pytest.mark.usefixtures("without_tracing")
     def test_mixed_precision_and_resize_train(self, recipe):
         result = training.train(replace(recipe, mixed_precision=True, resize=(48, 64)))
         assert np.isfinite(result.best_miou)
@@ -189,7 +191,10 @@ class TestFailures:
             training.train(replace(recipe, epochs=1))
         assert not Path(recipe.output, "log.jsonl").exists()
 
-    @pytest.mark.parametrize("where", ["checkpoint", "model", "log"])
+    @pytest.mark.parametrize(
+        "where",
+        ["checkpoint", *(pytest.param(name, marks=pytest.mark.slow) for name in ("model", "log"))],
+    )
     def test_full_disk_leaves_nothing_half_written(self, recipe, monkeypatch, where):
         target, name = {
             "checkpoint": (np, "savez"),
@@ -214,8 +219,9 @@ class TestFailures:
 
 
 class TestErrors:
-    def test_trained_model_is_not_overwritten_unasked(self, recipe, tmp_path):
-        training.train(replace(recipe, epochs=1))
+    def test_trained_model_is_not_overwritten_unasked(self, recipe):
+        Path(recipe.output).mkdir()
+        Path(recipe.output, "model.keras").touch()
         with pytest.raises(FileExistsError, match=r"model\.keras exists.*--overwrite"):
             training.train(recipe)
 
