@@ -48,9 +48,11 @@ def show(
 
     Example:
 
-        images = np.zeros((2, 64, 64, 3), "uint8")
-        masks = np.ones((2, 64, 64), "uint8")
-        figure = keras_seg.inference.show(images, masks, classes=("background", "cell"))
+        >>> images = np.zeros((2, 64, 64, 3), "uint8")
+        >>> masks = np.ones((2, 64, 64), "uint8")
+        >>> figure = keras_seg.inference.show(images, masks, classes=("background", "cell"))
+        >>> len(figure.axes)
+        4
     """
     import matplotlib.pyplot as plt  # makes a notebook display figures
 

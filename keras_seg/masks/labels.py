@@ -133,8 +133,8 @@ def pixel_weights(sample_weight: Any, ids: Any) -> Any:
     if 1 < len(weight.shape) < rank and any(size != 1 for size in weight.shape[1:]):
         raise ValueError(
             f"Weights of shape {tuple(weight.shape)} do not belong to labels of shape "
-            f"{tuple(ids.shape)}. fit(class_weight=...) makes such weights for Keras, which has one "
-            "class per image. Write class weights into the loss: "
+            f"{tuple(ids.shape)}. fit(class_weight=...) makes such weights, for one class per "
+            "image. Write class weights into the loss: "
             "keras_seg.losses.CrossEntropy(class_weights={1: 9.0})."
         )
     # (B,) must not be broadcast along the width
