@@ -40,7 +40,7 @@ def image_input(
     sizes = (size_multiple, size_offset, smallest_size)
     if message := size_error(input_shape[:2], *sizes):
         fitting = [
-            size if size_error((size, None), *sizes) is None else nearest_sizes(size, *sizes)[-1]
+            nearest_sizes(size, *sizes)[-1] if size and size_error((size, None), *sizes) else size
             for size in input_shape[:2]
         ]
         raise ValueError(f"{message} Write input_shape={(*fitting, input_shape[2])}.")

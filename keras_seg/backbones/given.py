@@ -271,7 +271,8 @@ def _image_shape(
             f"input_shape={tuple(given)} contradicts the backbone {encoder.name!r}, which takes "
             f"{own}. Build the backbone for that shape, or leave input_shape out."
         )
-    return tuple(b if a is None else a for a, b in pairs)
+    height, width = (b if a is None else a for a, b in pairs[:2])
+    return height, width, given[2]
 
 
 def _check_strides(encoder: keras.Model, name: str, output_stride: int) -> None:

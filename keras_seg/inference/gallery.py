@@ -66,16 +66,13 @@ def show(
     for title, given in columns.items():
         _check(pictures, given, title)
     table = _table(classes, [mask for given in columns.values() for mask in given])
-    rows = [
-        [
-            picture,
-            *(overlay(picture, given[i], table, opacity=opacity) for given in columns.values()),
-        ]
-        for i, picture in enumerate(pictures)
+    drawn = [
+        [overlay(*pair, table, opacity=opacity) for pair in zip(pictures, given, strict=True)]
+        for given in columns.values()
     ]
-    return _figure(
-        plt.rcParams["figure.dpi"], ["image", *columns], rows, table if columns else None
-    )
+    rows = list(zip(pictures, *drawn, strict=True))
+    dpi = plt.rcParams["figure.dpi"]
+    return _figure(dpi, ["image", *columns], rows, table if columns else None)
 
 
 def _figure(
@@ -96,9 +93,15 @@ def _figure(
         place.set_title(title)
     if table is not None:
         pairs = zip(table.colors, table.names, strict=True)
-        patches = [Patch(color=np.divide(color, 255), label=name) for color, name in pairs]
+        patches = [Patch(color=_share(color), label=name) for color, name in pairs]
         figure.legend(handles=patches, loc="outside lower center", ncols=2 * len(titles))
     return figure
+
+
+def _share(color: tuple[int, int, int]) -> tuple[float, float, float]:
+    """A colour in 0..1, as matplotlib has it."""
+    red, green, blue = color
+    return red / 255, green / 255, blue / 255
 
 
 def _listed(given: Any, *, axes: int) -> list[np.ndarray]:

@@ -10,6 +10,12 @@ import keras
 from keras_seg.layers.tensors import Shape, Tensor
 
 
+class WrongSize(ValueError):
+    """An image of a size that a network cannot take."""
+
+    _keras_call_info_injected = True  # Keras leaves the text of an error with this mark as it is
+
+
 @keras.saving.register_keras_serializable("keras_seg")
 class SizeGuard(keras.layers.Layer):
     """Identity that refuses heights and widths other than multiples of `multiple` pixels.
@@ -58,10 +64,7 @@ class SizeGuard(keras.layers.Layer):
     def _check(self, shape: Shape) -> None:
         message = size_error(shape[1:3], self.multiple, self.offset, self.smallest)
         if message is not None:
-            error = ValueError(message)
-            # Keras leaves the text of an error with this mark as it is
-            error._keras_call_info_injected = True
-            raise error
+            raise WrongSize(message)
 
 
 def size_error(
