@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -73,12 +74,17 @@ def _pairs(
     ours, theirs = _with_weights(_inference(network)), _with_weights(_inference(source))
     if set(ours) == set(theirs):
         yield from ((layer, theirs[name]) for name, layer in ours.items())
-    elif len(ours) == len(theirs):
+    elif [*map(_without_number, ours)] == [*map(_without_number, theirs)]:
         yield from zip(ours.values(), theirs.values(), strict=True)
     else:
         raise ValueError(_another(network, path, *_first_difference(ours, theirs)))
     heads, others = _with_weights(network), _with_weights(source)
     yield from ((heads[name], others[name]) for name in heads if name in others.keys() - theirs)
+
+
+def _without_number(name: str) -> str:
+    """The name of a layer without the number at the end of an automatic name."""
+    return re.sub(r"_\d+$", "", name)
 
 
 def _inference(model: keras.Model) -> keras.Model:

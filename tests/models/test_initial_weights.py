@@ -1,5 +1,6 @@
 """Weights of a file in a network with other classes: everything but the heads is taken."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -93,6 +94,18 @@ def test_another_network_is_refused_with_the_first_layer(options, difference, tm
     with pytest.raises(ValueError, match=f"belongs to another network than unet: {difference}"):
         models.load_weights_from(model, saved(small_unet(5), tmp_path))
     assert all(map(np.array_equal, before, model.get_weights()))
+
+
+def test_automatic_names_are_paired_by_order_and_others_are_not(tmp_path):
+    def model(num_classes, name=None):
+        image = keras.Input((8, 8, 3))
+        x = keras.layers.Conv2D(3, 1, name=name)(image)
+        return keras.Model(image, keras.layers.Conv2D(num_classes, 1)(x))
+
+    sentence = models.load_weights_from(model(2), saved(model(5), tmp_path))
+    assert "1 of 2 layers" in sentence
+    with pytest.raises(ValueError, match="another network"):
+        models.load_weights_from(model(2), saved(model(5, name="stem"), tmp_path))
 
 
 def test_a_checkpoint_of_pytorch_is_answered_with_the_verb(tmp_path):
