@@ -106,10 +106,15 @@ def image_shape(shape: Any) -> tuple[int | None, int | None, int]:
 
     Raises: ValueError as `checked_shape`, and for a shape whose channels come first.
     """
-    height, width, channels = checked_shape(shape)
-    if height in (1, 3, 4) and channels > 16 and (width is None or width > 16):
+    if _is_channels_first(shape):
         raise ValueError(
             f"input_shape is (height, width, channels). Received: {shape!r}, in which the channels "
-            f"seem to come first. Write {(width, channels, height)!r}."
+            f"seem to come first. Write {(*shape[1:], shape[0])!r}."
         )
-    return height, width, channels
+    return checked_shape(shape)
+
+
+def _is_channels_first(shape: Any) -> bool:
+    if not isinstance(shape, tuple | list) or len(shape) != 3 or shape[0] not in (1, 3, 4):
+        return False
+    return all(side is None or (is_count(side) and side > 16) for side in shape[1:])

@@ -9,6 +9,7 @@ from keras import KerasTensor, layers
 
 from keras_seg.arguments import image_shape
 from keras_seg.layers import BatchNormalization, CropOrPad, Preprocessing, Resize, SizeGuard
+from keras_seg.layers.size_guard import nearest_sizes, size_error
 
 BATCH_NORM_EPSILON = 1e-5
 """PyTorch's value, with which nearly all published segmentation weights were trained."""
@@ -32,11 +33,20 @@ def image_input(
     Shapes: image (B, H, W, C) of pixels in 0..255. H and W are `size_offset` plus a multiple of
     `size_multiple`, and at least `smallest_size`.
     Returns: (input, normalised tensor).
-    Raises: ValueError for a shape that is not (height, width, channels).
+    Raises: ValueError for a shape that is not (height, width, channels), and for a size that does
+        not fit, before any layer is built.
     """
-    image = x = keras.Input(image_shape(input_shape), name="image")
+    input_shape = image_shape(input_shape)
+    sizes = (size_multiple, size_offset, smallest_size)
+    if message := size_error(input_shape[:2], *sizes):
+        fitting = [
+            nearest_sizes(size, *sizes)[-1] if size and size_error((size, None), *sizes) else size
+            for size in input_shape[:2]
+        ]
+        raise ValueError(f"{message} Write input_shape={(*fitting, input_shape[2])}.")
+    image = x = keras.Input(input_shape, name="image")
     if size_multiple > 1 or smallest_size is not None:
-        x = SizeGuard(size_multiple, size_offset, smallest_size, name="size_guard")(x)
+        x = SizeGuard(*sizes, name="size_guard")(x)
     if preprocessing is not None:
         x = Preprocessing(preprocessing, name="preprocessing")(x)
     return image, x

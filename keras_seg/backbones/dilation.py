@@ -87,6 +87,11 @@ def maps_by_stride(model: keras.Model) -> dict[int, keras.KerasTensor]:
     return maps | {strides[output._keras_history.operation.name][1]: output}
 
 
+def stride_of(model: keras.Model, tensor: keras.KerasTensor) -> int:
+    """Input size / size of a tensor inside the model, by the strides of its layers."""
+    return _strides(model)[tensor._keras_history.operation.name][1]
+
+
 def _parent(operation: keras.Operation) -> keras.Operation:
     return operation._inbound_nodes[0].parent_nodes[0].operation
 

@@ -13,11 +13,11 @@ from keras_seg.backbones.efficientnetv2 import FACTORS, efficientnetv2_maps
 from keras_seg.backbones.hrnet import VARIANTS, hrnet_maps
 from keras_seg.backbones.mobilenetv2 import mobilenetv2_maps
 from keras_seg.backbones.mobilenetv3 import mobilenetv3_maps
+from keras_seg.backbones.names_elsewhere import unknown_backbone
 from keras_seg.backbones.original_xception import original_xception_maps
 from keras_seg.backbones.resnet import resnet_maps
 from keras_seg.backbones.vgg import vgg_maps
 from keras_seg.backbones.xception import xception_maps
-from keras_seg.names import unknown_name
 from keras_seg.weights import HubFile
 
 CLASSIFIER = (r"^(fc|classifier|head|pre_logits|final_layer|incre_modules|downsamp_modules)\.",)
@@ -218,5 +218,5 @@ def find(name: str) -> Backbone | Application:
     Raises: ValueError for an unknown name, with the nearest one.
     """
     if not isinstance(name, str) or name not in BACKBONES:
-        raise ValueError(unknown_name("backbone", name, BACKBONES))
+        raise ValueError(unknown_backbone(name, BACKBONES))
     return BACKBONES[name]

@@ -9,6 +9,7 @@ TensorFlow is imported only when a .keras file is loaded.
 
 from keras_seg.inference.evaluation import compare, evaluate
 from keras_seg.inference.faces import load_face_parser
+from keras_seg.inference.gallery import show
 from keras_seg.inference.instance_map import Instance, InstanceOptions, Instances, instances
 from keras_seg.inference.loading import load, predict
 from keras_seg.inference.prediction import Runner
@@ -38,4 +39,5 @@ __all__ = [
     "predict_by_proposals",
     "predict_uncertainty",
     "search_threshold",
+    "show",
 ]

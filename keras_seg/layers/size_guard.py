@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from keras_seg.layers.tensors import Shape, Tensor
+
+
+class WrongSize(ValueError):
+    """An image of a size that a network cannot take."""
+
+    _keras_call_info_injected = True  # Keras leaves the text of an error with this mark as it is
 
 
 @keras.saving.register_keras_serializable("keras_seg")
@@ -55,22 +62,31 @@ class SizeGuard(keras.layers.Layer):
         }
 
     def _check(self, shape: Shape) -> None:
-        for axis, size in zip(("height", "width"), shape[1:3], strict=True):
-            if size is None or (
-                size >= self.smallest and (size - self.offset) % self.multiple == 0
-            ):
-                continue
-            if self.multiple == 1:
-                raise ValueError(
-                    f"The {axis} of the image must be at least {self.smallest} pixels. "
-                    f"Received: {size}."
-                )
-            near = nearest_sizes(size, self.multiple, self.offset, self.smallest)
-            plus = f" plus {self.offset}" if self.offset else ""
-            raise ValueError(
-                f"The {axis} of the image must be a multiple of {self.multiple} pixels{plus}. "
-                f"Received: {size}. The nearest that work are {' and '.join(map(str, near))}."
-            )
+        message = size_error(shape[1:3], self.multiple, self.offset, self.smallest)
+        if message is not None:
+            raise WrongSize(message)
+
+
+def size_error(
+    sizes: Sequence[int | None], multiple: int, offset: int = 0, smallest: int | None = None
+) -> str | None:
+    """What is wrong with the (height, width) of an image; None if a network can take it.
+
+    The arguments after it are those of `SizeGuard`. A free (None) height or width is right.
+    """
+    smallest = multiple + offset if smallest is None else smallest
+    for axis, size in zip(("height", "width"), sizes, strict=True):
+        if size is None or (size >= smallest and (size - offset) % multiple == 0):
+            continue
+        if multiple == 1:
+            return f"The {axis} of the image must be at least {smallest} pixels. Received: {size}."
+        near = nearest_sizes(size, multiple, offset, smallest)
+        plus = f" plus {offset}" if offset else ""
+        return (
+            f"The {axis} of the image must be a multiple of {multiple} pixels{plus}. "
+            f"Received: {size}. The nearest that work are {' and '.join(map(str, near))}."
+        )
+    return None
 
 
 def nearest_sizes(

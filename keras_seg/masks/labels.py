@@ -116,7 +116,8 @@ def read_multi_label(
 def pixel_weights(sample_weight: Any, ids: Any) -> Any:
     """float32 weights of the shape of `ids` (B, *P), from None (1), a number, (B,) or (B, *P).
 
-    Raises: ValueError for weights with more axes.
+    Raises: ValueError for weights with more axes, and for one weight per row, which Keras makes of
+        `class_weight`.
     """
     if sample_weight is None:
         return ops.ones_like(ids, dtype="float32")
@@ -128,6 +129,13 @@ def pixel_weights(sample_weight: Any, ids: Any) -> Any:
         raise ValueError(
             f"Weights of shape {tuple(weight.shape)} do not belong to labels of shape "
             f"{tuple(ids.shape)}. Give one number per image (B,) or per pixel (B, H, W)."
+        )
+    if 1 < len(weight.shape) < rank and any(size != 1 for size in weight.shape[1:]):
+        raise ValueError(
+            f"Weights of shape {tuple(weight.shape)} do not belong to labels of shape "
+            f"{tuple(ids.shape)}. fit(class_weight=...) makes such weights, for one class per "
+            "image. Write class weights into the loss: "
+            "keras_seg.losses.CrossEntropy(class_weights={1: 9.0})."
         )
     # (B,) must not be broadcast along the width
     weight = ops.reshape(weight, (*ops.shape(weight), *(1,) * (rank - len(weight.shape))))

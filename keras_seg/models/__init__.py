@@ -18,11 +18,13 @@ from keras_seg.models.deconvnet import deconvnet
 from keras_seg.models.deeplabv3plus import deeplabv3plus
 from keras_seg.models.face_parser import FacePart, face_parser, part_patches
 from keras_seg.models.files import load, read_card, save
+from keras_seg.models.freezing import freeze_backbone, unfreeze_backbone
 from keras_seg.models.functional import as_functional
 from keras_seg.models.gridnet import gridnet
 from keras_seg.models.hrnet import hrnet
 from keras_seg.models.icnn import icnn
 from keras_seg.models.inference_form import for_inference
+from keras_seg.models.initial_weights import load_weights_from
 from keras_seg.models.multiply_adds import multiply_adds, multiply_adds_by_layer
 from keras_seg.models.names_elsewhere import unknown_model
 from keras_seg.models.ocrnet import ocrnet
@@ -46,11 +48,13 @@ __all__ = [
     "face_parser",
     "find",
     "for_inference",
+    "freeze_backbone",
     "gridnet",
     "hrnet",
     "icnn",
     "list_models",
     "load",
+    "load_weights_from",
     "multiply_adds",
     "multiply_adds_by_layer",
     "ocrnet",
@@ -66,6 +70,7 @@ __all__ = [
     "segnet_basic",
     "unet",
     "unetplusplus",
+    "unfreeze_backbone",
     "variants",
 ]
 

@@ -10,6 +10,7 @@ import keras
 from keras import KerasTensor, layers
 
 from keras_seg import backbones, blocks
+from keras_seg.backbones.given import encoder_of
 from keras_seg.backbones.resnet import stage_dilations
 from keras_seg.layers import ChannelAttention, PositionAttention, Resize
 from keras_seg.models.options import (
@@ -18,6 +19,7 @@ from keras_seg.models.options import (
     BackbonePixels,
     Count,
     Counts,
+    Encoder,
     ImageShape,
     OutputStride,
     Share,
@@ -48,7 +50,7 @@ def danet(
     input_shape: ImageShape = (None, None, 3),
     num_classes: int = 21,
     *,
-    backbone: str = "resnet101",
+    backbone: Encoder = "resnet101",
     backbone_weights: Weights | None = "imagenet",
     backbone_options: BackboneOptions | None = None,
     output_stride: OutputStride = 8,
@@ -68,7 +70,8 @@ def danet(
     with `upsample_logits=False` at the stride of the encoder.
 
     Args:
-        backbone: encoder, one of `keras_seg.backbones.list_backbones()`.
+        backbone: encoder, one of `keras_seg.backbones.list_backbones()`; or a model, as in
+            `keras_seg.models.deeplabv3plus`, with multi_grid=None.
         backbone_weights: "imagenet", a weights file, or None for random values.
         backbone_options: arguments of the encoder's own function. {"deep_stem": "danet"} gives a
             ResNet the stem of the authors' later code: three 3x3 convolutions instead of one 7x7.
@@ -136,25 +139,23 @@ def danet(
 
 def build_encoder(
     input_shape: ImageShape,
-    backbone: str,
+    backbone: Encoder,
     multi_grid: Sequence[int] | None,
     *,
     preprocessing: str | None,
     **options: Any,
 ) -> keras.Model:
     """The dilated encoder; its last stage has the dilations of `multi_grid`."""
-    facts = backbones.find(backbone)
-    if preprocessing == "backbone":
-        preprocessing = facts.preprocessing
     if multi_grid:
-        if not backbone.startswith("resnet"):
+        facts = backbones.find(backbone).facts if isinstance(backbone, str) else {}
+        if not str(backbone).startswith("resnet"):
             raise ValueError(
-                f"multi_grid is for ResNets. Received: backbone={backbone!r} with multi_grid="
-                f"{multi_grid}. Pass multi_grid=None."
+                f"multi_grid is for ResNets by name. Received: backbone={backbone!r} with "
+                f"multi_grid={multi_grid}. Pass multi_grid=None."
             )
-        dilations = stage_dilations(facts.facts["depth"], options["output_stride"])
+        dilations = stage_dilations(facts["depth"], options["output_stride"])
         options["dilations"] = [*dilations[:-1], tuple(multi_grid)]
-    return backbones.build(backbone, input_shape, preprocessing=preprocessing, **options)
+    return encoder_of(backbone, input_shape, preprocessing=preprocessing, **options)
 
 
 def conv(x: KerasTensor, width: int, *, name: str) -> KerasTensor:

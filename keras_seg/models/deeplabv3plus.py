@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import keras
 from keras import KerasTensor, layers
 
-from keras_seg import backbones, blocks
+from keras_seg import blocks
 from keras_seg.arguments import choice
+from keras_seg.backbones.given import FORMS, encoder_of
 from keras_seg.layers import Resize
 from keras_seg.models.options import (
     Activation,
@@ -17,6 +18,7 @@ from keras_seg.models.options import (
     BackbonePixels,
     Count,
     Counts,
+    Encoder,
     ImageShape,
     Share,
     Weights,
@@ -44,7 +46,7 @@ def deeplabv3plus(
     input_shape: ImageShape = (None, None, 3),
     num_classes: int = 21,
     *,
-    backbone: str | keras.Model = "mobilenetv2",
+    backbone: Encoder = "mobilenetv2",
     backbone_weights: Weights | None = "imagenet",
     backbone_options: BackboneOptions | None = None,
     output_stride: int = 16,
@@ -63,9 +65,10 @@ def deeplabv3plus(
     with `upsample_logits=False` (B, H/4, W/4, num_classes).
 
     Args:
-        backbone: encoder, one of `keras_seg.backbones.list_backbones()`; or a model of your own
-            from an image to a dict with the maps "stride_4" and "stride_32" (the deepest one),
-            which then decides the input shape, the preprocessing and the weights.
+        backbone: encoder, one of `keras_seg.backbones.list_backbones()`; a model of Keras
+            Applications without its top, or of keras-hub; or a model of your own from an image to
+            a dict with the maps "stride_4" and "stride_32" (the deepest one). A model decides the
+            weights, and the input shape if its own is fixed.
         backbone_weights: "imagenet", a weights file, or None for random values.
         backbone_options: arguments of the encoder's own function, such as {"alpha": 0.5} of
             MobileNetV2, or {"multi_grid": (1, 2, 4)} of a ResNet, as DeepLabV3 has it.
@@ -76,7 +79,8 @@ def deeplabv3plus(
         dropout: rate after the pyramid; None for the variant's, 0.1 in the authors' code.
         variant: whose pyramid and decoder, "tensorflow" (the authors', the default), "jfzhang95",
             "vainf" or "smp"; or details of your own, see `DeepLabV3PlusVariant`.
-        preprocessing: "backbone" for what the encoder's ImageNet weights were trained with.
+        preprocessing: "backbone" for what the encoder's ImageNet weights were trained with; with
+            a dict of maps for pixels as they are. A model that does not show it is refused.
         upsample_logits: False leaves the logits at stride 4.
 
     Returns: a functional `keras.Model`.
@@ -95,18 +99,15 @@ def deeplabv3plus(
     after the depthwise and after the pointwise part).
     """
     variant = as_variant(DeepLabV3PlusVariant, variant)
-    if isinstance(backbone, str):
-        if preprocessing == "backbone":
-            preprocessing = backbones.find(backbone).preprocessing
-        backbone = backbones.build(
-            backbone,
-            input_shape,
-            output_stride=output_stride,
-            weights=backbone_weights,
-            preprocessing=preprocessing,
-            **backbone_options or {},
-        )
-    image, features = backbone.input, check_maps(backbone.output)
+    encoder = encoder_of(
+        backbone,
+        input_shape,
+        output_stride=output_stride,
+        weights=backbone_weights,
+        preprocessing=preprocessing,
+        **backbone_options or {},
+    )
+    image, features = encoder.input, check_maps(encoder.output)
     if aspp_rates is None:
         choice(output_stride, "output_stride", ASPP_RATES)
         aspp_rates = ASPP_RATES[output_stride]
@@ -200,6 +201,6 @@ def check_maps(features: object) -> dict[str, KerasTensor]:
         received = [*features] if isinstance(features, dict) else type(features).__name__
         raise ValueError(
             "The backbone must give a dict with the maps 'stride_4' and 'stride_32' (the deepest). "
-            f"Received: {received}"
+            f"Received: {received}. backbone is {FORMS}."
         )
     return features

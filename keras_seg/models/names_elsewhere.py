@@ -20,9 +20,11 @@ OPTIONS_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "auxiliary_head": ("aux_params", "aux_loss", "aux_head"),
 }
 """Option here → its names in other packages."""
+FREEZE = "Call models.freeze_backbone(model), or write freeze: backbone in a recipe"
 ADVICE = {
-    "encoder_freeze": "Freeze the backbone in a recipe (freeze: backbone)",
-    "freeze_encoder": "Freeze the backbone in a recipe (freeze: backbone)",
+    "encoder_freeze": FREEZE,
+    "freeze_encoder": FREEZE,
+    "freeze_backbone": FREEZE,
     "encoder_depth": "The depth follows from the number of widths or from the backbone",
     "loss": "Pass the loss to model.compile",
     "optimizer": "Pass the optimizer to model.compile",

@@ -21,9 +21,11 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import keras
 import numpy as np
 
 from keras_seg.arguments import is_count, is_one_of
+from keras_seg.backbones.given import FORMS, PyramidBackbone
 from keras_seg.layers.preprocessing import MODES
 from keras_seg.layers.resize import GRIDS
 
@@ -109,6 +111,11 @@ Weights = Annotated[
         lambda v: isinstance(v, str | Path | Mapping), "'imagenet', a file or a mapping of tensors"
     ),
 ]
+Encoder = Annotated[
+    str | keras.Model | PyramidBackbone,
+    Rule(lambda v: isinstance(v, str | keras.Model | PyramidBackbone), FORMS),
+]
+"""An encoder by name, or as a model."""
 BackboneOptions = Annotated[Mapping, Rule(lambda v: isinstance(v, Mapping), "a mapping of options")]
 OutputStride = Annotated[int, one_of((8, 16, 32))]
 ResizeGrid = Annotated[str, one_of(GRIDS)]

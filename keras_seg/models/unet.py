@@ -10,13 +10,15 @@ from typing import Annotated, Any, Literal
 import keras
 from keras import KerasTensor, layers
 
-from keras_seg import backbones, blocks
+from keras_seg import blocks
 from keras_seg.arguments import choice
+from keras_seg.backbones.given import STRIDES, encoder_of
 from keras_seg.layers import CropOrPad
 from keras_seg.models.options import (
     Activation,
     BackboneOptions,
     BackbonePixels,
+    Encoder,
     ImageShape,
     Share,
     StepWidths,
@@ -46,7 +48,7 @@ def unet(
     padding: Literal["same", "valid"] = "same",
     upsampling: Literal["transposed", "bilinear", "nearest"] | None = None,
     dropout: Share | None = None,
-    backbone: str | keras.Model | None = None,
+    backbone: Encoder | None = None,
     backbone_weights: Weights | None = "imagenet",
     backbone_options: BackboneOptions | None = None,
     variant: UNetVariant | None = None,
@@ -71,16 +73,18 @@ def unet(
         upsampling: "transposed" (2x2 convolutions, as the paper), "bilinear", or with a backbone
             also "nearest". None: "transposed", with a backbone "nearest".
         dropout: rate at the end of the contracting path, after its two deepest resolutions.
-        backbone: encoder, one of `keras_seg.backbones.list_backbones()`; or a model of your own
-            from an image to maps "stride_2", ..., "stride_32", which then decides the input shape,
-            the preprocessing and the weights; None for U-Net's own. The decoder then has a fifth
-            step, to the size of the image. Without a map of the encoder, a step has no skip.
+        backbone: encoder, one of `keras_seg.backbones.list_backbones()`; a model of Keras
+            Applications without its top, or of keras-hub; or a model of your own from an image to
+            maps "stride_2", ..., "stride_32"; None for U-Net's own. A model decides the weights,
+            and the input shape if its own is fixed. The decoder then has a fifth step, to the size
+            of the image. Without a map of the encoder, a step has no skip.
         backbone_weights: "imagenet", a weights file, or None for random values.
         backbone_options: arguments of the encoder's own function, such as {"width": 32} of a
             ResNet.
         variant: details of published implementations, see `UNetVariant`.
-        preprocessing: "backbone" for what the encoder's ImageNet weights were trained with; the
-            same as "unit" without a backbone.
+        preprocessing: "backbone" for what the encoder's ImageNet weights were trained with; with
+            a dict of maps for pixels as they are; the same as "unit" without a backbone. A model
+            that does not show it is refused.
 
     Returns: a functional `keras.Model`.
 
@@ -223,17 +227,14 @@ def double_conv(
 
 
 def backbone_encoder(
-    backbone: str | keras.Model, input_shape: ImageShape, preprocessing: str | None, **options: Any
+    backbone: Encoder, input_shape: ImageShape, preprocessing: str | None, **options: Any
 ) -> tuple[KerasTensor, list[KerasTensor | None]]:
-    """(image, maps at strides 2, 4, 8, 16 and 32) of an encoder; `options` of `backbones.build`.
+    """(image, maps at strides 2, 4, 8, 16 and 32) of an encoder; `options` of `encoder_of`.
 
     None for a map that the encoder does not have: some begin at stride 4.
     """
-    if not isinstance(backbone, keras.Model):
-        if preprocessing == "backbone":
-            preprocessing = backbones.find(backbone).preprocessing
-        backbone = backbones.build(backbone, input_shape, preprocessing=preprocessing, **options)
-    return backbone.input, [backbone.output.get(f"stride_{stride}") for stride in (2, 4, 8, 16, 32)]
+    encoder = encoder_of(backbone, input_shape, preprocessing=preprocessing, **options)
+    return encoder.input, [encoder.output.get(f"stride_{stride}") for stride in STRIDES]
 
 
 def check_decoder_widths(decoder_widths: Sequence) -> None:
@@ -282,7 +283,7 @@ def _check(
     decoder_widths: Sequence | None,
     padding: str,
     upsampling: str,
-    backbone: str | keras.Model | None,
+    backbone: Encoder | None,
     variant: UNetVariant,
 ) -> None:
     """Raises ValueError for options that do not go together."""

@@ -17,6 +17,7 @@ from keras_seg.models.options import (
     Activation,
     BackboneOptions,
     BackbonePixels,
+    Encoder,
     ImageShape,
     Share,
     StepWidths,
@@ -45,7 +46,7 @@ def unetplusplus(
     upsampling: Literal["transposed", "bilinear", "nearest"] | None = None,
     dropout: Share | None = None,
     deep_supervision: bool = False,
-    backbone: str | keras.Model | None = None,
+    backbone: Encoder | None = None,
     backbone_weights: Weights | None = "imagenet",
     backbone_options: BackboneOptions | None = None,
     decoder_widths: StepWidths = BACKBONE_DECODER_WIDTHS,
@@ -264,7 +265,7 @@ def _ordered(row: list[KerasTensor], deeper: KerasTensor, concat: str) -> list[K
 def _check(
     widths: Sequence[int],
     decoder_widths: Sequence[int],
-    backbone: str | keras.Model | None,
+    backbone: Encoder | None,
     deep_supervision: bool,
 ) -> None:
     """Raises ValueError for options that do not go together."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from keras_seg import losses, models
 from keras_seg.data.classes import ClassTable
+from keras_seg.model_paths import check_model_path
 from keras_seg.training.contradictions import check_loss, check_recipe
 from keras_seg.training.engines import Engine
 from keras_seg.training.network import backbone_name
@@ -23,6 +24,7 @@ __all__ = ["check_before_data", "check_recipe", "check_with_data"]
 def check_before_data(recipe: Recipe, engine: Engine) -> None:
     """Checks everything that needs neither data nor a built network."""
     engine.check_batch(recipe.batch_size)
+    _check_initial_weights(recipe)
     _check_network(recipe)
     _check_loss_options(recipe)
 
@@ -35,6 +37,15 @@ def check_with_data(recipe: Recipe, classes: ClassTable, *, multi_label: bool = 
     """
     _check_classes(recipe, classes, multi_label)
     check_loss(recipe, len(classes), classes.names, multi_label=multi_label)
+
+
+def _check_initial_weights(recipe: Recipe) -> None:
+    if recipe.initial_weights is None:
+        return
+    try:
+        check_model_path(recipe.initial_weights, exported=False)
+    except (FileNotFoundError, ValueError) as error:
+        raise type(error)(f"initial_weights: {error}") from error
 
 
 def _check_network(recipe: Recipe) -> None:

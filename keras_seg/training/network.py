@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 
 import keras
 
-from keras_seg import backbones, models
+from keras_seg import models
 from keras_seg.training.recipe import Recipe
-from keras_seg.weights import set_weights
 
 
 def output_channels(recipe: Recipe, num_classes: int) -> int:
@@ -17,7 +17,12 @@ def output_channels(recipe: Recipe, num_classes: int) -> int:
 
 
 def build_model(
-    recipe: Recipe, num_classes: int, *, policy: str | None = None, synchronized: bool = False
+    recipe: Recipe,
+    num_classes: int,
+    *,
+    policy: str | None = None,
+    synchronized: bool = False,
+    tell: Callable[[str], None] = lambda sentence: None,
 ) -> keras.Model:
     """Builds the recipe's network for images of any size, with initial weights and frozen layers.
 
@@ -26,6 +31,7 @@ def build_model(
         num_classes: number of output channels, see `output_channels`.
         policy: Keras dtype policy; None for the recipe's.
         synchronized: whether batch norm uses the statistics of all devices.
+        tell: takes the sentence about the initial weights.
 
     Raises: ValueError if the crop or the initial weights do not fit the network.
     """
@@ -43,7 +49,7 @@ def build_model(
         (None, *recipe.crop, recipe.channels)
     )  # refuses a crop of the wrong size
     if recipe.initial_weights is not None:
-        take_weights(model, recipe.initial_weights)
+        tell(models.load_weights_from(model, recipe.initial_weights))
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = synchronized
@@ -51,46 +57,12 @@ def build_model(
     return model
 
 
-def take_weights(model: keras.Model, path: str) -> None:
-    """Copies the weights from a `model.keras` of the same network.
-
-    Raises: ValueError that names the first layer that differs.
-    """
-    source = models.load(path)
-    pairs = zip(model.weights, source.weights, strict=False)
-    wrong = next((ours for ours, theirs in pairs if ours.shape != theirs.shape), None)
-    if wrong is not None or len(model.weights) != len(source.weights):
-        where = "" if wrong is None else f" from {wrong.path} of shape {tuple(wrong.shape)} on"
-        raise ValueError(
-            f"initial_weights {path} belongs to another network{where}: {len(source.weights)} "
-            f"weights, {model.name} has {len(model.weights)}. Use the same model, model_options "
-            "and classes."
-        )
-    set_weights(model, source.get_weights())
-
-
 def freeze(model: keras.Model, recipe: Recipe) -> None:
     """Freezes the backbone's batch norms, with their statistics, or all its layers."""
     if recipe.freeze == "none":
         return
-    norms = keras.layers.BatchNormalization
-    for layer in backbone_layers(model, recipe):
-        if recipe.freeze == "backbone" or isinstance(layer, norms):
-            layer.trainable = False
-
-
-def backbone_layers(model: keras.Model, recipe: Recipe) -> list[keras.layers.Layer]:
-    """The layers of the model that belong to its backbone and have weights.
-
-    Raises: ValueError for a network without a backbone.
-    """
-    name = backbone_name(recipe)
-    encoder = backbones.build(name, (None, None, recipe.channels))
-    names = {layer.name for layer in encoder.layers if layer.weights}
-    layers = [layer for layer in model.layers if layer.name in names]
-    if not layers:
-        raise ValueError(f"No layer of {recipe.model} has a name of its backbone {name}.")
-    return layers
+    backbone_name(recipe)
+    models.freeze_backbone(model, norms_only=recipe.freeze == "norms")
 
 
 def backbone_name(recipe: Recipe) -> str:

@@ -122,7 +122,8 @@ class Recipe:
         on_error: "stop" at a sample that cannot be read, or "skip" it with a warning.
         model: name of the network, see `keras-seg models`.
         model_options: arguments of the network's builder.
-        initial_weights: model.keras of the same network, whose weights the training starts from.
+        initial_weights: model.keras of the same network, whose weights the training starts from. If
+            it has other classes, the head starts from random values.
         num_classes: number of classes, checked against the data; by default taken from the data. 1
             gives data of two classes a network with one output channel and a sigmoid.
         multi_label: whether a pixel may have several classes, so that each has its own sigmoid; by

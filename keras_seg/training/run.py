@@ -14,12 +14,13 @@ from keras_seg import losses
 from keras_seg.data.pipeline import steps_per_epoch
 from keras_seg.data.wrappers.cached import CachedDataset
 from keras_seg.metrics import MeanIoU
+from keras_seg.models.freezing import backbone_layers
 from keras_seg.training import run_folder
 from keras_seg.training.class_weights import lines, resolved_loss, write_class_weights
 from keras_seg.training.engines import Engine
 from keras_seg.training.environment import write_environment
 from keras_seg.training.history import History
-from keras_seg.training.network import backbone_layers, build_model, output_channels
+from keras_seg.training.network import build_model, output_channels
 from keras_seg.training.optimizers import make_optimizer
 from keras_seg.training.outputs import at_image_size, output_losses
 from keras_seg.training.recipe import Recipe
@@ -158,8 +159,13 @@ def _network(
         output_channels(recipe, num_classes),
         policy=engine.half_precision if recipe.mixed_precision else "float32",
         synchronized=recipe.sync_batch_norm and engine.replicas > 1,
+        tell=_tell if engine.writes else lambda sentence: None,
     )
     return network if rewrite is None else rewrite(network)
+
+
+def _tell(sentence: str) -> None:
+    sys.stderr.write(f"{sentence}\n")
 
 
 def _compiled(
@@ -174,7 +180,7 @@ def _compiled(
     model = engine.trainable(at_image_size(network))
     plain = set()
     if recipe.optimizer_options.head_rate != 1:
-        layers = backbone_layers(network, recipe)
+        layers = backbone_layers(network)
         plain = {variable.path for layer in layers for variable in layer.weights}
     arguments = output_losses(
         model,

@@ -260,3 +260,13 @@ class TestRecipes:
     def test_arrays_are_written_as_lists(self, recipe):
         spec = {"name": "focal", "class_weights": np.array([1.0, 9])}
         assert "- 1.0\n  - 9.0" in recipe(spec).to_yaml()
+
+
+def test_class_weight_of_fit_is_answered_with_the_loss():
+    """Keras makes one weight per row of masks (B, H, W) in `tf.data`."""
+    masks, logits = np.zeros((1, 4, 6), "uint8"), np.zeros((1, 4, 6, 2), "float32")
+    loss = losses.CrossEntropy()
+    with pytest.raises(ValueError, match=r"fit\(class_weight=.*CrossEntropy\(class_weights="):
+        loss(masks, logits, np.ones((1, 4), "float32"))
+    for weights in (np.ones((1,)), np.ones((1, 1)), np.ones((1, 4, 6)), np.ones((1, 4, 6, 1))):
+        assert float(loss(masks, logits, weights)) == pytest.approx(np.log(2))

@@ -15,7 +15,7 @@ SHAPE = (64, 64, 3)
         ({"encoder_name": "resnet34"}, "Its name here is backbone."),
         ({"encoder_weights": None}, "Its name here is backbone_weights."),
         ({"in_channels": 4}, "Its name here is input_shape."),
-        ({"encoder_freeze": True}, "Freeze the backbone in a recipe"),
+        ({"encoder_freeze": True}, "Call models.freeze_backbone(model)"),
         ({"widht": 3}, "Did you mean 'widths'?"),
         ({"colour": 3}, "Options: activation, "),
     ],

@@ -207,3 +207,30 @@ class TestLayers:
         for size in (172, 192):
             with pytest.raises(ValueError, match=f"Received: {size}"):
                 again(np.zeros((1, 204, size, 1)))
+
+
+class TestWrongSizes:
+    """A size that does not fit is refused in the words of this package, not wrapped by Keras."""
+
+    @pytest.mark.parametrize(
+        ("shape", "line"),
+        [
+            (
+                (100, 96, 3),
+                "Received: 100. The nearest that work are 96 and 112. Write input_shape=",
+            ),
+            ((3, 128, 160), "channels seem to come first. Write (128, 160, 3)."),
+            ((3, None, None), "channels seem to come first. Write (None, None, 3)."),
+        ],
+    )
+    def test_before_the_graph_is_built(self, shape, line):
+        with pytest.raises(ValueError) as error:
+            models.unet(shape, 2, widths=NARROW)
+        assert line in str(error.value)
+        assert "encountered" not in str(error.value)
+
+    def test_in_a_call_and_in_predict_of_a_free_model(self):
+        model = models.unet((None, None, 3), 2, widths=(2, 2))
+        for run in (model, model.predict_on_batch):
+            with pytest.raises(ValueError, match="^The height of the image must be a multiple"):
+                run(np.zeros((1, 7, 8, 3), "float32"))

@@ -18,6 +18,7 @@ PUBLIC = [
     if callable(getattr(module, name))
 ]
 MODULES = (
+    "keras_seg.backbones.names_elsewhere",
     "keras_seg.card",
     "keras_seg.losses.spec",
     "keras_seg.masks.confusion",

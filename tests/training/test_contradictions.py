@@ -119,6 +119,10 @@ CASES = {
         {"initial_weights": "run/model.keras"},
         ("output=run", "initial_weights=run/model.keras", "another --output"),
     ),
+    "weights of another framework": (
+        {"initial_weights": "carvana.pth"},
+        ("initial_weights: carvana.pth", "PyTorch", "keras-seg convert carvana.pth --source"),
+    ),
     "a backbone to freeze that there is not": (
         {"model": "segnet", "freeze": "backbone"},
         ("freeze='backbone'", "segnet with backbone=None", "Leave them out"),

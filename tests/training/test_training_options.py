@@ -226,7 +226,7 @@ class TestBackbone:
                 replace(recipe, model_options=models.find("segnet").tiny), num_classes=3
             )
 
-    def test_initial_weights_are_taken_whole_or_refused(self, tmp_path, shapes):
+    def test_initial_weights_are_taken_and_told_or_refused(self, tmp_path, shapes):
         options = {"widths": [4, 8]}
         recipe = replace(RECIPE, model_options=options, crop=(32, 32))
         source = network.build_model(recipe, 3)
@@ -235,5 +235,12 @@ class TestBackbone:
         taken = network.build_model(replace(recipe, initial_weights=path), 3)
         for ours, theirs in zip(taken.get_weights(), source.get_weights(), strict=True):
             np.testing.assert_array_equal(ours, theirs)
-        with pytest.raises(ValueError, match="belongs to another network from outc"):
-            network.build_model(replace(recipe, initial_weights=path), 4)
+        told = []
+        network.build_model(replace(recipe, initial_weights=path), 4, tell=told.append)
+        assert told == [
+            f"Weights of {path}: 13 of 14 layers; the head has 3 classes there and 4 here, so it "
+            "starts from random values."
+        ]
+        wider = replace(recipe, model_options={"widths": [8, 16]}, initial_weights=path)
+        with pytest.raises(ValueError, match="another network than unet: inc.double_conv.0"):
+            network.build_model(wider, 3)

@@ -1,0 +1,53 @@
+"""`inference.show`: a figure with a row per image."""
+
+import numpy as np
+import pytest
+
+from keras_seg import inference
+from keras_seg.data import ClassTable
+from keras_seg.data.mask_colors import overlay
+
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.integers(0, 256, (2, 8, 12, 3), np.uint8)
+MASKS = RANDOM.integers(0, 3, (2, 8, 12), np.uint8)
+TABLE = ClassTable(("sky", "road", "car"))
+
+
+def pictures(figure):
+    return [axes.images[0].get_array() for axes in figure.axes]
+
+
+def test_a_row_has_the_image_its_mask_and_its_prediction(tmp_path):
+    scores = np.eye(3, dtype="float32")[MASKS]
+    figure = inference.show(IMAGES, MASKS[..., None], scores, classes=TABLE)
+    assert [axes.get_title() for axes in figure.axes] == ["image", "mask", "prediction"] + [""] * 3
+    for i in range(2):
+        drawn = overlay(IMAGES[i], MASKS[i], TABLE)
+        for picture, expected in zip(
+            pictures(figure)[3 * i :], (IMAGES[i], drawn, drawn), strict=False
+        ):
+            np.testing.assert_array_equal(picture, expected)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["sky", "road", "car"]
+    figure.savefig(tmp_path / "gallery.png")
+    assert (tmp_path / "gallery.png").stat().st_size
+
+
+def test_images_alone_in_several_sizes_and_types():
+    sizes = [IMAGES[0], (IMAGES[1, :5] / 255).astype("float32")]
+    drawn = pictures(inference.show(sizes))
+    np.testing.assert_array_equal(drawn[0], IMAGES[0])
+    np.testing.assert_array_equal(drawn[1], IMAGES[1, :5])
+    assert len(pictures(inference.show(IMAGES[0], MASKS[0], classes=["a", "b", "c"]))) == 2
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        (MASKS[:1], "2 images and 1 masks"),
+        (MASKS[:, :4], r"shape \(4, 12\) for an image of \(8, 12\)"),
+        (MASKS[..., None].astype("float32"), "scores of one channel. Pass classes"),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused(masks, message):
+    with pytest.raises(ValueError, match=message):
+        inference.show(IMAGES, masks)
