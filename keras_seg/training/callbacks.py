@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import threading
@@ -19,6 +20,9 @@ from keras_seg.training.history import History
 from keras_seg.training.optimizers import averaged_weights
 from keras_seg.training.recipe import Recipe
 from keras_seg.training.saved_state import SavedState
+
+OUTPUT = re.compile(r"^(val_)?logits_(?!loss$)")
+"""The name of the main output before that of a metric."""
 
 
 class StepCounter(keras.callbacks.Callback):
@@ -107,8 +111,8 @@ class EpochLog(keras.callbacks.Callback):
         iou = [None if np.isnan(v) else round(float(v), 6) for v in self.metric.per_class()]
         self.history.append(
             {"epoch": epoch + 1}
-            # with several outputs Keras prefixes the name of the metric
-            | {k.replace("logits_mean_iou", "mean_iou"): float(v) for k, v in logs.items()}
+            # with several outputs Keras prefixes the names of metrics
+            | {OUTPUT.sub(r"\1", name): float(value) for name, value in logs.items()}
             | {"learning_rate": rate, "seconds": round(time.monotonic() - self.start, 3)}
             | {"val_iou": dict(zip(self.names, iou, strict=False))}
         )

@@ -142,7 +142,10 @@ class Recipe:
         max_minutes: pause the training at the end of the epoch in which this time runs out.
         early_stop: stop after this many epochs without a better validation mIoU.
         loss: a name, a sum such as "cross_entropy+0.5*dice", a mapping of name and options, or a
-            list of these.
+            list of these. A loss of your own is named by its import path, "module:name", or by a
+            mapping with `path` and its arguments.
+        metrics: import paths of Keras metrics or of functions of masks and scores, "module:name",
+            or mappings with `path` and the metric's arguments. They are logged beside the mIoU.
         auxiliary_weight: weight of the losses of auxiliary heads.
         optimizer: adam, adamw, sgd, rmsprop, nadam or adadelta.
         learning_rate: learning rate at the first step, or after the warm-up.
@@ -198,6 +201,7 @@ class Recipe:
     max_minutes: float | None = None
     early_stop: int | None = None
     loss: str | dict | list = "cross_entropy+dice"
+    metrics: list[str | dict] | None = None
     auxiliary_weight: float = 0.4
     optimizer: str = "adam"
     learning_rate: float = 1e-3
