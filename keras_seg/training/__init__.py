@@ -11,6 +11,7 @@ __all__ = [
     "Recipe",
     "ScheduleOptions",
     "TrainingResult",
+    "choose_recipe",
     "keep_freed_memory",
     "output_losses",
     "output_masks",
@@ -21,6 +22,7 @@ __all__ = [
 __getattr__, _ = lazy_names(
     __name__,
     {
+        "choose_recipe": "keras_seg.training.chosen_recipe",
         "Diverged": "keras_seg.training.failures",
         "FirstBatchCheck": "keras_seg.training.first_batch",
         "TrainingResult": "keras_seg.training.fit",

@@ -118,6 +118,49 @@ class EpochLog(keras.callbacks.Callback):
         )
 
 
+class TellDuration(keras.callbacks.Callback):
+    """Says once, after the first steps, how long the training will take.
+
+    Args:
+        steps: number of steps that are left.
+    """
+
+    SKIPPED, TIMED = 3, 10
+    """Steps that are not timed, because they build graphs, and steps that are."""
+    WORTH = 60
+    """Shorter trainings, in seconds, are not told."""
+
+    def __init__(self, steps: int):
+        super().__init__()
+        self.steps, self._done, self._start = steps, 0, 0.0
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self._done += 1
+        if self._done == self.SKIPPED:
+            self._start = time.monotonic()
+        if self._done == self.SKIPPED + self.TIMED:
+            left = self.steps - self._done
+            seconds = (time.monotonic() - self._start) / self.TIMED
+            if left * seconds >= self.WORTH:
+                sys.stderr.write(f"\n{duration_line(left, seconds)}\n")
+
+
+def duration_line(steps: int, seconds: float) -> str:
+    """The expected time of a number of steps.
+
+    Example:
+        >>> duration_line(800, 1.5)
+        'About 20 minutes for the next 800 steps, at 1.5 s per step, and validation besides.'
+    """
+    total = steps * seconds
+    amounts = (("hours", total / 3600), ("minutes", total / 60), ("seconds", total))
+    unit, amount = next((each for each in amounts if each[1] >= 2), amounts[-1])
+    return (
+        f"About {amount:.0f} {unit} for the next {steps:,} steps, at {seconds:.2g} s per step, and "
+        "validation besides."
+    )
+
+
 class PlateauRate(keras.callbacks.Callback):
     """Multiplies the learning rate by `factor` at each plateau of the validation mIoU."""
 

@@ -42,6 +42,11 @@ def check_with_data(recipe: Recipe, classes: ClassTable, *, multi_label: bool = 
 
 
 def _check_network(recipe: Recipe) -> None:
+    if recipe.model == "auto":
+        raise ValueError(
+            'The model "auto" is chosen from the data by keras-seg train --config, or in Python by '
+            "training.choose_recipe(data, output, ...). Received a Recipe with it."
+        )
     models.find(recipe.model)
     if recipe.freeze != "none" or recipe.optimizer_options.head_rate != 1:
         backbone_name(recipe)

@@ -24,6 +24,7 @@ from keras_seg.training.callbacks import (
     StepCounter,
     StopAfter,
     StopEarly,
+    TellDuration,
     catching_signals,
 )
 from keras_seg.training.checks import check_before_data, check_recipe, check_with_data
@@ -216,7 +217,7 @@ def _callbacks(
     if recipe.optimizer_options.ema is not None:
         callbacks.append(AverageWhileValidating())
     if run.writes:
-        callbacks += _writers(run)
+        callbacks += [*_writers(run), TellDuration(run.total_steps - run.first_step)]
     if recipe.early_stop is not None:
         callbacks.append(StopEarly(history, recipe.early_stop))
     if recipe.max_minutes is not None:

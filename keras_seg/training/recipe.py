@@ -120,7 +120,8 @@ class Recipe:
             that `keras_seg.data.open_dataset` opens.
         output: folder for the trained model, log, pictures and checkpoints.
         on_error: "stop" at a sample that cannot be read, or "skip" it with a warning.
-        model: name of the network, see `keras-seg models`.
+        model: name of the network, see `keras-seg models`. In a recipe file, "auto" lets
+            `keras-seg train` choose it, and every entry that the file does not have, from the data.
         model_options: arguments of the network's builder.
         initial_weights: model.keras of the same network, whose weights the training starts from.
         num_classes: number of classes, checked against the data; by default taken from the data. 1
@@ -171,6 +172,8 @@ class Recipe:
         seed: seed of initial weights, order and augmentation.
         deterministic: bit-identical results in every run on the same machine; slower.
         overwrite: whether to replace a run that the output folder holds.
+        chosen: what was chosen from the data, and why, as `training.choose_recipe` writes it. It
+            changes nothing.
 
     Raises: ValueError for an entry that is invalid by itself.
 
@@ -224,6 +227,7 @@ class Recipe:
     seed: int = 0
     deterministic: bool = False
     overwrite: bool = False
+    chosen: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self._check_names()

@@ -38,6 +38,7 @@ MADE = (
 FREE = {
     *("output", "overwrite", "max_minutes", "checkpoint_steps", "overlays", "strategy"),
     "callbacks",  # a logger may be added to a run
+    "chosen",
 }
 """Entries that may change when a training resumes, because no trained value depends on them."""
 LENGTHS = {"epochs", "early_stop", "schedule", "schedule_options", "learning_rate"}
@@ -89,7 +90,7 @@ def prepare(recipe: Recipe, held: contextlib.ExitStack, *, writes: bool = True) 
 
 def _check_same(recipe: Recipe, folder: Path) -> None:
     path = folder / RECIPE_NAME
-    trained = [folder / name for name in (MODEL_NAME, CHECKPOINTS) if (folder / name).exists()]
+    trained = _trained(folder)
     if not trained:
         return
     remedy = "Choose another --output, or pass --overwrite true to replace it."
@@ -99,7 +100,7 @@ def _check_same(recipe: Recipe, folder: Path) -> None:
     changed = {
         key: values
         for key, values in differences(to_record(other), to_record(recipe)).items()
-        if key not in FREE
+        if key.partition(".")[0] not in FREE
     }
     longer = changed.keys() == {"epochs"} and recipe.epochs > other.epochs
     if longer and recipe.schedule in BY_EPOCH:
@@ -111,6 +112,15 @@ def _check_same(recipe: Recipe, folder: Path) -> None:
         raise FileExistsError(
             f"{trained[0]} exists, from a training with another recipe ({listed}). {remedy}"
         )
+
+
+def has_training(folder: Path) -> bool:
+    """Whether a folder holds a model or checkpoints of a run."""
+    return bool(_trained(folder))
+
+
+def _trained(folder: Path) -> list[Path]:
+    return [folder / name for name in (MODEL_NAME, CHECKPOINTS) if (folder / name).exists()]
 
 
 def _longer(recipe: Recipe, other: Recipe, folder: Path) -> str:

@@ -6,32 +6,48 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_seg.cli.output import DONE, INTERRUPTED, REFUSED, say
+from keras_seg.cli.output import DONE, INTERRUPTED, REFUSED, complain, say
 from keras_seg.cli.verbs.verb import Verb
 
 if TYPE_CHECKING:  # imported when they are needed
     from jsonargparse import ArgumentParser
 
-    from keras_seg.training import TrainingResult
+    from keras_seg.training import Recipe, TrainingResult
 
 
-def train_verb(**entries: Any) -> int:
-    """Train a network from a recipe.
+def train_verb(given: dict[str, Any], **entries: Any) -> int:
+    """Train a network from a recipe, or from the data alone.
 
     Args:
-        entries: the entries of `keras_seg.training.Recipe`.
+        given: the entries that the user named. Without a recipe file, preset or network, the others
+            are chosen from the data.
+        entries: the entries of `keras_seg.training.Recipe`, with defaults.
     """
     # Without this TensorFlow uses the faster convolutions only on processors with AVX-512.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     from keras_seg import training
 
-    recipe = training.Recipe(**entries)
+    recipe = _chosen(given) if _is_open(given) else training.Recipe(**entries)
     longer = (
         "To train longer, pass more --epochs (schedules constant, step and plateau), or start "
         f"another run: --initial_weights {recipe.output}/model.keras --output "
         f"{recipe.output}_longer. To train anew, pass --overwrite true."
     )
     return report_training(training.train(recipe), recipe.output, longer)
+
+
+def _is_open(given: dict[str, Any]) -> bool:
+    """Whether neither a recipe nor a network is given, or the recipe says `model: auto`."""
+    return given.get("model") == "auto" or not {"config", "model", "model_options"} & given.keys()
+
+
+def _chosen(given: dict[str, Any]) -> Recipe:
+    """The given entries and those chosen from the data, which are told."""
+    from keras_seg.training.chosen_recipe import choose_recipe, chosen_lines
+
+    recipe = choose_recipe(**{key: given[key] for key in given if key != "config"})
+    complain(chosen_lines(recipe).rstrip("\n"))
+    return recipe
 
 
 def report_training(result: TrainingResult, output: str | os.PathLike, longer: str) -> int:
@@ -94,4 +110,9 @@ def add_recipe(verb: Verb, parser: ArgumentParser) -> None:
     parser.add_class_arguments(Recipe)
 
 
-VERB = Verb(train_verb, short="images and masks in, model.keras out", define=add_recipe)
+VERB = Verb(
+    train_verb,
+    short="images and masks in, model.keras out",
+    takes_given=True,
+    define=add_recipe,
+)
