@@ -28,7 +28,7 @@ from keras_seg.training.callbacks import (
     catching_signals,
 )
 from keras_seg.training.checks import check_before_data, check_recipe, check_with_data
-from keras_seg.training.data_sets import check_same_classes, open_data
+from keras_seg.training.data_sets import open_splits
 from keras_seg.training.engines import Engine, engine_for
 from keras_seg.training.failures import errors_explained, kept_checkpoint
 from keras_seg.training.first_batch import check_first_batches
@@ -111,9 +111,7 @@ def train(
     _set_up_process(recipe, engine)
     given = _pair_of(data)
     tell = sys.stderr.write if engine.writes else None
-    train_set = open_data(recipe, "train", given[0], tell=tell)
-    val_set = open_data(recipe, "val", given[1], train_set.classes)
-    check_same_classes(train_set.classes, val_set.classes)
+    train_set, val_set = open_splits(recipe, given, tell=tell)
     check_with_data(recipe, train_set.classes, multi_label=train_set.multi_label)
     for dataset in (train_set, val_set):
         dataset.fill()  # damaged files are reported now, not in the middle of an epoch

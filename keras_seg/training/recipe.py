@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ SCHEDULES = ("poly", "cosine", "constant", "step", "plateau")
 FREEZES = ("none", "norms", "backbone")
 ON_ERROR = ("stop", "skip")
 STRATEGIES = ("auto", "none", "mirrored", "multiworker", "tpu")
+FOLD = re.compile(r"(\d+)/(\d+)")
 RECIPE_NAME = "recipe.yaml"
 POSITIVE = (
     "batch_size",
@@ -135,6 +137,10 @@ class Recipe:
             no range.
         window: black and white as the centre and the width of a DICOM window, such as [40, 400].
         nodata: value of image pixels that hold no data, such as -9999, besides that in the files.
+        fold: part of the images to validate on, such as "2/5": the second of five. The others, also
+            those of the validation split, are trained on.
+        fold_group: regular expression; images in whose names it matches the same text, such as the
+            number of a patient, stay in one fold.
         resize: height and width in pixels to which every image is resized first.
         crop: height and width in pixels of the training crops.
         batch_size: crops per step, on all devices together.
@@ -196,6 +202,8 @@ class Recipe:
     value_range: str | list | None = None
     window: list | None = None
     nodata: float | None = None
+    fold: str | None = None
+    fold_group: str | None = None
     resize: tuple[int, int] | None = None
     crop: tuple[int, int] = (256, 256)
     batch_size: int = 8
@@ -234,6 +242,7 @@ class Recipe:
         self._check_numbers()
         self._check_sizes()
         self._check_range()
+        self._check_fold()
         _ = self.loss_terms  # raises ValueError for a loss that cannot be read
 
     @cached_property
@@ -297,6 +306,33 @@ class Recipe:
         if self.value_range != MEASURED:
             checked_range(self.value_range)
         range_of_window(self.window)
+
+    @property
+    def fold_numbers(self) -> tuple[int, int] | None:
+        """(number of the fold from 1, number of folds); None without folds."""
+        if self.fold is None:
+            return None
+        match = FOLD.fullmatch(self.fold)
+        number, count = map(int, match.groups()) if match else (0, 0)
+        if not 1 <= number <= count or count < 2:
+            raise ValueError(
+                'fold is the number of a fold and the number of folds, such as "2/5". Received: '
+                f"{self.fold!r}"
+            )
+        return number, count
+
+    def _check_fold(self) -> None:
+        if self.fold_group is not None:
+            if self.fold_numbers is None:
+                raise ValueError('fold_group needs fold, such as "2/5". Received: no fold')
+            try:
+                re.compile(self.fold_group)
+            except re.error as error:
+                raise ValueError(
+                    f"fold_group is not a regular expression: {error}. Received: "
+                    f"{self.fold_group!r}"
+                ) from error
+        _ = self.fold_numbers  # raises ValueError for what is not a fold
 
     def to_yaml(self) -> str:
         """The recipe as YAML, which `from_yaml` reads."""

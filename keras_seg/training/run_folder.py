@@ -13,6 +13,7 @@ from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.open_by_name import open_dataset
 from keras_seg.data.reading.ranges import ValueRange
+from keras_seg.data.wrappers.folds import folds_of
 from keras_seg.training.history import CSV_NAME, JSON_NAME
 from keras_seg.training.recipe import RECIPE_NAME, Recipe
 from keras_seg.training.recipe_io import differences, to_record
@@ -161,7 +162,7 @@ def evaluation_data(
     multi_label: bool | None = None,
     nodata: float | None = None,
 ) -> SegmentationDataset:
-    """Opens the data to measure a model file on.
+    """Opens the data to measure a model file on; for the run of a fold, the images of that fold.
 
     Args:
         model_path: the model file.
@@ -190,15 +191,25 @@ def evaluation_data(
         )
     if multi_label is None and recipe is not None:
         multi_label = recipe.multi_label
+    folds = None
+    if recipe is not None and source in (None, recipe.data) and split != "test":
+        folds = recipe.fold_numbers
     if source is None and recipe is not None:
         value_range = value_range or recipe.image_range
         nodata = recipe.nodata if nodata is None else nodata
-    return open_dataset(
-        source or recipe.data,
-        split,
-        classes=classes,
-        channels=channels,
-        value_range=value_range,
-        multi_label=multi_label,
-        nodata=nodata,
-    )
+    opened = [
+        open_dataset(
+            source or recipe.data,
+            each,
+            classes=classes,
+            channels=channels,
+            value_range=value_range,
+            multi_label=multi_label,
+            nodata=nodata,
+        )
+        for each in (("train", "val") if folds else (split,))
+    ]
+    if not folds:
+        return opened[0]
+    train, val = folds_of(opened, *folds, group=recipe.fold_group)
+    return train if split == "train" else val
