@@ -269,7 +269,7 @@ def _own_term(entry: dict) -> LossTerm:
     return LossTerm(path, _factor(path, weight), entry)
 
 
-def _factor(name: str, weight: object) -> float:
+def _factor(name: str, weight: Any) -> float:
     try:
         factor = float(weight)
     except (TypeError, ValueError):

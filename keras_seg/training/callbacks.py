@@ -112,7 +112,7 @@ class EpochLog(keras.callbacks.Callback):
         self.history.append(
             {"epoch": epoch + 1}
             # with several outputs Keras prefixes the names of metrics
-            | {OUTPUT.sub(r"\1", name): float(value) for name, value in logs.items()}
+            | {OUTPUT.sub(r"\1", name): float(value) for name, value in (logs or {}).items()}
             | {"learning_rate": rate, "seconds": round(time.monotonic() - self.start, 3)}
             | {"val_iou": dict(zip(self.names, iou, strict=False))}
         )

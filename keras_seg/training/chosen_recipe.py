@@ -10,6 +10,7 @@ from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.open_by_name import open_dataset
 from keras_seg.data.reading.ranges import MEASURED
+from keras_seg.training.contradictions import check_recipe
 from keras_seg.training.default_rules import RULES, Facts
 from keras_seg.training.fingerprint import (
     Fingerprint,
@@ -42,7 +43,8 @@ def choose_recipe(data: str, output: str, **entries: Any) -> Recipe:
 
     Returns: the recipe.
 
-    Raises: as `open_dataset`; ValueError for wrong entries.
+    Raises: as `open_dataset`; ValueError for wrong entries, and for entries that contradict each
+        other.
 
     Example:
         >>> recipe = keras_seg.training.choose_recipe("builtin:cells", "runs/cells", epochs=5)
@@ -57,7 +59,9 @@ def choose_recipe(data: str, output: str, **entries: Any) -> Recipe:
     if earlier is not None:
         return from_record(merged(earlier, given), Recipe)
     fingerprint = _fingerprint(given)
-    return from_record(chosen_entries(fingerprint, this_machine(), given), Recipe)
+    recipe = from_record(chosen_entries(fingerprint, this_machine(), given), Recipe)
+    check_recipe(recipe)
+    return recipe
 
 
 def chosen_entries(data: Fingerprint, machine: Machine, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -128,6 +128,7 @@ def cross_validate(
             "of them out."
         )
     scores: list[FoldScore] = []
+    outcome = CrossValidation(folds, ())
     for number in range(1, folds + 1):
         one = replace(
             recipe, fold=f"{number}/{folds}", output=str(Path(recipe.output, f"fold_{number}"))

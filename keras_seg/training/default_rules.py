@@ -87,7 +87,8 @@ class Facts:
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the median image, after `resize`."""
-        return tuple(self.entries.get("resize") or self.data.size)
+        height, width = self.entries.get("resize") or self.data.size
+        return height, width
 
     @property
     def looks_far(self) -> bool:
@@ -138,7 +139,8 @@ def _resize(facts: Facts) -> Choice | None:
     if longest <= LARGEST_SIDE:
         return None
     factor = LARGEST_SIDE / longest
-    size = tuple(max(BLOCK, round(side * factor / BLOCK) * BLOCK) for side in facts.data.size)
+    height, width = (max(1, round(side * factor / BLOCK)) * BLOCK for side in facts.data.size)
+    size = height, width
     reason = f"whole images of {_by(facts.data.size)} take too much memory in validation"
     return Choice({"resize": size}, f"resized to {_by(size)}", reason)
 
@@ -178,7 +180,8 @@ def _crop(facts: Facts) -> Choice:
     limit = facts.budget.crop[facts.looks_far]
     wanted = (LARGEST_SIDE, LARGEST_SIDE) if facts.looks_far else facts.data.crop
     sides = (min(w, limit, s // BLOCK * BLOCK) for w, s in zip(wanted, facts.size, strict=True))
-    crop = tuple(max(BLOCK, side) for side in sides)
+    height, width = (max(BLOCK, side) for side in sides)
+    crop = height, width
     objects = facts.data.object_diameter
     reason = f"images of {_by(facts.size)}"
     if facts.looks_far:
@@ -247,7 +250,7 @@ def _rate(facts: Facts) -> Choice | None:
         rate, reason = rate / 2, f"{reason}, and small batches are noisy"
     epochs = facts.entries.get("epochs", 50)
     warmup = {"warmup_epochs": min(1.0, epochs / 20)}
-    chosen = {"learning_rate": rate}
+    chosen: dict[str, Any] = {"learning_rate": rate}
     if facts.given.get("schedule", "poly") != "plateau":  # it sets the rate of whole epochs
         chosen["schedule_options"] = warmup
     return Choice(chosen, f"learning rate {rate:g}", reason)

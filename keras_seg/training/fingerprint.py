@@ -168,7 +168,7 @@ def fingerprint_of(
         raise ValueError(
             f"None of the images of {dataset.name} can be read. Run: keras-seg verify-dataset."
         )
-    facts, quarters = [each[0] for each in results], sum(each[1] for each in results)
+    facts, quarters = [each[0] for each in results], np.sum([each[1] for each in results], axis=0)
     pixels = np.stack([each.pixels for each in facts])
     suggestion = suggest(facts)
     height, width = np.median([each.size for each in facts], axis=0).astype(int).tolist()

@@ -191,25 +191,26 @@ def evaluation_data(
         )
     if multi_label is None and recipe is not None:
         multi_label = recipe.multi_label
-    folds = None
-    if recipe is not None and source in (None, recipe.data) and split != "test":
-        folds = recipe.fold_numbers
+    name, folds, group = source or "", None, None
+    if recipe is not None and source in (None, recipe.data):
+        name, group = recipe.data, recipe.fold_group
+        folds = recipe.fold_numbers if split in ("train", "val") else None
     if source is None and recipe is not None:
         value_range = value_range or recipe.image_range
         nodata = recipe.nodata if nodata is None else nodata
-    opened = [
-        open_dataset(
-            source or recipe.data,
-            each,
+
+    def opened(part: str) -> SegmentationDataset:
+        return open_dataset(
+            name,
+            part,
             classes=classes,
             channels=channels,
             value_range=value_range,
             multi_label=multi_label,
             nodata=nodata,
         )
-        for each in (("train", "val") if folds else (split,))
-    ]
-    if not folds:
-        return opened[0]
-    train, val = folds_of(opened, *folds, group=recipe.fold_group)
+
+    if folds is None:
+        return opened(split)
+    train, val = folds_of((opened("train"), opened("val")), *folds, group=group)
     return train if split == "train" else val
