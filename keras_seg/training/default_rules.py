@@ -149,30 +149,25 @@ def _network(facts: Facts) -> Choice | None:
     if {"model", "model_options"} & facts.given.keys():
         return None  # options of one network mean nothing to another
     data, small = facts.data, min(facts.size) < SMALL_IMAGE
-    classes, widths = f"{data.num_classes} classes", facts.budget.widths
-    narrow = f"widths for {facts.budget.device}"
+    widths = facts.budget.widths
+    suits = f"its width suits {facts.budget.device}"
     unet = {"model": "unet", "model_options": {"widths": list(widths)}}
     text = f"U-Net, {widths[0]} to {widths[-1]} channels"
     if facts.entries.get("channels", 3) != 3:
-        return Choice(
-            unet, text, f"the images are not RGB; narrow enough for {facts.budget.device}"
-        )
+        return Choice(unet, text, f"the images are not RGB; {suits}")
     if small:
-        return Choice(unet, text, f"images of {_by(facts.size)} are small; {narrow}")
+        return Choice(unet, text, f"images of {_by(facts.size)} are small; {suits}")
     large = data.object_diameter is not None and data.object_diameter >= LARGE_OBJECT
     if data.num_classes < MANY_CLASSES and not large:
-        reason = (
-            f"{classes}, and objects whose borders count; narrow enough for {facts.budget.device}"
-        )
-        return Choice(unet, text, reason)
+        return Choice(unet, text, f"few classes and no large objects; {suits}")
     weights = "imagenet" if facts.machine.has_imagenet() else None
     start = "ImageNet weights" if weights else "random values, as ImageNet weights are out of reach"
     options = {"backbone": "mobilenetv2", "backbone_weights": weights}
-    why = f"{classes} in" if data.num_classes >= MANY_CLASSES else "large objects in"
+    why = f"{data.num_classes} classes" if data.num_classes >= MANY_CLASSES else "large objects"
     return Choice(
         {"model": "deeplabv3plus", "model_options": options},
         f"DeepLabV3+ on MobileNetV2 from {start}",
-        f"{why} RGB images of {_by(facts.size)} need their surroundings",
+        f"{why} in RGB images of {_by(facts.size)} need their surroundings",
     )
 
 
