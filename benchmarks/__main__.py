@@ -79,6 +79,7 @@ BENCHMARKS = (
     Benchmark("commits", needs=("before",)),
     Benchmark("scale"),
     Benchmark("profiles"),
+    Benchmark("defaults", takes=("data",)),
     Benchmark("edge", takes=("runs",), needs=("data",)),
 )
 

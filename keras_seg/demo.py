@@ -23,7 +23,8 @@ from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.mask_colors import colorize, overlay
 from keras_seg.export import GateError, export
 from keras_seg.masks.confusion import confusion_matrix, mean_iou
-from keras_seg.training.fit import open_data, train
+from keras_seg.training.data_sets import open_data
+from keras_seg.training.fit import train
 from keras_seg.training.recipe import Recipe
 
 EXPORTS = {"model.tflite": None, "model_int8.tflite": "int8", "model.onnx": None}

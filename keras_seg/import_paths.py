@@ -47,3 +47,44 @@ def import_by_path(path: str, what: str, example: str) -> Any:
         names = [each for each in vars(module) if not each.startswith("_")]
         raise ValueError(f"{what} {path!r}: {unknown_name('name', name, names)}")
     return getattr(module, name)
+
+
+def path_and_arguments(entry: Any, what: str, entries: str, example: str) -> tuple[str, dict]:
+    """Reads an entry of a recipe: an import path, or a mapping with "path" and arguments.
+
+    Args:
+        entry: the entry.
+        what: what messages call it, such as "callback".
+        entries: name of the list in the recipe, such as "callbacks".
+        example: an import path, for messages.
+
+    Returns: the import path and the arguments.
+
+    Raises: ValueError for anything else.
+
+    Example:
+        >>> path_and_arguments({"path": "a:B", "rate": 1}, "callback", "callbacks", "a:B")
+        ('a:B', {'rate': 1})
+    """
+    if isinstance(entry, str):
+        return entry, {}
+    arguments = dict(entry) if isinstance(entry, dict) else {}
+    path = arguments.pop("path", None)
+    if not isinstance(path, str):
+        raise ValueError(
+            f'An entry of {entries} is an import path, such as "{example}", or a mapping with '
+            f"`path` and the {what}'s arguments. Received: {entry!r}"
+        )
+    return path, arguments
+
+
+def call_by_path(path: str, arguments: dict, what: str, example: str) -> Any:
+    """Imports a class or function by its path, and calls it with the arguments.
+
+    Raises: ValueError if it cannot be imported, or does not take the arguments.
+    """
+    make = import_by_path(path, what, example)
+    try:
+        return make(**arguments)
+    except TypeError as error:
+        raise ValueError(f"The {what} {path} cannot be made: {error}.") from error

@@ -101,6 +101,8 @@ def _run(arguments: list[str]) -> int:
     try:
         options = vars(parser.instantiate_classes(parsed)[verb])
         options.pop("config", None)
+        if VERBS[verb].takes_given:
+            options["given"] = parser.parse_args(arguments, defaults=False)[verb].as_dict()
         if VERBS[verb].needs_tensorflow:
             _use_tensorflow(verb)
         return VERBS[verb].function(**options)

@@ -67,3 +67,7 @@ class SegmentationDataset(Sequence, abc.ABC):
 
     @abc.abstractmethod
     def __getitem__(self, index: int) -> Sample: ...
+
+    def sample_name(self, index: int) -> str:
+        """The name of a sample. Subclasses that know it need not read the sample."""
+        return self[index].name

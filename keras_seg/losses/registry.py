@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import keras
 
 from keras_seg.losses.base import SegmentationLoss
+from keras_seg.losses.own import own_loss
 from keras_seg.losses.spec import LOSS_TABLE, LossEntry, LossTerm, parse_loss
 from keras_seg.losses.weighted_sum import WeightedSum
 
@@ -27,8 +28,8 @@ def get(spec: str | Mapping | Sequence | keras.losses.Loss) -> keras.losses.Loss
     """A loss as recipes write it; `keras_seg.losses.spec` has all forms.
 
     Args:
-        spec: a name, a sum of names, a mapping with options, or a list of these. A loss is returned
-            as it is.
+        spec: a name, a sum of names, a mapping with options, or a list of these. A name with a
+            colon is the import path of a loss of your own. A loss is returned as it is.
 
     Returns: the loss; for a sum a `WeightedSum`.
 
@@ -50,11 +51,13 @@ def get(spec: str | Mapping | Sequence | keras.losses.Loss) -> keras.losses.Loss
     return WeightedSum(
         losses,
         weights=[term.weight for term in terms],
-        name="_and_".join(term.name for term in terms),
+        name="_and_".join(loss.name for loss in losses),
     )
 
 
-def _loss_of(term: LossTerm) -> SegmentationLoss:
+def _loss_of(term: LossTerm) -> keras.losses.Loss:
+    if term.is_own:
+        return own_loss(term.name, term.options)
     try:
         return LOSSES[term.name](**term.options)
     except (TypeError, ValueError) as error:

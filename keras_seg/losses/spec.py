@@ -8,6 +8,8 @@ Imports no TensorFlow. A loss is written in one of these forms:
     {name: focal, class_weights: {1: 9}}          # weights by class, the others weigh 1
     {name: focal, class_weights: median}          # counted from the data
     [cross_entropy, {name: dice, weight: 0.5}]    # a sum; "weight" is the factor
+    my_losses:MyLoss                              # a loss of your own, by its import path
+    {path: my_losses:MyLoss, weight: 0.5, gamma: 2}   # the same with a factor and its arguments
 """
 
 from __future__ import annotations
@@ -166,11 +168,22 @@ OPTIONS_ELSEWHERE = {
 
 
 class LossTerm(NamedTuple):
-    """One term of a sum of losses: weight * name(**options)."""
+    """One term of a sum of losses: weight * name(**options).
+
+    Attributes:
+        name: name in the table, or the import path of a loss of the user, "module:name".
+        weight: factor in the sum.
+        options: arguments of the loss.
+    """
 
     name: str
     weight: float
     options: dict[str, Any]
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the loss is one of the user, by its import path."""
+        return ":" in self.name
 
 
 def parse_loss(spec: str | Mapping | Sequence) -> tuple[LossTerm, ...]:
@@ -211,7 +224,7 @@ def name_here(foreign: str) -> str | None:
 
 
 def _text_term(text: str, whole: str) -> LossTerm:
-    match = re.fullmatch(r"\s*(?:([\d.]+(?:[eE][+-]?\d+)?)\s*\*)?\s*([^\W\d]\w*)\s*", text)
+    match = re.fullmatch(r"\s*(?:([\d.]+(?:[eE][+-]?\d+)?)\s*\*)?\s*([^\W\d][\w.:]*)\s*", text)
     if match is None:
         raise ValueError(
             f"Cannot read {text.strip()!r} in the loss {whole!r}. Write names with factors before "
@@ -222,8 +235,15 @@ def _text_term(text: str, whole: str) -> LossTerm:
 
 
 def _checked_term(entry: dict) -> LossTerm:
+    if "path" in entry and "name" not in entry:
+        return _own_term(entry)
     if "name" not in entry:
-        raise ValueError(f"A loss given as a mapping needs an entry 'name'. Received: {entry}")
+        raise ValueError(
+            "A loss given as a mapping needs an entry 'name', or 'path' for a loss of your own. "
+            f"Received: {entry}"
+        )
+    if isinstance(entry["name"], str) and ":" in entry["name"]:
+        return _own_term({"path": entry.pop("name")} | entry)
     name, weight = entry.pop("name"), entry.pop("weight", 1.0)
     if not isinstance(name, str) or name not in LOSS_TABLE:
         raise ValueError(_unknown_loss(name))
@@ -236,13 +256,27 @@ def _checked_term(entry: dict) -> LossTerm:
             f"weight of the loss {name!r} is its factor in a sum, one number. For a weight per "
             f"class write class_weights. Received: {weight!r}"
         )
+    return LossTerm(name, _factor(name, weight), entry)
+
+
+def _own_term(entry: dict) -> LossTerm:
+    path, weight = entry.pop("path"), entry.pop("weight", 1.0)
+    if not isinstance(path, str) or not all(path.partition(":")):
+        raise ValueError(
+            'The path of a loss is an import path, "module:name", such as "my_losses:MyLoss". '
+            f"Received: {path!r}"
+        )
+    return LossTerm(path, _factor(path, weight), entry)
+
+
+def _factor(name: str, weight: Any) -> float:
     try:
         factor = float(weight)
     except (TypeError, ValueError):
         factor = math.nan
     if not 0 < factor < math.inf:
         raise ValueError(f"The factor of the loss {name!r} must be above 0. Received: {weight!r}")
-    return LossTerm(name, factor, entry)
+    return factor
 
 
 def _unknown_loss(name: object) -> str:

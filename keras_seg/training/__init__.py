@@ -5,12 +5,15 @@ from keras_seg.training.allocator import keep_freed_memory
 from keras_seg.training.recipe import OptimizerOptions, Recipe, ScheduleOptions
 
 __all__ = [
+    "CrossValidation",
     "Diverged",
     "FirstBatchCheck",
     "OptimizerOptions",
     "Recipe",
     "ScheduleOptions",
     "TrainingResult",
+    "choose_recipe",
+    "cross_validate",
     "keep_freed_memory",
     "output_losses",
     "output_masks",
@@ -21,6 +24,9 @@ __all__ = [
 __getattr__, _ = lazy_names(
     __name__,
     {
+        "choose_recipe": "keras_seg.training.chosen_recipe",
+        "CrossValidation": "keras_seg.training.cross_validation",
+        "cross_validate": "keras_seg.training.cross_validation",
         "Diverged": "keras_seg.training.failures",
         "FirstBatchCheck": "keras_seg.training.first_batch",
         "TrainingResult": "keras_seg.training.fit",

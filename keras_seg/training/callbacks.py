@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import threading
@@ -19,6 +20,9 @@ from keras_seg.training.history import History
 from keras_seg.training.optimizers import averaged_weights
 from keras_seg.training.recipe import Recipe
 from keras_seg.training.saved_state import SavedState
+
+OUTPUT = re.compile(r"^(val_)?logits_(?!loss$)")
+"""The name of the main output before that of a metric."""
 
 
 class StepCounter(keras.callbacks.Callback):
@@ -107,11 +111,54 @@ class EpochLog(keras.callbacks.Callback):
         iou = [None if np.isnan(v) else round(float(v), 6) for v in self.metric.per_class()]
         self.history.append(
             {"epoch": epoch + 1}
-            # with several outputs Keras prefixes the name of the metric
-            | {k.replace("logits_mean_iou", "mean_iou"): float(v) for k, v in logs.items()}
+            # with several outputs Keras prefixes the names of metrics
+            | {OUTPUT.sub(r"\1", name): float(value) for name, value in (logs or {}).items()}
             | {"learning_rate": rate, "seconds": round(time.monotonic() - self.start, 3)}
             | {"val_iou": dict(zip(self.names, iou, strict=False))}
         )
+
+
+class TellDuration(keras.callbacks.Callback):
+    """Says once, after the first steps, how long the training will take.
+
+    Args:
+        steps: number of steps that are left.
+    """
+
+    SKIPPED, TIMED = 3, 10
+    """Steps that are not timed, because they build graphs, and steps that are."""
+    WORTH = 60
+    """Shorter trainings, in seconds, are not told."""
+
+    def __init__(self, steps: int):
+        super().__init__()
+        self.steps, self._done, self._start = steps, 0, 0.0
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self._done += 1
+        if self._done == self.SKIPPED:
+            self._start = time.monotonic()
+        if self._done == self.SKIPPED + self.TIMED:
+            left = self.steps - self._done
+            seconds = (time.monotonic() - self._start) / self.TIMED
+            if left * seconds >= self.WORTH:
+                sys.stderr.write(f"\n{duration_line(left, seconds)}\n")
+
+
+def duration_line(steps: int, seconds: float) -> str:
+    """The expected time of a number of steps.
+
+    Example:
+        >>> duration_line(800, 1.5)
+        'About 20 minutes for the next 800 steps, at 1.5 s per step, and validation besides.'
+    """
+    total = steps * seconds
+    amounts = (("hours", total / 3600), ("minutes", total / 60), ("seconds", total))
+    unit, amount = next((each for each in amounts if each[1] >= 2), amounts[-1])
+    return (
+        f"About {amount:.0f} {unit} for the next {steps:,} steps, at {seconds:.2g} s per step, and "
+        "validation besides."
+    )
 
 
 class PlateauRate(keras.callbacks.Callback):

@@ -3,19 +3,20 @@
 1. `Recipe` checks each entry by itself when it is made.
 2. `check_recipe` finds entries that contradict each other, before a Keras backend is used.
 3. `check_before_data` finds networks, losses and batches that cannot work, before data are read.
-4. `check_with_data` finds entries that contradict the classes of the data.
+4. `check_with_data` finds entries that contradict the classes of the data, and computes losses
+   and metrics of the user on a small batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from keras_seg import losses, models
 from keras_seg.data.classes import ClassTable
 from keras_seg.model_paths import check_model_path
+from keras_seg.training.class_weights import options_without_data
 from keras_seg.training.contradictions import check_loss, check_recipe
 from keras_seg.training.engines import Engine
-from keras_seg.training.network import backbone_name
+from keras_seg.training.network import backbone_name, output_channels
+from keras_seg.training.own_losses import check_own_losses, own_metrics
 from keras_seg.training.recipe import Recipe
 
 __all__ = ["check_before_data", "check_recipe", "check_with_data"]
@@ -27,6 +28,7 @@ def check_before_data(recipe: Recipe, engine: Engine) -> None:
     _check_initial_weights(recipe)
     _check_network(recipe)
     _check_loss_options(recipe)
+    own_metrics(recipe.metrics)
 
 
 def check_with_data(recipe: Recipe, classes: ClassTable, *, multi_label: bool = False) -> None:
@@ -37,6 +39,8 @@ def check_with_data(recipe: Recipe, classes: ClassTable, *, multi_label: bool = 
     """
     _check_classes(recipe, classes, multi_label)
     check_loss(recipe, len(classes), classes.names, multi_label=multi_label)
+    channels = output_channels(recipe, len(classes))
+    check_own_losses(recipe, len(classes), channels, multi_label)
 
 
 def _check_initial_weights(recipe: Recipe) -> None:
@@ -49,6 +53,11 @@ def _check_initial_weights(recipe: Recipe) -> None:
 
 
 def _check_network(recipe: Recipe) -> None:
+    if recipe.model == "auto":
+        raise ValueError(
+            'The model "auto" is chosen from the data by keras-seg train --config, or in Python by '
+            "training.choose_recipe(data, output, ...). Received a Recipe with it."
+        )
     models.find(recipe.model)
     if recipe.freeze != "none" or recipe.optimizer_options.head_rate != 1:
         backbone_name(recipe)
@@ -57,10 +66,7 @@ def _check_network(recipe: Recipe) -> None:
 def _check_loss_options(recipe: Recipe) -> None:
     """Builds each loss, without class weights that are counted from data or given by name."""
     for term in recipe.loss_terms:
-        options = dict(term.options)
-        if isinstance(options.get("class_weights"), str | Mapping):
-            del options["class_weights"]
-        losses.get({"name": term.name, "weight": term.weight} | options)
+        losses.get({"name": term.name, "weight": term.weight} | options_without_data(term))
 
 
 def _check_classes(recipe: Recipe, classes: ClassTable, multi_label: bool) -> None:

@@ -13,6 +13,7 @@ from keras_seg.data.balance.class_weights import weights_by
 from keras_seg.data.balance.histogram import class_histogram
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.losses.class_weights import by_class_number, rule_named
+from keras_seg.losses.own import is_segmentation_loss
 from keras_seg.losses.spec import LossTerm
 from keras_seg.training.run_folder import CLASS_WEIGHTS_NAME
 
@@ -37,6 +38,9 @@ def resolved_loss(
     entries, counted, names = [], [], dataset.classes.names
     for term in terms:
         options = dict(term.options)
+        if term.is_own and not is_segmentation_loss(term.name):
+            entries.append({"name": term.name, "weight": term.weight} | options)
+            continue
         weights = options.get("class_weights")
         if isinstance(weights, str):
             rule = rule_named(weights)
@@ -55,6 +59,15 @@ def resolved_loss(
             options["multi_label"] = True
         entries.append({"name": term.name, "weight": term.weight} | options)
     return entries, counted
+
+
+def options_without_data(term: LossTerm) -> dict:
+    """The options of a term without class weights that the data or their class names decide."""
+    options = dict(term.options)
+    depend_on_data = isinstance(options.get("class_weights"), str | Mapping)
+    if depend_on_data and not (term.is_own and not is_segmentation_loss(term.name)):
+        del options["class_weights"]
+    return options
 
 
 def lines(counted: list[dict]) -> str:

@@ -139,7 +139,7 @@ def _network(recipe: Recipe) -> Iterator[str]:
 
 def _losses(recipe: Recipe) -> Iterator[str]:
     activation = recipe.model_options.get("activation")
-    for term in recipe.loss_terms:
+    for term in _known_terms(recipe):
         yield from _class_weights(term)
         ignored = term.options.get("ignore_class", IGNORE_CLASS)
         if ignored != IGNORE_CLASS:
@@ -169,7 +169,7 @@ def _losses(recipe: Recipe) -> Iterator[str]:
 
 def _labels_of_losses(recipe: Recipe, multi_label: bool) -> Iterator[str]:
     """Losses for one class per pixel on multi-label data, and the reverse."""
-    for term in recipe.loss_terms:
+    for term in _known_terms(recipe):
         stated = term.options.get("multi_label", multi_label)
         if stated and not multi_label:
             yield (
@@ -223,7 +223,7 @@ def _classes_of_losses(
     recipe: Recipe, expected: int, entry: str, names: Sequence[str] | None = None
 ) -> Iterator[str]:
     """Weights and chosen classes of losses that do not fit `expected` classes."""
-    for term in recipe.loss_terms:
+    for term in _known_terms(recipe):
         if isinstance(term.options.get("class_weights"), Mapping) and names is not None:
             yield from _weights_by_class(term, names, entry, expected)
         weights, chosen = term.options.get("class_weights"), term.options.get("classes")
@@ -270,6 +270,11 @@ def _paths(recipe: Recipe) -> Iterator[str]:
             f"output={recipe.output} contradicts initial_weights={weights}, a file in that folder, "
             "which would be overwritten. Choose another --output."
         )
+
+
+def _known_terms(recipe: Recipe) -> list[LossTerm]:
+    """The terms of the loss whose options are known: not losses of the user."""
+    return [term for term in recipe.loss_terms if not term.is_own]
 
 
 def _option(term: LossTerm, option: str, usual: Any = None) -> str:

@@ -12,6 +12,7 @@ from keras_seg.data.open_by_name import open_dataset
 from keras_seg.data.reading.ranges import MEASURED, checked_range, range_text
 from keras_seg.data.verify.image_values import range_line, unknown_nodata
 from keras_seg.data.wrappers.cached import CachedDataset
+from keras_seg.data.wrappers.folds import folds_of
 from keras_seg.data.wrappers.resized import ResizedDataset
 from keras_seg.data.wrappers.weighted import WeightedDataset
 from keras_seg.training.recipe import Recipe
@@ -33,6 +34,30 @@ def check_same_classes(training: ClassTable, validation: ClassTable) -> None:
         )
 
 
+def open_splits(
+    recipe: Recipe,
+    given: tuple[Data | None, Data | None] = (None, None),
+    *,
+    tell: Callable[[str], object] | None = None,
+) -> tuple[CachedDataset, CachedDataset]:
+    """Opens training and validation data: the splits of the data, or the folds of the recipe.
+
+    Args:
+        recipe: the recipe.
+        given: training and validation data, if they are not those that the recipe names.
+        tell: is called with what is to be told about the values of the images.
+
+    Raises: as `open_data`; ValueError if the splits have different classes, or too few images.
+    """
+    train = _open_split(recipe, "train", given[0], tell=tell)
+    val = _open_split(recipe, "val", given[1], train.classes)
+    check_same_classes(train.classes, val.classes)
+    if recipe.fold_numbers is not None:
+        train, val = folds_of((train, val), *recipe.fold_numbers, group=recipe.fold_group)
+        sys.stderr.write(f"Fold {recipe.fold}: {len(train)} images train, {len(val)} validate.\n")
+    return _prepared(recipe, train, "train"), _prepared(recipe, val, "val")
+
+
 def open_data(
     recipe: Recipe,
     split: str,
@@ -41,7 +66,7 @@ def open_data(
     *,
     tell: Callable[[str], object] | None = None,
 ) -> CachedDataset:
-    """Opens a split of the data, resized and weighted, and cached in memory.
+    """Opens a split of the data, resized and weighted, and cached in memory; folds do not count.
 
     Args:
         recipe: the recipe.
@@ -53,6 +78,27 @@ def open_data(
     Raises: as `open_dataset` or `as_dataset`; ValueError for data without masks, and for a range
         that contradicts that of the data.
     """
+    dataset = _open_split(recipe, split, given, classes, tell=tell)
+    return _prepared(recipe, dataset, split)
+
+
+def _prepared(recipe: Recipe, dataset: SegmentationDataset, split: str) -> CachedDataset:
+    """The data set resized and weighted, and cached in memory."""
+    if recipe.resize is not None:
+        dataset = ResizedDataset(dataset, recipe.resize)
+    if recipe.border_weights and split == "train":
+        dataset = WeightedDataset(dataset)
+    return CachedDataset(dataset)
+
+
+def _open_split(
+    recipe: Recipe,
+    split: str,
+    given: Data | None = None,
+    classes: ClassTable | None = None,
+    *,
+    tell: Callable[[str], object] | None = None,
+) -> SegmentationDataset:
     named = None if recipe.classes is None else ClassTable(tuple(recipe.classes))
     if given is None:
         dataset = open_dataset(
@@ -97,11 +143,7 @@ def open_data(
         tell(lines_about_images(getattr(dataset, "complete", dataset)))
     if reading := getattr(dataset, "reading", ""):
         sys.stderr.write(f"{split}: {reading}\n")
-    if recipe.resize is not None:
-        dataset = ResizedDataset(dataset, recipe.resize)
-    if recipe.border_weights and split == "train":
-        dataset = WeightedDataset(dataset)
-    return CachedDataset(dataset)
+    return dataset
 
 
 def lines_about_images(dataset: SegmentationDataset) -> str:

@@ -24,10 +24,11 @@ from keras_seg.training.callbacks import (
     StepCounter,
     StopAfter,
     StopEarly,
+    TellDuration,
     catching_signals,
 )
 from keras_seg.training.checks import check_before_data, check_recipe, check_with_data
-from keras_seg.training.data_sets import check_same_classes, open_data
+from keras_seg.training.data_sets import open_splits
 from keras_seg.training.engines import Engine, engine_for
 from keras_seg.training.failures import errors_explained, kept_checkpoint
 from keras_seg.training.first_batch import check_first_batches
@@ -110,9 +111,7 @@ def train(
     _set_up_process(recipe, engine)
     given = _pair_of(data)
     tell = sys.stderr.write if engine.writes else None
-    train_set = open_data(recipe, "train", given[0], tell=tell)
-    val_set = open_data(recipe, "val", given[1], train_set.classes)
-    check_same_classes(train_set.classes, val_set.classes)
+    train_set, val_set = open_splits(recipe, given, tell=tell)
     check_with_data(recipe, train_set.classes, multi_label=train_set.multi_label)
     for dataset in (train_set, val_set):
         dataset.fill()  # damaged files are reported now, not in the middle of an epoch
@@ -216,7 +215,7 @@ def _callbacks(
     if recipe.optimizer_options.ema is not None:
         callbacks.append(AverageWhileValidating())
     if run.writes:
-        callbacks += _writers(run)
+        callbacks += [*_writers(run), TellDuration(run.total_steps - run.first_step)]
     if recipe.early_stop is not None:
         callbacks.append(StopEarly(history, recipe.early_stop))
     if recipe.max_minutes is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_seg.import_paths import import_by_path
+from keras_seg.import_paths import call_by_path, import_by_path, path_and_arguments
 
 EXAMPLE = "keras.callbacks:CSVLogger"
 
@@ -34,19 +34,8 @@ def own_callbacks(
 
 
 def _made(entry: Any) -> Any:
-    path, arguments = (entry, {}) if isinstance(entry, str) else (None, entry)
-    if isinstance(arguments, dict) and path is None:
-        arguments = dict(arguments)
-        path = arguments.pop("path", None)
-    if not isinstance(path, str):
-        raise ValueError(
-            f'An entry of callbacks is an import path, such as "{EXAMPLE}", or a mapping with '
-            f"`path` and the callback's arguments. Received: {entry!r}"
-        )
-    make = import_by_path(path, "callback", EXAMPLE)
-    if isinstance(make, keras.callbacks.Callback):
-        return make
-    try:
-        return make(**arguments)
-    except TypeError as error:
-        raise ValueError(f"The callback {path} cannot be made: {error}.") from error
+    path, arguments = path_and_arguments(entry, "callback", "callbacks", EXAMPLE)
+    made = import_by_path(path, "callback", EXAMPLE)
+    if isinstance(made, keras.callbacks.Callback):
+        return made
+    return call_by_path(path, arguments, "callback", EXAMPLE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ SCHEDULES = ("poly", "cosine", "constant", "step", "plateau")
 FREEZES = ("none", "norms", "backbone")
 ON_ERROR = ("stop", "skip")
 STRATEGIES = ("auto", "none", "mirrored", "multiworker", "tpu")
+FOLD = re.compile(r"(\d+)/(\d+)")
 RECIPE_NAME = "recipe.yaml"
 POSITIVE = (
     "batch_size",
@@ -120,7 +122,8 @@ class Recipe:
             that `keras_seg.data.open_dataset` opens.
         output: folder for the trained model, log, pictures and checkpoints.
         on_error: "stop" at a sample that cannot be read, or "skip" it with a warning.
-        model: name of the network, see `keras-seg models`.
+        model: name of the network, see `keras-seg models`. In a recipe file, "auto" lets
+            `keras-seg train` choose it, and every entry that the file does not have, from the data.
         model_options: arguments of the network's builder.
         initial_weights: model.keras of the same network, whose weights the training starts from. If
             it has other classes, the head starts from random values.
@@ -135,6 +138,10 @@ class Recipe:
             no range.
         window: black and white as the centre and the width of a DICOM window, such as [40, 400].
         nodata: value of image pixels that hold no data, such as -9999, besides that in the files.
+        fold: part of the images to validate on, such as "2/5": the second of five. The others, also
+            those of the validation split, are trained on.
+        fold_group: regular expression; images in whose names it matches the same text, such as the
+            number of a patient, stay in one fold.
         resize: height and width in pixels to which every image is resized first.
         crop: height and width in pixels of the training crops.
         batch_size: crops per step, on all devices together.
@@ -143,7 +150,10 @@ class Recipe:
         max_minutes: pause the training at the end of the epoch in which this time runs out.
         early_stop: stop after this many epochs without a better validation mIoU.
         loss: a name, a sum such as "cross_entropy+0.5*dice", a mapping of name and options, or a
-            list of these.
+            list of these. A loss of your own is named by its import path, "module:name", or by a
+            mapping with `path` and its arguments.
+        metrics: import paths of Keras metrics or of functions of masks and scores, "module:name",
+            or mappings with `path` and the metric's arguments. They are logged beside the mIoU.
         auxiliary_weight: weight of the losses of auxiliary heads.
         optimizer: adam, adamw, sgd, rmsprop, nadam or adadelta.
         learning_rate: learning rate at the first step, or after the warm-up.
@@ -169,6 +179,8 @@ class Recipe:
         seed: seed of initial weights, order and augmentation.
         deterministic: bit-identical results in every run on the same machine; slower.
         overwrite: whether to replace a run that the output folder holds.
+        chosen: what was chosen from the data, and why, as `training.choose_recipe` writes it. It
+            changes nothing.
 
     Raises: ValueError for an entry that is invalid by itself.
 
@@ -191,6 +203,8 @@ class Recipe:
     value_range: str | list | None = None
     window: list | None = None
     nodata: float | None = None
+    fold: str | None = None
+    fold_group: str | None = None
     resize: tuple[int, int] | None = None
     crop: tuple[int, int] = (256, 256)
     batch_size: int = 8
@@ -199,6 +213,7 @@ class Recipe:
     max_minutes: float | None = None
     early_stop: int | None = None
     loss: str | dict | list = "cross_entropy+dice"
+    metrics: list[str | dict] | None = None
     auxiliary_weight: float = 0.4
     optimizer: str = "adam"
     learning_rate: float = 1e-3
@@ -221,12 +236,14 @@ class Recipe:
     seed: int = 0
     deterministic: bool = False
     overwrite: bool = False
+    chosen: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self._check_names()
         self._check_numbers()
         self._check_sizes()
         self._check_range()
+        self._check_fold()
         _ = self.loss_terms  # raises ValueError for a loss that cannot be read
 
     @cached_property
@@ -290,6 +307,33 @@ class Recipe:
         if self.value_range != MEASURED:
             checked_range(self.value_range)
         range_of_window(self.window)
+
+    @property
+    def fold_numbers(self) -> tuple[int, int] | None:
+        """(number of the fold from 1, number of folds); None without folds."""
+        if self.fold is None:
+            return None
+        match = FOLD.fullmatch(self.fold)
+        number, count = map(int, match.groups()) if match else (0, 0)
+        if not 1 <= number <= count or count < 2:
+            raise ValueError(
+                'fold is the number of a fold and the number of folds, such as "2/5". Received: '
+                f"{self.fold!r}"
+            )
+        return number, count
+
+    def _check_fold(self) -> None:
+        if self.fold_group is not None:
+            if self.fold_numbers is None:
+                raise ValueError('fold_group needs fold, such as "2/5". Received: no fold')
+            try:
+                re.compile(self.fold_group)
+            except re.error as error:
+                raise ValueError(
+                    f"fold_group is not a regular expression: {error}. Received: "
+                    f"{self.fold_group!r}"
+                ) from error
+        _ = self.fold_numbers  # raises ValueError for what is not a fold
 
     def to_yaml(self) -> str:
         """The recipe as YAML, which `from_yaml` reads."""

@@ -22,7 +22,8 @@ from keras_seg.training.environment import write_environment
 from keras_seg.training.history import History
 from keras_seg.training.network import build_model, output_channels
 from keras_seg.training.optimizers import make_optimizer
-from keras_seg.training.outputs import at_image_size, output_losses
+from keras_seg.training.outputs import MAIN, at_image_size, output_losses
+from keras_seg.training.own_losses import own_metrics
 from keras_seg.training.recipe import Recipe
 from keras_seg.training.saved_state import SavedState, remove_unfinished
 
@@ -182,14 +183,15 @@ def _compiled(
     if recipe.optimizer_options.head_rate != 1:
         layers = backbone_layers(network)
         plain = {variable.path for layer in layers for variable in layer.weights}
-    arguments = output_losses(
-        model,
-        losses.get(loss),
-        auxiliary_weight=recipe.auxiliary_weight,
-        num_classes=len(train_set.classes),
+    arguments = output_losses(model, losses.get(loss), auxiliary_weight=recipe.auxiliary_weight)
+    metric = MeanIoU(
+        len(train_set.classes),
+        multi_label=train_set.multi_label,
+        from_logits=recipe.model_options.get("activation") is None,
     )
-    metrics = arguments["metrics"]
-    (metric,) = metrics["logits"] if isinstance(metrics, dict) else metrics
+    metrics = [metric, *own_metrics(recipe.metrics)]
+    several = isinstance(arguments["metrics"], dict)
+    arguments["metrics"] = {MAIN: metrics} if several else metrics
     model.compile(
         make_optimizer(recipe, epoch_steps, backbone=plain),
         jit_compile=engine.compiles(recipe.jit),

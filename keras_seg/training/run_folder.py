@@ -13,6 +13,7 @@ from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.open_by_name import open_dataset
 from keras_seg.data.reading.ranges import ValueRange
+from keras_seg.data.wrappers.folds import folds_of
 from keras_seg.training.history import CSV_NAME, JSON_NAME
 from keras_seg.training.recipe import RECIPE_NAME, Recipe
 from keras_seg.training.recipe_io import differences, to_record
@@ -38,6 +39,7 @@ MADE = (
 FREE = {
     *("output", "overwrite", "max_minutes", "checkpoint_steps", "overlays", "strategy"),
     "callbacks",  # a logger may be added to a run
+    "chosen",
 }
 """Entries that may change when a training resumes, because no trained value depends on them."""
 LENGTHS = {"epochs", "early_stop", "schedule", "schedule_options", "learning_rate"}
@@ -89,7 +91,7 @@ def prepare(recipe: Recipe, held: contextlib.ExitStack, *, writes: bool = True) 
 
 def _check_same(recipe: Recipe, folder: Path) -> None:
     path = folder / RECIPE_NAME
-    trained = [folder / name for name in (MODEL_NAME, CHECKPOINTS) if (folder / name).exists()]
+    trained = _trained(folder)
     if not trained:
         return
     remedy = "Choose another --output, or pass --overwrite true to replace it."
@@ -99,7 +101,7 @@ def _check_same(recipe: Recipe, folder: Path) -> None:
     changed = {
         key: values
         for key, values in differences(to_record(other), to_record(recipe)).items()
-        if key not in FREE
+        if key.partition(".")[0] not in FREE
     }
     longer = changed.keys() == {"epochs"} and recipe.epochs > other.epochs
     if longer and recipe.schedule in BY_EPOCH:
@@ -111,6 +113,15 @@ def _check_same(recipe: Recipe, folder: Path) -> None:
         raise FileExistsError(
             f"{trained[0]} exists, from a training with another recipe ({listed}). {remedy}"
         )
+
+
+def has_training(folder: Path) -> bool:
+    """Whether a folder holds a model or checkpoints of a run."""
+    return bool(_trained(folder))
+
+
+def _trained(folder: Path) -> list[Path]:
+    return [folder / name for name in (MODEL_NAME, CHECKPOINTS) if (folder / name).exists()]
 
 
 def _longer(recipe: Recipe, other: Recipe, folder: Path) -> str:
@@ -151,7 +162,7 @@ def evaluation_data(
     multi_label: bool | None = None,
     nodata: float | None = None,
 ) -> SegmentationDataset:
-    """Opens the data to measure a model file on.
+    """Opens the data to measure a model file on; for the run of a fold, the images of that fold.
 
     Args:
         model_path: the model file.
@@ -180,15 +191,26 @@ def evaluation_data(
         )
     if multi_label is None and recipe is not None:
         multi_label = recipe.multi_label
+    name, folds, group = source or "", None, None
+    if recipe is not None and source in (None, recipe.data):
+        name, group = recipe.data, recipe.fold_group
+        folds = recipe.fold_numbers if split in ("train", "val") else None
     if source is None and recipe is not None:
         value_range = value_range or recipe.image_range
         nodata = recipe.nodata if nodata is None else nodata
-    return open_dataset(
-        source or recipe.data,
-        split,
-        classes=classes,
-        channels=channels,
-        value_range=value_range,
-        multi_label=multi_label,
-        nodata=nodata,
-    )
+
+    def opened(part: str) -> SegmentationDataset:
+        return open_dataset(
+            name,
+            part,
+            classes=classes,
+            channels=channels,
+            value_range=value_range,
+            multi_label=multi_label,
+            nodata=nodata,
+        )
+
+    if folds is None:
+        return opened(split)
+    train, val = folds_of((opened("train"), opened("val")), *folds, group=group)
+    return train if split == "train" else val

@@ -9,6 +9,7 @@ import pytest
 
 from keras_seg import training
 from keras_seg.training import Recipe
+from keras_seg.training.failures import errors_explained
 from keras_seg.training.optimizers import make_schedule
 
 OWN = """
@@ -76,6 +77,19 @@ class TestCalls:
         more = training.train(replace(recipe, epochs=3, callbacks=None), callbacks=[seen])
         assert more.new_steps == 1 and len(seen.logs) == 3
 
+    @pytest.mark.slow
+    def test_exceptions_end_the_training_as_they_are(self, recipe, without_tracing):
+        class Pruned(Exception):
+            """As Optuna's."""
+
+        class Prune(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch, logs=None):
+                raise Pruned
+
+        with pytest.raises(Pruned):
+            training.train(recipe, callbacks=[Prune()])
+        assert training.train(recipe).finished  # the folder is not locked
+
     def test_recipes_keep_them_in_their_file(self, recipe, tmp_path):
         recipe = replace(recipe, callbacks=["a:b", {"path": "c:d", "rate": 0.5}])
         (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
@@ -114,3 +128,8 @@ class TestRefusals:
     def test_a_class_in_place_of_an_object(self, recipe):
         with pytest.raises(ValueError, match=r"are objects of keras\.callbacks\.Callback.*Seen"):
             training.train(recipe, callbacks=[Seen])
+
+
+def test_exceptions_of_callbacks_are_not_explained_away(tmp_path):
+    with pytest.raises(KeyError), errors_explained(str(tmp_path), str):
+        raise KeyError

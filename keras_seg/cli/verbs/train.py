@@ -3,35 +3,83 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_seg.cli.output import DONE, INTERRUPTED, REFUSED, say
+from keras_seg.cli.output import DONE, INTERRUPTED, REFUSED, complain, say
 from keras_seg.cli.verbs.verb import Verb
 
 if TYPE_CHECKING:  # imported when they are needed
     from jsonargparse import ArgumentParser
 
-    from keras_seg.training import TrainingResult
+    from keras_seg.training import CrossValidation, Recipe, TrainingResult
 
 
-def train_verb(**entries: Any) -> int:
-    """Train a network from a recipe.
+def train_verb(given: dict[str, Any], folds: int | None = None, **entries: Any) -> int:
+    """Train a network from a recipe, or from the data alone.
 
     Args:
-        entries: the entries of `keras_seg.training.Recipe`.
+        given: the entries that the user named. Without a recipe file, preset or network, the others
+            are chosen from the data.
+        folds: number of folds of a cross-validation; None for one training.
+        entries: the entries of `keras_seg.training.Recipe`, with defaults.
     """
     # Without this TensorFlow uses the faster convolutions only on processors with AVX-512.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     from keras_seg import training
 
-    recipe = training.Recipe(**entries)
+    given = {key: value for key, value in given.items() if key != "folds"}
+    recipe = _chosen(given, folds) if _is_open(given) else training.Recipe(**entries)
+    if folds is not None:
+        return _report_folds(training.cross_validate(recipe, folds), recipe.output)
     longer = (
         "To train longer, pass more --epochs (schedules constant, step and plateau), or start "
         f"another run: --initial_weights {recipe.output}/model.keras --output "
         f"{recipe.output}_longer. To train anew, pass --overwrite true."
     )
     return report_training(training.train(recipe), recipe.output, longer)
+
+
+def _is_open(given: dict[str, Any]) -> bool:
+    """Whether neither a recipe nor a network is given, or the recipe says `model: auto`."""
+    return given.get("model") == "auto" or not {"config", "model", "model_options"} & given.keys()
+
+
+def _chosen(given: dict[str, Any], folds: int | None) -> Recipe:
+    """The given entries and those chosen from the data, which are told."""
+    from keras_seg.training.chosen_recipe import choose_recipe, chosen_lines
+
+    entries = {key: given[key] for key in given if key != "config"}
+    if folds is not None:  # all folds have the recipe of the first, also when they resume
+        entries["output"] = str(Path(given["output"], "fold_1"))
+    recipe = choose_recipe(**entries)
+    complain(chosen_lines(recipe).rstrip("\n"))
+    if folds is None:
+        return recipe
+    return replace(recipe, output=given["output"], fold=given.get("fold"))
+
+
+def _report_folds(result: CrossValidation, output: str) -> int:
+    """Prints mean and deviation of the scores, and returns the exit code."""
+    from rich.table import Table
+
+    table = Table("", *(score.fold for score in result.scores), "mean", "deviation")
+    for name, spread in result.spread().items():
+        values = [each.miou if name == "mIoU" else each.iou[name] for each in result.scores]
+        table.add_row(name, *map(_percent, [*values, spread["mean"], spread["deviation"]]))
+    if result.scores:
+        table.caption = "validation IoU in %, at the best epoch of each fold"
+        say(table)
+        say(f"Best fold: {result.best.output}. Scores: {output}/folds.json", soft_wrap=True)
+    if result.finished:
+        return DONE
+    say("Run the same command again to resume from the last checkpoint.")
+    return INTERRUPTED if result.interrupted else DONE
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.2f}"
 
 
 def report_training(result: TrainingResult, output: str | os.PathLike, longer: str) -> int:
@@ -91,7 +139,17 @@ def add_recipe(verb: Verb, parser: ArgumentParser) -> None:
         help="YAML file with the options below, or a name of `keras-seg presets`; options on the "
         "command line override it",
     )
+    parser.add_argument(
+        "--folds",
+        type=int,
+        help="train once per fold of a cross-validation, and print mean and deviation",
+    )
     parser.add_class_arguments(Recipe)
 
 
-VERB = Verb(train_verb, short="images and masks in, model.keras out", define=add_recipe)
+VERB = Verb(
+    train_verb,
+    short="images and masks in, model.keras out",
+    takes_given=True,
+    define=add_recipe,
+)

@@ -31,6 +31,8 @@ class Verb:
         short: the verb in the list of verbs; by default the first line of the docstring.
         needs_tensorflow: whether the verb runs on Keras' TensorFlow backend whatever KERAS_BACKEND
             says.
+        takes_given: whether the function also takes `given`, the arguments that the user named, in
+            files or on the command line, without defaults.
         define: adds all arguments to a parser; by default `add_signature`.
     """
 
@@ -38,6 +40,7 @@ class Verb:
     arguments: dict[str, dict[str, Any]] = field(default_factory=dict)
     short: str = ""
     needs_tensorflow: bool = False
+    takes_given: bool = False
     define: Callable[[Verb, ArgumentParser], None] = add_signature
 
     @property

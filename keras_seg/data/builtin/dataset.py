@@ -95,7 +95,10 @@ class BuiltinDataset(SegmentationDataset):
         words = (zlib.crc32(self.kind.encode()), zlib.crc32(self.split.encode()))
         rng = np.random.default_rng(np.random.SeedSequence((*words, self.seed, *self.size, i)))
         image, mask, instances = _KINDS[self.kind].draw(rng, *self.size)
-        return Sample(f"{self.kind}-{self.split}-{i:05d}", image, mask, instances)
+        return Sample(self.sample_name(i), image, mask, instances)
+
+    def sample_name(self, index: int) -> str:
+        return f"{self.kind}-{self.split}-{index:05d}"
 
     def __repr__(self) -> str:
         return (

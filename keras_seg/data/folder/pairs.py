@@ -131,8 +131,10 @@ class PairedDataset(SegmentationDataset):
                 f"The mask and the instances of {pair.mask} differ in size: {size_text(mask)} and "
                 f"{size_text(instances)} (width x height). Export them again from one image."
             )
-        name = self._names[index] if self._names else pair.image.stem
-        return Sample(name, image, mask, instances)
+        return Sample(self.sample_name(index), image, mask, instances)
+
+    def sample_name(self, index: int) -> str:
+        return self._names[index] if self._names else self.pairs[index].image.stem
 
 
 def check_sizes(pair: Pair, image: np.ndarray, mask: np.ndarray) -> None:

@@ -67,6 +67,9 @@ class ReadableDataset(SegmentationDataset):
     def __getitem__(self, index: int) -> Sample:
         return self._dataset[self._indices[index]]
 
+    def sample_name(self, index: int) -> str:
+        return self._dataset.sample_name(self._indices[index])
+
 
 def _reasons(dataset: SegmentationDataset) -> list[str | None]:
     """Why each sample cannot be read; None if it can."""
