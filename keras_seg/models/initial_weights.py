@@ -10,7 +10,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_seg.models.files import load
+from keras_seg.models.files import load, read_card
 from keras_seg.models.functional import as_functional
 from keras_seg.models.inference_form import for_inference
 from keras_seg.weights import set_weights
@@ -20,14 +20,14 @@ WIDTHS_BY_CLASSES = ((1, 0), (2, 8), (2, 6))
 and those of iCNN's layers before them."""
 
 
-class _Classes(NamedTuple):
+class _Channels(NamedTuple):
     """Channels of the scores of the file and of the model."""
 
     there: int
     here: int
 
 
-def load_weights_from(model: keras.Model, path: str | Path) -> str:
+def load_weights_from(model: keras.Model, path: str | Path, *, classes: Sequence[str] = ()) -> str:
     """Sets the weights of a model from a `.keras` file of the same network.
 
     The file may have other classes. Then the heads, whose shape depends on their number, keep
@@ -37,6 +37,7 @@ def load_weights_from(model: keras.Model, path: str | Path) -> str:
     Args:
         model: the network; it is not changed if an error is raised.
         path: a file that `keras-seg train`, `keras-seg convert` or `models.save` has written.
+        classes: names of the classes of the model. The sentence says if the file has others.
 
     Returns: a sentence that says how many layers were taken, and which were not.
 
@@ -49,18 +50,19 @@ def load_weights_from(model: keras.Model, path: str | Path) -> str:
         keras_seg.models.load_weights_from(model, "five_classes.keras")
     """
     network, source = as_functional(model), load(path)
-    classes = _Classes(_channels(source), _channels(network))
+    channels = _Channels(_channels(source), _channels(network))
     taken, heads = [], []
     for ours, theirs in _pairs(network, source, path):
         if _shapes(ours) == _shapes(theirs):
             taken.append((ours, theirs))
-        elif _differ_in_classes(ours, theirs, classes):
+        elif _differ_in_classes(ours, theirs, channels):
             heads.append(ours)
         else:
             raise ValueError(_another(network, path, ours, theirs))
     for ours, theirs in taken:
         set_weights(ours, theirs.get_weights())
-    return _sentence(path, network, len(taken), heads, classes)
+    other = "" if heads else _other_names(path, classes)
+    return _sentence(path, network, len(taken), heads, channels) + other
 
 
 def _pairs(
@@ -118,13 +120,13 @@ def _channels(model: keras.Model) -> int:
     return output.shape[-1]
 
 
-def _differ_in_classes(ours: keras.Layer, theirs: keras.Layer, classes: _Classes) -> bool:
+def _differ_in_classes(ours: keras.Layer, theirs: keras.Layer, channels: _Channels) -> bool:
     """Whether the shapes of two layers differ by nothing but the number of classes."""
     here, there = _shapes(ours), _shapes(theirs)
-    if classes.here == classes.there or [*map(len, here)] != [*map(len, there)]:
+    if channels.here == channels.there or [*map(len, here)] != [*map(len, there)]:
         return False
     sizes = {
-        (factor * classes.there + more, factor * classes.here + more)
+        (factor * channels.there + more, factor * channels.here + more)
         for factor, more in WIDTHS_BY_CLASSES
     }
     pairs = zip(np.concatenate(there), np.concatenate(here), strict=True)
@@ -149,12 +151,23 @@ def _described(layer: keras.Layer | None) -> str:
     return f"{layer.name} {shape}"
 
 
+def _other_names(path: str | Path, classes: Sequence[str]) -> str:
+    """A sentence if the head that was taken belongs to classes of other names."""
+    card = read_card(path)
+    if not classes or card is None or card.classes.names == tuple(classes):
+        return ""
+    return (
+        f" The head belongs to the classes {', '.join(card.classes.names)}; here they are "
+        f"{', '.join(classes)}."
+    )
+
+
 def _sentence(
     path: str | Path,
     network: keras.Model,
     taken: int,
     heads: Sequence[keras.Layer],
-    classes: _Classes,
+    classes: _Channels,
 ) -> str:
     total = len(_with_weights(network))
     start = f"Weights of {path}: {taken} of {total} layers"

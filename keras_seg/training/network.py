@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 
@@ -20,6 +20,7 @@ def build_model(
     recipe: Recipe,
     num_classes: int,
     *,
+    classes: Sequence[str] = (),
     policy: str | None = None,
     synchronized: bool = False,
     tell: Callable[[str], None] = lambda sentence: None,
@@ -29,6 +30,7 @@ def build_model(
     Args:
         recipe: the recipe.
         num_classes: number of output channels, see `output_channels`.
+        classes: names of the classes.
         policy: Keras dtype policy; None for the recipe's.
         synchronized: whether batch norm uses the statistics of all devices.
         tell: takes the sentence about the initial weights.
@@ -49,7 +51,7 @@ def build_model(
         (None, *recipe.crop, recipe.channels)
     )  # refuses a crop of the wrong size
     if recipe.initial_weights is not None:
-        tell(models.load_weights_from(model, recipe.initial_weights))
+        tell(models.load_weights_from(model, recipe.initial_weights, classes=classes))
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = synchronized

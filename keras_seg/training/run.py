@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 
 from keras_seg import losses
+from keras_seg.data.classes import ClassTable
 from keras_seg.data.pipeline import steps_per_epoch
 from keras_seg.data.wrappers.cached import CachedDataset
 from keras_seg.metrics import MeanIoU
@@ -100,7 +101,7 @@ def start_run(
     epoch_steps = recipe.steps_per_epoch or steps_per_epoch(train_set, recipe.batch_size)
     loss, counted = resolved_loss(recipe.loss_terms, train_set)
     with engine.scope():
-        network = _network(recipe, engine, len(train_set.classes), rewrite)
+        network = _network(recipe, engine, train_set.classes, rewrite)
         model, metric = _compiled(recipe, engine, network, loss, train_set, epoch_steps)
     writes = engine.writes
     folder = run_folder.prepare(recipe, held, writes=writes)
@@ -152,12 +153,13 @@ def _saved_state(
 def _network(
     recipe: Recipe,
     engine: Engine,
-    num_classes: int,
+    classes: ClassTable,
     rewrite: Rewrite | None,
 ) -> keras.Model:
     network = build_model(
         recipe,
-        output_channels(recipe, num_classes),
+        output_channels(recipe, len(classes)),
+        classes=classes.names,
         policy=engine.half_precision if recipe.mixed_precision else "float32",
         synchronized=recipe.sync_batch_norm and engine.replicas > 1,
         tell=_tell if engine.writes else lambda sentence: None,

@@ -41,6 +41,15 @@ def test_a_file_with_the_same_classes_is_taken_whole(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_head_of_classes_with_other_names_is_told(tmp_path):
+    path = saved(small_unet(2), tmp_path, classes=2)
+    told = models.load_weights_from(small_unet(2), path, classes=["background", "road"])
+    assert told.endswith(
+        " layers. The head belongs to the classes class_0, class_1; here they are background, road."
+    )
+    assert "here they" not in models.load_weights_from(small_unet(3), path, classes=["a", "b", "c"])
+
+
 def test_the_head_of_other_classes_starts_from_random_values(tmp_path):
     source, model = small_unet(5), small_unet(2)
     source.get_layer("inc.double_conv.1").moving_mean.assign([1, 2, 3, 4])
