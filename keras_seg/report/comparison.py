@@ -91,12 +91,12 @@ class RunComparison:
         names = self.class_names
         names = names if len(names) <= CLASSES_IN_TERMINAL else []
         table = Table(title=f"{len(self.runs)} runs by their best validation mIoU")
-        for title in ("run", "mIoU", *names, "epoch", *COLUMNS[:3], "time", "parameters", "other"):
+        for title in (*_cells(self.runs[0]), *names, "other"):
             table.add_column(title, overflow="fold")
         for run in self.runs:
-            cells = _cells(run, names)
+            scores = [percent(run.per_class.get(name), "") for name in names]
             other = "\n".join(f"{key} {as_yaml(run.recipe.get(key))}" for key in self.differing)
-            table.add_row(*cells.values(), other)
+            table.add_row(*_cells(run).values(), *scores, other)
         return table
 
 
@@ -126,9 +126,10 @@ def write_comparison(comparison: RunComparison, path: Path) -> None:
     names, differing = comparison.class_names, comparison.differing
     labels = _labels([run.facts.folder for run in comparison.runs])
     rows = [
-        _cells(run, names)
+        _cells(run)
         | {"run": label}
         | {entry: as_yaml(run.recipe.get(entry)) for entry in differing}
+        | {f"IoU {name}": percent(run.per_class.get(name), "") for name in names}
         for run, label in zip(comparison.runs, labels, strict=True)
     ]
     page = render(
@@ -220,7 +221,7 @@ def _classes_of(run: ComparedRun) -> str:
     return ", ".join(run.facts.classes or run.per_class)
 
 
-def _cells(run: ComparedRun, names: Sequence[str]) -> dict[str, str]:
+def _cells(run: ComparedRun) -> dict[str, str]:
     """Title → text of the columns that every comparison has."""
     done, planned = len(run.facts.rows), run.recipe.get("epochs")
     epochs = f"{run.epoch} of {done}" + (f" (planned {planned})" if run.unfinished else "")
@@ -228,7 +229,6 @@ def _cells(run: ComparedRun, names: Sequence[str]) -> dict[str, str]:
     return {
         "run": run.facts.name,
         "mIoU": percent(run.miou),
-        **{name: percent(run.per_class.get(name), "") for name in names},
         "epoch": epochs,
         "network": str(run.recipe.get("model")),
         "crop": "x".join(map(str, crop)) if isinstance(crop, list) else str(crop),

@@ -312,8 +312,8 @@ def test_the_sample_of_a_page_is_mapped_as_the_training_was(tmp_path, monkeypatc
     tifffile.imwrite(tmp_path / "scene.tif", stored(drawn(0)[0])[..., :3], photometric="rgb")
     monkeypatch.setattr(site, "copy_runtime", lambda *_: None)
     with pytest.warns(UserWarning, match="8 bits: 100 to 1120, 1000 to 52000, 10 to 520 became"):
-        site.write_site(tmp_path / "m.tflite", tmp_path / "page", sample=tmp_path / "scene.tif")
-    shown = np.asarray(Image.open(tmp_path / "page" / "sample.png"))
+        site.write_site(tmp_path / "m.tflite", tmp_path / "page", samples=tmp_path / "scene.tif")
+    shown = np.asarray(Image.open(tmp_path / "page" / "samples" / "1.png"))
     np.testing.assert_allclose(shown[8:], values[8:], atol=1)
 
 

@@ -67,7 +67,10 @@ def test_the_verb_writes_one_table_and_one_page(runs, capsys, monkeypatch):
     assert "broken is left out" in output.err
     page = (runs / "comparison.html").read_text()
     assert page.index(">better<") < page.index(">good<") and "<b>other" not in page
-    assert '<td title="learning_rate">0.01</td>' in page and '<td title="cell">80.00 %</td>' in page
+    assert (
+        '<td title="learning_rate">0.01</td>' in page
+        and '<td title="IoU cell">80.00 %</td>' in page
+    )
     assert page.count("<svg") == 2 and "<script" not in page
     # a second call finds the page of the first one among the runs, and replaces it
     words = [str(path) for path in sorted(runs.iterdir())]
