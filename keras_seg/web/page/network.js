@@ -2,15 +2,17 @@
 
 const TYPES = { float32: Float32Array, uint8: Uint8Array, int32: Int32Array };
 
-const MOST_THREADS = 8;
+const MOST_THREADS = 4;
 let used = 1;
 
 // The number of CPU threads of the loaded network.
 export const threads = () => used;
 
-// Several threads share memory, which browsers allow to isolated pages alone.
+// Several threads share memory, which browsers allow to isolated pages alone. Browsers count two
+// threads for each core that has them.
 function allowedThreads() {
-  return globalThis.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency || 1) : 1;
+  const cores = Math.ceil((navigator.hardwareConcurrency || 1) / 2);
+  return globalThis.crossOriginIsolated ? Math.min(MOST_THREADS, cores) : 1;
 }
 
 // Returns a function: (height, width, channels) bytes -> { values, size, channels }. Classes have
