@@ -109,8 +109,8 @@ def compare(
         (['small', 'wide'], ['wide'])
     """
     check_sizing(sizing)
-    runners = {name: as_runner(runner) for name, runner in runners.items()}
-    first_runner = as_runner(next(iter(runners.values())))
+    loaded = {name: as_runner(runner) for name, runner in runners.items()}
+    first_runner = next(iter(loaded.values()))
     dataset = as_dataset(
         dataset,
         what="evaluation",
@@ -121,11 +121,11 @@ def compare(
         nodata=first_runner.card.nodata,
         multi_label=first_runner.card.multi_label,
     )
-    check_comparable(runners, dataset, limit)
-    for runner in runners.values():
+    check_comparable(loaded, dataset, limit)
+    for runner in loaded.values():
         check_threshold(runner, threshold)
     measured = {
-        name: NetworkMeasurement(runner, sizing, threshold) for name, runner in runners.items()
+        name: NetworkMeasurement(runner, sizing, threshold) for name, runner in loaded.items()
     }
     if instances is not None:
         _check_has_objects(dataset)

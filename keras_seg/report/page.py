@@ -147,7 +147,7 @@ def _pictures(
 
 def _row(runner: Runner, dataset: SegmentationDataset, index: int, score: float) -> dict:
     sample = dataset[index]
-    predicted = runner.predict(sample.image)
+    predicted = np.asarray(runner.predict(sample.image))
     drawn = compared(sample.image, sample.mask, predicted, dataset.classes)
     return {
         "name": sample.name,

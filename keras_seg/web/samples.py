@@ -44,8 +44,8 @@ def write_samples(sources: Sequence[Source], folder: Path, card: ModelCard) -> l
         (folder / "samples").mkdir(exist_ok=True)
         picture = Image.fromarray(np.ascontiguousarray(pixels))
         picture.thumbnail((LONGEST, LONGEST))
-        options = {"quality": QUALITY, "subsampling": 0} if is_photo else {}
-        picture.save(folder / path, **options)
+        # PNG files ignore the options of JPEG
+        picture.save(folder / path, quality=QUALITY, subsampling=0)
         written.append(path)
     return written
 
