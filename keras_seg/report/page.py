@@ -20,7 +20,7 @@ from keras_seg.report.measurement import Measured, measure
 from keras_seg.report.model_files import ModelFile, model_files
 from keras_seg.report.pictures import ADDED, CONFUSED, MISSED, compared, css_color, data_url
 from keras_seg.report.rendering import render
-from keras_seg.report.run_facts import RunFacts, duration, read_run
+from keras_seg.report.run_facts import RunFacts, read_run
 
 SHOWN = 3
 """Number of best images, and of worst images."""
@@ -85,7 +85,7 @@ def _head(facts: RunFacts, runner: Runner, dataset: SegmentationDataset) -> dict
         "Network": card.network or "not one of keras-seg",
         "Parameters": "" if model is None else f"{model.count_params():,}",
         "Device": facts.device,
-        "Duration": f"{duration(facts.seconds)}, {len(facts.rows)} epochs" if facts.rows else "",
+        "Duration": facts.duration,
         "Best epoch": f"{best[1]}, with mIoU {percent(best[0])} in training" if best else "",
         "Data": str(facts.recipe.get("data") or dataset.name),
         "Images": ", ".join(images) or f"{len(dataset)} {dataset.split}",

@@ -63,6 +63,13 @@ class RunFacts:
         return sum(time for time in times if isinstance(time, int | float))
 
     @property
+    def duration(self) -> str:
+        """Time and number of epochs; empty without any."""
+        number = len(self.rows)
+        epochs = "1 epoch" if number == 1 else f"{number} epochs"
+        return f"{duration(self.seconds)}, {epochs}" if number else ""
+
+    @property
     def changed(self) -> list[tuple[str, str, str]]:
         """(entry, value, default) of the recipe's entries that are not the defaults."""
         default = {**default_recipe(), **REQUIRED}

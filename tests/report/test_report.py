@@ -87,7 +87,7 @@ def test_the_head_and_the_recipe_say_what_is_special_about_a_run(tmp_path):
     page = (tmp_path / "report.html").read_text()
     entries = dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", page))
     assert entries["Date"] == "2026-11-30 18:22" and entries["Device"] == "2 x H200, TensorFlow"
-    assert entries["Duration"] == "1 min 11 s, 1 epochs" and entries["Data"] == "nuclei"
+    assert entries["Duration"] == "1 min 11 s, 1 epoch" and entries["Data"] == "nuclei"
     assert entries["Network"] == "stub" and "Parameters" not in entries
     shown, whole = page.split("<details>")
     assert "<td>model_options.widths</td><td>[4, 8]</td>" in shown
