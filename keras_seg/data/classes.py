@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import colorsys
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from keras_seg.data.class_colors import BLACK, default_colors, is_background, label_colors
 from keras_seg.names import IGNORE_CLASS
 from keras_seg.safety.text import not_encodable
 
@@ -21,7 +21,8 @@ class ClassTable:
 
     Args:
         names: one name per class, in the order of the mask values.
-        colors: one (red, green, blue) in 0..255 per class; by default distinct colours.
+        colors: one (red, green, blue) in 0..255 per class; by default colours that
+            colour-blind people can tell apart, too.
 
     Raises: ValueError for no class, more than 255 classes, a repeated name, a name that UTF-8
         cannot encode, and for another number of colours than of names.
@@ -49,7 +50,7 @@ class ClassTable:
             raise ValueError(f"Class names must differ from each other. Received twice: {twice}")
         if unfit := not_encodable(names):
             raise ValueError(f"Class names must be text that UTF-8 can hold. Received: {unfit}")
-        colors = colors or distinct_colors(len(names))
+        colors = colors or default_colors(names)
         if len(colors) != len(names):
             raise ValueError(
                 f"A class table needs one colour per class. Received: {len(names)} names and "
@@ -62,6 +63,22 @@ class ClassTable:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def background(self) -> int | None:
+        """The class that overlays leave alone; None if all classes are shown.
+
+        It is the class with the name "background", "bg" or "__background__". If there is none, it
+        is class 0, provided that its colour is black.
+
+        Example:
+            >>> keras_seg.data.ClassTable(("background", "cell")).background
+            0
+            >>> keras_seg.data.ClassTable(("road", "car")).background is None
+            True
+        """
+        named = next((i for i, name in enumerate(self.names) if is_background(name)), None)
+        return 0 if named is None and self.colors[0] == BLACK else named
 
     @classmethod
     def of(cls, classes: ClassTable | Sequence[str] | None) -> ClassTable | None:
@@ -76,7 +93,7 @@ class ClassTable:
             >>> keras_seg.data.ClassTable.of_labels(("roof", "wall")).colors[0] == (0, 0, 0)
             False
         """
-        return cls(tuple(names), distinct_colors(len(names) + 1)[1:])
+        return cls(tuple(names), label_colors(len(names)))
 
     @classmethod
     def numbered(cls, num_classes: int) -> ClassTable:
@@ -126,17 +143,3 @@ def checked_names(names: Any) -> list:
     if not isinstance(names, list | tuple) or any(type(name) not in (str, int) for name in names):
         raise ValueError(f'"names" is a list with the name of each class. Received: {names!r}')
     return names
-
-
-def distinct_colors(number: int) -> tuple[tuple[int, int, int], ...]:
-    """The default colours of a table with this number of classes."""
-    return tuple(_distinct_color(index) for index in range(number))
-
-
-def _distinct_color(index: int) -> tuple[int, int, int]:
-    """Black for the first class, then hues at steps of the golden ratio, which never repeat."""
-    if index == 0:
-        return (0, 0, 0)
-    hue, value = index * 0.618034 % 1, (0.95, 0.7, 0.85)[index % 3]
-    red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, value)
-    return (round(255 * red), round(255 * green), round(255 * blue))

@@ -109,8 +109,8 @@ def compare(
         (['small', 'wide'], ['wide'])
     """
     check_sizing(sizing)
-    runners = {name: as_runner(runner) for name, runner in runners.items()}
-    first_runner = as_runner(next(iter(runners.values())))
+    loaded = {name: as_runner(runner) for name, runner in runners.items()}
+    first_runner = next(iter(loaded.values()))
     dataset = as_dataset(
         dataset,
         what="evaluation",
@@ -121,10 +121,12 @@ def compare(
         nodata=first_runner.card.nodata,
         multi_label=first_runner.card.multi_label,
     )
-    check_comparable(runners, dataset, limit)
-    for runner in runners.values():
+    check_comparable(loaded, dataset, limit)
+    for runner in loaded.values():
         check_threshold(runner, threshold)
-    measured = {name: _Measured(runner, sizing, threshold) for name, runner in runners.items()}
+    measured = {
+        name: NetworkMeasurement(runner, sizing, threshold) for name, runner in loaded.items()
+    }
     if instances is not None:
         _check_has_objects(dataset)
         for each in measured.values():
@@ -151,7 +153,7 @@ def evenly_spread(length: int, limit: int | None) -> list[int]:
     return np.linspace(0, length - 1, count).round().astype(int).tolist()
 
 
-class _Measured:
+class NetworkMeasurement:
     """One network of a comparison: its counts so far, and its outputs for the current image."""
 
     def __init__(self, runner: Runner, sizing: str, threshold: Threshold | None) -> None:
@@ -165,7 +167,7 @@ class _Measured:
         self.difference: float | None = None
         self.objects: ObjectScores | None = None
 
-    def add(self, sample: Sample, first: _Measured) -> None:
+    def add(self, sample: Sample, first: NetworkMeasurement) -> None:
         """Predicts an image, and compares the result with its mask and with the first network."""
         self.outputs: list[np.ndarray] = []
         images = self.runner.pixels_of(sample.image)[None]
@@ -207,7 +209,7 @@ class _Measured:
             instance_precision=precisions,
         )
 
-    def _has_scores_like(self, first: _Measured) -> bool:
+    def _has_scores_like(self, first: NetworkMeasurement) -> bool:
         """Whether both output scores of the same kind and shape."""
         heads = {self.runner.card.head, first.runner.card.head}
         shapes = [[output.shape for output in each.outputs] for each in (self, first)]

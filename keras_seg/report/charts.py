@@ -1,81 +1,128 @@
-"""Charts as SVG or HTML text, for a page that needs no other files."""
+"""Charts as SVG, and the cells of a confusion matrix, for a page that needs no other files."""
 
 from __future__ import annotations
 
-import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-FULL = (8, 48, 107)
-"""RGB of a share of 1; a share of 0 is white."""
-WHITE_INK = 0.65
-"""Share above which white text is easier to read than black text."""
-NUMBERED = 30
-"""Maximum number of classes for numbers in the cells of a matrix."""
+from keras_seg.data.class_colors import PALETTE, Color
+
+INK = "#010203"
+"""Colour that becomes the text colour of the page, which dark mode changes."""
+INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+CHARTS = {"loss": ("loss", "val_loss"), "mIoU": ("mean_iou", "val_mean_iou")}
+"""Title → keys of a log's rows, for training and validation."""
+TRAINING, VALIDATION = PALETTE[1], PALETTE[0]
+"""Colours of the two lines, which show on white and on black."""
+STRONG = 0.55
+"""Share above which the text of a cell has the colour of the page."""
+NUMBERED, COUNTED = 30, 6
+"""Maximum number of classes for shares in the cells of a matrix, and for pixels."""
+CELL_WIDTHS = ((3, 8.0), (6, 6.0), (12, 3.6))
+"""Number of classes up to which the cells have a width in rem."""
+NARROW = 2.8
 
 
-def curves(rows: Sequence[dict]) -> str:
+def curves(rows: Sequence[dict]) -> list[Markup]:
     """Losses and mIoU over the epochs of a run's log: one SVG each, narrow enough for a phone."""
-    epochs, charts = [row["epoch"] for row in rows], []
-    for names, title in ((("loss", "val_loss"), "loss"), (("mean_iou", "val_mean_iou"), "mIoU")):
-        figure = Figure(figsize=(4.4, 3.2), layout="constrained")
-        axis = figure.subplots()
-        for name, label in zip(names, ("training", "validation"), strict=True):
-            values = [row.get(name) for row in rows]
-            axis.plot(epochs, [np.nan if v is None else v for v in values], "o-", ms=3, label=label)
-        axis.set_title(title)
-        axis.set_xlabel("epoch")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.grid(alpha=0.3)
-        axis.legend()
+    charts = []
+    for title, names in CHARTS.items():
+        figure, axis = _figure(title)
+        _line(axis, rows, names[0], "training", TRAINING)
+        _line(axis, rows, names[1], "validation", VALIDATION)
+        _add_legend(axis)
         charts.append(_svg(figure))
-    return "".join(charts)
+    return charts
 
 
-def bars(values: dict[str, float | None], colors: Sequence[tuple[int, int, int]]) -> str:
-    """IoU per class as HTML bars in the colours of the masks; an absent class has no bar."""
-    lines = []
-    for (name, value), color in zip(values.items(), colors, strict=True):
-        text = "absent" if value is None else f"{100 * value:.1f} %"
-        bar = (
-            f'<span class="fill" style="width:{100 * (value or 0):.1f}%;'
-            f'background:rgb{tuple(map(int, color))}"></span>'
-        )
-        lines.append(
-            f'<tr><th>{html.escape(name)}</th><td class="bar">{bar}</td><td>{text}</td></tr>'
-        )
-    return f'<table class="bars">{"".join(lines)}</table>'
+def compared_curves(runs: Mapping[str, Sequence[dict]]) -> list[Markup]:
+    """Validation losses and mIoU of several runs: one SVG each.
+
+    Args:
+        runs: name → rows of its log.
+    """
+    charts = []
+    for title, (_, name) in CHARTS.items():
+        figure, axis = _figure(f"{title} of the validation images")
+        for place, (run, rows) in enumerate(runs.items()):
+            _line(axis, rows, name, run, PALETTE[place % len(PALETTE)])
+        _add_legend(axis)
+        charts.append(_svg(figure))
+    return charts
 
 
-def matrix(confusion: np.ndarray, names: Sequence[str]) -> str:
-    """Confusion matrix with row sums of 100 %, as an HTML table narrow enough for a phone."""
+def matrix(confusion: np.ndarray, names: Sequence[str]) -> dict:
+    """A confusion matrix with row sums of 100 %, for the macro `matrix`.
+
+    Returns: names; rows of cells (share, text, pixels, strong); width of a cell in rem.
+    """
     counts = confusion.astype(float)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    numbered, names = len(names) <= NUMBERED, [html.escape(name) for name in names]
-    heads = "".join(f'<th scope="col"><span>{name}</span></th>' for name in names)
-    lines = [f"<tr><td></td>{heads}</tr>"]
-    for name, row in zip(names, shares, strict=True):
-        cells = "".join(_cell(share, numbered) for share in row.tolist())
-        lines.append(f'<tr><th scope="row">{name}</th>{cells}</tr>')
-    caption = "<caption>A row for each true class, a column for each predicted one</caption>"
-    return f'<table class="matrix" style="--classes:{len(names)}">{caption}{"".join(lines)}</table>'
+    numbered, counted = len(names) <= NUMBERED, len(names) <= COUNTED
+    rows = [
+        {
+            "name": name,
+            "cells": [
+                {
+                    "share": round(float(share), 3),
+                    "text": f"{100 * share:.{int(counted)}f}" if numbered else "",
+                    "pixels": f"{int(pixels):,}" if counted else "",
+                    "strong": bool(share > STRONG),
+                }
+                for share, pixels in zip(of_row, row, strict=True)
+            ],
+        }
+        for name, of_row, row in zip(names, shares, confusion, strict=True)
+    ]
+    width = next((width for most, width in CELL_WIDTHS if len(names) <= most), NARROW)
+    return {"names": list(names), "rows": rows, "cell": width}
 
 
-def _cell(share: float, numbered: bool) -> str:
-    red, green, blue = (round(255 + share * (full - 255)) for full in FULL)
-    ink = ";color:#fff" if share > WHITE_INK else ""
-    text = f"{100 * share:.0f}" if numbered else ""
-    return f'<td style="background:rgb({red},{green},{blue}){ink}">{text}</td>'
+def _figure(title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(4.4, 3.2), layout="constrained")
+    figure.patch.set_alpha(0)
+    with rc_context(dict.fromkeys(INKED, INK)):
+        axis = figure.subplots()
+        axis.set_title(title, color=INK)
+        axis.set_xlabel("epoch")
+    axis.patch.set_alpha(0)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.grid(alpha=0.3)
+    return figure, axis
 
 
-def _svg(figure: Figure) -> str:
+def _line(axis: Axes, rows: Sequence[dict], name: str, label: str, color: Color) -> None:
+    values = [row.get(name) for row in rows]
+    epochs = [row["epoch"] for row in rows]
+    # a label that starts with "_" would be left out of the legend, and "$" would start a formula
+    shown = label.replace("$", r"\$")
+    shown = f"\u200b{shown}" if shown.startswith("_") else shown
+    axis.plot(
+        epochs,
+        [np.nan if value is None else value for value in values],
+        "o-",
+        ms=3,
+        label=shown,
+        color=[value / 255 for value in color],
+    )
+
+
+def _add_legend(axis: Axes) -> None:
+    if axis.get_lines():
+        axis.legend(framealpha=0, labelcolor=INK, edgecolor="none", fontsize="small")
+
+
+def _svg(figure: Figure) -> Markup:
     text = io.StringIO()
     # keep text as text: Matplotlib would draw paths and repeat the text in comments
     with rc_context({"svg.fonttype": "none"}):
         figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]
+    svg = text.getvalue()[text.getvalue().index("<svg") :]
+    return Markup(svg.replace(INK, "currentColor"))

@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from keras_seg.atomic_files import draft_of, write_text
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample
-from keras_seg.data.mask_colors import as_rgb, palette_of
+from keras_seg.data.mask_colors import overlay
 from keras_seg.data.verify.choice import chosen_samples
 from keras_seg.data.verify.report import DatasetReport
 from keras_seg.names import IGNORE_CLASS
-from keras_seg.report.page import data_url, page
+from keras_seg.report.pictures import css_color, data_url, fitted, fitted_mask
+from keras_seg.report.rendering import render
 from keras_seg.report.sheet import DrawnSample, draw_sheet
 
 SUFFIXES = (".html", ".png")
-SIDE = 360
-"""Longer side of a picture, in pixels."""
+SIDE = 720
+"""Longer side of a picture, in pixels. A page shows it smaller, until it is enlarged."""
 NAMED = 4
 """Classes that the caption of a sample names."""
-OPACITY = 0.55
+OPACITY, OUTLINE = 0.5, 2
 UNKNOWN = "unknown (255)"
-STYLE = """
-.sample{margin:0 0 1.2rem} .pair{display:grid;grid-template-columns:1fr 1fr;gap:.3rem}
-.samples{display:grid;gap:0 1.2rem;grid-template-columns:
-repeat(auto-fill,minmax(min(100%,19rem),1fr))}
-.pair img{image-rendering:auto} .sample figcaption{overflow-wrap:anywhere;color:#444}
-.legend td+td,.legend th+th{text-align:right} .legend td+td{white-space:nowrap}
-.legend td:first-child{overflow-wrap:break-word}
-.swatch{display:inline-block;width:1rem;height:1rem;margin-right:.5rem;vertical-align:-.15rem;
-box-shadow:0 0 0 1px #888} .problems{padding-left:1.2rem;overflow-wrap:anywhere}
-.reading{overflow-wrap:anywhere}
-@media(max-width:40rem){.legend td,.legend th{padding:.25rem .25rem;font-size:.8rem;
-line-height:1.2}}
-"""
+MOST_PROBLEMS = 12
 
 
 def write_samples(report: DatasetReport, path: Path) -> int:
@@ -66,7 +53,7 @@ def write_samples(report: DatasetReport, path: Path) -> int:
             draw_sheet(report.source, _legend(report), drawn).save(draft)
             draft.replace(path)
     else:
-        write_text(path, page(f"Samples of {report.source}", _parts(report, drawn), STYLE))
+        write_text(path, _page(report, drawn))
     return sum(map(len, drawn.values()))
 
 
@@ -82,23 +69,12 @@ def class_shares(report: DatasetReport, split: str) -> np.ndarray:
 def draw_mask(sample: Sample, classes: ClassTable) -> tuple[np.ndarray, np.ndarray]:
     """The image, and the image with its mask in colours, both (H, W, 3) uint8 for a page.
 
-    The first class is not coloured if its colour is black. Borders of classes have their full
-    colour, unknown pixels are white.
+    Regions have outlines in full colour. The background and unknown pixels keep the image.
     """
     mask = sample.mask if sample.mask.ndim == 2 else _flat(sample.mask)
-    height, width = mask.shape
-    scale = SIDE / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    pixels = as_rgb(sample.image).astype(np.uint8)
-    smooth = Image.Resampling.BILINEAR if scale < 1 else Image.Resampling.NEAREST
-    image = np.asarray(Image.fromarray(pixels).resize(size, smooth))
-    labels = Image.fromarray(mask.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
-    labels = np.asarray(labels)
-    palette = palette_of(classes)
-    colors = palette[labels].astype(np.float32)
-    plain = (labels == 0) & (not palette[0].any())
-    strength = np.where(plain, 0, np.where(_borders(labels), 1, OPACITY))[..., None]
-    return image, np.round(image * (1 - strength) + colors * strength).astype(np.uint8)
+    image = fitted(sample.image, SIDE)
+    labels = fitted_mask(mask, SIDE)
+    return image, overlay(image, labels, classes, opacity=OPACITY, outline=OUTLINE)
 
 
 def _drawn(report: DatasetReport, split: str, index: int) -> DrawnSample:
@@ -125,14 +101,6 @@ def _flat(labels: np.ndarray) -> np.ndarray:
     return np.where((labels == 1).any(axis=-1), last, np.where(unknown, IGNORE_CLASS, 254))
 
 
-def _borders(labels: np.ndarray) -> np.ndarray:
-    """The pixels that differ from the pixel to their left, right, top or bottom."""
-    padded = np.pad(labels, 1, mode="edge")
-    inner = padded[1:-1, 1:-1]
-    sides = padded[1:-1, :-2], padded[1:-1, 2:], padded[:-2, 1:-1], padded[2:, 1:-1]
-    return np.any([inner != side for side in sides], axis=0)
-
-
 def _legend(report: DatasetReport) -> list[tuple[str, tuple[int, int, int], list[str]]]:
     """(name, colour, share in each split) of each class."""
     assert report.classes is not None
@@ -150,57 +118,59 @@ def _percent(share: float) -> str:
     return f"{100 * share:.2f} %" if share >= 0.0001 or not share else "< 0.01 %"
 
 
-def _parts(report: DatasetReport, drawn: dict[str, list[DrawnSample]]) -> list[str]:
-    parts = [
-        f'<p class="reading">{_text(split)}: {report.samples[split]} images, '
-        f"{_text(report.readings.get(split) or 'data set ' + report.source)}</p>"
-        for split in drawn
-    ]
+def _page(report: DatasetReport, drawn: dict[str, list[DrawnSample]]) -> str:
     problems = [("error", p) for p in report.errors] + [("warning", p) for p in report.warnings]
-    if problems:
-        lines = "".join(f"<li>{kind}: {_text(p.message)}</li>" for kind, p in problems[:12])
-        parts.append(f'<h2>Problems</h2><ul class="problems">{lines}</ul>')
-    parts.append(f"<h2>Classes</h2>{_legend_table(report, list(drawn))}")
-    for split, samples in drawn.items():
-        figures = "".join(_figure(sample) for sample in samples)
-        parts.append(f'<h2>Samples of {_text(split)}</h2><div class="samples">{figures}</div>')
-    return parts
+    return render(
+        "samples.html",
+        title=f"Samples of {report.source}",
+        readings={
+            split: f"{report.samples[split]} images, "
+            f"{report.readings.get(split) or 'data set ' + report.source}"
+            for split in drawn
+        },
+        problems=[(kind, problem.message) for kind, problem in problems[:MOST_PROBLEMS]],
+        classes=_class_rows(report, list(drawn)),
+        note=_note(report),
+        samples={
+            split: [_figure(sample) for sample in samples] for split, samples in drawn.items()
+        },
+    )
 
 
-def _legend_table(report: DatasetReport, splits: list[str]) -> str:
-    heads = "".join(f"<th>{_text(s)}<br>pixels</th><th>{_text(s)}<br>images</th>" for s in splits)
-    rows = []
+def _class_rows(report: DatasetReport, splits: list[str]) -> list[dict]:
+    """Name, colour, and the share and the number of images of each split."""
     shares = {split: class_shares(report, split) for split in splits}
     images = {split: (report.histogram(split) > 0).sum(axis=0) for split in splits}
     assert report.classes is not None
     table = zip(report.classes.names, report.classes.colors, strict=True)
-    for number, (name, color) in enumerate(table):
-        cells = "".join(
-            f"<td>{_percent(shares[s][number])}</td><td>{images[s][number]}</td>" for s in splits
-        )
-        rows.append(f"<tr><td>{_swatch(color)}{_text(name)}</td>{cells}</tr>")
-    unknown = "".join(
-        f"<td></td><td>{sum(fact.ignored > 0 for fact in report.facts[s])}</td>" for s in splits
-    )
-    rows.append(f"<tr><td>{_swatch((255, 255, 255))}{UNKNOWN}</td>{unknown}</tr>")
-    return (
-        f'<table class="legend"><tr><th>class</th>{heads}</tr>{"".join(rows)}</table>'
-        "<p>Shares of the known pixels, and the number of images that show the class.</p>"
-    )
+    rows = [
+        {
+            "name": name,
+            "color": css_color(color),
+            "cells": [
+                cell for s in splits for cell in (_percent(shares[s][number]), images[s][number])
+            ],
+        }
+        for number, (name, color) in enumerate(table)
+    ]
+    unknown = [sum(fact.ignored > 0 for fact in report.facts[split]) for split in splits]
+    cells = [cell for number in unknown for cell in ("", number)]
+    return [*rows, {"name": UNKNOWN, "color": css_color((255, 255, 255)), "cells": cells}]
 
 
-def _swatch(color: tuple[int, int, int]) -> str:
-    return f'<span class="swatch" style="background:rgb{color}"></span>'
+def _note(report: DatasetReport) -> str:
+    """What the overlays do not show."""
+    assert report.classes is not None
+    background = report.classes.background
+    if background is None:
+        return " Unknown regions have a white outline."
+    name = report.classes.names[background]
+    return f" Overlays leave {name} and unknown pixels as they are."
 
 
-def _figure(sample: DrawnSample) -> str:
-    name = _text(sample.caption)
-    return (
-        f'<figure class="sample"><div class="pair"><img alt="image" '
-        f'src="{data_url(sample.image)}"><img alt="image with its mask" '
-        f'src="{data_url(sample.overlay)}"></div><figcaption>{name}</figcaption></figure>'
-    )
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value).encode(errors="backslashreplace").decode())
+def _figure(sample: DrawnSample) -> dict[str, str]:
+    return {
+        "image": data_url(sample.image),
+        "overlay": data_url(sample.overlay),
+        "caption": sample.caption,
+    }

@@ -27,11 +27,11 @@ def describe(file: Path, sizing: str = "auto") -> dict:
         sizing: how images of other sizes are fitted to the network.
 
     Returns: file, format, height, width, channels, head, sizing, layout, network, classes (names
-        and colours), value_range (black and white of images with more than 8 bits, or None),
-        multi_label, file_names (of the masks of labels, or None), threshold (one number, or one per
-        label),
-        input_type, output_type, pixel_values (input value for each of the 256 pixel values), and
-        output_scale and output_zero_point (None for scores that are not quantized).
+        and colours), background (the class that is not drawn, or None), value_range (black and
+        white of images with more than 8 bits, or None), multi_label, file_names (of the masks of
+        labels, or None), threshold (one number, or one per label), input_type, output_type,
+        pixel_values (input value for each of the 256 pixel values), and output_scale and
+        output_zero_point (None for scores that are not quantized).
 
     Raises: ValueError for another suffix, a damaged file, a free size, a file without a card, more
         channels than an image in a browser has, or types that the runtime does not support.
@@ -65,6 +65,7 @@ def describe(file: Path, sizing: str = "auto") -> dict:
         "layout": card.layout,
         "network": card.network,
         "classes": card.classes.to_dict(),
+        "background": card.classes.background,
         "value_range": card.value_range,
         "multi_label": card.multi_label,
         "file_names": _file_names(card) if card.multi_label else None,

@@ -46,6 +46,13 @@ RUNTIMES = {
                 "wasm/litert_wasm_internal.wasm": (
                     "7280cf4471774867e385e6c3cd53e2b45e2975b80fea338fff4ef359b0865614"
                 ),
+                # for pages that may use several threads
+                "wasm/litert_wasm_threaded_internal.js": (
+                    "92fe7a720c6deedaa1194c011c79a005ea4f6fc98f533b661cf7900760ab4849"
+                ),
+                "wasm/litert_wasm_threaded_internal.wasm": (
+                    "b5e54eca10f043497edf9a02186332707cae260c550d7ea22b2cae55669596cf"
+                ),
                 # for browsers without relaxed SIMD
                 "wasm/litert_wasm_compat_internal.js": (
                     "4d8f894b7883654fd6e8439730aa41e79ceaab7d19184fc4f1f0b0f1a2a2c8a5"
@@ -81,7 +88,7 @@ RUNTIMES = {
         ),
     ),
 }
-"""Format of a model file → packages that run it in a browser, on one CPU thread."""
+"""Format of a model file → packages that run it in a browser."""
 
 
 def copy_runtime(format: str, target: Path, folder: Path | None = None) -> None:
@@ -113,8 +120,9 @@ def cache_folder() -> Path:
 def _packed(package: Package) -> Path:
     """The folder of a package in the cache. Downloads it with `npm pack` if it is missing."""
     folder = cache_folder() / f"{package.name.replace('/', '-')}-{package.version}"
-    if folder.is_dir():
+    if all((folder / path).is_file() for path in package.files):
         return folder
+    shutil.rmtree(folder, ignore_errors=True)  # an earlier version needed fewer files
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         archive = _npm_pack(package, Path(scratch))

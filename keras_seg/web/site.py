@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import shutil
 import tempfile
 import warnings
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-from keras_seg.data.reading.images import read_image
+from keras_seg import inference
+from keras_seg.card import ModelCard
 from keras_seg.data.reading.ranges import range_text
+from keras_seg.deprecation import warn_deprecated
+from keras_seg.training.run_folder import recipe_beside
 from keras_seg.web.describe import describe
 from keras_seg.web.runtimes import RUNTIMES, copy_runtime
+from keras_seg.web.samples import Source, write_samples
 
 VERSION_MARK = "@VERSION@"
 FILES_MARK = "@FILES@"
+TITLE_MARK = "@TITLE@"
+FORMER_FILES = ("sample.png",)
+"""Files of pages that earlier versions wrote."""
 
 
 def write_site(
@@ -29,24 +35,29 @@ def write_site(
     sample: str | Path | None = None,
     runtime: str | Path | None = None,
     sizing: str = "auto",
+    samples: Source | Sequence[Source] | None = None,
+    title: str | None = None,
 ) -> list[str]:
     """Writes a page that runs a .tflite or .onnx file in the browser of its visitor.
 
     The folder holds everything that the page loads, for any server of static files. The page
-    computes the same masks as `keras_seg.inference.predict`, one image at a time, on one CPU
-    thread.
+    computes the same masks as `keras_seg.inference.predict`, one image at a time. It uses several
+    CPU threads if the server sends the headers that browsers require.
 
     Args:
         file: the model file.
         output: folder to write: new, empty, or written by this function before.
-        sample: example picture of the page; drawn shapes by default. A picture of more than 8 bits
-            is mapped as the images of the training were.
+        sample: the former name of `samples`, for one image.
         runtime: `node_modules` folder with the JavaScript packages; by default npm downloads them.
         sizing: how images of other sizes are fitted to the network.
+        samples: images to try: files, folders, or data sets, of which validation images are taken.
+            By default those of the built-in data set that the model's run names, otherwise none.
+            Images of more than 8 bits are mapped as the images of the training were.
+        title: title of the page; by default the names of the run or the file, and of the network.
 
     Returns: paths of the written files, relative to `output`.
 
-    Raises: ValueError for a file that the page cannot run, an unreadable sample, a different
+    Raises: ValueError for a file that the page cannot run, unreadable samples, a different
         runtime, or an `output` that holds other files; RuntimeError if npm cannot download the
         runtime; OSError if the folder cannot be written. No incomplete folder is left behind.
 
@@ -65,15 +76,17 @@ def write_site(
             stacklevel=2,
         )
     _check_output(output)
-    pixels = drawn_sample() if sample is None else read_image(sample, 3, value_range=value_range)
+    card = inference.load(file).card
+    sources = _sources(file, samples, sample)
+    record["title"] = title or _title(file, card)
     output.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     try:
         copy_runtime(record["format"], part / "runtime", None if runtime is None else Path(runtime))
         shutil.copyfile(file, part / record["file"])
+        record["samples"] = write_samples(sources, part, card)
         (part / "model.json").write_text(json.dumps(record))
-        Image.fromarray(pixels).save(part / "sample.png")
-        written = _write_page(part, record["format"])
+        written = _write_page(part, record["format"], record["title"])
         part.chmod(0o755)  # mkdtemp makes folders private, and servers run as another user
         if output.exists():
             shutil.rmtree(output)
@@ -83,19 +96,25 @@ def write_site(
     return written
 
 
-def drawn_sample(size: tuple[int, int] = (384, 512)) -> np.ndarray:
-    """A picture of round and square shapes on a shaded background, (height, width, 3) uint8."""
-    height, width = size
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    picture = np.stack([60 + rows / 6, 80 + columns / 8, 110 + rows / 10], -1)
-    random = np.random.default_rng(7)
-    for i in range(14):
-        row, column = random.uniform(0, height), random.uniform(0, width)
-        radius = random.uniform(14, 46)
-        far_rows, far_columns = np.abs(rows - row), np.abs(columns - column)
-        inside = np.hypot(far_rows, far_columns) if i % 2 else np.maximum(far_rows, far_columns)
-        picture[inside < radius] = random.uniform(40, 235, 3)
-    return (picture + random.normal(0, 5, picture.shape)).clip(0, 255).astype(np.uint8)
+def _sources(
+    file: Path, samples: Source | Sequence[Source] | None, sample: Source | None
+) -> list[Source]:
+    """Where the samples come from. Images of people and patients are published only when asked."""
+    if sample is not None:
+        warn_deprecated("write_site(sample=...) is now write_site(samples=...).")
+        samples = sample if samples is None else samples
+    if samples is None:
+        recipe = recipe_beside(file)
+        builtin = recipe is not None and recipe.data.startswith("builtin:")
+        return [recipe.data] if recipe is not None and builtin else []
+    return [samples] if isinstance(samples, str | Path) else [*samples]
+
+
+def _title(file: Path, card: ModelCard) -> str:
+    """The name of the run, or of the file, with the network."""
+    in_run = recipe_beside(file) is not None
+    name = file.resolve().parent.name if in_run else file.stem
+    return ": ".join(filter(None, (name, card.network)))
 
 
 def _check_output(output: Path) -> None:
@@ -107,7 +126,8 @@ def _check_output(output: Path) -> None:
             f"{output} exists and is not a page of keras-seg web. Give a new or empty folder."
         )
     own = {path.name for path in (resources.files("keras_seg.web") / "page").iterdir()}
-    own |= {"model.json", "sample.png", "runtime", *(f"model.{format}" for format in RUNTIMES)}
+    own |= {"model.json", "samples", "runtime", *(f"model.{format}" for format in RUNTIMES)}
+    own |= {*FORMER_FILES}
     others = sorted({path.name for path in output.iterdir()} - own)
     if others:  # other programs also write a model.json
         raise ValueError(
@@ -116,12 +136,14 @@ def _check_output(output: Path) -> None:
         )
 
 
-def _write_page(part: Path, format: str) -> list[str]:
+def _write_page(part: Path, format: str, title: str) -> list[str]:
     """Copies page and licences. Writes the list and the hash of all files to the worker."""
     page = resources.files("keras_seg.web") / "page"
     for source in page.iterdir():
         if source.is_file():
             (part / source.name).write_bytes(source.read_bytes())
+    index = part / "index.html"
+    index.write_text(index.read_text().replace(TITLE_MARK, html.escape(title)))
     (part / "licences").mkdir()
     packages = RUNTIMES[format]
     for name in {package.licence for package in packages}:

@@ -294,11 +294,13 @@ def test_another_number_of_bands_is_told_before_the_range(maps, tmp_path, capsys
 
 
 def test_overlays_show_unknown_pixels_alike_for_classes_and_labels():
-    image = np.full((1, 3, 3), 100, np.uint8)
-    labels = np.uint8([[[255, 255], [0, 0], [1, 0]]])
+    image = np.full((1, 4, 3), 100, np.uint8)
+    labels = np.uint8([[[255, 255], [255, 255], [0, 0], [1, 0]]])
     shown = overlay(image, labels, LABELS)[0]
-    assert (shown[0] == overlay(image, np.array([[255, 0, 0]]), CELLS)[0, 0]).all()
-    assert (shown[0] == 178).all() and (shown[1] == 100).all()
+    classes = overlay(image, np.array([[255, 255, 0, 0]]), CELLS)[0]
+    assert (shown[:2] == classes[:2]).all()
+    assert shown[0].tolist() == [100, 100, 100] and shown[1].tolist() == [255, 255, 255]
+    assert shown[2].tolist() == [100, 100, 100] and shown[3].tolist() == [*LABELS.colors[0]]
 
 
 def test_the_sample_of_a_page_is_mapped_as_the_training_was(tmp_path, monkeypatch):
@@ -310,8 +312,8 @@ def test_the_sample_of_a_page_is_mapped_as_the_training_was(tmp_path, monkeypatc
     tifffile.imwrite(tmp_path / "scene.tif", stored(drawn(0)[0])[..., :3], photometric="rgb")
     monkeypatch.setattr(site, "copy_runtime", lambda *_: None)
     with pytest.warns(UserWarning, match="8 bits: 100 to 1120, 1000 to 52000, 10 to 520 became"):
-        site.write_site(tmp_path / "m.tflite", tmp_path / "page", sample=tmp_path / "scene.tif")
-    shown = np.asarray(Image.open(tmp_path / "page" / "sample.png"))
+        site.write_site(tmp_path / "m.tflite", tmp_path / "page", samples=tmp_path / "scene.tif")
+    shown = np.asarray(Image.open(tmp_path / "page" / "samples" / "1.png"))
     np.testing.assert_allclose(shown[8:], values[8:], atol=1)
 
 

@@ -11,7 +11,7 @@ from keras_seg.data import BuiltinDataset, ClassTable, FolderDataset, Sample, op
 from keras_seg.data.verify import verify_dataset
 from keras_seg.data.verify.choice import MOST, chosen_samples
 from keras_seg.data.verify.suggestion import SampleFacts
-from keras_seg.report.samples import class_shares, draw_mask, write_samples
+from keras_seg.report.samples import SIDE, class_shares, draw_mask, write_samples
 from tests.data.test_annotations import ANNOTATIONS, MAKERS
 
 
@@ -59,19 +59,20 @@ def test_rare_classes_are_shown_and_the_number_is_limited():
     assert chosen_samples([]) == []
 
 
-def test_the_background_keeps_the_image_and_classes_their_colour():
-    image = np.random.default_rng(0).integers(0, 255, (360, 360, 3), np.uint8)
-    mask = np.zeros((360, 360), np.int32)
+def test_the_background_and_unknown_pixels_keep_the_image():
+    image = np.random.default_rng(0).integers(0, 255, (SIDE, SIDE, 3), np.uint8)
+    mask = np.zeros((SIDE, SIDE), np.int32)
     mask[100:200, 100:200] = 1
     mask[300:] = 255
     table = ClassTable(("background", "cell"), ((0, 0, 0), (250, 0, 10)))
     plain, drawn = draw_mask(Sample("a", image, mask), table)
     np.testing.assert_array_equal(plain, image)
     np.testing.assert_array_equal(drawn[:90], image[:90])
-    np.testing.assert_array_equal(drawn[100, 100:200], np.tile([250, 0, 10], (100, 1)))  # border
-    blended = 0.45 * image[150, 150] + 0.55 * np.array([250, 0, 10])
+    np.testing.assert_array_equal(drawn[100, 100:200], np.tile([250, 0, 10], (100, 1)))  # outline
+    blended = 0.5 * image[150, 150] + 0.5 * np.array([250, 0, 10])
     np.testing.assert_allclose(drawn[150, 150], blended, atol=1)
-    assert (drawn[310:] >= image[310:]).all()
+    assert (drawn[300] == 255).all()
+    np.testing.assert_array_equal(drawn[310:], image[310:])
 
 
 def test_shares_are_those_of_the_known_pixels():

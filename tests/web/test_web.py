@@ -15,11 +15,13 @@ from keras_seg import export, inference
 from keras_seg.card import ModelCard
 from keras_seg.cli import main
 from keras_seg.data.classes import ClassTable
+from keras_seg.data.mask_colors import overlay
 from keras_seg.data.reading.masks import read_mask
 from keras_seg.data.reading.resize import resize_image
 from keras_seg.inference.scores import resize_scores
 from keras_seg.models import files
 from keras_seg.web import describe, runtimes, site, write_site
+from keras_seg.web.server import page_server
 from tests.helpers.colour_blocks import ColourBlocks, card_of, small_network, trained
 
 pytestmark = pytest.mark.xdist_group("web")
@@ -35,6 +37,7 @@ MODELS = {
     "nchw.onnx": {"layout": "nchw", "input": "uint8"},
     "argmax.onnx": {"head": "argmax"},
 }
+SAMPLE_SIZE = (70, 90)
 IMAGE_SIZES = [(32, 48), (40, 48), (75, 50), (16, 20)]
 NASTY = "<img src=x onerror=alert(1)>"
 
@@ -163,7 +166,8 @@ def test_page_loads_from_its_own_site_alone():
     page = Path(site.__file__).parent / "page"
     for file in page.iterdir():
         if file.is_file():
-            assert not re.search(r"https?://|innerHTML|eval\(", file.read_text()), file.name
+            text = file.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
+            assert not re.search(r"https?://|innerHTML|eval\(", text), file.name
     html = (page / "index.html").read_text()
     import_map = re.search(r'<script type="importmap">(.*?)</script>', html, re.S).group(1)
     digest = base64.b64encode(hashlib.sha256(import_map.encode()).digest()).decode()
@@ -220,15 +224,18 @@ def served(exported, tmp_path_factory):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
+    Image.fromarray(ColourBlocks(size=SAMPLE_SIZE)[0].image).save(folder / "sample.png")
+
     @functools.cache
     def address(name, sizing="auto"):
         target = folder / f"{name}-{sizing}"
         try:
-            write_site(exported(name), target, sizing=sizing)
+            write_site(exported(name), target, sizing=sizing, samples=folder / "sample.png")
         except RuntimeError as error:
             pytest.skip(f"the JavaScript runtime is not to be had: {error}")
         return f"http://127.0.0.1:{server.server_port}/{target.name}/"
 
+    address.folder = folder
     yield address
     server.shutdown()
 
@@ -238,15 +245,18 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def opened(browser, address):
+def opened(browser, address, cores=2):
     """The page, ready, and the list that collects its errors and what it asks of other hosts."""
     page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
+    page.add_init_script(
+        f"Object.defineProperty(navigator, 'hardwareConcurrency', {{ get: () => {cores} }})"
+    )
     troubles = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on("console", lambda message: complaint(message, troubles))
     page.on("request", lambda r: None if r.url.startswith(address[:16]) else foreign(r, troubles))
     page.goto(address)
-    page.wait_for_selector("#sample:enabled, #status.error", timeout=60_000)
+    page.wait_for_selector("#choose:enabled, #status.error", timeout=60_000)
     assert "Ready" in page.inner_text("#status"), troubles
     return page, troubles
 
@@ -307,19 +317,35 @@ def test_masks_of_the_page_are_those_of_the_runner(
     page.context.close()
 
 
+def canvas_of(page):
+    """The pixels that the page shows, (H, W, 3)."""
+    pixels, width = page.evaluate(
+        "() => { const c = document.getElementById('picture');"
+        " const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+        " return [Array.from(d), c.width]; }"
+    )
+    return np.reshape(pixels, (-1, width, 4))[..., :3]
+
+
 def test_page_in_use(browser, served, exported, tmp_path):
-    """Sample, camera, opacity, saving, names as text, no network, no scrolling sideways."""
+    """Samples, camera, opacity, switches, saving, names as text, no network, no scrolling."""
     page, troubles = opened(browser, served("float.tflite"))
     assert page.inner_text("#legend .name >> nth=1") == NASTY
-    mask = mask_of(page, lambda: page.click("#sample"))
-    assert mask.shape == site.drawn_sample().shape[:2]
+    assert page.inner_text("h1") == page.title() == f"float: {card_of(ColourBlocks()).network}"
+    assert page.inner_text("#network").endswith("1 CPU thread")
+    image, sample = ColourBlocks(size=SAMPLE_SIZE)[0].image, "#samples button"
+    mask = mask_of(page, lambda: page.click(sample))
+    assert mask.shape == SAMPLE_SIZE
     assert page.inner_text("#time").startswith("Network ")
+    classes = ClassTable(("a", NASTY, "c"))
+    np.testing.assert_allclose(canvas_of(page), overlay(image, mask, classes), atol=1)
+    shown = int(np.bincount(mask.ravel()).argmax())
+    page.locator("#legend input").nth(shown).uncheck()
+    hidden = canvas_of(page)
+    assert (hidden[mask == shown] == image[mask == shown]).all()
+    assert (hidden[mask != shown] != image[mask != shown]).any()
     page.fill("#opacity", "0")
-    shown = page.evaluate(
-        "() => { const c = document.getElementById('picture');"
-        " return Array.from(c.getContext('2d').getImageData(0, 0, 40, 1).data); }"
-    )
-    assert np.reshape(shown, (40, 4))[:, :3].tolist() == site.drawn_sample()[0, :40].tolist()
+    assert (canvas_of(page) == image).all()
     with page.expect_download() as download:
         page.click("#save")
     saved = download.value.path().rename(tmp_path / "mask.png")
@@ -330,9 +356,34 @@ def test_page_in_use(browser, served, exported, tmp_path):
     page.evaluate("async () => { await navigator.serviceWorker.ready; }")
     page.context.set_offline(True)
     page.reload()
-    page.wait_for_selector("#sample:enabled", timeout=60_000)
-    assert (mask_of(page, lambda: page.click("#sample")) == mask).all()
+    page.wait_for_selector("#choose:enabled", timeout=60_000)
+    assert (mask_of(page, lambda: page.click(sample)) == mask).all()
     assert troubles == []
+    page.context.close()
+
+
+@pytest.mark.parametrize("name", ["float.tflite", "float.onnx"])
+def test_an_isolated_page_uses_several_threads(browser, served, exported, name):
+    """From the server of `--serve`, and from others as soon as the service worker runs."""
+    plain = served(name)
+    server = page_server(served.folder / f"{name}-auto")
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    page, troubles = opened(browser, f"http://127.0.0.1:{server.server_port}/", cores=4)
+    assert page.evaluate("() => crossOriginIsolated")
+    assert page.inner_text("#network").endswith("2 CPU threads")
+    mask = mask_of(page, lambda: page.click("#samples button"))
+    image = ColourBlocks(size=SAMPLE_SIZE)[0].image
+    assert (mask == inference.predict(inference.load(exported(name)), image)).all()
+    assert troubles == []
+    page.context.close()
+    server.shutdown()
+    server.server_close()
+    page, troubles = opened(browser, plain, cores=4)
+    assert page.inner_text("#network").endswith("1 CPU thread")
+    page.evaluate("async () => { await navigator.serviceWorker.ready; }")
+    page.reload()
+    page.wait_for_selector("#choose:enabled", timeout=60_000)
+    assert page.inner_text("#network").endswith("2 CPU threads") and troubles == []
     page.context.close()
 
 

@@ -1,29 +1,53 @@
-"""`keras-seg report`: writes an HTML page about a run."""
+"""`keras-seg report`: writes an HTML page about a run, or about several."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from keras_seg.cli.checks import check_apart, check_counts
-from keras_seg.cli.output import DONE, say
+from keras_seg.cli.output import DONE, complain, say
 from keras_seg.cli.verbs.verb import Verb
+
+PAGE, COMPARISON = "report.html", "comparison.html"
 
 
 def report_verb(
-    run: Path, output: Path | None = None, data: str | None = None, limit: int | None = None
+    runs: list[str], output: Path | None = None, data: str | None = None, limit: int | None = None
 ) -> int:
     """Write an HTML page about a run: curves, classes, images, files and recipe.
 
+    Several runs are compared in one page and one table.
+
     Args:
-        run: folder of the run.
-        output: HTML file; by default report.html in the run.
+        output: HTML file; by default report.html in the run, or comparison.html beside the runs.
         data: folder or built-in data set; by default the data of the run.
         limit: number of validation images to use; all by default.
     """
-    from keras_seg.training.run_folder import MADE, MODEL_NAME, evaluation_data
+    from keras_seg.training.run_folder import MADE
 
-    output = output or run / "report.html"
-    check_apart(run=run, **{name: run / name for name in MADE}, output=output)
+    paths = [Path(run) for run in runs]
+    folders = [path for path in paths if path.is_dir()]
+    if len(paths) == 1 or len(folders) == 1:
+        run = folders[0] if folders else paths[0]
+        output = output or run / PAGE
+        check_apart(run=run, **{name: run / name for name in MADE}, output=output)
+        return _one(run, output, data, limit)
+    if data is not None or limit is not None:
+        raise ValueError(
+            "data and limit are for the report of one run. A comparison reads the logs of the runs "
+            "and predicts nothing. Leave them out."
+        )
+    output = output or _beside(folders or paths) / COMPARISON
+    for run in folders:
+        check_apart(run=run, **{name: run / name for name in MADE}, output=output)
+    return _several([path for path in paths if path.resolve() != output.resolve()], output)
+
+
+def _one(run: Path, output: Path, data: str | None, limit: int | None) -> int:
+    from keras_seg.training.run_folder import MODEL_NAME, evaluation_data
+
     check_counts(limit=limit)
     from keras_seg import inference
     from keras_seg.report.page import write_report
@@ -43,4 +67,30 @@ def report_verb(
     return DONE
 
 
-VERB = Verb(report_verb)
+def _several(runs: Sequence[Path], output: Path) -> int:
+    from keras_seg.report.comparison import compare_runs, write_comparison
+
+    comparison = compare_runs(runs)
+    for note in comparison.notes:
+        complain(note)
+    say(comparison.table())
+    write_comparison(comparison, output)
+    say(f"Comparison: {output}", soft_wrap=True)
+    return DONE
+
+
+def _beside(runs: Sequence[Path]) -> Path:
+    """The folder that all runs are in."""
+    return Path(os.path.commonpath([run.resolve().parent for run in runs]))
+
+
+VERB = Verb(
+    report_verb,
+    arguments={
+        "runs": {
+            "nargs": "+",
+            "type": str,
+            "help": "folder of a run; several folders are compared",
+        },
+    },
+)

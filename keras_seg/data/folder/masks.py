@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_seg.data.class_colors import are_default_colors
 from keras_seg.data.class_file import CLASS_FILE_NAME, ClassFile
-from keras_seg.data.classes import ClassTable, distinct_colors
+from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.pairs import ValueMap
 from keras_seg.data.mask_values.finding import Finding
 from keras_seg.data.mask_values.findings import SEEN_IN_A_FILE
@@ -62,8 +63,9 @@ class FolderMasks:
     ):
         self._root, self._file, self._split, self._paths = root, file, split, list(paths)
         self._numbering = numbering
-        colors = file.classes.colors
-        self._colors_stated = file.colors_stated or colors != distinct_colors(len(colors))
+        classes = file.classes
+        default = are_default_colors(classes.names, classes.colors)
+        self._colors_stated = file.colors_stated or not default
         self._map = self._stated_values()
         self.survey: MaskSurvey | None = None
         self._seen: dict[Path, dict] | None = None

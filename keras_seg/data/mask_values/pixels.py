@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_seg.data.classes import ClassTable, distinct_colors
+from keras_seg.data.class_colors import are_default_colors
+from keras_seg.data.classes import ClassTable
 from keras_seg.data.mask_values.counts import count_labels
 from keras_seg.data.mask_values.findings import label_findings
 from keras_seg.data.mask_values.remedies import CLASS_FILE
@@ -229,7 +230,8 @@ def _unknown_colors(
     if not classes and len(colors) <= EXAMPLES:
         names = ", ".join(f'"class {number}"' for number in range(len(colors)))
         return f'{message}. Write {{"names": [{names}], "colors": {listed}}} to classes.json.'
-    if classes and classes.colors == distinct_colors(len(classes)) and len(colors) <= EXAMPLES:
+    default = classes is not None and are_default_colors(classes.names, classes.colors)
+    if default and len(colors) <= EXAMPLES:
         return (
             f"{message}, which nothing lists yet. This one has the colours {listed}: write those "
             'of all classes, in the order of the names, as "colors": [...] to classes.json.'

@@ -10,8 +10,9 @@ import numpy as np
 
 from keras_seg.atomic_files import write_text
 from keras_seg.data.annotations import ANNOTATIONS, recognise
+from keras_seg.data.class_colors import default_colors
 from keras_seg.data.class_file import CLASS_FILE_NAME
-from keras_seg.data.classes import ClassTable, distinct_colors
+from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.naming import NameRule
 from keras_seg.data.folder.scan import scan_folder
 from keras_seg.data.mask_values.pixels import without_equal_channels
@@ -127,7 +128,7 @@ def _table_of_values(
     if not equal_channels:
         shown = [palette[value] for value in ordered if value in palette]
         distinct = len(set(shown)) == len(ordered)
-        default = distinct_colors(len(ordered))
+        default = default_colors(table["names"])
         table["colors"] = [list(color) for color in (shown if distinct else default)]
     if ordered != list(range(len(ordered))):
         table["values"] = ordered

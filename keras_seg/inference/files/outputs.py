@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from keras_seg.card import ModelCard
-from keras_seg.data.mask_colors import overlay, palette_of
+from keras_seg.data.mask_colors import OverlayBands, outline_width, palette_of
 from keras_seg.data.reading.georeference import GeoReference
 from keras_seg.data.reading.nodata import marked
 from keras_seg.inference.bands import Band
@@ -67,6 +67,7 @@ class PredictionFiles:
         base.parent.mkdir(parents=True, exist_ok=True)
         self._planes: list[list[Rows]] = []
         self._overlay: list[Rows] = []
+        self._overlay_bands = OverlayBands(card.classes, outline_width(size))
         self._deviation: list[Rows] = []
         self._map_deviation: list[Rows] = []
         self._scores: list[Rows] = []
@@ -122,7 +123,7 @@ class PredictionFiles:
         for plane, rows in zip(self._planes, masks, strict=True):
             _write(plane, rows)
         if self._overlay:
-            _write(self._overlay, overlay(band.image, mask, self._classes))
+            _write(self._overlay, self._overlay_bands.add(band.image, mask))
         if self._scores and scores is not None:
             _write(self._scores, marked(scores, known))
         if self._deviation and deviation is not None:
@@ -136,6 +137,8 @@ class PredictionFiles:
 
     def commit(self) -> list[Path]:
         """Completes the files and gives them their names; returns these."""
+        if self._overlay:
+            _write(self._overlay, self._overlay_bands.end())
         for file in self._open_files():
             file.close()
         mask = np.concatenate(self._masks) if self._masks else np.zeros(self._size, np.uint8)

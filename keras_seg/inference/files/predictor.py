@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_seg.data.mask_colors import overlay
+from keras_seg.data.mask_colors import outline_width, overlay
 from keras_seg.data.reading.georeference import GeoReference, read_georeference
 from keras_seg.data.reading.rows import ArrayRows, ImageRows
 from keras_seg.inference import bands
@@ -132,7 +132,8 @@ class FilePredictor:
                 files += self._predict_image(target, ArrayRows(frame), outputs)
                 if writer is not None:
                     mask = read_prediction(target, card)
-                    writer.write(overlay(frame, mask, card.classes))
+                    width = outline_width(mask.shape[:2])
+                    writer.write(overlay(frame, mask, card.classes, outline=width))
                 if number == options.frames:
                     break
         except KeyboardInterrupt:

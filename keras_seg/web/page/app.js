@@ -1,14 +1,15 @@
-// The page: takes pictures from files, the camera or the sample, and shows their masks.
+// The page: takes pictures from files, the camera or the samples, and shows their masks.
 
+import { overlay } from "./draw.js";
 import { predictMask, withoutAlpha } from "./mask.js";
-import { loadNetwork } from "./network.js";
+import { loadNetwork, threads } from "./network.js";
 import { palettePng } from "./png.js";
 
 const element = (id) => document.getElementById(id);
 const canvas = element("picture");
 const context = canvas.getContext("2d", { willReadFrequently: true });
 
-export const state = { card: null, run: null, mask: null, size: null, picture: null, runs: 0 };
+export const state = { card: null, run: null, mask: null, size: null, picture: null, runs: 0, shown: [] };
 let camera = null;
 let busy = false;
 
@@ -20,10 +21,18 @@ function say(text, isError = false) {
 async function start() {
   try {
     state.card = await (await fetch("model.json")).json();
+    state.shown = state.card.classes.names.map((_, i) => i !== state.card.background);
     showLegend(state.card.classes);
-    element("network").textContent = [state.card.network ?? "network", `${state.card.width} × ${state.card.height}`, state.card.format].join(" · ");
+    showSamples(state.card.samples);
     say("Loading the model …");
     state.run = await loadNetwork(state.card);
+    const count = threads();
+    element("network").textContent = [
+      state.card.network ?? "network",
+      `${state.card.width} × ${state.card.height}`,
+      state.card.format,
+      count === 1 ? "1 CPU thread" : `${count} CPU threads`,
+    ].join(" · ");
     for (const control of document.querySelectorAll("[data-waits]")) control.disabled = false;
     say("Ready. Choose a picture.");
   } catch (error) {
@@ -31,20 +40,44 @@ async function start() {
   }
 }
 
+// A row per class: a switch that shows or hides it, its colour, its name and its share.
 function showLegend({ names, colors }) {
   names.forEach((name, i) => {
     const item = document.createElement("li");
+    const row = document.createElement("label");
+    const choice = document.createElement("input");
     const patch = document.createElement("span");
     const share = document.createElement("span");
+    const label = document.createElement("span");
+    Object.assign(choice, { type: "checkbox", checked: state.shown[i] });
+    choice.addEventListener("change", () => {
+      state.shown[i] = choice.checked;
+      show();
+    });
     patch.className = "patch";
     patch.style.backgroundColor = `rgb(${colors[i].join(" ")})`;
     share.className = "share";
-    const label = document.createElement("span");
     label.className = "name";
     label.textContent = name; // as text, because a class name may look like a tag
-    item.append(patch, label, share);
+    row.append(choice, patch, label, share);
+    item.append(row);
     element("legend").append(item);
   });
+}
+
+// A button with a small picture for each sample.
+function showSamples(paths) {
+  paths.forEach((path, i) => {
+    const button = document.createElement("button");
+    const picture = document.createElement("img");
+    Object.assign(picture, { src: path, alt: `Sample ${i + 1}`, loading: "lazy" });
+    Object.assign(button, { type: "button", disabled: true });
+    button.dataset.waits = "";
+    button.append(picture);
+    button.addEventListener("click", async () => take(await (await fetch(path)).blob()));
+    element("samples").append(button);
+  });
+  element("sample-part").hidden = paths.length === 0;
 }
 
 function showShares() {
@@ -56,15 +89,6 @@ function showShares() {
   document.querySelectorAll("#legend .share").forEach((share, i) => {
     share.textContent = `${((100 * counts[i]) / pixels).toFixed(1)} %`;
   });
-}
-
-// The colour of a pixel: that of its class, or the mean of its labels; null without a label.
-function colorAt(pixel) {
-  const { colors } = state.card.classes;
-  if (!state.card.multi_label) return colors[state.mask[pixel]];
-  const present = colors.filter((_, label) => state.mask[pixel * colors.length + label]);
-  if (present.length === 0) return null;
-  return [0, 1, 2].map((c) => present.reduce((sum, color) => sum + color[c], 0) / present.length);
 }
 
 // Reads the pixels of a picture: upright, without colour profile, transparent parts on white.
@@ -119,20 +143,12 @@ async function segment(source) {
 
 function show() {
   if (!state.picture) return;
+  const { width, height } = state.picture;
   const opacity = element("opacity").value / 100;
-  const { width, height, data } = state.picture;
-  const blended = new ImageData(width, height);
-  for (let i = 0; i < width * height; i++) {
-    const color = colorAt(i);
-    for (let c = 0; c < 3; c++) {
-      const own = data[4 * i + c];
-      blended.data[4 * i + c] = color ? Math.round(own * (1 - opacity) + color[c] * opacity) : own;
-    }
-    blended.data[4 * i + 3] = 255;
-  }
+  const drawn = overlay(state.picture, state.mask, state.card, opacity, state.shown);
   canvas.width = width;
   canvas.height = height;
-  context.putImageData(blended, 0, 0);
+  context.putImageData(drawn, 0, 0);
   canvas.hidden = false;
   element("hint").hidden = true;
 }
@@ -195,7 +211,6 @@ element("file").addEventListener("change", (event) => {
   event.target.value = ""; // allows choosing the same file again
 });
 element("choose").addEventListener("click", () => element("file").click());
-element("sample").addEventListener("click", async () => take(await (await fetch("sample.png")).blob()));
 element("camera").addEventListener("click", toggleCamera);
 element("save").addEventListener("click", save);
 element("opacity").addEventListener("input", show);

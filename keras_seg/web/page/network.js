@@ -2,6 +2,19 @@
 
 const TYPES = { float32: Float32Array, uint8: Uint8Array, int32: Int32Array };
 
+const MOST_THREADS = 4;
+let used = 1;
+
+// The number of CPU threads of the loaded network.
+export const threads = () => used;
+
+// Several threads share memory, which browsers allow to isolated pages alone. Browsers count two
+// threads for each core that has them.
+function allowedThreads() {
+  const cores = Math.ceil((navigator.hardwareConcurrency || 1) / 2);
+  return globalThis.crossOriginIsolated ? Math.min(MOST_THREADS, cores) : 1;
+}
+
 // Returns a function: (height, width, channels) bytes -> { values, size, channels }. Classes have
 // 0 channels.
 export async function loadNetwork(card) {
@@ -36,9 +49,12 @@ function inPixels(card, values, shape) {
 }
 
 async function liteRt(card) {
-  const { loadLiteRt, loadAndCompile, Tensor } = await import("@litertjs/core");
-  await loadLiteRt(new URL("runtime/@litertjs/core/wasm/", document.baseURI).href);
-  const model = await loadAndCompile(card.file, { accelerator: "wasm" });
+  const { loadLiteRt, loadAndCompile, supportsFeature, Tensor } = await import("@litertjs/core");
+  const features = await Promise.all(["relaxedSimd", "threads"].map((name) => supportsFeature(name)));
+  used = features.every(Boolean) ? allowedThreads() : 1;
+  const folder = new URL("runtime/@litertjs/core/wasm/", document.baseURI).href;
+  await loadLiteRt(folder, { threads: used > 1 });
+  const model = await loadAndCompile(card.file, { accelerator: "wasm", cpuOptions: { numThreads: used } });
   const shape = Array.from(model.getInputDetails()[0].shape);
   return async (input) => {
     const image = new Tensor(input, shape);
@@ -57,7 +73,8 @@ async function onnxRuntime(card) {
   const folder = new URL("runtime/onnxruntime-web/dist/", document.baseURI).href;
   const ort = await import(`${folder}ort.wasm.min.mjs`);
   ort.env.wasm.wasmPaths = folder;
-  ort.env.wasm.numThreads = 1; // more threads need headers that simple servers do not send
+  used = allowedThreads();
+  ort.env.wasm.numThreads = used;
   const session = await ort.InferenceSession.create(card.file, { executionProviders: ["wasm"] });
   const sizes = [card.height, card.width];
   const shape = card.layout === "nchw" ? [1, card.channels, ...sizes] : [1, ...sizes, card.channels];

@@ -1,0 +1,119 @@
+"""Several runs become one table and one page; broken runs and other data are named."""
+
+import io
+import json
+import re
+
+import keras
+import pytest
+from rich.console import Console
+
+from keras_seg import cli, models
+from keras_seg.data import ClassTable
+from keras_seg.report.comparison import compare_runs, count_parameters
+from keras_seg.training.recipe import Recipe
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A folder of three runs, a broken one, one without an epoch, and a file."""
+    _write(tmp_path / "good", [0.2, 0.7, 0.6], learning_rate=0.01)
+    _write(tmp_path / "better", [0.2, 0.8], epochs=9, loss="dice", crop=(64, 96))
+    _write(tmp_path / "<b>other", [0.3], data="roads", names=("road", "car"))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "log.jsonl").write_text("{")
+    (tmp_path / "notes.txt").write_text("mine")
+    return tmp_path
+
+
+def _write(folder, scores, *, data="cells", names=("background", "cell"), **entries):
+    folder.mkdir()
+    recipe = Recipe(**{"data": data, "output": str(folder), "epochs": len(scores)} | entries)
+    (folder / "recipe.yaml").write_text(recipe.to_yaml())
+    rows = [
+        {"epoch": n, "loss": 1 / n, "val_loss": 2 / n, "mean_iou": score, "val_mean_iou": score}
+        | {"seconds": 60.0, "val_iou": {names[0]: 0.9, names[1]: score}}
+        for n, score in enumerate(scores, start=1)
+    ]
+    (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_runs_are_sorted_and_what_differs_is_named(runs):
+    comparison = compare_runs(sorted(runs.iterdir()))
+    assert [run.facts.name for run in comparison.runs] == ["better", "good", "<b>other"]
+    assert [(run.miou, run.epoch) for run in comparison.runs] == [(0.8, 2), (0.7, 2), (0.3, 1)]
+    assert comparison.differing == ["data", "learning_rate"]
+    told = "\n".join(comparison.notes)
+    for part in ("broken is left out: ", "empty is left out: its log has no finished epoch"):
+        assert part in told
+    assert "notes.txt is left out: it is not a folder" in told
+    assert "better is unfinished: 2 of 9 epochs" in told and "good" not in told
+    assert re.search(r"<b>other has other data \(roads\) and other classes \(road, car\)", told)
+
+
+def test_the_verb_writes_one_table_and_one_page(runs, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    words = [str(path) for path in sorted(runs.iterdir())]
+    assert cli.main(["report", *words]) == cli.DONE
+    output = capsys.readouterr()
+    lines = [line for line in output.out.splitlines() if "%" in line]
+    assert [re.search(r"\d+\.\d+ %", line)[0] for line in lines] == [
+        "80.00 %",
+        "70.00 %",
+        "30.00 %",
+    ]
+    assert "2 of 2 (planned 9)" in lines[0] and "64x96" in lines[0] and "dice" in lines[0]
+    assert "broken is left out" in output.err
+    page = (runs / "comparison.html").read_text()
+    assert page.index(">better<") < page.index(">good<") and "<b>other" not in page
+    assert (
+        '<td title="learning_rate">0.01</td>' in page
+        and '<td title="IoU cell">80.00 %</td>' in page
+    )
+    assert page.count("<svg") == 2 and "<script" not in page
+    # a second call finds the page of the first one among the runs, and replaces it
+    words = [str(path) for path in sorted(runs.iterdir())]
+    assert cli.main(["report", *words]) == cli.DONE
+    assert "comparison.html is left out" not in capsys.readouterr().err
+
+
+def test_what_cannot_be_compared_is_refused(runs, capsys):
+    broken = [str(runs / "broken"), str(runs / "empty")]
+    assert cli.main(["report", *broken]) == cli.WRONG_INPUT
+    assert "No run can be compared." in capsys.readouterr().err
+    assert not (runs / "comparison.html").exists()
+    both = [str(runs / "good"), str(runs / "better")]
+    assert cli.main(["report", *both, "--limit", "3"]) == cli.WRONG_INPUT
+    assert "are for the report of one run" in capsys.readouterr().err
+    recipe = runs / "good" / "recipe.yaml"
+    before = recipe.read_text()
+    assert cli.main(["report", *both, "--output", str(recipe)]) == cli.WRONG_INPUT
+    assert recipe.read_text() == before
+
+
+def test_an_early_stop_finishes_a_run(tmp_path):
+    _write(tmp_path / "stopped", [0.5, 0.4, 0.3], epochs=50, early_stop=2)
+    _write(tmp_path / "alike", [0.5, 0.4, 0.3], epochs=50)
+    notes = compare_runs([tmp_path / "stopped", tmp_path / "alike"]).notes
+    assert notes == [f"{tmp_path / 'alike'} is unfinished: 3 of 50 epochs."]
+
+
+def test_equal_runs_have_a_table_without_differences(tmp_path):
+    for name in ("a", "b"):
+        _write(tmp_path / name, [0.5])
+    comparison = compare_runs([tmp_path / "a", tmp_path / "b"])
+    assert comparison.differing == [] and comparison.notes == []
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(comparison.table())
+    assert console.export_text().count("50.00 %") == 4  # mIoU and the class "cell" of both
+
+
+def test_parameters_are_those_of_the_model(tmp_path):
+    network = models.unet((16, 16, 3), 2, widths=(4, 8), dropout=0.1)
+    models.save(network, tmp_path / "model.keras", models.ModelCard(ClassTable.numbered(2)))
+    assert count_parameters(tmp_path / "model.keras") == network.count_params()
+    assert any(isinstance(layer, keras.layers.Dropout) for layer in network.layers)
+    (tmp_path / "model.keras").write_bytes(b"damaged")
+    assert count_parameters(tmp_path / "model.keras") is None
+    assert count_parameters(tmp_path / "none.keras") is None
