@@ -45,7 +45,7 @@ def test_a_head_of_classes_with_other_names_is_told(tmp_path):
     path = saved(small_unet(2), tmp_path, classes=2)
     told = models.load_weights_from(small_unet(2), path, classes=["background", "road"])
     assert told.endswith(
-        " layers. The head belongs to the classes class_0, class_1; here they are background, road."
+        " layers. The head belongs to the classes class 0, class 1; here they are background, road."
     )
     assert "here they" not in models.load_weights_from(small_unet(3), path, classes=["a", "b", "c"])
 
