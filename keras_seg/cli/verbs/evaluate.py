@@ -153,4 +153,11 @@ VERB = Verb(
             "evaluate and export use it",
         },
     },
+    topics={
+        "Images": ("data", "split", "sizing", "limit", "threads"),
+        "Result": ("json_file",),
+        "Threshold": ("threshold", "search_threshold", "write_threshold"),
+        "Objects": ("instances", "min_area", "split_touching"),
+        "A model that keras-seg did not write": ("scores", "multi_label"),
+    },
 )

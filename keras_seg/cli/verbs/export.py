@@ -81,4 +81,16 @@ def add_export_options(verb: Verb, parser: ArgumentParser) -> None:
     parser.add_class_arguments(arguments)
 
 
-VERB = Verb(export_verb, needs_tensorflow=True, define=add_export_options)
+VERB = Verb(
+    export_verb,
+    needs_tensorflow=True,
+    define=add_export_options,
+    topics={
+        "File": ("output", "format", "quantize", "input_shape", "input", "head", "threshold"),
+        "Spelling for a device": ("layout", "subpixel"),
+        "Comparison with the model": (
+            *("data", "max_drop", "sizing", "limit", "threads", "json_file"),
+        ),
+        "A model that keras-seg did not write": ("scores", "multi_label"),
+    },
+)

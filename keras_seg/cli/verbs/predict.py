@@ -48,7 +48,7 @@ def predict_verb(
         sizing: how a network of fixed size processes other images: resized, or in overlapping
             tiles. auto resizes if the training did, and for models of other origin.
         flips: average the predictions over mirrored images.
-        scales: average the predictions over these sizes of the image, such as [0.75,1,1.25].
+        scales: average the predictions over these sizes of the image, such as 0.75 1 1.25.
         polygons: outlines of the regions, as X.geojson or as one coco.json. Those of a
             georeferenced TIFF are in map coordinates in X.geojson.
         min_area: smallest number of pixels of an object, for --instances.
@@ -147,5 +147,14 @@ VERB = Verb(
             "help": "also write the uncertainty of a Bayesian network, as .png",
         },
         "--overwrite": {"action": "store_true", "help": "also predict finished images again"},
+    },
+    topics={
+        "Files": ("output", "overlay", "probabilities", "uncertainty", "polygons", "overwrite"),
+        "Prediction": (
+            *("sizing", "flips", "scales", "threshold", "value_range", "frames", "threads"),
+        ),
+        "Objects": ("instances", "min_area", "split_touching"),
+        "Single networks": ("proposals", "parts", "face_size"),
+        "A model that keras-seg did not write": ("scores", "multi_label"),
     },
 )

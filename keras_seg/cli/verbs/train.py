@@ -94,4 +94,29 @@ def add_recipe(verb: Verb, parser: ArgumentParser) -> None:
     parser.add_class_arguments(Recipe)
 
 
-VERB = Verb(train_verb, short="images and masks in, model.keras out", define=add_recipe)
+TOPICS = {
+    "Recipe": ("config", "print_config"),
+    "Data": (
+        *("data", "classes", "num_classes", "multi_label", "channels", "value_range", "window"),
+        *("nodata", "on_error"),
+    ),
+    "Output": ("output", "overwrite", "overlays", "callbacks"),
+    "Network": ("model", "model_options", "initial_weights", "freeze"),
+    "Training images": ("resize", "crop", "batch_size", "balance", "border_weights", "transform"),
+    "Length": ("epochs", "steps_per_epoch", "max_minutes", "early_stop", "checkpoint_steps"),
+    "Loss": ("loss", "auxiliary_weight"),
+    "Optimizer": (
+        *("optimizer", "learning_rate", "weight_decay", "optimizer_options."),
+        *("schedule", "schedule_options."),
+    ),
+    "Random changes of each crop": ("augmentation.",),
+    "Devices, speed and repeatability": (
+        *("strategy", "sync_batch_norm", "mixed_precision", "jit", "seed", "deterministic"),
+    ),
+}
+VERB = Verb(
+    train_verb,
+    short="images and masks in, model.keras out",
+    define=add_recipe,
+    topics=TOPICS,
+)

@@ -31,6 +31,8 @@ class Verb:
         short: the verb in the list of verbs; by default the first line of the docstring.
         needs_tensorflow: whether the verb runs on Keras' TensorFlow backend whatever KERAS_BACKEND
             says.
+        topics: titles of the help → the names of the options below each, without hyphens; a name
+            that ends in a dot stands for all options that begin with it.
         define: adds all arguments to a parser; by default `add_signature`.
     """
 
@@ -38,6 +40,7 @@ class Verb:
     arguments: dict[str, dict[str, Any]] = field(default_factory=dict)
     short: str = ""
     needs_tensorflow: bool = False
+    topics: dict[str, tuple[str, ...]] = field(default_factory=dict)
     define: Callable[[Verb, ArgumentParser], None] = add_signature
 
     @property

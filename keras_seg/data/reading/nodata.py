@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from keras_seg.names import IGNORE_CLASS
 
@@ -104,6 +103,8 @@ def suspected_nodata(pixels: np.ndarray, known: np.ndarray | None = None) -> Sus
 
 def _fills_border(same: np.ndarray) -> bool:
     """Whether the largest part of these pixels is one region that covers a side, or a corner."""
+    from scipy import ndimage  # takes long, and `keras-seg train --help` does without
+
     regions, count = ndimage.label(same)
     if not count:
         return False
