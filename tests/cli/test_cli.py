@@ -169,7 +169,8 @@ class TestStart:
             "import sys; from keras_seg.cli import main\n"
             f"try: main({arguments.split()!r})\n"
             "except SystemExit: pass\n"
-            "slow = {'tensorflow', 'keras', 'matplotlib', 'onnx', 'scipy.ndimage'} & set(sys.modules)\n"
+            "slow = {'tensorflow', 'keras', 'matplotlib', 'onnx', 'scipy.ndimage'}\n"
+            "slow &= set(sys.modules)\n"
             "sys.exit(f'imported {slow}' if slow else 0)"
         )
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -42,7 +42,7 @@ def evaluate_verb(
             tiles. auto resizes if the training did, and for models of other origin.
         threads: number of CPU threads; all by default.
         limit: number of images to use; all by default.
-        json_file: file for the result as JSON.
+        json_file: file for the result as JSON; - for standard output.
         scores: output of a model that keras-seg did not write; by default read from its graph.
         multi_label: whether a pixel may have several labels, for a model that keras-seg did not
             write.

@@ -32,7 +32,8 @@ def export_verb(
         data: calibrates (training split) and evaluates (validation split); by default the data of
             the run that the model is in. With a folder of images without masks the file is
             calibrated, and its accuracy is not measured.
-        json_file: file to write the report to; by default FILE.json beside a file in its run.
+        json_file: file for the report, or - for standard output; by default FILE.json beside
+            a file in its run.
         options: fields of `keras_seg.export.ExportOptions`.
     """
     check_apart(file=file, output=output, json_file=json_file)

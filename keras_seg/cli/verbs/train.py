@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_seg.cli.output import DONE, INTERRUPTED, REFUSED, say
+from keras_seg.cli.output import DONE, INTERRUPTED, REFUSED, STANDARD_STREAM, say
 from keras_seg.cli.verbs.verb import Verb
 
 if TYPE_CHECKING:  # imported when they are needed
@@ -70,17 +71,23 @@ def add_recipe(verb: Verb, parser: ArgumentParser) -> None:
 
     from keras_seg.training.presets import preset_path
     from keras_seg.training.recipe import Recipe
-    from keras_seg.training.recipe_io import check_keys, read_yaml
+    from keras_seg.training.recipe_io import check_keys, parse_yaml, read_yaml
 
     class RecipeFile(jsonargparse.ActionConfigFile):
-        """Reads a recipe file or a preset. Suggests the nearest name for an unknown entry."""
+        """Reads a recipe file, a preset, or `-`, which is standard input.
+
+        Suggests the nearest name for an unknown entry.
+        """
 
         def __call__(
             self, parser: Any, cfg: Any, values: Any, option_string: str | None = None
         ) -> None:
             if option_string == "--preset":
                 values = str(preset_path(values))
-            if Path(values).is_file():
+            if values == STANDARD_STREAM:
+                values = sys.stdin.read()
+                check_keys(parse_yaml(values, "standard input"), Recipe, "entry of the recipe")
+            elif Path(values).is_file():
                 check_keys(read_yaml(values), Recipe, f"entry of {values}")
             super().__call__(parser, cfg, values, option_string)
 
@@ -88,8 +95,8 @@ def add_recipe(verb: Verb, parser: ArgumentParser) -> None:
         "--config",
         "--preset",
         action=RecipeFile,
-        help="YAML file with the options below, or a name of `keras-seg presets`; options on the "
-        "command line override it",
+        help="YAML file with the options below, - for standard input, or a name of `keras-seg "
+        "presets`; options on the command line override it",
     )
     parser.add_class_arguments(Recipe)
 
