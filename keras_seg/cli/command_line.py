@@ -26,6 +26,22 @@ from keras_seg.version import __version__
 
 EXPECTED_ERRORS = (ValueError, OSError, RuntimeError, ImportError)
 """Errors with a message for the user; ImportError for a missing optional package."""
+FOREIGN_VERBS = {
+    "fit": "train",
+    "val": "evaluate",
+    "validate": "evaluate",
+    "test": "evaluate",
+    "infer": "predict",
+    "inference": "predict",
+    "segment": "predict",
+    "detect": "predict",
+    "check": "verify-dataset",
+    "quantize": "export",
+    "compile": "export",
+    "serve": "web",
+    "list": "models",
+}
+"""Verb of another tool → the verb here."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -95,7 +111,7 @@ def _run(arguments: list[str]) -> int:
             sys.stdout.write(quick_help())
             complain("keras-seg: name one of these verbs, for example keras-seg demo")
         else:
-            nearest = nearest_name(verb, VERBS)
+            nearest = FOREIGN_VERBS.get(verb) or nearest_name(verb, VERBS)
             hint = f" Did you mean {nearest}?" if nearest else ""
             complain(f"keras-seg: unknown verb {verb}.{hint} All verbs: keras-seg --help")
         return WRONG_INPUT

@@ -18,6 +18,7 @@ from keras_seg.inference.threshold_search import ThresholdSearch, search_thresho
 from keras_seg.inference.uncertainty import predict_uncertainty
 from keras_seg.inference.views import TestTimeAugmentation
 from keras_seg.names import SIZINGS
+from keras_seg.names_elsewhere import unknown_names
 
 __all__ = [
     "SIZINGS",
@@ -39,3 +40,5 @@ __all__ = [
     "predict_uncertainty",
     "search_threshold",
 ]
+
+__getattr__ = unknown_names(__name__)
