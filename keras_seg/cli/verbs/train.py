@@ -57,11 +57,10 @@ def report_training(result: TrainingResult, output: str | os.PathLike, longer: s
         f"{result.model_path}"
     )
     if result.finished:
-        say(
-            f"Next: keras-seg report {output} for curves and pictures, keras-seg export "
-            f"{result.model_path} --quantize int8 for a device.",
-            soft_wrap=True,
-        )
+        # a command to a line, so that each can be copied
+        say(f"Curves and pictures:  keras-seg report {output}", soft_wrap=True)
+        export = f"keras-seg export {result.model_path} --quantize int8"
+        say(f"A file for a device:  {export}", soft_wrap=True)
     return INTERRUPTED if result.interrupted else DONE
 
 
@@ -79,13 +78,17 @@ def add_recipe(verb: Verb, parser: ArgumentParser) -> None:
         Suggests the nearest name for an unknown entry.
         """
 
+        _typed: str | None = None
+
         def __call__(
             self, parser: Any, cfg: Any, values: Any, option_string: str | None = None
         ) -> None:
             if option_string == "--preset":
                 values = str(preset_path(values))
             if values == STANDARD_STREAM:
-                values = sys.stdin.read()
+                if self._typed is None:  # the line may be parsed twice
+                    self._typed = sys.stdin.read()
+                values = self._typed
                 check_keys(parse_yaml(values, "standard input"), Recipe, "entry of the recipe")
             elif Path(values).is_file():
                 check_keys(read_yaml(values), Recipe, f"entry of {values}")
