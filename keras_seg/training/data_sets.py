@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable
 
 from keras_seg.data.as_dataset import Data, as_dataset, has_masks
@@ -96,7 +98,8 @@ def open_data(
     if tell is not None:
         tell(lines_about_images(getattr(dataset, "complete", dataset)))
     if reading := getattr(dataset, "reading", ""):
-        sys.stderr.write(f"{split}: {reading}\n")
+        width = shutil.get_terminal_size().columns
+        sys.stderr.write(textwrap.fill(f"{split}: {reading}", width) + "\n")
     if recipe.resize is not None:
         dataset = ResizedDataset(dataset, recipe.resize)
     if recipe.border_weights and split == "train":

@@ -49,7 +49,8 @@ class FolderScan:
         """How the folder is read: the files, the rule of their names, and the split."""
         images = _some_files(self.root, self.images, self.stems)
         masks = _some_files(self.root, self.masks, self.stems)
-        parts = [f"{len(self.stems)} images, such as {images} with the mask {masks}"]
+        number = f"{len(self.stems)} image{'s' * (len(self.stems) != 1)}"
+        parts = [f"{number}, such as {images} with the mask {masks}"]
         if self.rule != NameRule():
             pair = f"{self.rule.image_pattern()} with {self.rule.mask_pattern()}"
             parts.append(f"names paired as {pair}")
