@@ -1,6 +1,7 @@
 """The pages for users of other packages: every line of ours in their tables is one to type."""
 
 import ast
+import functools
 import inspect
 import re
 import shlex
@@ -36,6 +37,11 @@ def _code_of_ours():
 
 
 OURS = sorted({code: page for page, code in _code_of_ours()}.items())
+
+
+@functools.cache
+def _parser(verb):
+    return make_parser(verb)
 
 
 def _object_of(name):
@@ -79,4 +85,4 @@ def test_commands_have_options_of_their_verbs(page):
     for line in lines:
         program, verb, *words = shlex.split(line)
         if program == "keras-seg":
-            make_parser(verb).parse_args([verb, *words])
+            _parser(verb).parse_args([verb, *words])

@@ -104,7 +104,7 @@ def add_recipe(verb: Verb, parser: ArgumentParser) -> None:
     parser.add_class_arguments(Recipe)
 
 
-TOPICS = {
+TOPICS: dict[str, tuple[str, ...]] = {
     "Recipe": ("config", "print_config"),
     "Data": (
         *("data", "classes", "num_classes", "multi_label", "channels", "value_range", "window"),
