@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,6 +54,19 @@ def as_files(inputs: Sequence[str]) -> Iterator[list[str]]:
         image = Path(folder) / f"stdin{_suffix_of(content)}"
         image.write_bytes(content)
         yield [str(image) if each == STANDARD_STREAM else each for each in inputs]
+
+
+def in_typed_names(message: str, typed: Mapping[str, str]) -> str:
+    """A message about standard input, without the path of its temporary file.
+
+    Example:
+        >>> in_typed_names("/tmp/x/stdin.png is damaged.", {"/tmp/x/stdin.png": "-"})
+        'standard input is damaged.'
+    """
+    for path, name in typed.items():
+        if name == STANDARD_STREAM:
+            message = message.replace(path, "standard input")
+    return message
 
 
 @contextmanager

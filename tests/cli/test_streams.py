@@ -55,6 +55,13 @@ def test_a_folder_gets_the_mask_of_standard_input(kind, stdin, model, tmp_path):
     assert read_mask(tmp_path / "masks" / "stdin_mask.png").shape == (16, 24)
 
 
+def test_a_damaged_image_is_called_standard_input(stdin, model, capsys, tmp_path):
+    stdin(image_bytes()[:60])
+    words = ["predict", model, "-", "--output", str(tmp_path / "masks")]
+    assert cli.main(words) == cli.REFUSED
+    assert "standard input" in capsys.readouterr().err
+
+
 def test_arrays_come_from_standard_input_too(stdin):
     stream = io.BytesIO()
     np.save(stream, PIXELS)

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 from keras_seg.cli.checks import check_apart, check_counts
 from keras_seg.cli.output import DONE, REFUSED, STANDARD_STREAM, complain, say
-from keras_seg.cli.streams import as_files, as_folder, check_standard_output
+from keras_seg.cli.streams import (
+    as_files,
+    as_folder,
+    check_standard_output,
+    in_typed_names,
+)
 from keras_seg.cli.verbs.verb import Verb
 
 if TYPE_CHECKING:  # imported when a prediction runs
@@ -109,8 +114,9 @@ def predict_verb(
     done = result.done + result.skipped
     if not to_stream:
         say(f"{done} of {total} predicted{before}: {output}", soft_wrap=True)
+    typed = dict(zip(paths, inputs, strict=True))
     for message in result.failed:
-        complain(f"keras-seg predict: {message}")
+        complain(f"keras-seg predict: {in_typed_names(message, typed)}")
     return REFUSED if result.failed else DONE
 
 
