@@ -137,7 +137,7 @@ class ExportReport:
         if self.audit.partitions is not None:
             left = ", ".join(f"{name} x {n}" for name, n in self.audit.undelegated.items())
             table.add_row(
-                "XNNPACK parts", f"{self.audit.partitions}; not in them: {left or 'nothing'}"
+                "XNNPACK parts", f"{self.audit.partitions}; operators outside: {left or 'none'}"
             )
         if self.advice:
             table.add_row("faster", self.advice)
@@ -149,7 +149,7 @@ class ExportReport:
         if not self.calibration_masks:
             return f"{self.calibration_images} images without masks"
         missing = ", ".join(self.missing_classes)
-        classes = f"none of them with {missing}" if missing else "every class on them"
+        classes = f"none of them with {missing}" if missing else "every class occurs"
         return f"{self.calibration_images} images, {classes}"
 
 

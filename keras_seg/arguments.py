@@ -61,10 +61,11 @@ def checked_shape(shape: Any) -> tuple[int | None, int | None, int]:
     except TypeError:
         entries = ()
     if isinstance(shape, str) or len(entries) != 3:
+        name = f" An encoder is named by backbone={shape!r}." if isinstance(shape, str) else ""
         batch = " Leave the batch axis out." if len(entries) == 4 else ""
         raise ValueError(
             "input_shape is (height, width, channels) in pixels, such as (256, 256, 3). Received: "
-            f"{shape!r}.{batch}"
+            f"{shape!r}.{batch}{name}"
         )
     free = [entry is None for entry in entries]
     whole = [

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_seg.backends import need_tensorflow
+from keras_seg.names_elsewhere import attribute_error
 
 
 def lazy_names(
@@ -32,8 +33,7 @@ def lazy_names(
     def __getattr__(name: str) -> Any:
         if name not in module_of:
             here = None if name_here is None else name_here(name)
-            hint = "" if here is None else f". Its name here is {here}"
-            raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
+            raise attribute_error(package, name, f"Its name here is {here}" if here else "")
         if tensorflow_for:
             need_tensorflow(tensorflow_for)
         module = importlib.import_module(module_of[name])

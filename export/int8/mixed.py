@@ -28,6 +28,7 @@ from keras_seg.export.options import HEADS
 from keras_seg.export.tflite.faults import COMPARISONS, broken_comparisons
 from keras_seg.export.tflite.graph import read_graphs
 from keras_seg.export.tflite.metadata import with_card
+from keras_seg.quiet import without_log_lines
 
 PROBED = 4
 """Calibration images on which layers are ranked; with more, the order hardly changes."""
@@ -230,8 +231,9 @@ def _scores(content: bytes, images: Sequence[np.ndarray]) -> np.ndarray:
     """Scores of a file that takes floats, for (H, W, C) uint8 images."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=content)
-    interpreter.allocate_tensors()
+    with without_log_lines():
+        interpreter = Interpreter(model_content=content)
+        interpreter.allocate_tensors()
     image, output = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     scores = []
     for pixels in images:

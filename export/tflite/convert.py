@@ -28,6 +28,7 @@ from keras_seg.export.network.function import function_to_convert
 from keras_seg.export.network_to_export import NetworkToExport
 from keras_seg.export.options import HEADS, ExportOptions
 from keras_seg.export.tflite.metadata import with_card
+from keras_seg.quiet import without_log_lines
 
 OPERATOR = re.compile(r"'?tf\.(\w+)'? op is neither a custom op nor a flex op")
 """How the converter names an operator that it cannot write."""
@@ -170,7 +171,8 @@ def tflite_graph(
         converter.target_spec.supported_ops = [FLOAT_OPERATORS]
         configure(converter, options, images)
         try:
-            return converter.convert()
+            with without_log_lines():
+                return converter.convert()
         except Exception as error:  # the converter raises its own, ValueError and RuntimeError
             raise _explained(error, concrete.graph, deployed, options) from error
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from keras_seg.export.memory_plan import placed_bytes
 from keras_seg.export.tflite.graph import Graph, Operator
+from keras_seg.quiet import without_log_lines
 
 
 def multiply_adds(graph: Graph) -> int:
@@ -36,8 +37,9 @@ def delegation(path: Path) -> tuple[int, Counter]:
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(str(path), num_threads=1)
-    interpreter.allocate_tensors()
+    with without_log_lines():
+        interpreter = Interpreter(str(path), num_threads=1)
+        interpreter.allocate_tensors()
     nodes = interpreter._get_ops_details()  # the only list of what a delegate runs
     parts = [node for node in nodes if node["op_name"] == "DELEGATE"]
     own = [node for node in nodes if node["op_name"] != "DELEGATE"]

@@ -6,10 +6,18 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from keras_seg.backends import need_tensorflow, switch_to_tensorflow
-from keras_seg.cli.output import CLOSED_PIPE, DONE, INTERRUPTED, WRONG_INPUT, complain
+from keras_seg.cli.output import (
+    CLOSED_PIPE,
+    DONE,
+    INTERRUPTED,
+    STANDARD_STREAM,
+    WRONG_INPUT,
+    complain,
+    text_on_stderr,
+)
 from keras_seg.cli.quick_help import quick_help
 from keras_seg.cli.quiet_import import quieten_tensorflow
 from keras_seg.cli.verbs import VERBS
@@ -18,6 +26,22 @@ from keras_seg.version import __version__
 
 EXPECTED_ERRORS = (ValueError, OSError, RuntimeError, ImportError)
 """Errors with a message for the user; ImportError for a missing optional package."""
+FOREIGN_VERBS = {
+    "fit": "train",
+    "val": "evaluate",
+    "validate": "evaluate",
+    "test": "evaluate",
+    "infer": "predict",
+    "inference": "predict",
+    "segment": "predict",
+    "detect": "predict",
+    "check": "verify-dataset",
+    "quantize": "export",
+    "compile": "export",
+    "serve": "web",
+    "list": "models",
+}
+"""Verb of another tool → the verb here."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -87,7 +111,7 @@ def _run(arguments: list[str]) -> int:
             sys.stdout.write(quick_help())
             complain("keras-seg: name one of these verbs, for example keras-seg demo")
         else:
-            nearest = nearest_name(verb, VERBS)
+            nearest = FOREIGN_VERBS.get(verb) or nearest_name(verb, VERBS)
             hint = f" Did you mean {nearest}?" if nearest else ""
             complain(f"keras-seg: unknown verb {verb}.{hint} All verbs: keras-seg --help")
         return WRONG_INPUT
@@ -105,7 +129,8 @@ def _run(arguments: list[str]) -> int:
             options["given"] = parser.parse_args(arguments, defaults=False)[verb].as_dict()
         if VERBS[verb].needs_tensorflow:
             _use_tensorflow(verb)
-        return VERBS[verb].function(**options)
+        with _streams(verb, options):
+            return VERBS[verb].function(**options)
     except BrokenPipeError:
         raise
     except EXPECTED_ERRORS as error:
@@ -115,6 +140,20 @@ def _run(arguments: list[str]) -> int:
             traceback.print_exc()
         complain(f"keras-seg {verb}: {error}")
         return WRONG_INPUT
+
+
+def _streams(verb: str, options: dict) -> AbstractContextManager[None]:
+    """Keeps standard output free of text if `-` names it as the file of a result.
+
+    Raises: ValueError if the verb writes no single file that others can read from a pipe.
+    """
+    if str(options.get("output")) == STANDARD_STREAM and verb != "predict":
+        raise ValueError(
+            "--output - is standard output, which takes the mask of predict alone. Give a file or "
+            "folder; ./- is a file of that name."
+        )
+    results = (options.get("output"), options.get("json_file"))
+    return text_on_stderr() if STANDARD_STREAM in map(str, results) else nullcontext()
 
 
 def _use_tensorflow(verb: str) -> None:

@@ -15,8 +15,32 @@ FOREIGN_OPTIONS = {
     "lr": ["learning_rate"],
     "bs": ["batch_size"],
     "batch": ["batch_size"],
+    "amp": ["mixed_precision"],
+    "conf": ["threshold"],
+    "data_dir": ["data"],
+    "dir": ["data"],
+    "train_dir": ["data"],
+    "root": ["data"],
+    "iou": ["search_threshold"],
+    "out_dir": ["output"],
+    "logdir": ["output"],
+    "project": ["output"],
+    "save_dir": ["output"],
+    "name": ["output"],
+    "half": ["quantize fp16"],
+    "fp16": ["quantize fp16", "mixed_precision"],
+    "int8": ["quantize int8"],
+    "augment": ["augmentation.rotation", "flips"],
+    "encoder_weights": ["model_options.backbone_weights", "options.backbone_weights"],
+    "pretrained": ["model_options.backbone_weights", "options.backbone_weights"],
+    "backbone_weights": ["model_options.backbone_weights", "options.backbone_weights"],
+    "loss_fn": ["loss"],
+    "image_size": ["crop", "input_shape"],
+    "img_size": ["crop", "input_shape"],
+    "input_size": ["crop", "input_shape"],
     "backbone": ["model_options.backbone", "options.backbone"],
     "encoder": ["model_options.backbone", "options.backbone"],
+    "encoder_name": ["model_options.backbone", "options.backbone"],
     "widths": ["model_options.widths", "options.widths"],
     "size": ["crop", "input_shape"],
     "imgsz": ["crop", "input_shape"],
@@ -24,6 +48,36 @@ FOREIGN_OPTIONS = {
     "o": ["output"],
 }
 """Option of other tools, without hyphens → the options here that mean the same."""
+DEVICES = "TensorFlow takes the GPUs that it finds; CUDA_VISIBLE_DEVICES=0 chooses one."
+FIRST = "The model is the first argument, without an option before it."
+ADVICE = {
+    "device": ("", DEVICES),
+    "gpu": ("", DEVICES),
+    "gpus": ("", DEVICES),
+    "workers": ("", "Leave it out: images are read in parallel."),
+    "num_workers": ("", "Leave it out: images are read in parallel."),
+    "resume": ("--overwrite", "Leave it out: the same command resumes a stopped training."),
+    "weights": (
+        "--initial_weights",
+        "Did you mean --initial_weights or --model_options.backbone_weights?",
+    ),
+    "class_weights": (
+        "--loss",
+        "Write it into the loss: "
+        """--loss '{"name": "cross_entropy", "class_weights": "balanced"}'.""",
+    ),
+    "ignore_index": (
+        "--loss",
+        """Masks ignore 255. classes.json can name another value: "ignore": 0.""",
+    ),
+    "batch_size": ("file", "Leave it out: it does not change the result."),
+    "source": ("inputs", "Images follow the model, without an option before them."),
+    "input": ("inputs", "Images follow the model, without an option before them."),
+    "images": ("inputs", "Images follow the model, without an option before them."),
+}
+"""Option of other tools → an argument of the verbs that it is about, and what to do."""
+ADVICE_OF_MODELS = {"model": FIRST, "weights": FIRST, "checkpoint": FIRST}
+"""The same for verbs whose first argument is a model."""
 
 
 def message_for_user(message: str, actions: Mapping[str, Action]) -> str:
@@ -57,6 +111,8 @@ def _unknown(words: list[str], actions: Mapping[str, Action]) -> str:
         output = f" Is it the output? Write --output {words[0]}." if is_path else ""
         return f"unexpected argument '{words[0]}'.{output}"
     option = unknown.partition("=")[0]
+    if advice := _advice(option, actions):
+        return f"unknown option {option}. {advice}"
     if meant := _meant(option, actions):
         return f"unknown option {option}. Did you mean {meant}?"
     if re.search(r"\.\w+$", option) and not option.startswith("--"):
@@ -64,12 +120,21 @@ def _unknown(words: list[str], actions: Mapping[str, Action]) -> str:
     return f"unknown option {option}."
 
 
+def _advice(option: str, actions: Mapping[str, Action]) -> str | None:
+    """What to do in place of an option of another tool that has no counterpart."""
+    name = option.lstrip("-").replace("-", "_").lower()
+    if "file" in actions and name in ADVICE_OF_MODELS:
+        return ADVICE_OF_MODELS[name]
+    about, text = ADVICE.get(name, (None, None))
+    return text if about == "" or about in actions else None
+
+
 def _meant(option: str, actions: Mapping[str, Action]) -> str | None:
     """The option that a person meant; None if none is like what was typed."""
     options = [name for name in actions if name.startswith("--") and not name.endswith("+")]
     name = option.lstrip("-").replace("-", "_")
     for foreign in FOREIGN_OPTIONS.get(name.lower(), ()):
-        if f"--{foreign.partition('.')[0]}" in options:
+        if "--" + re.split(r"[. ]", foreign)[0] in options:
             return f"--{foreign}"
     if nearest := nearest_name(name, [each[2:] for each in options]):
         return f"--{nearest}"
@@ -86,6 +151,8 @@ def _wrong_value(key: str, reason: str, received: str | None, actions: Mapping[s
     allowed = choices(action)
     nearest = nearest_name(received, allowed) if allowed else None
     hint = f" Did you mean {nearest}?" if nearest else ""
+    if name == "--classes" and received.isdigit() and "--num_classes" in actions:
+        hint = f" For a number: --num_classes {received}."
     return f"{name} must be {_example(action)}. Received: {received}.{hint}"
 
 

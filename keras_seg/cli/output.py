@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from keras_seg.safety.text import VisibleTable, visible
 
 DONE, REFUSED, WRONG_INPUT, INTERRUPTED, CLOSED_PIPE = 0, 1, 2, 130, 141
 """Exit codes: done; refused or partly failed; wrong input; interrupted by Ctrl-C; output closed."""
+
+STANDARD_STREAM = "-"
+"""A file name that means standard input or output."""
 
 
 def say(content: Any, **options: Any) -> None:
@@ -28,10 +33,35 @@ def complain(text: str) -> None:
 
 
 def write_json(path: Path | None, record: dict) -> None:
-    """Writes a record as JSON; does nothing without a path."""
+    """Writes a record as JSON, to standard output for `-`; does nothing without a path."""
     import json
 
     from keras_seg.atomic_files import write_text
 
-    if path is not None:
-        write_text(path, json.dumps(record, indent=1) + "\n")
+    if path is None:
+        return
+    text = json.dumps(record, indent=1) + "\n"
+    if str(path) == STANDARD_STREAM:
+        result_stream().write(text)
+    else:
+        write_text(path, text)
+
+
+_kept: list[TextIO] = []
+"""Standard output, while it is kept for a result."""
+
+
+def result_stream() -> TextIO:
+    """Standard output for a result, also while text goes to standard error."""
+    return _kept[-1] if _kept else sys.stdout
+
+
+@contextmanager
+def text_on_stderr() -> Iterator[None]:
+    """Sends all text to standard error, so that standard output has a result alone."""
+    _kept.append(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _kept.pop()

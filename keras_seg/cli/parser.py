@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from argparse import SUPPRESS, Action
 from collections.abc import Sequence
@@ -11,31 +10,12 @@ from typing import Any, NoReturn
 import jsonargparse
 
 from keras_seg.cli.errors import message_for_user
+from keras_seg.cli.help import verb_help
 from keras_seg.cli.output import WRONG_INPUT, complain
+from keras_seg.cli.quick_help import quick_help
 from keras_seg.cli.typed_arguments import as_parsed
 from keras_seg.cli.verbs import ABOUT, VERBS
 from keras_seg.version import __version__
-
-
-class HelpFormatter(jsonargparse.DefaultHelpFormatter):
-    """Writes types for users: "Path" and "logits or probabilities", not Python's annotations."""
-
-    def _get_help_string(self, action: Action) -> str:
-        text = super()._get_help_string(action)
-        return text.replace(", default: %(default)s", "") if action.default is None else text
-
-    def _get_type_str(self, action: Action) -> str | None:
-        text = super()._get_type_str(action)
-        if text is None or text.startswith("Literal["):
-            return None  # the choices are shown beside the option
-        text = re.sub(r"<class '(\w+)'>", r"\1", text)
-        text = re.sub(r"Optional\[(.*)\]$", r"\1", text).replace(" | null", "")
-        return re.sub(r"Literal\[(.*?)\]", lambda match: _choices(match[1]), text)
-
-
-def _choices(literals: str) -> str:
-    """ "'a', 'b'" → "a or b"."""
-    return literals.replace("'", "").replace(", ", " or ")
 
 
 class Parser(jsonargparse.ArgumentParser):
@@ -57,6 +37,9 @@ class Parser(jsonargparse.ArgumentParser):
                 break
         return super().parse_args(typed, *rest, **options)
 
+    def format_help(self) -> str:
+        return quick_help()
+
     def error(self, message: str, *rest: Any) -> NoReturn:
         if len(self.verbs) == 1:
             self.verbs[0].error(message)
@@ -65,9 +48,16 @@ class Parser(jsonargparse.ArgumentParser):
 
 
 class VerbParser(jsonargparse.ArgumentParser):
-    """The parser of one verb."""
+    """The parser of one verb.
+
+    Attributes:
+        name: the verb.
+        needed: names of the arguments that have to be given. The parser forgets them while it
+            parses, which is when it prints its help.
+    """
 
     name = ""
+    needed: frozenset[str] = frozenset()
 
     @property
     def by_name(self) -> dict[str, Action]:
@@ -77,6 +67,10 @@ class VerbParser(jsonargparse.ArgumentParser):
             for action in self._actions
             for name in (action.option_strings or [action.dest])
         }
+
+    def format_help(self) -> str:
+        verb = VERBS[self.name]
+        return verb_help(self.name, verb.description, self._actions, self.needed, verb.topics)
 
     def error(self, message: str, *rest: Any) -> NoReturn:
         text = message_for_user(message, self.by_name)
@@ -90,7 +84,6 @@ def make_parser(verb: str | None = None) -> Parser:
         prog="keras-seg",
         description=ABOUT,
         version=__version__,
-        formatter_class=HelpFormatter,
         allow_abbrev=False,  # a misspelt option must not become another one
     )
     parser.add_argument(
@@ -107,6 +100,19 @@ def make_parser(verb: str | None = None) -> Parser:
         subparser = VerbParser(description=VERBS[name].description, allow_abbrev=False)
         subparser.name = name
         VERBS[name].add_arguments(subparser)
+        _shorten_help(subparser)
+        subparser.needed = frozenset(each.dest for each in subparser._actions if each.required)
         subcommands.add_subcommand(name, subparser, help=VERBS[name].summary)
         parser.verbs = (*parser.verbs, subparser)
     return parser
+
+
+def _shorten_help(parser: VerbParser) -> None:
+    """Rewrites the texts of the options that every parser has."""
+    texts = {
+        "--help": "show this help",
+        "--print_config": "print the recipe that the other options make, and exit",
+    }
+    for option, text in texts.items():
+        if action := parser.by_name.get(option):
+            action.help, action.metavar = text, ""

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import re
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-LOG_LINE = re.compile(
-    rb"[IW]\d{4} |WARNING: All log messages before absl|\d{4}-\d\d-\d\d .*: [IW] "
-)
+from keras_seg.quiet import without_log_lines
 
 
 def quieten_tensorflow() -> None:
@@ -63,24 +57,5 @@ class _Loader(Loader):
         module.__loader__ = self._loader  # the module must not show that it was watched
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
-        with _without_log_lines():
+        with without_log_lines():
             self._loader.exec_module(module)
-
-
-@contextmanager
-def _without_log_lines() -> Iterator[None]:
-    """Collects what is written to file descriptor 2, since C++ does not use `sys.stderr`."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as collected:
-        os.dup2(collected.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            collected.seek(0)
-            for line in collected:
-                if not LOG_LINE.match(line):
-                    os.write(2, line)

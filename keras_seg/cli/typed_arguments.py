@@ -151,7 +151,7 @@ def _values_of(option: str, actions: Mapping[str, Action]) -> Values | None:
     if _is_entry(option, actions):
         return Values(float, alone=True)
     action = actions.get(option)
-    kinds = _alternatives(getattr(action, "_typehint", None))
+    kinds = alternatives(getattr(action, "_typehint", None))
     if action is None or dict in kinds or option.endswith("+"):
         return None
     if isinstance(action.nargs, int) and kinds[0] in (int, float):
@@ -161,9 +161,9 @@ def _values_of(option: str, actions: Mapping[str, Action]) -> Values | None:
         origin, inner = typing.get_origin(hint) or hint, typing.get_args(hint) or (float,)
         if origin not in (list, tuple):
             continue
-        if str in _alternatives(inner[0]):
+        if str in alternatives(inner[0]):
             return Values(str)
-        numbers = [kind for kind in _alternatives(inner[0]) if kind in (int, float)]
+        numbers = [kind for kind in alternatives(inner[0]) if kind in (int, float)]
         if numbers:
             free = origin is list or ... in inner
             return Values(numbers[0], None if free else len(inner), alone)
@@ -175,11 +175,11 @@ def _is_entry(option: str, actions: Mapping[str, Action]) -> bool:
     mapping, _, key = option.partition(".")
     if not key or option in actions or mapping not in actions:
         return False
-    kinds = _alternatives(getattr(actions[mapping], "_typehint", None))
+    kinds = alternatives(getattr(actions[mapping], "_typehint", None))
     return any(kind in (dict, dict[str, Any]) for kind in kinds) and str not in kinds
 
 
-def _alternatives(hint: Any) -> tuple[Any, ...]:
+def alternatives(hint: Any) -> tuple[Any, ...]:
     """The types of a union; a type alone as a tuple of one."""
     is_union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
     return typing.get_args(hint) if is_union else (hint,)

@@ -19,6 +19,7 @@ from keras_seg.inference.threshold_search import ThresholdSearch, search_thresho
 from keras_seg.inference.uncertainty import predict_uncertainty
 from keras_seg.inference.views import TestTimeAugmentation
 from keras_seg.names import SIZINGS
+from keras_seg.names_elsewhere import unknown_names
 
 __all__ = [
     "SIZINGS",
@@ -41,3 +42,5 @@ __all__ = [
     "search_threshold",
     "show",
 ]
+
+__getattr__ = unknown_names(__name__)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from keras_seg.card import CARD_ENTRY
 from keras_seg.model_paths import unreadable_file
+from keras_seg.quiet import without_log_lines
 
 if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter
@@ -30,8 +31,9 @@ def open_interpreter(path: Path, threads: int) -> Interpreter:
         if file.read(8)[4:] != IDENTIFIER:
             raise unreadable_file(path, ".tflite", "it does not begin as such files do")
     try:
-        interpreter = Interpreter(model_path=str(path), num_threads=threads)
-        interpreter.allocate_tensors()
+        with without_log_lines():
+            interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise unreadable_file(path, ".tflite", f"LiteRT says: {error}") from error
     return interpreter

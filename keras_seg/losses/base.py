@@ -11,6 +11,7 @@ from keras import ops
 from keras_seg.arguments import flag, whole_number
 from keras_seg.losses.class_weights import ClassWeights, class_weights_of
 from keras_seg.losses.replicas import share_of_replica, sum_over_replicas
+from keras_seg.losses.spec import OPTIONS_ELSEWHERE
 from keras_seg.losses.weighted_sum import LossArithmetic
 from keras_seg.masks.labels import (
     NEGATIVE_NOISE,
@@ -20,6 +21,7 @@ from keras_seg.masks.labels import (
     share_tolerance,
 )
 from keras_seg.names import IGNORE_CLASS
+from keras_seg.names_elsewhere import KnownOptions
 
 
 class Pixels(NamedTuple):
@@ -60,7 +62,7 @@ class Pixels(NamedTuple):
         return self.weight if self.multi_label else self.weight[..., None]
 
 
-class SegmentationLoss(LossArithmetic, keras.losses.Loss):
+class SegmentationLoss(LossArithmetic, KnownOptions, keras.losses.Loss):
     """Base of the losses. A subclass computes the loss of `Pixels` in `loss_of`.
 
     Shapes: labels (B, H, W), (B, H, W, 1), one-hot or soft (B, H, W, C); scores (B, H, W, C), or
@@ -110,6 +112,7 @@ class SegmentationLoss(LossArithmetic, keras.losses.Loss):
     takes_soft_labels = True
     class_weights: tuple[float, ...] | None = None
     _class_weights: ClassWeights | None = None
+    options_elsewhere = OPTIONS_ELSEWHERE
 
     def __init__(
         self,

@@ -160,6 +160,7 @@ OPTIONS_ELSEWHERE = {
     "sigmoid": "multi_label",
     "multilabel": "multi_label",
     "mode": "multi_label",
+    "class_indexes": "classes",
     "label_smooth": "label_smoothing",
     "smooth_factor": "label_smoothing",
     "thresh": "threshold",

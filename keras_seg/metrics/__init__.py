@@ -16,6 +16,7 @@ from keras_seg.metrics.scores import (
     PixelAccuracy,
     SegmentationMetrics,
 )
+from keras_seg.names_elsewhere import attribute_error
 
 __all__ = [
     "BoundaryF1",
@@ -43,5 +44,5 @@ ELSEWHERE = {
 def __getattr__(name: str) -> object:
     plain = name.lower().replace("_", "")
     here = next((ours for ours, theirs in ELSEWHERE.items() if plain in theirs), None)
-    hint = "" if here is None else f". The similar metric here is {here}"
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+    hint = "" if here is None else f"The similar metric here is {here}"
+    raise attribute_error(__name__, name, hint)

@@ -20,9 +20,23 @@ from keras_seg.masks.labels import (
 from keras_seg.metrics.direction import GrowingScores
 from keras_seg.metrics.pixel_counter import PixelCounter
 from keras_seg.names import IGNORE_CLASS
+from keras_seg.names_elsewhere import KnownOptions
+
+OPTIONS_ELSEWHERE = {
+    "classes": "num_classes",
+    "n_classes": "num_classes",
+    "class_idx": "class_id",
+    "class_index": "class_id",
+    "class_indexes": "class_id",
+    "target_class_ids": "class_id",
+    "ignore_index": "ignore_class",
+    "ignore_label": "ignore_class",
+    "mode": "multi_label",
+}
+"""Option of another package → the option here."""
 
 
-class ConfusionMetric(GrowingScores, keras.metrics.Metric):
+class ConfusionMetric(GrowingScores, KnownOptions, keras.metrics.Metric):
     """Base of the metrics: pixel counts (num_classes, num_classes), truth by prediction.
 
     Shapes: truth (B, H, W), (B, H, W, 1), one-hot or soft (the class with the largest share
@@ -62,6 +76,8 @@ class ConfusionMetric(GrowingScores, keras.metrics.Metric):
         >>> int(metric.result())
         2
     """
+
+    options_elsewhere = OPTIONS_ELSEWHERE
 
     def __init__(
         self,

@@ -36,6 +36,7 @@ from keras_seg.models.segnet import segnet, segnet_basic
 from keras_seg.models.uncertainty import predict_with_uncertainty
 from keras_seg.models.unet import unet
 from keras_seg.models.unetplusplus import prune, unetplusplus
+from keras_seg.names_elsewhere import attribute_error
 
 __all__ = [
     "FacePart",
@@ -77,4 +78,4 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     hint = "" if name.startswith("_") else unknown_model(name, list_models())
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+    raise attribute_error(__name__, name, hint.removeprefix(". "))

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from keras_seg.names import nearest_name
+from keras_seg.names_elsewhere import advice
 
 OPTIONS_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "num_classes": ("classes", "n_classes", "nclasses", "n_labels", "nb_classes", "out_channels"),
-    "input_shape": ("in_channels", "n_channels", "channels_in", "input_size", "img_size"),
-    "backbone": ("encoder_name", "encoder", "backbone_name", "base_model"),
-    "backbone_weights": ("encoder_weights", "weights_backbone", "pretrained", "image_encoder"),
+    "input_shape": ("input_size", "img_size", "image_size", "image_shape", "input_dims"),
+    "backbone": ("encoder_name", "encoder", "backbone_name", "base_model", "image_encoder"),
+    "backbone_weights": ("encoder_weights", "weights_backbone", "pretrained", "weights"),
     "widths": ("filters", "filter_num", "n_filters", "base_filters", "start_filters", "features"),
+    "decoder_widths": ("decoder_filters", "decoder_channels"),
+    "upsampling": ("decoder_block_type", "decoder_interpolation", "upsample_type"),
+    "aspp_rates": ("dilation_rates", "atrous_rates", "decoder_atrous_rates"),
     "channels": ("decoder_channels", "projection_filters"),
     "output_stride": ("encoder_output_stride", "os", "downsample_factor"),
     "activation": ("output_activation", "final_activation", "last_activation"),
@@ -21,11 +25,19 @@ OPTIONS_ELSEWHERE: dict[str, tuple[str, ...]] = {
 }
 """Option here → its names in other packages."""
 FREEZE = "Call models.freeze_backbone(model), or write freeze: backbone in a recipe"
+CHANNELS = "Its place here is input_shape, such as (None, None, 4) for 4 channels"
 ADVICE = {
     "encoder_freeze": FREEZE,
     "freeze_encoder": FREEZE,
     "freeze_backbone": FREEZE,
     "encoder_depth": "The depth follows from the number of widths or from the backbone",
+    "decoder_use_batchnorm": "Leave it out: the decoder has batch norm",
+    "decoder_use_norm": "Leave it out: the decoder has batch norm",
+    "decoder_attention_type": "Leave it out: the decoder has no attention",
+    "in_chans": CHANNELS,
+    "in_channels": CHANNELS,
+    "n_channels": CHANNELS,
+    "channels_in": CHANNELS,
     "loss": "Pass the loss to model.compile",
     "optimizer": "Pass the optimizer to model.compile",
 }
@@ -70,5 +82,7 @@ def unknown_model(name: str, known: Collection[str]) -> str:
     here = {each.replace("_", ""): each for each in known}
     if plain in here:
         return f". Its name here is {here[plain]}"
+    if text := advice(name):
+        return f". {text}"
     nearest = nearest_name(name, known)
     return f". Did you mean {nearest!r}?" if nearest else ""

@@ -29,6 +29,13 @@ from keras_seg.backbones.given import FORMS, PyramidBackbone
 from keras_seg.layers.preprocessing import MODES
 from keras_seg.layers.resize import GRIDS
 
+ACTIVATIONS_ELSEWHERE = dict.fromkeys(("linear", "none", "identity", "logits"), ". Write None.") | {
+    "softmax2d": ". Write 'softmax'.",
+    "logsigmoid": ". Write 'sigmoid'.",
+    "log_softmax": ". Write 'softmax'.",
+}
+"""Activation of another package → the end of the message."""
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -149,6 +156,7 @@ def check_scores(num_classes: int, activation: str | None) -> None:
     if not is_one_of(activation, (None, *typing.get_args(Activation))):
         raise ValueError(
             f"activation must be None (logits), 'softmax' or 'sigmoid'. Received: {activation!r}"
+            f"{ACTIVATIONS_ELSEWHERE.get(str(activation).lower(), '')}"
         )
     if num_classes == 1 and activation == "softmax":
         raise ValueError(

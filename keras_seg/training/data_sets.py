@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable
 
 from keras_seg.data.as_dataset import Data, as_dataset, has_masks
@@ -142,7 +144,8 @@ def _open_split(
     if tell is not None:
         tell(lines_about_images(getattr(dataset, "complete", dataset)))
     if reading := getattr(dataset, "reading", ""):
-        sys.stderr.write(f"{split}: {reading}\n")
+        width = shutil.get_terminal_size().columns
+        sys.stderr.write(textwrap.fill(f"{split}: {reading}", width) + "\n")
     return dataset
 
 

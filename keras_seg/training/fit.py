@@ -34,6 +34,7 @@ from keras_seg.training.failures import errors_explained, kept_checkpoint
 from keras_seg.training.first_batch import check_first_batches
 from keras_seg.training.own_callbacks import own_callbacks
 from keras_seg.training.pictures import DrawOverlays, SaveBest
+from keras_seg.training.progress_bar import ProgressBar
 from keras_seg.training.recipe import Recipe
 from keras_seg.training.run import Rewrite, Run, start_run
 from keras_seg.training.tensorboard import TensorBoard
@@ -191,6 +192,7 @@ def _fit_epochs(
 ) -> None:
     """Calls `model.fit` for all remaining epochs, or for the rest of the current one."""
     epoch, done = divmod(steps.step, run.epoch_steps)
+    verbose = 0 if not run.writes else 1 if sys.stdout.isatty() else 2
     run.model.fit(
         training_batches(run, steps.step),
         initial_epoch=epoch,
@@ -198,8 +200,8 @@ def _fit_epochs(
         steps_per_epoch=run.epoch_steps - done,
         shuffle=False,  # the pipeline shuffles
         validation_data=validation_batches(run),
-        callbacks=callbacks,
-        verbose=0 if not run.writes else 1 if sys.stdout.isatty() else 2,
+        callbacks=[*callbacks, ProgressBar()] if verbose == 1 else callbacks,
+        verbose=verbose,
     )
 
 

@@ -38,13 +38,29 @@ def read_yaml(path: str | Path) -> dict:
     Raises: ValueError that names the file, if it holds no entries, or the same one twice.
     """
     try:
-        record = load_yaml(Path(path).read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = Path(path).read_text()
+    except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not a recipe: it is not a YAML file. {error}") from error
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, name: str) -> dict:
+    """Reads the entries of a recipe.
+
+    Args:
+        text: the recipe as YAML.
+        name: what messages call it, such as the path of its file.
+
+    Raises: ValueError with the name, if the text holds no entries, or the same one twice.
+    """
+    try:
+        record = load_yaml(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{name} is not a recipe: it is not a YAML file. {error}") from error
     except EndlessNesting as error:
-        raise ValueError(f"{path} is not a recipe: {error}.") from error
+        raise ValueError(f"{name} is not a recipe: {error}.") from error
     if not isinstance(record, dict):
-        raise ValueError(f"{path} is not a recipe: it holds no keys.")
+        raise ValueError(f"{name} is not a recipe: it holds no keys.")
     return record
 
 

@@ -169,19 +169,18 @@ class TestStart:
             "import sys; from keras_seg.cli import main\n"
             f"try: main({arguments.split()!r})\n"
             "except SystemExit: pass\n"
-            "slow = {'tensorflow', 'keras', 'matplotlib', 'onnx'} & set(sys.modules)\n"
+            "slow = {'tensorflow', 'keras', 'matplotlib', 'onnx', 'scipy.ndimage'}\n"
+            "slow &= set(sys.modules)\n"
             "sys.exit(f'imported {slow}' if slow else 0)"
         )
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
-    def test_the_list_of_verbs_is_quick_and_the_same_as_that_of_the_parser(self):
+    def test_the_list_of_verbs_is_quick(self):
         code = (
             "import sys; from keras_seg.cli.quick_help import quick_help\n"
-            "quick = quick_help()\n"
+            "quick_help()\n"
             "slow = {'jsonargparse', 'rich', 'numpy', 'yaml'} & set(sys.modules)\n"
-            "from keras_seg.cli.parser import make_parser\n"
-            "same = quick == make_parser().format_help()\n"
-            "sys.exit(f'imported {slow}' if slow else 0 if same else quick)"
+            "sys.exit(f'imported {slow}' if slow else 0)"
         )
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 

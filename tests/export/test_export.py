@@ -387,7 +387,7 @@ class TestGate:
         assert record["card"]["quantize"] == "int8"
         assert record["calibration_images"] == 13  # and the one with the extremes
         text = _text(report.table())
-        assert "every class on them" in text
+        assert "every class occurs" in text
         assert "after" in text
 
 

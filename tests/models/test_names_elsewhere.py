@@ -14,7 +14,7 @@ SHAPE = (64, 64, 3)
         ({"classes": 2}, "unet has no option 'classes'. Its name here is num_classes."),
         ({"encoder_name": "resnet34"}, "Its name here is backbone."),
         ({"encoder_weights": None}, "Its name here is backbone_weights."),
-        ({"in_channels": 4}, "Its name here is input_shape."),
+        ({"in_channels": 4}, "Its place here is input_shape, such as (None, None, 4)"),
         ({"encoder_freeze": True}, "Call models.freeze_backbone(model)"),
         ({"widht": 3}, "Did you mean 'widths'?"),
         ({"colour": 3}, "Options: activation, "),

@@ -42,7 +42,7 @@ def evaluate_verb(
             tiles. auto resizes if the training did, and for models of other origin.
         threads: number of CPU threads; all by default.
         limit: number of images to use; all by default.
-        json_file: file for the result as JSON.
+        json_file: file for the result as JSON; - for standard output.
         scores: output of a model that keras-seg did not write; by default read from its graph.
         multi_label: whether a pixel may have several labels, for a model that keras-seg did not
             write.
@@ -152,5 +152,12 @@ VERB = Verb(
             "help": "write the given or found threshold into the .keras file, so that predict, "
             "evaluate and export use it",
         },
+    },
+    topics={
+        "Images": ("data", "split", "sizing", "limit", "threads"),
+        "Result": ("json_file",),
+        "Threshold": ("threshold", "search_threshold", "write_threshold"),
+        "Objects": ("instances", "min_area", "split_touching"),
+        "A model that keras-seg did not write": ("scores", "multi_label"),
     },
 )

@@ -32,7 +32,8 @@ def export_verb(
         data: calibrates (training split) and evaluates (validation split); by default the data of
             the run that the model is in. With a folder of images without masks the file is
             calibrated, and its accuracy is not measured.
-        json_file: file to write the report to; by default FILE.json beside a file in its run.
+        json_file: file for the report, or - for standard output; by default FILE.json beside
+            a file in its run.
         options: fields of `keras_seg.export.ExportOptions`.
     """
     check_apart(file=file, output=output, json_file=json_file)
@@ -81,4 +82,16 @@ def add_export_options(verb: Verb, parser: ArgumentParser) -> None:
     parser.add_class_arguments(arguments)
 
 
-VERB = Verb(export_verb, needs_tensorflow=True, define=add_export_options)
+VERB = Verb(
+    export_verb,
+    needs_tensorflow=True,
+    define=add_export_options,
+    topics={
+        "File": ("output", "format", "quantize", "input_shape", "input", "head", "threshold"),
+        "Spelling for a device": ("layout", "subpixel"),
+        "Comparison with the model": (
+            *("data", "max_drop", "sizing", "limit", "threads", "json_file"),
+        ),
+        "A model that keras-seg did not write": ("scores", "multi_label"),
+    },
+)

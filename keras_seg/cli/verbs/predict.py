@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from keras_seg.cli.checks import check_apart, check_counts
-from keras_seg.cli.output import DONE, REFUSED, complain, say
+from keras_seg.cli.output import DONE, REFUSED, STANDARD_STREAM, complain, say
+from keras_seg.cli.streams import (
+    as_files,
+    as_folder,
+    check_standard_output,
+    in_typed_names,
+)
 from keras_seg.cli.verbs.verb import Verb
 
 if TYPE_CHECKING:  # imported when a prediction runs
@@ -42,13 +48,14 @@ def predict_verb(
 
     Args:
         file: the model: .keras, .tflite or .onnx.
-        inputs: image or video files, folders, patterns, camera:0.
+        inputs: image or video files, folders, patterns, camera:0, or - for standard input.
         output: folder for X_mask.png and the other files of each image X. A multi-label model
-            writes one X_LABEL_mask.png per label.
+            writes one X_LABEL_mask.png per label. - writes the mask of one image to standard
+            output.
         sizing: how a network of fixed size processes other images: resized, or in overlapping
             tiles. auto resizes if the training did, and for models of other origin.
         flips: average the predictions over mirrored images.
-        scales: average the predictions over these sizes of the image, such as [0.75,1,1.25].
+        scales: average the predictions over these sizes of the image, such as 0.75 1 1.25.
         polygons: outlines of the regions, as X.geojson or as one coco.json. Those of a
             georeferenced TIFF are in map coordinates in X.geojson.
         min_area: smallest number of pixels of an object, for --instances.
@@ -70,6 +77,16 @@ def predict_verb(
     """
     check_apart(file=file, output=output)
     check_counts(frames=frames, threads=threads)
+    to_stream = str(output) == STANDARD_STREAM
+    if to_stream:
+        check_standard_output(
+            inputs,
+            overlay=overlay,
+            probabilities=probabilities,
+            uncertainty=uncertainty,
+            polygons=polygons,
+            instances=instances,
+        )
     from keras_seg import inference
     from keras_seg.inference.files.options import OutputOptions
     from keras_seg.inference.files.predict import predict_files
@@ -79,24 +96,27 @@ def predict_verb(
     objects = instance_options(instances, min_area, split_touching)
     runner = _load(file, parts, face_size, threads, scores, multi_label)
     plain = flips == "none" and tuple(scales) == (1.0,)
-    result = predict_files(
-        with_range(runner, value_range),
-        inputs,
-        output,
-        sizing=sizing,
-        tta=None if plain else inference.TestTimeAugmentation(flips, tuple(scales)),
-        outputs=OutputOptions(overlay, probabilities, uncertainty, polygons, objects),
-        overwrite=overwrite,
-        frames=frames,
-        proposals=proposals,
-        threshold=threshold,
-    )
+    with as_files(inputs) as paths, as_folder(output) as folder:
+        result = predict_files(
+            with_range(runner, value_range),
+            paths,
+            folder,
+            sizing=sizing,
+            tta=None if plain else inference.TestTimeAugmentation(flips, tuple(scales)),
+            outputs=OutputOptions(overlay, probabilities, uncertainty, polygons, objects),
+            overwrite=overwrite,
+            frames=frames,
+            proposals=proposals,
+            threshold=threshold,
+        )
     total = result.done + result.skipped + len(result.failed)
     before = f", {result.skipped} of them before" if result.skipped else ""
     done = result.done + result.skipped
-    say(f"{done} of {total} predicted{before}: {output}", soft_wrap=True)
+    if not to_stream:
+        say(f"{done} of {total} predicted{before}: {output}", soft_wrap=True)
+    typed = dict(zip(paths, inputs, strict=True))
     for message in result.failed:
-        complain(f"keras-seg predict: {message}")
+        complain(f"keras-seg predict: {in_typed_names(message, typed)}")
     return REFUSED if result.failed else DONE
 
 
@@ -127,7 +147,7 @@ VERB = Verb(
         "inputs": {
             "nargs": "+",
             "type": str,
-            "help": "image or video files, folders, patterns, camera:0",
+            "help": "image or video files, folders, patterns, camera:0, or - for standard input",
         },
         "--value_range": {
             "nargs": 2,
@@ -147,5 +167,14 @@ VERB = Verb(
             "help": "also write the uncertainty of a Bayesian network, as .png",
         },
         "--overwrite": {"action": "store_true", "help": "also predict finished images again"},
+    },
+    topics={
+        "Files": ("output", "overlay", "probabilities", "uncertainty", "polygons", "overwrite"),
+        "Prediction": (
+            *("sizing", "flips", "scales", "threshold", "value_range", "frames", "threads"),
+        ),
+        "Objects": ("instances", "min_area", "split_touching"),
+        "Single networks": ("proposals", "parts", "face_size"),
+        "A model that keras-seg did not write": ("scores", "multi_label"),
     },
 )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_seg.cli.output import DONE, INTERRUPTED, REFUSED, complain, say
+from keras_seg.cli.output import DONE, INTERRUPTED, REFUSED, STANDARD_STREAM, complain, say
 from keras_seg.cli.verbs.verb import Verb
 
 if TYPE_CHECKING:  # imported when they are needed
@@ -104,11 +105,10 @@ def report_training(result: TrainingResult, output: str | os.PathLike, longer: s
         f"{result.model_path}"
     )
     if result.finished:
-        say(
-            f"Next: keras-seg report {output} for curves and pictures, keras-seg export "
-            f"{result.model_path} --quantize int8 for a device.",
-            soft_wrap=True,
-        )
+        # a command to a line, so that each can be copied
+        say(f"Curves and pictures:  keras-seg report {output}", soft_wrap=True)
+        export = f"keras-seg export {result.model_path} --quantize int8"
+        say(f"A file for a device:  {export}", soft_wrap=True)
     return INTERRUPTED if result.interrupted else DONE
 
 
@@ -118,17 +118,27 @@ def add_recipe(verb: Verb, parser: ArgumentParser) -> None:
 
     from keras_seg.training.presets import preset_path
     from keras_seg.training.recipe import Recipe
-    from keras_seg.training.recipe_io import check_keys, read_yaml
+    from keras_seg.training.recipe_io import check_keys, parse_yaml, read_yaml
 
     class RecipeFile(jsonargparse.ActionConfigFile):
-        """Reads a recipe file or a preset. Suggests the nearest name for an unknown entry."""
+        """Reads a recipe file, a preset, or `-`, which is standard input.
+
+        Suggests the nearest name for an unknown entry.
+        """
+
+        _typed: str | None = None
 
         def __call__(
             self, parser: Any, cfg: Any, values: Any, option_string: str | None = None
         ) -> None:
             if option_string == "--preset":
                 values = str(preset_path(values))
-            if Path(values).is_file():
+            if values == STANDARD_STREAM:
+                if self._typed is None:  # the line may be parsed twice
+                    self._typed = sys.stdin.read()
+                values = self._typed
+                check_keys(parse_yaml(values, "standard input"), Recipe, "entry of the recipe")
+            elif Path(values).is_file():
                 check_keys(read_yaml(values), Recipe, f"entry of {values}")
             super().__call__(parser, cfg, values, option_string)
 
@@ -136,8 +146,8 @@ def add_recipe(verb: Verb, parser: ArgumentParser) -> None:
         "--config",
         "--preset",
         action=RecipeFile,
-        help="YAML file with the options below, or a name of `keras-seg presets`; options on the "
-        "command line override it",
+        help="YAML file with the options below, - for standard input, or a name of `keras-seg "
+        "presets`; options on the command line override it",
     )
     parser.add_argument(
         "--folds",
@@ -147,9 +157,31 @@ def add_recipe(verb: Verb, parser: ArgumentParser) -> None:
     parser.add_class_arguments(Recipe)
 
 
+TOPICS: dict[str, tuple[str, ...]] = {
+    "Recipe": ("config", "print_config", "preset", "chosen"),
+    "Data": (
+        *("data", "classes", "num_classes", "multi_label", "channels", "value_range", "window"),
+        *("nodata", "on_error"),
+    ),
+    "Cross-validation": ("folds", "fold", "fold_group"),
+    "Output": ("output", "overwrite", "overlays", "callbacks"),
+    "Network": ("model", "model_options", "initial_weights", "freeze"),
+    "Training images": ("resize", "crop", "batch_size", "balance", "border_weights", "transform"),
+    "Length": ("epochs", "steps_per_epoch", "max_minutes", "early_stop", "checkpoint_steps"),
+    "Loss": ("loss", "auxiliary_weight", "metrics"),
+    "Optimizer": (
+        *("optimizer", "learning_rate", "weight_decay", "optimizer_options."),
+        *("schedule", "schedule_options."),
+    ),
+    "Random changes of each crop": ("augmentation.",),
+    "Devices, speed and repeatability": (
+        *("strategy", "sync_batch_norm", "mixed_precision", "jit", "seed", "deterministic"),
+    ),
+}
 VERB = Verb(
     train_verb,
     short="images and masks in, model.keras out",
     takes_given=True,
     define=add_recipe,
+    topics=TOPICS,
 )

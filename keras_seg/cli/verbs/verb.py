@@ -33,6 +33,8 @@ class Verb:
             says.
         takes_given: whether the function also takes `given`, the arguments that the user named, in
             files or on the command line, without defaults.
+        topics: titles of the help → the names of the options below each, without hyphens; a name
+            that ends in a dot stands for all options that begin with it.
         define: adds all arguments to a parser; by default `add_signature`.
     """
 
@@ -41,6 +43,7 @@ class Verb:
     short: str = ""
     needs_tensorflow: bool = False
     takes_given: bool = False
+    topics: dict[str, tuple[str, ...]] = field(default_factory=dict)
     define: Callable[[Verb, ArgumentParser], None] = add_signature
 
     @property

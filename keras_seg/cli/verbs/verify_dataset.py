@@ -23,7 +23,7 @@ def verify_verb(
         data: folder, built-in data set, or kind:FOLDER for an official layout or an export of an
             annotation tool.
         channels: number of channels of the images.
-        json_file: file for the report as JSON.
+        json_file: file for the report as JSON; - for standard output.
         classes: class names, for a folder without classes.json.
         pictures: .html or .png file with sample overlays of all classes and both splits.
         write_classes: write names, colours and mask values to classes.json in the folder.

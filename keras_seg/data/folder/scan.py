@@ -49,11 +49,14 @@ class FolderScan:
         """How the folder is read: the files, the rule of their names, and the split."""
         images = _some_files(self.root, self.images, self.stems)
         masks = _some_files(self.root, self.masks, self.stems)
-        parts = [f"images {images}, masks {masks}"]
+        number = f"{len(self.stems)} image{'s' * (len(self.stems) != 1)}"
+        parts = [f"{number}, such as {images} with the mask {masks}"]
         if self.rule != NameRule():
             pair = f"{self.rule.image_pattern()} with {self.rule.mask_pattern()}"
             parts.append(f"names paired as {pair}")
-        return f"{'; '.join(parts)}; {self.divided_by}."
+        if self.split != "val" or "fixed" not in self.divided_by:  # told with the training images
+            parts.append(self.divided_by)
+        return f"{'; '.join(parts)}."
 
     def problems(self) -> list[str]:
         """Lists files without a partner, with what to do; empty if all are paired."""
