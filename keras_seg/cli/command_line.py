@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from keras_seg.backends import need_tensorflow, switch_to_tensorflow
+from keras_seg.backends import TENSORFLOW, choose_backend, need_tensorflow
 from keras_seg.cli.output import CLOSED_PIPE, DONE, INTERRUPTED, WRONG_INPUT, complain
 from keras_seg.cli.quick_help import quick_help
 from keras_seg.cli.quiet_import import quieten_tensorflow
@@ -47,7 +47,6 @@ def _main(argv: list[str] | None) -> int:
     if arguments[:1] == ["--version"]:
         sys.stdout.write(f"keras-seg {__version__}\n")
         sys.exit(0)
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if arguments[:1] == ["--print_completion"]:
         return _print_completion(arguments[1:])
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") not in ("0", "1"):
@@ -101,8 +100,7 @@ def _run(arguments: list[str]) -> int:
     try:
         options = vars(parser.instantiate_classes(parsed)[verb])
         options.pop("config", None)
-        if VERBS[verb].needs_tensorflow:
-            _use_tensorflow(verb)
+        _choose_backend(verb)
         return VERBS[verb].function(**options)
     except BrokenPipeError:
         raise
@@ -115,15 +113,17 @@ def _run(arguments: list[str]) -> int:
         return WRONG_INPUT
 
 
-def _use_tensorflow(verb: str) -> None:
-    """Switches this process to TensorFlow, and says so in one line.
+def _choose_backend(verb: str) -> None:
+    """Sets the backend of this process, and says in one line if it is not what the user named.
 
-    Raises: ImportError if TensorFlow is not installed.
+    Raises: ImportError if the verb needs TensorFlow and it is not installed.
     """
-    need_tensorflow(f"The files and layers of {verb}")
-    before = switch_to_tensorflow()
-    if before:
-        complain(f"keras-seg {verb}: runs on TensorFlow, not on {before} as KERAS_BACKEND says.")
+    backends = VERBS[verb].backends
+    if backends == (TENSORFLOW,):
+        need_tensorflow(f"The files and layers of {verb}")
+    replaced = choose_backend(backends)
+    if replaced:
+        complain(f"keras-seg {verb}: {replaced}")
 
 
 @contextmanager

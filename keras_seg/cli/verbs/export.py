@@ -81,4 +81,4 @@ def add_export_options(verb: Verb, parser: ArgumentParser) -> None:
     parser.add_class_arguments(arguments)
 
 
-VERB = Verb(export_verb, needs_tensorflow=True, define=add_export_options)
+VERB = Verb(export_verb, backends=("tensorflow",), define=add_export_options)

@@ -94,4 +94,9 @@ def add_recipe(verb: Verb, parser: ArgumentParser) -> None:
     parser.add_class_arguments(Recipe)
 
 
-VERB = Verb(train_verb, short="images and masks in, model.keras out", define=add_recipe)
+VERB = Verb(
+    train_verb,
+    short="images and masks in, model.keras out",
+    backends=("tensorflow", "jax"),
+    define=add_recipe,
+)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from keras_seg.backends import BACKENDS
+
 if TYPE_CHECKING:  # takes most of the time of `keras-seg --help`
     from jsonargparse import ArgumentParser
 
@@ -29,15 +31,15 @@ class Verb:
         arguments: arguments that a signature cannot express (several positional values, required
             options, flags): name → options of `add_argument`.
         short: the verb in the list of verbs; by default the first line of the docstring.
-        needs_tensorflow: whether the verb runs on Keras' TensorFlow backend whatever KERAS_BACKEND
-            says.
+        backends: the backends of Keras that the verb runs on. One that runs on TensorFlow alone
+            does so whatever KERAS_BACKEND says.
         define: adds all arguments to a parser; by default `add_signature`.
     """
 
     function: Callable[..., int]
     arguments: dict[str, dict[str, Any]] = field(default_factory=dict)
     short: str = ""
-    needs_tensorflow: bool = False
+    backends: tuple[str, ...] = tuple(BACKENDS)
     define: Callable[[Verb, ArgumentParser], None] = add_signature
 
     @property
