@@ -50,6 +50,7 @@ from tests.backends.comparison import (
 from tests.backends.studies import BACKENDS, GOLDEN, REFERENCE, STUDIES
 
 PAGE = ROOT / "docs" / "versions.md"
+END = "<!-- end of tests.backends -->"
 
 
 def golden_outcomes(backends: Sequence[str]) -> Outcomes:
@@ -66,33 +67,50 @@ def golden_outcomes(backends: Sequence[str]) -> Outcomes:
     return outcomes
 
 
-def table(
-    study_name: str, backend: str, cases: Mapping[str, Mapping[str, Outcome]], versions: str
-) -> str:
-    """The outcomes of a study on a backend as Markdown."""
+def table(cases: Mapping[str, Mapping[str, Outcome]]) -> str:
+    """The outcomes of a study on one backend as Markdown, a row per case."""
     steps = list(next(iter(cases.values())))
-    rows = [("case", *steps), ("---",) * (1 + len(steps))]
+    rows = [("network", *steps), ("---",) * (1 + len(steps))]
     rows += [(case, *(_cell(outcomes[step]) for step in steps)) for case, outcomes in cases.items()]
-    lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"{BACKENDS[backend]}, {study_name}, with {versions}:\n\n{lines}\n"
-
-
-def _versions(backend: str) -> str:
-    packages = ("keras", REFERENCE, backend)
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def _cell(outcome: Outcome) -> str:
     return outcome.problem.replace("|", "\\|") or f"{outcome.difference:.0e}"
 
 
-def write(page: Path, study_name: str, backend: str, text: str) -> None:
-    """Replaces the part of the page between the markers of a study and a backend."""
-    start = f"<!-- written by tests.backends: {study_name} on {backend} -->\n"
-    end = "<!-- end -->"
-    before, rest = page.read_text().split(start)
-    _, after = rest.split(end, 1)
-    page.write_text(before + start + text + end + after)
+def summary(study_name: str, backend: str, cases: Mapping[str, Mapping[str, Outcome]]) -> str:
+    """A row of Markdown: the largest difference of each step, with its case."""
+    cells = [study_name, BACKENDS[backend], str(len(cases))]
+    worst = []
+    for step in next(iter(cases.values())):
+        name = max(cases, key=lambda case: cases[case][step].difference)
+        worst.append(f"{step} {_cell(cases[name][step])} ({name})")
+    return f"| {' | '.join((*cells, '; '.join(worst)))} |\n"
+
+
+def write(page: Path, backend: str, text: str) -> None:
+    """Replaces the table of networks of a backend in the page."""
+    before, _, after = _parts(page, f"networks on {backend}")
+    packages = ("keras", REFERENCE, backend)
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+    page.write_text(f"{before}{BACKENDS[backend]}, with {versions}:\n\n{text}{after}")
+
+
+def write_summary(page: Path, row: str) -> None:
+    """Replaces the row of a study and a backend in the page, or adds it."""
+    before, text, after = _parts(page, "all studies")
+    start = row[: row.index(" | ", row.index(" | ", 1) + 1) + 3]
+    rows = [line for line in text.splitlines(keepends=True) if not line.startswith(start)]
+    page.write_text(before + "".join(rows) + row + after)
+
+
+def _parts(page: Path, name: str) -> tuple[str, str, str]:
+    """The page before, between and after the two marks of a table."""
+    mark = f"<!-- written by tests.backends: {name} -->\n"
+    before, rest = page.read_text().split(mark)
+    between, after = rest.split(END, 1)
+    return before + mark, between, END + after
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,11 +128,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             results = compare(name, options.backends, options.networks)
         for backend, cases in results.items():
-            text = table(name, backend, cases, _versions(backend))
-            sys.stdout.write(text + "\n")
+            text, row = table(cases), summary(name, backend, cases)
+            sys.stdout.write(f"{text}{row}\n")
             sys.stdout.flush()
             if options.write:
-                write(PAGE, name, backend, text)
+                write_summary(PAGE, row)
+                if name == "networks":
+                    write(PAGE, backend, text)
             for case, outcomes in cases.items():
                 if wrong := failures(name, outcomes):
                     failed.append(f"{name}, {backend}, {case}: {wrong}")

@@ -7,7 +7,14 @@ import sys
 import numpy as np
 import pytest
 
-from tests.backends.__main__ import golden_outcomes, table, write
+from tests.backends.__main__ import (
+    END,
+    golden_outcomes,
+    summary,
+    table,
+    write,
+    write_summary,
+)
 from tests.backends.comparison import (
     Outcome,
     compare,
@@ -81,15 +88,25 @@ def test_rounding_is_accepted_in_float32_but_not_in_double_precision():
         assert failures("networks", {"gradient": wrong}) == {"gradient": wrong}
 
 
-def test_a_table_replaces_the_one_of_its_study_and_backend(tmp_path):
+def test_tables_and_rows_replace_those_of_their_study_and_backend(tmp_path):
     page = tmp_path / "page.md"
-    marks = "<!-- written by tests.backends: {} on jax -->\nstale\n<!-- end -->\n"
-    page.write_text("before\n" + marks.format("golden") + marks.format("outputs") + "after\n")
-    cases = {"a case": {"fit": Outcome(1e-6)}, "b": {"fit": Outcome(problem="a | b")}}
-    write(page, "outputs", "jax", table("outputs", "jax", cases, versions="none"))
+    rows = "| outputs | JAX | 9 | stale |\n| outputs | PyTorch | 1 | kept |\n"
+    text = "before\n"
+    for name, content in (("all studies", rows), ("networks on jax", "stale\n")):
+        text += f"<!-- written by tests.backends: {name} -->\n{content}{END}\n"
+    page.write_text(text + "after\n")
+    cases = {"a case": {"fit": Outcome(1e-6)}, "b": {"fit": Outcome(2e-6)}}
+    write_summary(page, summary("outputs", "jax", cases))
     text = page.read_text()
-    assert text.count("stale") == 1 and text.startswith("before") and text.endswith("after\n")
-    assert "| a case | 1e-06 |" in text and "| b | a \\| b |" in text
+    assert "| outputs | PyTorch | 1 | kept |\n" in text and text.count("stale") == 1
+    assert "| outputs | JAX | 2 | fit 2e-06 (b) |\n" in text
+    cases["b"] = {"fit": Outcome(problem="a | b")}
+    assert "fit a \\| b (b)" in summary("outputs", "jax", cases)
+    pytest.importorskip("jax", reason="the table names its version")
+    write(page, "jax", table(cases))
+    text = page.read_text()
+    assert "| a case | 1e-06 |\n| b | a \\| b |\n" + END in text and "stale" not in text
+    assert text.startswith("before") and text.endswith("after\n")
 
 
 TRAINING = """
