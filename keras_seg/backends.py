@@ -6,9 +6,11 @@ Imports neither Keras nor a backend.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 TENSORFLOW = "tensorflow"
 BACKENDS = {TENSORFLOW: "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
@@ -76,16 +78,48 @@ def need_tensorflow_backend(what: str) -> None:
         )
 
 
-def switch_to_tensorflow() -> str | None:
-    """Sets KERAS_BACKEND=tensorflow for this process, if Keras has not been imported yet.
+def choose_backend(allowed: Sequence[str]) -> str | None:
+    """Sets KERAS_BACKEND for this process, if Keras has not been imported yet.
 
-    Returns: the name of the backend that the variable named before; None if nothing changed.
+    KERAS_BACKEND and then Keras' configuration file name the backend; TensorFlow is the default.
+    What only needs TensorFlow runs on it whatever they name. A backend of the file that cannot be
+    used is replaced by TensorFlow; one of the variable is not, and is refused where it is used.
+
+    Args:
+        allowed: names of `BACKENDS` that can be used.
+
+    Returns: a sentence that says why TensorFlow replaces what was named; None if nothing is
+        replaced.
     """
-    backend = os.environ.get("KERAS_BACKEND", TENSORFLOW)
-    if backend == TENSORFLOW or "keras" in sys.modules:
+    if "keras" in sys.modules:
         return None
+    source, named = "KERAS_BACKEND", os.environ.get("KERAS_BACKEND")
+    if named and (named == TENSORFLOW or tuple(allowed) != (TENSORFLOW,)):
+        return None
+    if not named:
+        path = _configuration_file()
+        source, named = str(path), _backend_in(path)
+        if named == TENSORFLOW or (named in allowed and is_installed(named)):
+            os.environ["KERAS_BACKEND"] = named
+            return None
     os.environ["KERAS_BACKEND"] = TENSORFLOW
-    return _name(backend)
+    missing = ", which is not installed" if named in allowed else ""
+    return f"runs on TensorFlow, not on {_name(named)} as {source} says{missing}."
+
+
+def _configuration_file() -> Path:
+    """Keras' configuration file, where Keras looks for it."""
+    home = Path.home()
+    base = home if os.access(home, os.W_OK) else Path("/tmp")
+    return Path(os.environ.get("KERAS_HOME") or base / ".keras", "keras.json").expanduser()
+
+
+def _backend_in(path: Path) -> str:
+    """The backend that a configuration file names; TensorFlow if it names none."""
+    try:
+        return str(json.loads(path.read_text())["backend"])
+    except (OSError, ValueError, KeyError, TypeError):  # Keras ignores such a file, too
+        return TENSORFLOW
 
 
 def missing_backend(package: str) -> ImportError | RuntimeError:

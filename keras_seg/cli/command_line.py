@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from keras_seg.backends import need_tensorflow, switch_to_tensorflow
+from keras_seg.backends import TENSORFLOW, choose_backend, need_tensorflow
 from keras_seg.cli.output import (
     CLOSED_PIPE,
     DONE,
@@ -71,7 +71,6 @@ def _main(argv: list[str] | None) -> int:
     if arguments[:1] == ["--version"]:
         sys.stdout.write(f"keras-seg {__version__}\n")
         sys.exit(0)
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if arguments[:1] == ["--print_completion"]:
         return _print_completion(arguments[1:])
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") not in ("0", "1"):
@@ -127,8 +126,7 @@ def _run(arguments: list[str]) -> int:
         options.pop("config", None)
         if VERBS[verb].takes_given:
             options["given"] = parser.parse_args(arguments, defaults=False)[verb].as_dict()
-        if VERBS[verb].needs_tensorflow:
-            _use_tensorflow(verb)
+        _choose_backend(verb)
         with _streams(verb, options):
             return VERBS[verb].function(**options)
     except BrokenPipeError:
@@ -156,15 +154,17 @@ def _streams(verb: str, options: dict) -> AbstractContextManager[None]:
     return text_on_stderr() if STANDARD_STREAM in map(str, results) else nullcontext()
 
 
-def _use_tensorflow(verb: str) -> None:
-    """Switches this process to TensorFlow, and says so in one line.
+def _choose_backend(verb: str) -> None:
+    """Sets the backend of this process, and says in one line if it is not what the user named.
 
-    Raises: ImportError if TensorFlow is not installed.
+    Raises: ImportError if the verb needs TensorFlow and it is not installed.
     """
-    need_tensorflow(f"The files and layers of {verb}")
-    before = switch_to_tensorflow()
-    if before:
-        complain(f"keras-seg {verb}: runs on TensorFlow, not on {before} as KERAS_BACKEND says.")
+    backends = VERBS[verb].backends
+    if backends == (TENSORFLOW,):
+        need_tensorflow(f"The files and layers of {verb}")
+    replaced = choose_backend(backends)
+    if replaced:
+        complain(f"keras-seg {verb}: {replaced}")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_seg.layers.backend import on_tensorflow
-from keras_seg.layers.tensors import Shape, Tensor, compiled_by_xla, with_shape
+from keras_seg.layers.tensors import Shape, Tensor, compiled_by_xla, in_float32, with_shape
 
 GRIDS = ("half_pixel", "align_corners", "top_left")
 INTERPOLATIONS = ("bilinear", "nearest")
@@ -72,13 +72,14 @@ class Resize(keras.layers.Layer):
         size = target[1:3]
         if None in size:  # on TensorFlow only: a size that is known at run time
             size = _run_time_size(x if like is None else like, self.scale or 1)
-        if self.interpolation == "bilinear" and compiled_by_xla():
+        is_double = keras.backend.standardize_dtype(x.dtype) == "float64"  # operators give float32
+        if self.interpolation == "bilinear" and (compiled_by_xla() or is_double):
             resized = _interpolated(x, (size[0], size[1]), self.grid)
         elif on_tensorflow():
             resized = _by_operator(x, size, self.grid, self.interpolation)
         else:
             resized = _nearest(x, size, self.grid)
-        # the bilinear forms return float32
+        # the bilinear forms return float32 for half precision
         return ops.cast(with_shape(resized, target), self._dtype_of(x))
 
     def compute_output_shape(self, x_shape: Shape, like_shape: Shape | None = None) -> Shape:
@@ -160,24 +161,27 @@ def _nearest_pixels(before: int, after: int, grid: str) -> np.ndarray:
 
 
 def _interpolated(x: Tensor, size: tuple, grid: str) -> Tensor:
-    """Bilinear resizing by matrix products: (B, H, W, C) → (B, *size, C) in float32."""
+    """Bilinear resizing by matrix products: (B, H, W, C) → (B, *size, C) in float32 at least."""
+    x = in_float32(x)
     rows, columns = (
-        _interpolation_matrix(before, after, grid)
+        _interpolation_matrix(before, after, grid, x.dtype)
         for before, after in zip(ops.shape(x)[1:3], size, strict=True)
     )
-    x = ops.einsum("nh,bhwc->bnwc", rows, ops.cast(x, "float32"))
+    x = ops.einsum("nh,bhwc->bnwc", rows, x)
     return ops.einsum("mw,bnwc->bnmc", columns, x)
 
 
-def _interpolation_matrix(before: int | Tensor, after: int | Tensor, grid: str) -> Tensor:
+def _interpolation_matrix(
+    before: int | Tensor, after: int | Tensor, grid: str, dtype: Any
+) -> Tensor:
     """Weights (after, before): 1 - distance to each source pixel, and 0 beyond a distance of 1."""
-    pixels, count = (ops.cast(size, "float32") for size in (before, after))
-    target = ops.cast(ops.arange(after), "float32")
+    pixels, count = (ops.cast(size, dtype) for size in (before, after))
+    target = ops.cast(ops.arange(after), dtype)
     position = {
         "half_pixel": (target + 0.5) * pixels / count - 0.5,
         "align_corners": target * (pixels - 1) / ops.maximum(count - 1, 1),
         "top_left": target * pixels / count,
     }[grid]
     position = ops.clip(position, 0, pixels - 1)[:, None]
-    distance = ops.abs(position - ops.cast(ops.arange(before), "float32"))
+    distance = ops.abs(position - ops.cast(ops.arange(before), dtype))
     return ops.maximum(1 - distance, 0)

@@ -27,16 +27,9 @@ from keras_seg.export.tflite.convert import as_float32, as_int8, tflite_graph
 from keras_seg.layers import ChannelNormalization
 from keras_seg.weights import fit_first_kernel
 from keras_seg.weights.loading import tensor_name
+from tests.helpers.narrow_encoders import narrow_options
 
 RNG = np.random.default_rng(0)
-NARROW = {
-    "resnet": {"width": 8},
-    "vgg": {"width": 8},
-    "mobilenetv2": {"alpha": 0.35},
-    "mobilenetv3": {"alpha": 0.35},
-    "tf_mobilenetv3": {"alpha": 0.35},
-    "convnext_tiny_timm": {"widths": (8, 16, 16, 32)},
-}
 SMALL = ["resnet18", "vgg16_bn", "mobilenetv2_timm", "mobilenetv3_small_minimalistic"]
 SIZED = [
     *SMALL,
@@ -80,8 +73,7 @@ DILATED = SAMPLES + [pytest.param(*case, marks=pytest.mark.slow) for case in LAR
 
 
 def build(name, input_shape=(None, None, 3), **options):
-    narrow = next((NARROW[family] for family in NARROW if name.startswith(family)), {})
-    return backbones.build(name, input_shape, **narrow | options)
+    return backbones.build(name, input_shape, **narrow_options(name) | options)
 
 
 def randomise(model, seed=0):

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests import backends
+from tests.backends import comparison
 from tests.helpers.reference import CASES, image, read_golden, state_dict
 
 pytest.importorskip("jax", reason="needs the jax extra")
@@ -62,7 +62,7 @@ def test_converted_networks_equal_their_reference(tmp_path):
     process = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", CONVERTING, json.dumps(arguments)],
         cwd=tmp_path,
-        env=backends.environment_of("jax"),
+        env=comparison.environment_of("jax"),
         capture_output=True,
         text=True,
     )

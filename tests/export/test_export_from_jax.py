@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_seg import inference
-from tests import backends
+from tests.backends.comparison import environment_of
 
 pytest.importorskip("jax", reason="needs the jax extra")
 
@@ -38,7 +38,7 @@ def process(folder, *words):
     return subprocess.run(
         [sys.executable, "-W", "ignore", *words],
         cwd=folder,
-        env=backends.environment_of("jax"),
+        env=environment_of("jax"),
         capture_output=True,
         text=True,
     )

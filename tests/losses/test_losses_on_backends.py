@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests import backends
+from tests.backends import comparison
 from tests.helpers.backend_values import LARGE, values
 
 
@@ -15,13 +15,13 @@ def expected():
     return values()
 
 
-@pytest.mark.parametrize("backend", backends.BACKENDS)
+@pytest.mark.parametrize("backend", comparison.BACKENDS)
 def test_values_gradients_and_scores_are_those_of_tensorflow(backend, expected, tmp_path):
     pytest.importorskip(backend, reason=f"needs the {backend} extra")
     file = tmp_path / "values.npz"
     process = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-m", "tests.helpers.backend_values", file],
-        env=backends.environment_of(backend),
+        env=comparison.environment_of(backend),
         capture_output=True,
         text=True,
     )

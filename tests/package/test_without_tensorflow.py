@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_seg.backends import is_installed
-from tests import backends
+from tests.backends import comparison
 
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "tests" / "conformance" / "files_of_0_1"
@@ -101,7 +101,7 @@ def test_models_losses_metrics_and_inference_work_on_jax(tmp_path):
 @pytest.mark.parametrize("code", ["from keras_seg import models", "import keras_seg.losses.base"])
 def test_a_missing_backend_of_keras_is_named_with_those_there_are(code):
     process = run(f"import keras_seg\n{code}", KERAS_BACKEND="tensorflow")
-    installed = [name for name in backends.installed_backends() if name != "tensorflow"]
+    installed = [name for name in comparison.installed_backends() if name != "tensorflow"]
     last = process.stderr.splitlines()[-1]
     assert last.startswith(
         "ImportError: Keras' backend TensorFlow is not installed. Install it: pip install "

@@ -2,62 +2,14 @@
 
 import math
 import re
-from dataclasses import replace
 
 import pytest
 
 from keras_seg import cli, models, training
-from keras_seg.data import BuiltinDataset, ClassTable
-from keras_seg.models.hrnet import HRNetVariant
 from keras_seg.training import Recipe
 from keras_seg.training.presets import list_presets, preset_path, summary
-from keras_seg.training.recipe_io import from_record, read_yaml
-from tests.helpers.shapes import Shapes
-
-TINY_HRNET = HRNetVariant(4, (1, 1, 1), blocks=1, stem_blocks=1, stem_width=8)
-TINY = {
-    "danet-cityscapes": {
-        "backbone": "resnet18",
-        "backbone_options": {"width": 8},
-        "multi_grid": (4, 8),
-    },
-    "deconvnet-voc-stage1": models.find("deconvnet").tiny,
-    "deconvnet-voc-stage2": models.find("deconvnet").tiny,
-    "deeplabv3plus-voc": {"backbone": "resnet18", "backbone_options": {"width": 8}, "channels": 8},
-    "gridnet-cityscapes": {"features": (4, 4, 8), "columns": 4},
-    "hrnet-cityscapes": {"backbone": TINY_HRNET},
-    "icnn-helen": models.find("icnn").tiny,
-    "ocrnet-cityscapes": {"backbone": TINY_HRNET, "mid_channels": 8, "key_channels": 8},
-    "resunet-roads": models.find("resunet").tiny,
-    "resunetplusplus-polyps": models.find("resunetplusplus").tiny,
-    "segnet-camvid": models.find("segnet").tiny,
-    "unet-isbi": {"widths": (4, 4, 8, 8, 8)},
-    "unetplusplus-nuclei": {"widths": (4, 4, 8, 8, 8)},
-}
-"""Options that make each preset's network small; everything else stays as in the paper."""
-
-
-def record(name):
-    return read_yaml(preset_path(name)) | {"data": "shapes", "output": "run"}
-
-
-def tiny_recipe(name, output):
-    recipe = from_record(record(name), Recipe)
-    options = recipe.model_options | TINY[name]
-    if "backbone_weights" in options or "backbone" in options:
-        options["backbone_weights"] = None
-    crop = (188, 188) if name == "unet-isbi" else (32, 32)
-    return replace(
-        recipe,
-        output=str(output),
-        model_options=options,
-        crop=crop,
-        resize=recipe.resize and crop,
-        batch_size=2,
-        steps_per_epoch=2,
-        epochs=1,
-        overlays=1,
-    )
+from keras_seg.training.recipe_io import from_record
+from tests.helpers.tiny_presets import TINY, opener, record, tiny_recipe
 
 
 class TestPresets:
@@ -73,13 +25,7 @@ class TestPresets:
     @pytest.mark.parametrize("name", sorted(TINY))
     def test_preset_starts_and_trains_two_steps(self, name, tmp_path, monkeypatch, without_tracing):
         recipe = tiny_recipe(name, tmp_path / "run")
-        weights = recipe.loss.get("class_weights") if isinstance(recipe.loss, dict) else None
-        classes = 3 if weights is None else len(weights)
-
-        def open_dataset(source, split, *, channels, **options):
-            return GreyCells(split) if channels == 1 else ManyShapes(split, classes)
-
-        monkeypatch.setattr("keras_seg.training.data_sets.open_dataset", open_dataset)
+        monkeypatch.setattr("keras_seg.training.data_sets.open_dataset", opener(recipe))
         result = training.train(recipe)
         assert result.new_steps == 2 and result.epochs == 1 and result.finished
         assert math.isfinite(result.best_miou)
@@ -124,24 +70,3 @@ class TestPresets:
     def test_unknown_preset_is_answered_with_the_nearest(self, capsys):
         assert cli.main(["train", "--preset", "unet-isb", "--data", "d", "--output", "o"]) == 2
         assert "Did you mean 'unet-isbi'" in capsys.readouterr().err
-
-
-class ManyShapes(Shapes):
-    """Shapes in a table of more classes."""
-
-    def __init__(self, split, classes):
-        super().__init__(split, 4 if split == "train" else 1, (48, 48))
-        self.classes = ClassTable.numbered(classes)
-
-
-class GreyCells(BuiltinDataset):
-    """Cells with instances, in one channel."""
-
-    channels = 1
-
-    def __init__(self, split):
-        super().__init__("cells", split, length=2, size=(96, 96))
-
-    def __getitem__(self, index):
-        sample = super().__getitem__(index)
-        return sample._replace(image=sample.image[..., :1])

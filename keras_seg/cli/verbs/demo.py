@@ -20,4 +20,4 @@ def demo_verb(output: Path = Path("keras-seg-demo"), epochs: int = 14) -> int:
     return DONE if run_demo(output, epochs=epochs) else REFUSED
 
 
-VERB = Verb(demo_verb, needs_tensorflow=True)
+VERB = Verb(demo_verb, backends=("tensorflow",))

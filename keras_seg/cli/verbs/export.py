@@ -84,7 +84,7 @@ def add_export_options(verb: Verb, parser: ArgumentParser) -> None:
 
 VERB = Verb(
     export_verb,
-    needs_tensorflow=True,
+    backends=("tensorflow",),
     define=add_export_options,
     topics={
         "File": ("output", "format", "quantize", "input_shape", "input", "head", "threshold"),

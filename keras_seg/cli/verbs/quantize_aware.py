@@ -29,4 +29,4 @@ def quantize_aware_verb(
     return report_training(result, output, "To train anew, pass another --output.")
 
 
-VERB = Verb(quantize_aware_verb, needs_tensorflow=True)
+VERB = Verb(quantize_aware_verb, backends=("tensorflow",))

@@ -181,6 +181,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
 VERB = Verb(
     train_verb,
     short="images and masks in, model.keras out",
+    backends=("tensorflow", "jax"),
     takes_given=True,
     define=add_recipe,
     topics=TOPICS,

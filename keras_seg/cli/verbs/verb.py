@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from keras_seg.backends import BACKENDS
+
 if TYPE_CHECKING:  # takes most of the time of `keras-seg --help`
     from jsonargparse import ArgumentParser
 
@@ -29,8 +31,8 @@ class Verb:
         arguments: arguments that a signature cannot express (several positional values, required
             options, flags): name → options of `add_argument`.
         short: the verb in the list of verbs; by default the first line of the docstring.
-        needs_tensorflow: whether the verb runs on Keras' TensorFlow backend whatever KERAS_BACKEND
-            says.
+        backends: the backends of Keras that the verb runs on. One that runs on TensorFlow alone
+            does so whatever KERAS_BACKEND says.
         takes_given: whether the function also takes `given`, the arguments that the user named, in
             files or on the command line, without defaults.
         topics: titles of the help → the names of the options below each, without hyphens; a name
@@ -41,7 +43,7 @@ class Verb:
     function: Callable[..., int]
     arguments: dict[str, dict[str, Any]] = field(default_factory=dict)
     short: str = ""
-    needs_tensorflow: bool = False
+    backends: tuple[str, ...] = tuple(BACKENDS)
     takes_given: bool = False
     topics: dict[str, tuple[str, ...]] = field(default_factory=dict)
     define: Callable[[Verb, ArgumentParser], None] = add_signature

@@ -1,0 +1,1 @@
+"""Networks on Keras' other backends, compared with TensorFlow: `python -m tests.backends`."""
