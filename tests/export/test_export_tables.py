@@ -181,7 +181,7 @@ class TestNeighbours:
             raise PackageNotFoundError(name)
 
         monkeypatch.setattr(page, "version", version)
-        assert "not installed under this name" in page._environment()
+        assert "not installed under this name" in page._environment().values()
 
     @pytest.mark.parametrize(
         "text", ["[]", '"worker"', '{"cluster": null}', '{"cluster": {"worker": "a:1"}}']
