@@ -46,7 +46,7 @@ ADVICE: dict[str, tuple[str, ...]] = {
         *("loaddata", "loaddataset", "fromdirectory", "fromfolder", "datagenerator"),
     ),
     "Write keras_seg.training.train(recipe), or model.compile and model.fit": (
-        *("fit", "trainer", "finetune"),
+        *("trainer", "finetune"),
     ),
     "Write keras_seg.inference.load(path).predict(image)": ("predictor", "infer", "segment"),
     EXPORT: ("totflite", "toonnx", "exporttflite", "exportonnx", "tfliteconverter", "convert"),

@@ -54,7 +54,8 @@ def test_fit_lowers_the_loss(name, policy, xla):
     model.compile(
         "sgd", losses.CrossEntropy(), metrics=scores, jit_compile=xla, run_eagerly=not xla
     )
-    epochs = 8 if xla else 4  # half precision is slow on a CPU
+    # half precision is slow on a CPU; the dropout of DeconvNet needs more steps
+    epochs = 8 if xla or name == "deconvnet" else 4
     history = model.fit(image, mask, epochs=epochs, verbose=0, shuffle=False).history["loss"]
     # of several steps, since dropout makes single ones go up and down
     assert np.mean(history[epochs // 2 :]) < history[0]
@@ -235,7 +236,7 @@ class TestDeepLabV3Plus:
         assert model.output.shape == (None, 16, 24, 3)
 
     def test_backbone_names_and_strides_are_checked(self):
-        with pytest.raises(ValueError, match="Did you mean 'mobilenetv2'"):
+        with pytest.raises(ValueError, match="Nearest: mobilenetv2"):
             models.deeplabv3plus((64, 64, 3), 2, backbone="mobilenet2")
         with pytest.raises(ValueError, match="output_stride must be 8, 16 or 32. Received: 4"):
             keras_seg.backbones.build("mobilenetv2", output_stride=4)

@@ -84,7 +84,7 @@ class TestNewKind:
     def test_the_command_line_offers_and_writes_it(self, model_file, capsys):
         with pytest.raises(SystemExit):
             cli.main(["export", "--help"])
-        assert "mixed,half}" in capsys.readouterr().out
+        assert "|mixed|half" in capsys.readouterr().out
         assert cli.main(["export", str(model_file), "--quantize", "half"]) == cli.DONE
         assert model_file.with_name("model_half.tflite").exists()
 

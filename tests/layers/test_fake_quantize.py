@@ -12,6 +12,7 @@ from keras_seg.layers import (
     QuantizedDense,
     QuantizedDepthwiseConv2D,
 )
+from keras_seg.layers.quantized_convolutions import rounded_by_channel
 
 RANDOM = np.random.default_rng(0)
 LAYERS = {
@@ -124,13 +125,9 @@ class TestKernels:
     def test_gradients_reach_every_weight(self, name):
         layer, x = fresh(name), RANDOM.uniform(0.1, 1, (2, 9, 9, 6)).astype("float32")
         layer(x)
-        # among 200 such channels are some whose largest weight the operator finds out of range
-        for seed in range(50):
-            kernel = np.random.default_rng(seed).uniform(-1, 1, layer.kernel.shape)
-            layer.kernel.assign(kernel)
-            with tf.GradientTape() as tape:
-                loss = tf.reduce_sum(layer(x))
-            assert np.all(tape.gradient(loss, layer.kernel.value) != 0)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(x))
+        assert np.all(tape.gradient(loss, layer.kernel.value) != 0)
 
     def test_a_settled_kernel_gives_the_same(self, name):
         layer = fresh(name)
@@ -140,3 +137,12 @@ class TestKernels:
         layer.settle()
         np.testing.assert_array_equal(layer(x), expected)
         assert not np.array_equal(layer.kernel, before)
+
+
+def test_gradients_pass_as_if_nothing_were_rounded():
+    """The operator alone finds the largest weight of one channel in twelve out of its range."""
+    kernel = tf.constant(np.random.default_rng(0).uniform(-1, 1, (3, 3, 6, 4000)), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        rounded = rounded_by_channel(kernel)
+    np.testing.assert_array_equal(tape.gradient(rounded, kernel), np.ones(kernel.shape))

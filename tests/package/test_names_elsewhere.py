@@ -34,7 +34,7 @@ from keras_seg.names_elsewhere import ADVICE, NETWORKS, advice
         (metrics, "get_stats", "Write keras_seg.metrics.SegmentationMetrics(num_classes)"),
         (data, "DataLoader", "Write keras_seg.data.open_dataset(folder)"),
         (data, "ImageDataGenerator", "Write keras_seg.data.open_dataset(folder)"),
-        (training, "fit", "Write keras_seg.training.train(recipe)"),
+        (training, "finetune", "Write keras_seg.training.train(recipe)"),
         (inference, "Predictor", "Write keras_seg.inference.load(path).predict(image)"),
         (export, "to_tflite", 'Write keras_seg.export.export(model, "model.tflite")'),
     ],

@@ -95,7 +95,7 @@ class TestTrain:
     def test_recipe_lies_beside_the_model(self, run):
         assert recipe_beside(run[1].model_path) == run[0]
 
-    @pytest.mark.usefixtures("without_tracing")
+    @pytest.mark.slow  # attacks/test_reproducibility.py compares two processes
     def test_equal_recipes_give_equal_first_steps(self, recipe):
         first = training.train(recipe)
         again = training.train(replace(recipe, overwrite=True))
