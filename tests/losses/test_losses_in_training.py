@@ -22,7 +22,7 @@ def as_numbers(value, gradient):
 
 
 @EVERY_LOSS
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_graph_and_xla_give_the_value_and_gradient_of_eager(name, jit_compile):
     labels, logits = batch(name, size=(6, 5))
     loss = losses.get(name)

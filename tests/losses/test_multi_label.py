@@ -138,7 +138,7 @@ class TestLossesInAStep:
             assert not gradient[out].any() and gradient[~out].any()
 
     @EVERY_LOSS
-    @pytest.mark.parametrize("jit_compile", [False, True])
+    @pytest.mark.parametrize("jit_compile", [pytest.param(False, marks=pytest.mark.slow), True])
     def test_graph_and_xla_give_the_value_of_eager(self, name, jit_compile):
         truth, z = batch(2, size=(5, 4))
         compiled = tf.function(get(name).__call__, jit_compile=jit_compile)

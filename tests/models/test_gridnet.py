@@ -22,7 +22,7 @@ class TestGrid:
     @pytest.mark.parametrize(
         ("options", "num_classes", "parameters"),
         [
-            ({}, 19, 13_181_097),
+            pytest.param({}, 19, 13_181_097, marks=pytest.mark.slow),
             ({"features": (16, 32, 64)}, 19, 809_769),
             ({"features": 8, "rows": 3}, 5, 203_157),
             (

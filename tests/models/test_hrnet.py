@@ -22,7 +22,7 @@ def small_hrnet(input_shape=(None, None, 3), num_classes=3, **options):
     ("backbone", "parameters"),
     [
         ("hrnet_w18_small_v1", 1_540_819),
-        ("hrnet_w48", 65_859_379),
+        pytest.param("hrnet_w48", 65_859_379, marks=pytest.mark.slow),
         pytest.param("hrnet_w18_small_v2", 3_939_579, marks=pytest.mark.slow),
         pytest.param("hrnet_w18", 9_641_119, marks=pytest.mark.slow),
         pytest.param("hrnet_w32", 29_546_515, marks=pytest.mark.slow),

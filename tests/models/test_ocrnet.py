@@ -44,7 +44,7 @@ PYRAMID = {"pyramid_rates": (12, 24, 36), "mid_channels": 256, "key_channels": 1
     [
         ({"backbone": "hrnet_w18_small_v1"}, 3_842_278),
         # SpatialOCRNet, ASPOCRNet and HRNet_W48_OCR of openseg.pytorch
-        (OPENSEG, 57_988_838),
+        pytest.param(OPENSEG, 57_988_838, marks=pytest.mark.slow),
         pytest.param(
             OPENSEG | PYRAMID | {"variant": WIDE_REGIONS}, 67_256_166, marks=pytest.mark.slow
         ),

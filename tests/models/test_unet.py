@@ -161,7 +161,7 @@ class TestBackbone:
         names = {layer.name for layer in model.layers}
         assert "up3.concat" in names and not names & {"up4.concat", "up5.concat"}
 
-    @pytest.mark.parametrize("kind", ["tflite", "onnx"])
+    @pytest.mark.parametrize("kind", ["tflite", pytest.param("onnx", marks=pytest.mark.slow)])
     def test_odd_sizes_leave_as_files_that_compute_the_same(self, kind, tmp_path):
         keras.utils.set_random_seed(0)
         variant = UNetVariant(resize_grid="top_left")
