@@ -38,7 +38,7 @@ def with_reference_weights(model: Any, case: str, folder: Path) -> Any:
     if is_double():
         widen_float32_layers(model)
     path = Path(folder, f"weights-{case}.npz")
-    if keras.backend.backend() == REFERENCE:
+    if keras.backend.backend() == REFERENCE and not path.exists():
         np.savez(path, **numbered(model.get_weights()))
     with np.load(path) as weights:
         model.set_weights([weights[str(i)] for i in range(len(weights))])

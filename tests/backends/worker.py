@@ -13,11 +13,19 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
 from tests.backends.processes import draw_with_numpy, leave_out_dropout, use_double_precision
-from tests.backends.studies import REFERENCE, STUDIES, arrays_file, problems_file
+from tests.backends.studies import (
+    NUDGE,
+    NUDGED,
+    REFERENCE,
+    STUDIES,
+    arrays_file,
+    problems_file,
+)
 
 
 def work(folder: Path, study_name: str, cases: Sequence[str]) -> None:
@@ -47,9 +55,25 @@ def work(folder: Path, study_name: str, cases: Sequence[str]) -> None:
                 np.savez(arrays_file(folder, backend, case, step), **arrays)
             except Exception as error:
                 problems[case][step] = _one_line(error)
+        if backend == REFERENCE and study.sensitive:
+            _run_nudged(module, folder, case)
         keras.utils.clear_session()
         gc.collect()
     problems_file(folder, backend).write_text(json.dumps(problems))
+
+
+def _run_nudged(module: ModuleType, folder: Path, case: str) -> None:
+    """Gradients and steps of TensorFlow with weights that start slightly higher or lower."""
+    for number, name in enumerate(NUDGED):
+        model = module.prepare(case, folder)
+        rng = np.random.default_rng(number)
+        for variable in model.trainable_variables:
+            signs = rng.choice(np.array([-1, 1], "float32"), tuple(variable.shape))
+            variable.assign(variable.numpy() * (1 + NUDGE * signs))
+        for step in ("gradient", "fit"):
+            np.savez(
+                arrays_file(folder, name, case, step), **module.STEPS[step](model, folder, case)
+            )
 
 
 def _one_line(error: Exception) -> str:
