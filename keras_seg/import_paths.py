@@ -34,6 +34,12 @@ def import_by_path(path: str, what: str, example: str) -> Any:
             f'{what} is an import path, "module:name", such as "{example}" for the name '
             f"{other_name} in {other_module}.py. Received: {path!r}"
         )
+    if module_name.endswith(".py") or "/" in module_name:
+        module = module_name.removesuffix(".py").strip("./").replace("/", ".")
+        raise ValueError(
+            f'{what} is an import path, not the path of a file. Write "{module}:{name}". '
+            f"Received: {path!r}"
+        )
     sys.path.append(str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)

@@ -49,7 +49,7 @@ def load_weights_from(model: keras.Model, path: str | Path, *, classes: Sequence
         model = keras_seg.models.unet((64, 64, 3), 2, widths=(4, 8))
         keras_seg.models.load_weights_from(model, "five_classes.keras")
     """
-    network, source = as_functional(model), load(path)
+    network, source = as_functional(model), as_functional(load(path))
     channels = _Channels(_channels(source), _channels(network))
     taken, heads = [], []
     for ours, theirs in _pairs(network, source, path):
