@@ -177,7 +177,7 @@ def _sentence(
         return f"{start}. The file does not have the other heads, which start from random values."
     if len(heads) == 1:
         rest = (
-            f"the head has {classes.there} classes there and {classes.here} here, so it starts "
+            f"the head has {_counted(classes.there)} there and {classes.here} here, so it starts "
             "from random values."
         )
     else:
@@ -188,3 +188,7 @@ def _sentence(
     new = total - taken - len(heads)
     also = f" So do the heads that the file does not have ({new} layers)." if new else ""
     return f"{start}; {rest}{also}"
+
+
+def _counted(channels: int) -> str:
+    return "1 channel" if channels == 1 else f"{channels} classes"
