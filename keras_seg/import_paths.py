@@ -20,7 +20,8 @@ def import_by_path(path: str, what: str, example: str) -> Any:
         what: what messages call it, such as "transform".
         example: an import path, for messages.
 
-    Raises: ValueError if there is no such module or name.
+    Raises: ValueError if there is no such module or name, and if the module fails when it is
+        imported.
 
     Example:
         >>> import_by_path("keras.callbacks:CSVLogger", "callback", "my_callbacks:Log").__name__
@@ -33,6 +34,12 @@ def import_by_path(path: str, what: str, example: str) -> Any:
             f'{what} is an import path, "module:name", such as "{example}" for the name '
             f"{other_name} in {other_module}.py. Received: {path!r}"
         )
+    if module_name.endswith(".py") or "/" in module_name:
+        module = module_name.removesuffix(".py").strip("./").replace("/", ".")
+        raise ValueError(
+            f'{what} is an import path, not the path of a file. Write "{module}:{name}". '
+            f"Received: {path!r}"
+        )
     sys.path.append(str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
@@ -40,6 +47,10 @@ def import_by_path(path: str, what: str, example: str) -> Any:
         raise ValueError(
             f"{what}: there is no module {error.name!r}, neither installed nor in "
             f"{Path.cwd()}. Received: {path!r}"
+        ) from error
+    except Exception as error:  # anything may fail in the code of the user
+        raise ValueError(
+            f"{what} {path!r}: the module {module_name} cannot be imported. {_described(error)}"
         ) from error
     finally:
         sys.path.pop()
@@ -81,10 +92,17 @@ def path_and_arguments(entry: Any, what: str, entries: str, example: str) -> tup
 def call_by_path(path: str, arguments: dict, what: str, example: str) -> Any:
     """Imports a class or function by its path, and calls it with the arguments.
 
-    Raises: ValueError if it cannot be imported, or does not take the arguments.
+    Raises: ValueError if it cannot be imported, does not take the arguments, or fails.
     """
     make = import_by_path(path, what, example)
     try:
         return make(**arguments)
     except TypeError as error:
         raise ValueError(f"The {what} {path} cannot be made: {error}.") from error
+    except Exception as error:  # anything may fail in the code of the user
+        raise ValueError(f"The {what} {path} cannot be made. {_described(error)}") from error
+
+
+def _described(error: Exception) -> str:
+    """The type and the text of an error; a SyntaxError names its file and line there."""
+    return f"{type(error).__name__}: {error}"

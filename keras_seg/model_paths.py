@@ -65,7 +65,7 @@ def check_model_path(path: str | Path, *, exported: bool = True) -> Path:
         raise ValueError(f"{path} holds weights of an .onnx file. Give the .onnx file beside it.")
     if suffix in EXPORTED_SUFFIXES and not exported:
         raise ValueError(
-            f"{path} is an exported file, which cannot be exported again. Give the .keras file "
+            f"{path} is an exported file, whose weights cannot be read back. Give the .keras file "
             "that it was exported from."
         )
     known = KERAS_SUFFIXES + EXPORTED_SUFFIXES * exported

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -28,6 +29,8 @@ FORMS = (
     '"stride_4": ..., "stride_32": ...})'
 )
 NORMALISING = (layers.Rescaling, layers.Normalization, Preprocessing)
+ARITHMETIC = ("Add", "Subtract", "Multiply", "Divide", "TrueDivide")
+"""Names of the operations of which `preprocess_input` of Keras Applications consists."""
 
 
 @runtime_checkable
@@ -70,6 +73,8 @@ APPLICATIONS = (
     _Pixels(r"efficientnetv2-[sml]$", "stem_conv", "symmetric"),
 )
 """Applications of Keras that do not normalise pixels themselves."""
+DISTINCT_STEMS = {pixels.layer for pixels in APPLICATIONS} - {"conv", "conv1"}
+"""Names of first layers that few other models have."""
 
 
 def encoder_of(
@@ -83,7 +88,8 @@ def encoder_of(
 ) -> keras.Model:
     """The encoder of a network: built by its name, or made from a model.
 
-    A model whose output is a dict of maps "stride_2", ..., "stride_32" is used as it is. Any other
+    A model whose output is a dict of maps "stride_2", ..., "stride_32" is used as it is, with a
+    warning if its pixels seem to need normalisation. Any other
     model is copied with its weights, since its image and its strides may change.
 
     Args:
@@ -115,6 +121,8 @@ def encoder_of(
             "the model with them, or pass its name."
         )
     if _has_named_maps(backbone):
+        if preprocessing == "backbone":
+            _tell_of_application(backbone)
         if preprocessing in (None, "backbone"):
             return backbone
         return _copied(backbone, input_shape, preprocessing, bgr=False)
@@ -124,6 +132,20 @@ def encoder_of(
 def _has_named_maps(backbone: object) -> bool:
     output = getattr(backbone, "output", None)
     return isinstance(output, Mapping) and any(f"stride_{s}" in output for s in STRIDES)
+
+
+def _tell_of_application(backbone: keras.Model) -> None:
+    """Warns if named maps of an application of Keras would get pixels of 0..255."""
+    first = next((layer.name for layer in backbone.layers if layer.weights), None)
+    if first not in DISTINCT_STEMS or _normalising_layer(backbone) is not None:
+        return
+    warnings.warn(
+        f"The backbone {backbone.name!r} looks like a model of keras.applications, and gets pixels "
+        "of 0 to 255 without normalisation. If its weights are trained, pass the model itself, "
+        "backbone=keras.applications.ResNet50(include_top=False), whose pixels are known. If it "
+        "takes 0 to 255, pass preprocessing=None.",
+        stacklevel=4,
+    )
 
 
 def _from_model(
@@ -172,6 +194,10 @@ def _with_maps(backbone: keras.Model | PyramidBackbone, name: str) -> keras.Mode
             "without its classifier and without pooling, such as "
             "keras.applications.ResNet50(include_top=False)."
         )
+    if len(backbone.inputs) != 1:
+        raise ValueError(
+            f"The backbone {name!r} takes {len(backbone.inputs)} inputs. It must take one image."
+        )
     maps = maps_by_stride(backbone)
     named = {f"stride_{stride}": maps[stride] for stride in STRIDES if stride in maps}
     if isinstance(backbone, keras.Sequential) or "stride_32" not in named:
@@ -182,7 +208,7 @@ def _with_maps(backbone: keras.Model | PyramidBackbone, name: str) -> keras.Mode
             "not a Sequential, and not have another model as a layer. Otherwise name the maps: "
             'backbone=keras.Model(image, {"stride_4": ..., "stride_32": ...}).'
         )
-    return keras.Model(backbone.input, named, name=name)
+    return keras.Model(backbone.inputs[0], named, name=name)  # `input` may be a list
 
 
 def _known_pixels(encoder: keras.Model, name: str, pixels: _Pixels | None) -> str | None:
@@ -203,6 +229,8 @@ def _pixels_of(encoder: keras.Model, name: str) -> _Pixels | None:
     """The row of an application of Keras, by its name and its first layer with weights."""
     if _normalising_layer(encoder) is not None:
         return None
+    if any(isinstance(layer, layers.Lambda) for layer in encoder.layers):
+        return None  # it may normalise
     first = next((layer.name for layer in encoder.layers if layer.weights), None)
     for pixels in APPLICATIONS:
         if re.match(pixels.name, name) and pixels.layer == first:
@@ -210,12 +238,18 @@ def _pixels_of(encoder: keras.Model, name: str) -> _Pixels | None:
     return None
 
 
-def _normalising_layer(encoder: keras.Model) -> keras.Layer | None:
-    """The layer by which a model normalises pixels itself."""
-    for layer in encoder.layers:
-        if isinstance(layer, NORMALISING):
-            return layer
-        if layer.weights:
+def _normalising_layer(encoder: keras.Model) -> keras.Operation | None:
+    """The layer or the operation by which a model normalises pixels itself.
+
+    `preprocess_input` of Keras Applications and arithmetic on the image are operations.
+    """
+    for operation in encoder.operations:
+        is_layer = isinstance(operation, keras.Layer)
+        if isinstance(operation, NORMALISING):
+            return operation
+        if not is_layer and type(operation).__name__ in ARITHMETIC:
+            return operation
+        if is_layer and operation.weights:
             return None
     return None
 

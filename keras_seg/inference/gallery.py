@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PICTURE = 3.0
 """Width of a picture in inches."""
+MOST_BANDS = 16
+"""One image with more channels is taken for a batch of grey images without an axis of channels."""
 
 
 def show(
@@ -43,8 +45,8 @@ def show(
 
     Returns: a `matplotlib.figure.Figure`.
 
-    Raises: ValueError for another number of masks than of images, another size, or scores of one
-        channel.
+    Raises: ValueError for another number of masks than of images, another size, normalised pixels,
+        scores of one channel, and probabilities of several labels per pixel.
 
     Example:
 
@@ -56,16 +58,26 @@ def show(
     """
     import matplotlib.pyplot as plt  # makes a notebook display figures
 
-    pictures = [_pixels(image) for image in _listed(images, axes=3)]
+    is_one = not isinstance(images, list | tuple) and np.ndim(images) == 3
+    if is_one and np.shape(images)[-1] > MOST_BANDS:
+        raise ValueError(
+            f"Images have the shape (B, H, W, C). Received: {np.shape(images)}. Add an axis: "
+            "images[..., None] for grey images, images[None] for one image."
+        )
+    listed = _listed(images, is_one)
+    is_share = all(image.max(initial=0) <= 1 for image in listed if image.dtype.kind == "f")
+    pictures = [_pixels(image, is_share) for image in listed]
     columns = {"mask": masks, "prediction": predictions}
     columns = {
-        title: [_mask(mask, title) for mask in _listed(given, axes=2)]
+        title: [_mask(mask, title) for mask in _listed(given, is_one)]
         for title, given in columns.items()
         if given is not None
     }
     for title, given in columns.items():
         _check(pictures, given, title)
-    table = _table(classes, [mask for given in columns.values() for mask in given])
+    drawn_masks = [mask for given in columns.values() for mask in given]
+    table = _table(classes, drawn_masks)
+    _check_classes(table, drawn_masks)
     drawn = [
         [overlay(*pair, table, opacity=opacity) for pair in zip(pictures, given, strict=True)]
         for given in columns.values()
@@ -104,34 +116,61 @@ def _share(color: tuple[int, int, int]) -> tuple[float, float, float]:
     return red / 255, green / 255, blue / 255
 
 
-def _listed(given: Any, *, axes: int) -> list[np.ndarray]:
-    """The entries of a batch or a list; one image or mask, which has `axes` axes, is a batch."""
+def _listed(given: Any, is_one: bool) -> list[np.ndarray]:
+    """The entries of a batch or a list; one image or mask is a batch of one."""
     if not isinstance(given, list | tuple):
         given = np.asarray(given)
-        if given.ndim == axes:
+        if given.ndim == 2 or (is_one and given.ndim == 3 and len(given) != 1):
             given = given[None]
     return [np.asarray(each) for each in given]
 
 
-def _pixels(image: np.ndarray) -> np.ndarray:
+def _pixels(image: np.ndarray, is_share: bool) -> np.ndarray:
+    """(H, W, C) pixels of 0..255; floats of 0..1 are multiplied by 255, if `is_share`."""
     if image.ndim != 3:
-        raise ValueError(f"An image has the shape (H, W, C). Received: {image.shape}")
-    if image.dtype.kind == "f" and image.max(initial=0) <= 1:
-        image = image * 255
-    return np.clip(np.round(image), 0, 255).astype(np.uint8)
+        raise ValueError(
+            f"An image has the shape (H, W, C). Received: {image.shape}. Add an axis to grey "
+            "images: images[..., None]."
+        )
+    if image.dtype.kind == "b" or (image.dtype.kind == "f" and is_share):
+        image = image * 255.0
+    least, most = image.min(initial=0), image.max(initial=0)
+    if not (least >= 0 and most <= 255):  # also for NaN
+        raise ValueError(
+            f"An image has pixels of 0 to 255, or floats of 0 to 1. Received: {least:g} to "
+            f"{most:g}. Pass the pixels as they were before the normalisation, or scale them."
+        )
+    return np.round(image).astype(np.uint8)
 
 
 def _mask(mask: np.ndarray, title: str) -> np.ndarray:
     """(H, W) classes, or (H, W, n) labels of 0 and 1."""
-    if mask.ndim == 3 and mask.dtype.kind == "f":
-        if mask.shape[-1] == 1:
+    if mask.ndim not in (2, 3):
+        raise ValueError(
+            f"A {title} has the shape (H, W), (H, W, 1) or (H, W, C). Received: {mask.shape}"
+        )
+    is_whole = np.array_equal(mask, np.round(mask))
+    if mask.ndim == 3 and mask.shape[-1] > 1:
+        if mask.dtype.kind != "f":
+            return mask.astype(np.uint8)
+        sums = mask.sum(-1)
+        if mask.min() >= 0 and mask.max() <= 1 and not np.allclose(sums, 1, atol=0.02):
             raise ValueError(
-                f"The {title} has scores of one channel. Pass classes: (scores > 0).astype('uint8')"
-                " for logits, (scores > 0.5).astype('uint8') for probabilities."
+                f"The {title} has probabilities that do not sum to 1, so that a pixel may have "
+                "several labels. Pass labels: (scores > 0.5).astype('uint8')."
             )
-        return mask.argmax(-1)
-    mask = mask[..., 0] if mask.ndim == 3 and mask.shape[-1] == 1 else mask
-    return np.asarray(mask).astype(np.uint8)
+        return mask.argmax(-1).astype(np.uint8)
+    if not is_whole:
+        raise ValueError(
+            f"The {title} has scores of one channel. Pass classes: (scores > 0).astype('uint8')"
+            " for logits, (scores > 0.5).astype('uint8') for probabilities."
+        )
+    mask = mask[..., 0] if mask.ndim == 3 else mask
+    if mask.min(initial=0) < 0 or mask.max(initial=0) > IGNORE_CLASS:
+        raise ValueError(
+            f"A {title} has classes of 0 to {IGNORE_CLASS}. Received: {mask.min()} to {mask.max()}"
+        )
+    return mask.astype(np.uint8)
 
 
 def _check(pictures: list[np.ndarray], masks: list[np.ndarray], title: str) -> None:
@@ -141,6 +180,16 @@ def _check(pictures: list[np.ndarray], masks: list[np.ndarray], title: str) -> N
         if mask.ndim not in (2, 3) or picture.shape[:2] != mask.shape[:2]:
             raise ValueError(
                 f"A {title} has the shape {mask.shape} for an image of {picture.shape[:2]} pixels."
+            )
+
+
+def _check_classes(table: ClassTable, masks: list[np.ndarray]) -> None:
+    for mask in masks:
+        known = mask[mask != IGNORE_CLASS] if mask.ndim == 2 else np.arange(mask.shape[-1])
+        if known.max(initial=0) >= len(table):
+            raise ValueError(
+                f"There is no class {known.max()} among the {len(table)} classes "
+                f"{', '.join(table.names)}. Pass the names of all classes."
             )
 
 

@@ -283,7 +283,10 @@ def _factor(name: str, weight: Any) -> float:
 def _unknown_loss(name: object) -> str:
     here = name_here(name) if isinstance(name, str) else None
     if here is None:
-        return unknown_name("loss", name, LOSS_TABLE)
+        own = ""
+        if isinstance(name, str) and "." in name:
+            own = f" A loss of your own has a colon: {':'.join(name.rsplit('.', 1))!r}."
+        return unknown_name("loss", name, LOSS_TABLE) + own
     per_channel = any(word in name.lower() for word in ("binary", "bce", "sigmoid"))
     hint = " (multi_label=True for a sigmoid per channel)" if per_channel else ""
     return (

@@ -101,6 +101,7 @@ def backbone_layers(model: keras.Model) -> list[keras.Layer]:
     """The layers with weights of a network's backbone, found by the names of all other layers.
 
     The names of the backbone itself are not used: those of Keras Applications may be automatic.
+    The network may be the layer of another model.
 
     Raises: ValueError for a network without a backbone.
     """
@@ -113,6 +114,9 @@ def backbone_layers(model: keras.Model) -> list[keras.Layer]:
         if not _has(layers, decoder.mark) or _has(layers, decoder.own_encoder):
             continue
         return [layer for layer in layers if not re.match(decoder.layers, layer.name)]
+    inner = [layer for layer in layers if isinstance(layer, keras.Model)]
+    if len(inner) == 1:  # a network between layers of the user
+        return backbone_layers(inner[0])
     raise ValueError(
         f"A network of keras_seg with a backbone is expected ({', '.join(DECODERS)}; unet and "
         f"unetplusplus with backbone=...). Received: {model.name!r}. In other models set "

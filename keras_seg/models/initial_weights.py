@@ -49,7 +49,7 @@ def load_weights_from(model: keras.Model, path: str | Path, *, classes: Sequence
         model = keras_seg.models.unet((64, 64, 3), 2, widths=(4, 8))
         keras_seg.models.load_weights_from(model, "five_classes.keras")
     """
-    network, source = as_functional(model), load(path)
+    network, source = as_functional(model), as_functional(load(path))
     channels = _Channels(_channels(source), _channels(network))
     taken, heads = [], []
     for ours, theirs in _pairs(network, source, path):
@@ -177,7 +177,7 @@ def _sentence(
         return f"{start}. The file does not have the other heads, which start from random values."
     if len(heads) == 1:
         rest = (
-            f"the head has {classes.there} classes there and {classes.here} here, so it starts "
+            f"the head has {_counted(classes.there)} there and {classes.here} here, so it starts "
             "from random values."
         )
     else:
@@ -188,3 +188,7 @@ def _sentence(
     new = total - taken - len(heads)
     also = f" So do the heads that the file does not have ({new} layers)." if new else ""
     return f"{start}; {rest}{also}"
+
+
+def _counted(channels: int) -> str:
+    return "1 channel" if channels == 1 else f"{channels} classes"

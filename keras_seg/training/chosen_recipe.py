@@ -13,6 +13,7 @@ from keras_seg.data.reading.ranges import MEASURED
 from keras_seg.training.contradictions import check_recipe
 from keras_seg.training.default_rules import RULES, Facts
 from keras_seg.training.fingerprint import (
+    READ,
     Fingerprint,
     Machine,
     fingerprint_of,
@@ -123,7 +124,14 @@ def _fingerprint(given: dict[str, Any]) -> Fingerprint:
     if channels != train.channels or is_deep:
         train = _open({**found, **given}, "train")
     validation_images = len(_open({**found, **given}, "val"))
-    return fingerprint_of(train, validation_images=validation_images, stored_bits=is_deep)
+    data = fingerprint_of(train, validation_images=validation_images, stored_bits=is_deep)
+    if data.images <= READ and not any(data.shares[1:]) and not data.multi_label:
+        raise ValueError(
+            f"The masks of {given['data']} show only class 0, so there is nothing to learn. Write "
+            "the class numbers 1, 2, ... where the objects are. To look at the masks: keras-seg "
+            "verify-dataset."
+        )
+    return data
 
 
 def _open(given: Mapping[str, Any], split: str) -> SegmentationDataset:

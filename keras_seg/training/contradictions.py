@@ -59,6 +59,7 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _network(recipe)
     yield from _losses(recipe)
     yield from _images(recipe)
+    yield from _folds(recipe)
     yield from _paths(recipe)
 
 
@@ -254,6 +255,14 @@ def _images(recipe: Recipe) -> Iterator[str]:
         yield (
             f"augmentation.hue={recipe.augmentation.hue} contradicts channels=1: grey images have "
             "no hue. Leave hue out, or set channels to 3."
+        )
+
+
+def _folds(recipe: Recipe) -> Iterator[str]:
+    if recipe.fold_group is not None and recipe.fold is None:
+        yield (
+            'fold_group needs fold, such as "2/5", or --folds, which trains every fold. Received: '
+            f"fold_group={recipe.fold_group!r} and no fold"
         )
 
 

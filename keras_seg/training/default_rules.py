@@ -256,7 +256,7 @@ def _loss(facts: Facts) -> Choice:
     plain = Choice(
         {"loss": "cross_entropy+dice"},
         "cross_entropy+dice",
-        f"the rarest class has {100 * data.rarest:.2g} % of the pixels",
+        f"the rarest class has {_percent(data.rarest)} of the pixels",
     )
     if data.multi_label:
         return plain._replace(reason="each label has its own sigmoid, and Dice balances them")
@@ -276,7 +276,7 @@ def _balance(facts: Facts) -> Choice | None:
     rare = [share for share in data.shown if 0 < share < RARELY_SHOWN]
     if not rare or data.images < ENOUGH_IMAGES:
         return None
-    reason = f"a class is in {100 * min(rare):.2g} % of the images"
+    reason = f"a class is in {_percent(min(rare))} of the images"
     return Choice({"balance": True}, "images with rare classes more often", reason)
 
 
@@ -313,6 +313,11 @@ def class_weights(data: Fingerprint) -> list[float]:
 def _images(facts: Facts) -> str:
     count = facts.data.images
     return f"{count:,} image{'s' if count > 1 else ''}"
+
+
+def _percent(share: float) -> str:
+    """A share with two significant digits, as in "0.12 %" or "100 %"."""
+    return f"{float(f'{100 * share:.2g}'):g} %"
 
 
 def _by(size: tuple[int, int]) -> str:

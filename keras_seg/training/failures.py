@@ -17,7 +17,7 @@ class WorkerLost(RuntimeError):
 
 @contextmanager
 def errors_explained(output: str, kept: Callable[[], str]) -> Iterator[None]:
-    """Completes errors about a full disk or a NaN loss: says what was kept and what to do.
+    """Completes errors about a full disk, a NaN loss or one without gradient: says what to do.
 
     Args:
         output: output folder of the training.
@@ -31,6 +31,12 @@ def errors_explained(output: str, kept: Callable[[], str]) -> Iterator[None]:
             "optimizer_options.clip_norm, and another --output."
         ) from error
     except Exception as error:  # TensorFlow raises its own type when a disk is full
+        if "No gradients provided" in str(error):
+            raise ValueError(
+                "The loss has no gradient for any weight. In a loss of your own, argmax, round, "
+                "comparisons, casts to whole numbers and stop_gradient end the gradient: compute "
+                "with the scores or their softmax."
+            ) from error
         if getattr(error, "errno", None) != errno.ENOSPC and "No space left" not in str(error):
             raise
         raise OSError(

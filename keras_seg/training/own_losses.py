@@ -83,6 +83,11 @@ def check_own_losses(recipe: Recipe, num_classes: int, channels: int, multi_labe
         _tell_of_unknown_pixels(loss, masks, scores, term.name)
     for entry, metric in zip(recipe.metrics or (), own_metrics(recipe.metrics), strict=True):
         _check_number(metric, masks, scores, f"metric {entry}")
+        if not metric.variables:
+            raise ValueError(
+                f"The metric {entry} has no variables. A compiled step keeps no other attributes. "
+                "Make its state by self.add_weight, and change it by assign_add."
+            )
 
 
 def _small_batch(
@@ -111,10 +116,13 @@ def _check_number(compute: Callable, masks: np.ndarray, scores: Any, what: str) 
     values = value.values() if isinstance(value, dict) else [value]
     for number in map(ops.convert_to_numpy, values):
         if number.shape != () or not np.isfinite(number):
-            received = f"an array of shape {number.shape}" if number.shape else str(number)
+            received, remedy = str(number), "Look for a division by 0 or a logarithm of 0."
+            if number.shape:
+                received = f"an array of shape {number.shape}"
+                remedy = "End it in a mean, such as `return keras.ops.mean(values)`."
             raise ValueError(
                 f"The {what} must return one finite number for {shapes}. Received: {received}. "
-                "End it in a mean, such as `return keras.ops.mean(values)`."
+                f"{remedy}"
             )
 
 

@@ -324,8 +324,6 @@ class Recipe:
 
     def _check_fold(self) -> None:
         if self.fold_group is not None:
-            if self.fold_numbers is None:
-                raise ValueError('fold_group needs fold, such as "2/5". Received: no fold')
             try:
                 re.compile(self.fold_group)
             except re.error as error:

@@ -191,10 +191,11 @@ def evaluation_data(
         )
     if multi_label is None and recipe is not None:
         multi_label = recipe.multi_label
-    name, folds, group = source or "", None, None
-    if recipe is not None and source in (None, recipe.data):
+    name, folds, group, on_error = source or "", None, None, "stop"
+    if recipe is not None and (source is None or _is_same(source, recipe.data)):
         name, group = recipe.data, recipe.fold_group
         folds = recipe.fold_numbers if split in ("train", "val") else None
+        on_error = recipe.on_error  # folds change with the number of images
     if source is None and recipe is not None:
         value_range = value_range or recipe.image_range
         nodata = recipe.nodata if nodata is None else nodata
@@ -205,6 +206,7 @@ def evaluation_data(
             part,
             classes=classes,
             channels=channels,
+            on_error=on_error,
             value_range=value_range,
             multi_label=multi_label,
             nodata=nodata,
@@ -214,3 +216,8 @@ def evaluation_data(
         return opened(split)
     train, val = folds_of((opened("train"), opened("val")), *folds, group=group)
     return train if split == "train" else val
+
+
+def _is_same(source: str, other: str) -> bool:
+    """Whether two names of data sets are equal, or paths of the same folder."""
+    return source == other or Path(source).resolve() == Path(other).resolve()

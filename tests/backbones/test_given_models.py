@@ -1,12 +1,14 @@
 """Models as backbones: of Keras Applications, with `pyramid_outputs`, and with named maps."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
 from keras_seg import backbones, models
-from keras_seg.backbones.given import encoder_of
+from keras_seg.backbones.given import _normalising_layer, encoder_of
 from keras_seg.card import ModelCard
 from keras_seg.data.classes import ClassTable
 from keras_seg.layers import Preprocessing
@@ -119,6 +121,34 @@ class TestPixels:
         changed = encoder_of(encoder, FREE, preprocessing="unit")
         expected = np.asarray(encoder(IMAGES / 255)["stride_32"])
         np.testing.assert_allclose(np.asarray(changed(IMAGES)["stride_32"]), expected, atol=1e-4)
+
+    def test_arithmetic_on_the_image_is_not_done_twice(self):
+        image = keras.Input((64, 64, 3))
+        x = keras.applications.mobilenet_v2.preprocess_input(image)
+        for i in range(5):
+            name = None if i else "Conv1"
+            x = layers.Conv2D(2, 3, strides=2, padding="same", name=name)(x)
+        model = keras.Model([image], x, name="mobilenetv2_0.35_64")  # as with input_tensor=
+        assert isinstance(model.input, list)
+        encoder = encoder_of(model, (64, 64, 3), preprocessing="backbone")
+        maps = encoder(IMAGES)["stride_32"]
+        np.testing.assert_allclose(np.asarray(maps), np.asarray(model([IMAGES])), atol=1e-5)
+
+    def test_padding_of_the_image_does_not_normalise(self):
+        image = keras.Input(FREE)
+        padded = keras.ops.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        model = keras.Model(image, keras.layers.Conv2D(2, 3)(padded), name="own")
+        assert _normalising_layer(model) is None
+
+    def test_named_maps_of_an_application_without_normalisation_are_told(self):
+        image = keras.Input(FREE)
+        stem = keras.layers.Conv2D(2, 3, strides=2, padding="same", name="conv1_conv")(image)
+        model = keras.Model(image, {"stride_2": stem})
+        with pytest.warns(UserWarning, match="looks like a model of keras.applications"):
+            assert encoder_of(model, FREE, preprocessing="backbone") is model
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert encoder_of(model, FREE, preprocessing=None) is model
 
 
 class TestRefused:

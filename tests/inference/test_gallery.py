@@ -45,9 +45,50 @@ def test_images_alone_in_several_sizes_and_types():
     [
         (MASKS[:1], "2 images and 1 masks"),
         (MASKS[:, :4], r"shape \(4, 12\) for an image of \(8, 12\)"),
-        (MASKS[..., None].astype("float32"), "scores of one channel. Pass classes"),
+        (MASKS[..., None] * 0.3, "scores of one channel. Pass classes"),
+        (np.full((2, 8, 12, 3), 0.9), "do not sum to 1, so that .* several labels"),
+        (MASKS.astype("int32") + 300, "classes of 0 to 255. Received: 300 to 302"),
+        (MASKS + 4, "no class 6 among the 3 classes"),
     ],
 )
 def test_masks_that_do_not_fit_are_refused(masks, message):
     with pytest.raises(ValueError, match=message):
-        inference.show(IMAGES, masks)
+        inference.show(IMAGES, masks, classes=TABLE)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (IMAGES.astype("uint16") * 16, "pixels of 0 to 255.*Received: 0 to 4"),
+        (IMAGES / 127.5 - 1, "pixels of 0 to 255.*before the normalisation"),
+        (IMAGES * np.float32("nan"), "pixels of 0 to 255"),
+        (np.zeros((20, 64, 64), "uint8"), r"\(B, H, W, C\).*images\[\.\.\., None\] for grey"),
+        (IMAGES[0, ..., 0], r"\(H, W, C\).*Add an axis"),
+    ],
+)
+def test_images_that_cannot_be_shown_are_refused(images, message):
+    with pytest.raises(ValueError, match=message):
+        inference.show(images)
+
+
+def test_dark_float_images_stay_dark_beside_bright_ones():
+    images = np.stack([np.zeros((8, 8, 3)), np.full((8, 8, 3), 200)]).astype("float32")
+    images[0, 0, 0] = 1  # of 255
+    assert [picture.max() for picture in pictures(inference.show(images))] == [1, 200]
+
+
+def test_float_masks_of_a_data_set_are_classes():
+    masks = MASKS[..., None].astype("float32")
+    for one, other in zip(
+        pictures(inference.show(IMAGES, masks)),
+        pictures(inference.show(IMAGES, MASKS)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_one_image_with_a_batch_of_one_or_a_mask_of_its_own():
+    scores = np.eye(3, dtype="float32")[MASKS[0]]
+    expected = pictures(inference.show(IMAGES[:1], MASKS[:1]))[1]
+    for mask in (MASKS[0], MASKS[:1], MASKS[0, ..., None], scores, scores[None]):
+        np.testing.assert_array_equal(pictures(inference.show(IMAGES[0], mask))[1], expected)

@@ -1,5 +1,6 @@
 """`freeze_backbone` stops the weights and statistics of the backbone, also of a loaded model."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -42,6 +43,12 @@ def test_the_backbone_does_not_move_and_the_rest_does(unet, tmp_path):
     assert any("moving_mean" in path for path in frozen)
     assert not moved & frozen
     assert moved == before.keys() - frozen
+
+
+def test_a_network_inside_of_another_model(unet):
+    outer = keras.Sequential([keras.Input((32, 32, 3)), unet, keras.layers.Softmax()])
+    assert models.freeze_backbone(outer) == models.freeze_backbone(unet)
+    assert models.unfreeze_backbone(outer) == models.unfreeze_backbone(unet)
 
 
 def test_norms_alone_and_unfreezing(unet):

@@ -120,3 +120,18 @@ def test_automatic_names_are_paired_by_order_and_others_are_not(tmp_path):
 def test_a_checkpoint_of_pytorch_is_answered_with_the_verb(tmp_path):
     with pytest.raises(ValueError, match=r"keras-seg convert .*carvana.pth --source"):
         models.load_weights_from(small_unet(2), tmp_path / "carvana.pth")
+
+
+def test_a_sequential_of_keras_is_another_network(tmp_path):
+    plain = keras.Sequential([keras.Input(SHAPE), keras.layers.Conv2D(2, 1)])
+    plain.save(tmp_path / "plain.keras")
+    with pytest.raises(ValueError, match="belongs to another network than unet"):
+        models.load_weights_from(small_unet(2), tmp_path / "plain.keras")
+    again = keras.Sequential([keras.Input(SHAPE), keras.layers.Conv2D(2, 1)])
+    assert "1 of 1 layers" in models.load_weights_from(again, tmp_path / "plain.keras")
+    assert again.get_weights()[0].tolist() == plain.get_weights()[0].tolist()
+
+
+def test_a_head_of_one_channel_is_called_so(tmp_path):
+    told = models.load_weights_from(small_unet(2), saved(small_unet(1), tmp_path, classes=2))
+    assert "the head has 1 channel there and 2 here" in told

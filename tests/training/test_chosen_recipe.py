@@ -12,7 +12,7 @@ from keras_seg.training import Recipe
 from keras_seg.training.callbacks import TellDuration, duration_line
 from keras_seg.training.chosen_recipe import chosen_entries, chosen_lines
 from keras_seg.training.contradictions import check_recipe
-from keras_seg.training.default_rules import LARGEST_WEIGHT, RULES, class_weights
+from keras_seg.training.default_rules import LARGEST_WEIGHT, RULES, _percent, class_weights
 from keras_seg.training.fingerprint import Fingerprint, Machine, fingerprint_of, stored_facts
 from keras_seg.training.recipe_io import from_record
 
@@ -110,6 +110,12 @@ class TestRules:
         assert recipe.resize == (1696, 2048)
         assert recipe.batch_size * 1696 * 2048 <= 8 * 1024**2
         assert chosen("scenes").resize is None
+
+    @pytest.mark.parametrize(
+        ("share", "text"), [(1.0, "100 %"), (0.996, "100 %"), (0.114, "11 %"), (0.00123, "0.12 %")]
+    )
+    def test_percent(self, share, text):
+        assert _percent(share) == text
 
     def test_rare_classes(self):
         recipe = chosen("two percent")
@@ -249,6 +255,21 @@ class TestRuns:
     def test_wrong_entries_name_the_nearest(self):
         with pytest.raises(ValueError, match="epochs"):
             training.choose_recipe("builtin:cells", "run", epoch=3)
+
+    def test_one_class_is_refused(self, tmp_path):
+        for folder in ("images", "masks"):
+            (tmp_path / "data" / folder).mkdir(parents=True)
+            for i in range(3):
+                pixels = np.zeros((32, 32), np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "data" / folder / f"{i}.png")
+        with pytest.raises(ValueError, match="show only class 0, so there is nothing to learn"):
+            training.choose_recipe(str(tmp_path / "data"), str(tmp_path / "run"))
+
+    def test_folds_have_a_group_and_no_fold(self, tmp_path, shapes_folder, capsys):
+        given = {"data": str(shapes_folder), "output": str(tmp_path), "fold_group": r"\d"}
+        recipe = train_verb_module._chosen(given, folds=3)
+        assert (recipe.fold, recipe.fold_group, recipe.output) == (None, r"\d", str(tmp_path))
+        assert capsys.readouterr().err.startswith("Network: ")
 
 
 class TestDuration:

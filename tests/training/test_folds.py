@@ -1,6 +1,7 @@
 """Folds of the images, and cross-validation."""
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from keras_seg import training
 from keras_seg.cli.verbs.train import _report_folds
 from keras_seg.data.wrappers.folds import folds_of
 from keras_seg.training import Recipe, cross_validation
+from keras_seg.training.checks import check_recipe
 from keras_seg.training.data_sets import open_splits
 from keras_seg.training.fit import TrainingResult
 from keras_seg.training.run_folder import evaluation_data
@@ -97,8 +99,8 @@ class TestRecipe:
             replace(recipe, fold=fold)
 
     def test_what_is_no_group(self, recipe):
-        with pytest.raises(ValueError, match="fold_group needs fold"):
-            replace(recipe, fold_group="a")
+        with pytest.raises(ValueError, match="fold_group needs fold.* or --folds"):
+            check_recipe(replace(recipe, fold_group="a"))  # `cross_validate` takes it
         with pytest.raises(ValueError, match="not a regular expression"):
             replace(recipe, fold="1/2", fold_group="(")
 
@@ -109,12 +111,25 @@ class TestRecipe:
         (tmp_path / "run").mkdir()
         (tmp_path / "run/recipe.yaml").write_text(recipe.to_yaml())
         model = tmp_path / "run/model.keras"
-        for source in (None, recipe.data):
+        (tmp_path / "link").symlink_to(recipe.data)
+        for source in (None, recipe.data, f"{recipe.data}/", str(tmp_path / "link")):
             images = evaluation_data(model, source, "val", 3)
             assert [each.name for each in images] == [each.name for each in val]
         assert len(evaluation_data(model, None, "train", 3)) == len(train)
         plain = open_splits(replace(recipe, fold=None))
         assert len(train) + len(val) == sum(map(len, plain))
+
+    def test_evaluation_leaves_out_what_the_training_left_out(self, recipe, tmp_path):
+        shutil.copytree(recipe.data, tmp_path / "data")
+        damaged = sorted((tmp_path / "data").rglob("images/*"))[0]
+        damaged.write_bytes(b"not an image")
+        recipe = replace(recipe, data=str(tmp_path / "data"), on_error="skip", fold="1/3")
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run/recipe.yaml").write_text(recipe.to_yaml())
+        with pytest.warns(UserWarning, match="left out"):
+            _, val = open_splits(recipe)
+            images = evaluation_data(tmp_path / "run/model.keras", None, "val", 3)
+        assert [each.name for each in images] == [each.name for each in val]
 
 
 def train_as(scores, calls):
@@ -142,6 +157,7 @@ class TestCrossValidation:
     def test_summary_of_all_folds(self, recipe, tmp_path, monkeypatch, capsys):
         calls = []
         monkeypatch.setattr(cross_validation, "train", train_as([0.5, 0.7, 0.6], calls))
+        recipe = replace(recipe, fold_group="a")
         result = training.cross_validate(recipe, 3)
         assert calls == ["1/3", "2/3", "3/3"]
         assert result.finished and result.best.output == str(tmp_path / "run/fold_2")

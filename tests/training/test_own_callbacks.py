@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from dataclasses import replace
 
 import keras
@@ -11,6 +12,7 @@ from keras_seg import training
 from keras_seg.training import Recipe
 from keras_seg.training.failures import errors_explained
 from keras_seg.training.optimizers import make_schedule
+from keras_seg.training.own_callbacks import own_callbacks
 
 OWN = """
 import keras
@@ -124,6 +126,22 @@ class TestRefusals:
         with pytest.raises(ValueError, match=message):
             training.train(replace(recipe, callbacks=[entry]))
         assert not (tmp_path / "run").exists()
+
+    @pytest.mark.parametrize(
+        ("code", "message"),
+        [
+            ("def broken(:", r"the module broken_log cannot be imported\. SyntaxError: .*line 1"),
+            ("1 / 0", r"cannot be imported\. ZeroDivisionError: division by zero"),
+            ("import absent_package", "there is no module 'absent_package'"),
+            ("def Log(): raise KeyError('key')", r"broken_log:Log cannot be made\. KeyError"),
+        ],
+    )
+    def test_a_module_that_fails(self, tmp_path, monkeypatch, code, message):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "broken_log.py").write_text(code)
+        with pytest.raises(ValueError, match=message):
+            own_callbacks(["broken_log:Log"], ())
+        sys.modules.pop("broken_log", None)
 
     def test_a_class_in_place_of_an_object(self, recipe):
         with pytest.raises(ValueError, match=r"are objects of keras\.callbacks\.Callback.*Seen"):

@@ -12,6 +12,7 @@ from keras_seg import losses, models, training
 from keras_seg.training import Recipe
 from keras_seg.training.callbacks import OUTPUT
 from keras_seg.training.engines import engine_for
+from keras_seg.training.failures import errors_explained
 from keras_seg.training.own_losses import check_own_losses, own_metrics
 from keras_seg.training.run import _compiled
 
@@ -48,6 +49,12 @@ def nothing(masks, scores):
 
 def broken(masks, scores):
     return masks + scores
+
+class Attribute(keras.metrics.Metric):
+    def update_state(self, masks, scores, sample_weight=None):
+        self.total = keras.ops.mean(scores)
+    def result(self):
+        return self.total
 
 class Images(keras.losses.Loss):
     def __init__(self):
@@ -125,6 +132,8 @@ class TestLosses:
         ("entry", "message"),
         [
             ("my_scores:Brie", "Did you mean 'Brier'"),
+            ("my_scores.Brier", "A loss of your own has a colon: 'my_scores:Brier'"),
+            ("my_scores.py:Brier", 'not the path of a file. Write "my_scores:Brier"'),
             ("no_such_module:Loss", "loss: there is no module 'no_such_module'"),
             ("my_scores:number", r"A loss is a class of keras\.losses\.Loss.*int"),
             ("keras.layers:ReLU", r"A loss is a class of keras\.losses\.Loss.*ReLU"),
@@ -141,9 +150,9 @@ class TestLosses:
     @pytest.mark.parametrize(
         ("name", "message"),
         [
-            ("nothing", "must return one finite number .*Received: nan.*keras.ops.mean"),
+            ("nothing", "must return one finite number .*Received: nan. Look for a division by 0"),
             ("broken", "loss my_scores:broken fails for masks .*8, 8.*Correct it"),
-            ("Images", "Received: an array of shape"),
+            ("Images", "Received: an array of shape.*keras.ops.mean"),
         ],
     )
     def test_values_that_cannot_be_trained_on(self, recipe, name, message):
@@ -187,6 +196,10 @@ class TestMetrics:
         with pytest.raises(ValueError, match=message):
             own_metrics([entry])
 
+    def test_state_outside_of_variables_is_refused(self, recipe):
+        with pytest.raises(ValueError, match="my_scores:Attribute has no variables.*add_weight"):
+            check_own_losses(replace(recipe, metrics=["my_scores:Attribute"]), 3, 3, False)
+
     def test_values_that_are_no_number_are_refused(self, recipe):
         with pytest.raises(ValueError, match="metric my_scores:nothing must return one finite"):
             check_own_losses(replace(recipe, metrics=["my_scores:nothing"]), 3, 3, False)
@@ -210,6 +223,12 @@ class TestTraining:
         sys.modules.pop("my_scores")
         (tmp_path / "my_scores.py").unlink()
         assert models.load(more.model_path).output.shape[-1] == 3
+
+
+def test_a_loss_without_gradient_is_explained():
+    message = "has no gradient for any weight.*argmax"
+    with pytest.raises(ValueError, match=message), errors_explained("run", str):
+        raise ValueError("No gradients provided for any variable.")
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ def _chosen(given: dict[str, Any], folds: int | None) -> Recipe:
     entries = {key: given[key] for key in given if key != "config"}
     if folds is not None:  # all folds have the recipe of the first, also when they resume
         entries["output"] = str(Path(given["output"], "fold_1"))
+        entries.setdefault("fold", f"1/{max(folds, 2)}")
     recipe = choose_recipe(**entries)
     complain(chosen_lines(recipe).rstrip("\n"))
     if folds is None:
