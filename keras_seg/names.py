@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 IGNORE_CLASS = 255
 """Mask value that losses and metrics ignore."""
+SHORTEST_START = 4
+"""The number of letters from which a name is recognised by its start."""
 SIZINGS = ("auto", "resize", "tile")
 """How images are fitted to a network: as in its training, resized, or in overlapping windows."""
 
@@ -25,7 +27,10 @@ def unknown_name(what: str, received: str, known: Iterable[str]) -> str:
 
 
 def nearest_name(received: str, known: Iterable[str]) -> str | None:
-    """The known name that is most like the received one; None if none is."""
+    """The known name most like the received one, or one that starts with it; None if none does."""
     plain = str(received).lower().replace("+", "plus")
     of_lower = {name.lower(): name for name in sorted(known)}
-    return next((of_lower[name] for name in difflib.get_close_matches(plain, of_lower, n=1)), None)
+    nearest = difflib.get_close_matches(plain, of_lower, n=1)
+    if not nearest and len(plain) >= SHORTEST_START:
+        nearest = [name for name in of_lower if name.startswith(plain)]
+    return next((of_lower[name] for name in nearest), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 import zipfile
 from collections import Counter
@@ -29,8 +30,14 @@ from keras_seg.training.run_folder import MODEL_NAME
 
 COLUMNS = ("model", "crop", "loss", "epochs")
 """Entries of the recipe that have a column, whether they differ or not."""
+SHAREABLE = ("network", "crop", "loss")
+"""Columns of the terminal that a line replaces if they are equal in all runs."""
+UNFOLDED = ("mIoU", "network", "crop", "time", "parameters")
+"""Columns of the terminal whose texts stay in one line."""
 CLASSES_IN_TERMINAL = 4
 """Maximum number of classes with a column in the terminal."""
+WIDE_TERMINAL = 120
+"""Number of characters per line from which the terminal shows classes."""
 SHOWN_TEXT = 100
 """Maximum length of the data and the classes in a sentence."""
 
@@ -82,22 +89,50 @@ class RunComparison:
         return [
             entry
             for entry in entries
-            if entry not in (*UNSHOWN, *COLUMNS)
+            if entry.partition(".")[0] not in (*UNSHOWN, *COLUMNS, "chosen")
             and len({as_yaml(run.recipe.get(entry)) for run in self.runs}) > 1
         ]
 
+    @property
+    def shared(self) -> dict[str, str]:
+        """Title → text of the columns that are equal in all of several runs."""
+        cells = [_cells(run) for run in self.runs]
+        return {
+            title: cells[0][title]
+            for title in SHAREABLE
+            if len(cells) > 1 and all(row[title] == cells[0][title] for row in cells)
+        }
+
     def table(self) -> Table:
-        """The table for the terminal."""
+        """The table for the terminal, without the columns that are equal in all runs."""
         names = self.class_names
-        names = names if len(names) <= CLASSES_IN_TERMINAL else []
+        is_wide = shutil.get_terminal_size().columns >= WIDE_TERMINAL
+        names = names if is_wide and len(names) <= CLASSES_IN_TERMINAL else []
+        titles = [title for title in _cells(self.runs[0]) if title not in self.shared]
         table = Table(title=f"{len(self.runs)} runs by their best validation mIoU")
-        for title in (*_cells(self.runs[0]), *names, "other"):
-            table.add_column(title, overflow="fold")
+        for title in (*titles, *names):
+            table.add_column(title, overflow="fold", no_wrap=title in UNFOLDED)
         for run in self.runs:
+            cells = _cells(run)
             scores = [percent(run.per_class.get(name), "") for name in names]
-            other = "\n".join(f"{key} {as_yaml(run.recipe.get(key))}" for key in self.differing)
-            table.add_row(*_cells(run).values(), *scores, other)
+            table.add_row(*(cells[title] for title in titles), *scores)
         return table
+
+    def lines(self) -> list[str]:
+        """What the terminal shows below the table.
+
+        A line for what all runs share, and a line for each run with the entries of its recipe that
+        other runs do not have and that are not the defaults.
+        """
+        shared = ", ".join(f"{title} {text}" for title, text in self.shared.items())
+        lines = [f"All runs: {shared}"] if shared else []
+        defaults = {key: as_yaml(value) for key, value in _flat(default_recipe()).items()}
+        for run in self.runs:
+            texts = {key: as_yaml(run.recipe.get(key)) for key in self.differing}
+            own = [f"{key} {text}" for key, text in texts.items() if text != defaults.get(key)]
+            if own:
+                lines.append(f"{run.facts.name}: {', '.join(own)}")
+        return lines
 
 
 def compare_runs(folders: Sequence[Path]) -> RunComparison:

@@ -123,11 +123,7 @@ def _page(report: DatasetReport, drawn: dict[str, list[DrawnSample]]) -> str:
     return render(
         "samples.html",
         title=f"Samples of {report.source}",
-        readings={
-            split: f"{report.samples[split]} images, "
-            f"{report.readings.get(split) or 'data set ' + report.source}"
-            for split in drawn
-        },
+        readings={split: _reading(report, split) for split in drawn},
         problems=[(kind, problem.message) for kind, problem in problems[:MOST_PROBLEMS]],
         classes=_class_rows(report, list(drawn)),
         note=_note(report),
@@ -135,6 +131,13 @@ def _page(report: DatasetReport, drawn: dict[str, list[DrawnSample]]) -> str:
             split: [_figure(sample) for sample in samples] for split, samples in drawn.items()
         },
     )
+
+
+def _reading(report: DatasetReport, split: str) -> str:
+    """The number of images, and how the files are read."""
+    count = f"{report.samples[split]} images"
+    reading = report.readings.get(split) or f"data set {report.source}"
+    return reading if reading.startswith(count) else f"{count}, {reading}"
 
 
 def _class_rows(report: DatasetReport, splits: list[str]) -> list[dict]:

@@ -143,7 +143,8 @@ def _open_split(
     _check_range(recipe, dataset)
     if tell is not None:
         tell(lines_about_images(getattr(dataset, "complete", dataset)))
-    if reading := getattr(dataset, "reading", ""):
+    reading = getattr(dataset, "reading", "")
+    if reading and recipe.fold is None:  # a fold is not divided as the sentence says
         width = shutil.get_terminal_size().columns
         sys.stderr.write(textwrap.fill(f"{split}: {reading}", width) + "\n")
     return dataset

@@ -159,7 +159,7 @@ def _network(facts: Facts) -> Choice | None:
         return Choice(unet, text, f"images of {_by(facts.size)} are small; {suits}")
     large = data.object_diameter is not None and data.object_diameter >= LARGE_OBJECT
     if data.num_classes < MANY_CLASSES and not large:
-        return Choice(unet, text, f"few classes and no large objects; {suits}")
+        return Choice(unet, text, f"few classes, objects below {LARGE_OBJECT} pixels; {suits}")
     weights = "imagenet" if facts.machine.has_imagenet() else None
     start = "ImageNet weights" if weights else "random values, as ImageNet weights are out of reach"
     options = {"backbone": "mobilenetv2", "backbone_weights": weights}
@@ -182,7 +182,7 @@ def _crop(facts: Facts) -> Choice:
     if facts.looks_far:
         reason = f"as much of {reason} as fits"
     elif objects is not None:
-        reason += f" with large objects of {objects:.0f} pixels"
+        reason += f" with objects of up to about {objects:.0f} pixels"
     return Choice({"crop": crop}, f"crop {_by(crop)}", reason)
 
 

@@ -37,6 +37,7 @@ from keras_seg.training.pictures import DrawOverlays, SaveBest
 from keras_seg.training.progress_bar import ProgressBar
 from keras_seg.training.recipe import Recipe
 from keras_seg.training.run import Rewrite, Run, start_run
+from keras_seg.training.start_line import start_line
 from keras_seg.training.tensorboard import TensorBoard
 
 
@@ -156,6 +157,8 @@ def _fit(run: Run, own: list[keras.callbacks.Callback]) -> TrainingResult:
         replicas=run.engine.replicas,
         tells=run.writes,
     )
+    if run.writes:
+        sys.stderr.write(f"{start_line(run)}\n")
     if run.first_step:
         sys.stderr.write(f"Resuming after step {run.first_step} of {run.total_steps}.\n")
     steps = StepCounter(

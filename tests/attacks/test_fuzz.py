@@ -279,3 +279,5 @@ def test_every_preset_is_named_when_it_is_misspelt():
         with pytest.raises(ValueError, match=name):
             preset_path(name[:-1] + "!")
     assert "Did you mean 'unet'" in unknown_name("model", "unett", ["unet", "danet"])
+    starts = unknown_name("preset", "hrnet", ["hrnet-cityscapes", "unet-isbi"])
+    assert "Did you mean 'hrnet-cityscapes'" in starts

@@ -99,14 +99,32 @@ def test_an_early_stop_finishes_a_run(tmp_path):
     assert notes == [f"{tmp_path / 'alike'} is unfinished: 3 of 50 epochs."]
 
 
-def test_equal_runs_have_a_table_without_differences(tmp_path):
+def test_equal_runs_have_a_table_without_differences(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     for name in ("a", "b"):
         _write(tmp_path / name, [0.5])
     comparison = compare_runs([tmp_path / "a", tmp_path / "b"])
-    assert comparison.differing == [] and comparison.notes == []
+    assert comparison.differing == comparison.notes == []
+    assert comparison.lines() == ["All runs: network unet, crop 256x256, loss cross_entropy+dice"]
     console = Console(width=160, record=True, file=io.StringIO())
     console.print(comparison.table())
     assert console.export_text().count("50.00 %") == 4  # mIoU and the class "cell" of both
+
+
+def test_the_terminal_shows_in_80_characters_what_differs_from_the_defaults(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    _write(tmp_path / "default", [0.5])
+    chosen = {"chosen": {"network": "U-Net"}, "learning_rate": 0.01, "batch_size": 4}
+    chosen["loss"] = "dice"
+    _write(tmp_path / "chosen", [0.4], **chosen)
+    comparison = compare_runs([tmp_path / "default", tmp_path / "chosen"])
+    assert comparison.differing == ["batch_size", "learning_rate"]
+    shared, own = comparison.lines()
+    assert shared.startswith("All runs: ") and own == "chosen: batch_size 4, learning_rate 0.01"
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(comparison.table())
+    lines = console.export_text().splitlines()
+    assert len(lines) < 12 and any("50.00 %" in line and "1 of 1" in line for line in lines)
 
 
 def test_parameters_are_those_of_the_model(tmp_path):

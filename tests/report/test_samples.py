@@ -38,6 +38,8 @@ def test_every_kind_of_data_is_drawn(kind, suffix, tmp_path, shapes_folder, caps
     assert all(f"</span>{name}</td>" in text for name in names)
     assert text.count("<figure") == text.count('alt="image with its mask"') >= 2
     assert "Samples of train" in text and "Samples of val" in text
+    readings = [line for line in text.splitlines() if 'class="reading"' in line]
+    assert len(readings) == 2 and all(line.count(" images, ") == 1 for line in readings)
     assert "<script" not in text and "http://" not in text
 
 

@@ -153,6 +153,15 @@ def train_as(scores, calls):
     return train
 
 
+def test_a_fold_does_not_tell_the_split_that_it_replaces(shapes_folder, tmp_path, capsys):
+    recipe = Recipe(data=str(shapes_folder), output=str(tmp_path / "run"))
+    open_splits(recipe)
+    assert "train: " in capsys.readouterr().err
+    open_splits(replace(recipe, fold="1/2"))
+    told = capsys.readouterr().err
+    assert "Fold 1/2: " in told and "train: " not in told
+
+
 class TestCrossValidation:
     def test_summary_of_all_folds(self, recipe, tmp_path, monkeypatch, capsys):
         calls = []
@@ -169,6 +178,7 @@ class TestCrossValidation:
         assert _report_folds(result, "run") == 0
         printed = capsys.readouterr().out
         assert "60.00" in printed and "10.00" in printed and "fold_2" in printed
+        assert printed.endswith("keras-seg report run/fold_*\n")
 
     def test_it_stops_at_an_unfinished_fold_and_resumes(self, recipe, monkeypatch, capsys):
         calls = []

@@ -49,6 +49,11 @@ def _one(run: Path, output: Path, data: str | None, limit: int | None) -> int:
     from keras_seg.training.run_folder import MODEL_NAME, evaluation_data
 
     check_counts(limit=limit)
+    if not (run / MODEL_NAME).exists():
+        raise FileNotFoundError(
+            f"{run} is not the folder of a run: it has no {MODEL_NAME}. Pass the folder that "
+            "`keras-seg train` got as --output."
+        )
     from keras_seg import inference
     from keras_seg.report.page import write_report
 
@@ -74,6 +79,8 @@ def _several(runs: Sequence[Path], output: Path) -> int:
     for note in comparison.notes:
         complain(note)
     say(comparison.table())
+    for line in comparison.lines():
+        say(line)
     write_comparison(comparison, output)
     say(f"Comparison: {output}", soft_wrap=True)
     return DONE

@@ -74,6 +74,7 @@ def _report_folds(result: CrossValidation, output: str) -> int:
         table.caption = "validation IoU in %, at the best epoch of each fold"
         say(table)
         say(f"Best fold: {result.best.output}. Scores: {output}/folds.json", soft_wrap=True)
+        say(f"Compare the folds:  keras-seg report {output}/fold_*", soft_wrap=True)
     if result.finished:
         return DONE
     say("Run the same command again to resume from the last checkpoint.")
