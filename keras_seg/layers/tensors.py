@@ -20,7 +20,8 @@ def precise_dtype(dtype: str) -> str:
 
     Layers compute positions, counts and sums over many values in it under every policy.
     """
-    return keras.backend.result_type(dtype, "float32")
+    # not `keras.backend.result_type`, which gives float32 for float64 on JAX and PyTorch
+    return "float64" if keras.backend.standardize_dtype(dtype) == "float64" else "float32"
 
 
 def in_float32(x: Tensor) -> Tensor:

@@ -13,9 +13,15 @@ CLASSES = 3
 
 
 def use_double_precision() -> None:
-    """Lets Keras compute in float64. JAX also needs JAX_ENABLE_X64=1 in the environment."""
-    import keras
+    """Lets Keras compute in float64. JAX also needs JAX_ENABLE_X64=1 in the environment.
 
+    On JAX and PyTorch, Keras promotes float64 to float32: `keras.backend.result_type("float64")`
+    is "float32" there. Batch normalization, means and products would compute in float32.
+    """
+    import keras
+    from keras.src.backend.common import dtypes
+
+    dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
 

@@ -42,7 +42,7 @@ def results():
 @pytest.mark.slow
 @pytest.mark.xdist_group("backends")
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("study", [name for name, each in STUDIES.items() if not each.double])
+@pytest.mark.parametrize("study", STUDIES)
 def test_every_case_equals_the_one_on_tensorflow(study, backend, results):
     if backend not in installed_backends():
         pytest.skip(f"needs the {backend} extra")
