@@ -62,6 +62,17 @@ class TestInputs:
         inputs = [str(folder / "**" / "*.png"), folder / "a.png"]
         assert predict_files(Stub(darkness), inputs, tmp_path / "out").done == 2
 
+    def test_the_folder_of_a_data_set_is_refused_because_masks_are_no_images(
+        self, folder, tmp_path
+    ):
+        for name in ("Images", "masks"):
+            (folder / name).mkdir()
+        (folder / "Images" / "a.png").write_bytes((folder / "a.png").read_bytes())
+        assert predict_files(Stub(darkness), [folder], tmp_path / "without_masks").done
+        (folder / "masks" / "a.png").write_bytes((folder / "a.png").read_bytes())
+        with pytest.raises(ValueError, match=r"holds masks. Pass the images: .*Images$"):
+            predict_files(Stub(darkness), [folder], tmp_path / "out")
+
     def test_patterns_without_match_and_folders_without_images_are_refused(self, tmp_path):
         for given in (tmp_path / "*.png", tmp_path):
             with pytest.raises(ValueError, match=r"No file matches|holds no images"):

@@ -92,6 +92,13 @@ def test_what_cannot_be_compared_is_refused(runs, capsys):
     assert recipe.read_text() == before
 
 
+def test_the_folder_of_a_cross_validation_is_answered_with_its_runs(tmp_path, capsys):
+    (tmp_path / "fold_1").mkdir()
+    (tmp_path / "fold_1" / "model.keras").touch()
+    assert cli.main(["report", str(tmp_path)]) == cli.WRONG_INPUT
+    assert f"keras-seg report {tmp_path}/fold_*" in capsys.readouterr().err
+
+
 def test_an_early_stop_finishes_a_run(tmp_path):
     _write(tmp_path / "stopped", [0.5, 0.4, 0.3], epochs=50, early_stop=2)
     _write(tmp_path / "alike", [0.5, 0.4, 0.3], epochs=50)

@@ -50,6 +50,11 @@ def _one(run: Path, output: Path, data: str | None, limit: int | None) -> int:
 
     check_counts(limit=limit)
     if not (run / MODEL_NAME).exists():
+        if any(run.glob(f"fold_*/{MODEL_NAME}")):
+            raise FileNotFoundError(
+                f"{run} holds the runs of a cross-validation. Pass these: keras-seg report "
+                f"{run}/fold_*"
+            )
         raise FileNotFoundError(
             f"{run} is not the folder of a run: it has no {MODEL_NAME}. Pass the folder that "
             "`keras-seg train` got as --output."

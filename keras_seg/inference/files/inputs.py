@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from keras_seg.data.folder.pictures import IMAGE_FOLDERS, MASK_FOLDERS
 from keras_seg.data.reading.arrays import ARRAY_SUFFIX, TIFF_SUFFIXES
 
 PICTURE_SUFFIXES = (
@@ -105,6 +106,7 @@ def _inputs_of(text: str) -> list[Input]:
 
 
 def _inputs_in_folder(folder: Path) -> list[Input]:
+    _check_no_masks(folder)
     known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
     files = [
         path
@@ -119,6 +121,23 @@ def _inputs_in_folder(folder: Path) -> list[Input]:
             "Give other files one by one or as a pattern."
         )
     return [_file_input(path, str(path.relative_to(folder).with_suffix(""))) for path in files]
+
+
+def _check_no_masks(folder: Path) -> None:
+    """Raises ValueError for the folder of a data set, whose masks are no images to predict."""
+    inside = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
+    images = [inside[name] for name in IMAGE_FOLDERS if name in inside]
+    masks = [
+        inside[name]
+        for name in MASK_FOLDERS
+        if name in inside
+        and any(each.suffix.lower() in IMAGE_SUFFIXES for each in inside[name].rglob("*"))
+    ]
+    if images and masks:
+        raise ValueError(
+            f"{folder} is a data set: its folder {masks[0].name} holds masks. Pass the images: "
+            f"{images[0]}"
+        )
 
 
 def _file_input(path: Path, name: str) -> Input:
