@@ -106,7 +106,7 @@ def export(
         options=network.options,
         audit=audit,
         gate=gate,
-        calibration_images=len(chosen.images),
+        calibration_images=len(chosen.names),
         missing_classes=tuple(chosen.missing),
         calibration_masks=chosen.has_masks,
         seconds=time.perf_counter() - start,
