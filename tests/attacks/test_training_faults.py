@@ -80,6 +80,7 @@ class TestCtrlC:
         assert "keras-seg: interrupted" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("without_tracing")
 class TestVanishedData:
     def test_the_file_is_named_what_was_saved_stays_and_training_goes_on(
         self, recipe, monkeypatch, tmp_path

@@ -72,7 +72,9 @@ class TestLine:
         ("options", "name"),
         [
             (["--quantize", "int8", "--input", "uint8", "--head", "argmax"], "int8_argmax.tflite"),
-            (["--format", "onnx", "--layout", "nchw"], "nchw.onnx"),
+            pytest.param(
+                ["--format", "onnx", "--layout", "nchw"], "nchw.onnx", marks=pytest.mark.slow
+            ),
             (["--quantize", "mixed", "--head", "fused_argmax"], "mixed_fused_argmax.tflite"),
         ],
     )

@@ -43,7 +43,7 @@ NETWORKS = {
 
 RARER = {
     *("deeplabv3plus-mobilenetv2-8", "deeplabv3plus-resnet-8", "deeplabv3plus-resnet-16"),
-    *("danet-8", "danet-16", "ocrnet-8"),
+    *("deeplabv3plus-mobilenetv2-padded-8", "danet-8", "danet-16", "ocrnet-8"),
 }
 """Cases of the slow suite; conformance/test_exported_models.py exports DANet at stride 8, too."""
 CASES = [pytest.param(case, marks=[pytest.mark.slow] if case in RARER else []) for case in NETWORKS]

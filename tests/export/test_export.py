@@ -104,8 +104,15 @@ class TestFilesAnswerAsKeras:
         assert np.abs(difference).max() <= tolerance * np.abs(logits).max()
         assert report.gate.drop <= 1.0
 
-    @pytest.mark.parametrize("head", ["logits", "probabilities", "argmax"])
-    @pytest.mark.parametrize("quantize", [None, "int8"])
+    @pytest.mark.parametrize(
+        ("quantize", "head"),
+        [
+            *((None, "logits"), (None, "argmax"), ("int8", "argmax")),
+            pytest.param(None, "probabilities", marks=pytest.mark.slow),
+            pytest.param("int8", "logits", marks=pytest.mark.slow),
+            pytest.param("int8", "probabilities", marks=pytest.mark.slow),
+        ],
+    )
     def test_single_logit_means_two_classes(self, tmp_path, binary, quantize, head):
         model, data = binary
         report = room.export(

@@ -110,7 +110,7 @@ class TestWithoutAClient:
         [
             ({}, "a b c"),
             ({"head": "argmax", "input": "uint8"}, "a b c"),
-            ({"outputs": 1}, "b"),
+            pytest.param({"outputs": 1}, "b", marks=pytest.mark.slow),
             ({"outputs": 1, "head": "argmax"}, "a b"),
         ],
         ids=str,

@@ -11,6 +11,7 @@ SLOW = {
     "deeplabv3plus_hrnet_narrow_vainf",
     "deeplabv3plus_resnet101_os16_jfzhang95",
     "deeplabv3plus_resnet101_os16_vainf",
+    "deeplabv3plus_smp_aux_stride4",
     "deeplabv3plus_smp_tu_resnet18_os8",
     "deeplabv3plus_xception65_jfzhang95",
     "deeplabv3plus_xception_vainf",

@@ -83,6 +83,7 @@ class TestCheckpoints:
         assert model.count_params() == reference.count_params()
         assert model.output.shape == reference.output.shape
 
+    @pytest.mark.slow
     def test_the_loss_that_a_file_holds_beside_the_network_is_ignored(self):
         tensors = checkpoint(small_hrnet())
         plain = checkpoints.convert(tensors, "hrnet")

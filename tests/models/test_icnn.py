@@ -184,6 +184,7 @@ class TestFaceParser:
         loaded = keras.saving.load_model(tmp_path / "m.keras", safe_mode=True)
         np.testing.assert_array_equal(model(image)["logits"], loaded(image)["logits"])
 
+    @pytest.mark.slow  # its layers are those of other networks
     def test_leaves_as_a_file_of_built_in_operators(self, tmp_path):
         from keras_seg import inference
         from keras_seg.export import export
