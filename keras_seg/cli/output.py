@@ -27,8 +27,13 @@ def say(content: Any, **options: Any) -> None:
     console.print(text, **options)
 
 
+def tell(text: str) -> None:
+    """Writes a line about what is being done to stderr, beside the results on standard output."""
+    sys.stderr.write(f"{visible(text)}\n")
+
+
 def complain(text: str) -> None:
-    """Writes a line to stderr."""
+    """Writes a line about what is wrong to stderr."""
     sys.stderr.write(f"{visible(text)}\n")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from keras_seg.cli.checks import check_apart, check_counts
-from keras_seg.cli.output import DONE, REFUSED, STANDARD_STREAM, complain, say
+from keras_seg.cli.output import DONE, REFUSED, STANDARD_STREAM, complain, say, tell
 from keras_seg.cli.streams import (
     as_files,
     as_folder,
@@ -95,6 +95,8 @@ def predict_verb(
 
     objects = instance_options(instances, min_area, split_touching)
     runner = _load(file, parts, face_size, threads, scores, multi_label)
+    if parts is None:
+        tell(_start_line(file, runner))
     plain = flips == "none" and tuple(scales) == (1.0,)
     with as_files(inputs) as paths, as_folder(output) as folder:
         result = predict_files(
@@ -118,6 +120,17 @@ def predict_verb(
     for message in result.failed:
         complain(f"keras-seg predict: {in_typed_names(message, typed)}")
     return REFUSED if result.failed else DONE
+
+
+def _start_line(file: Path, runner: Runner) -> str:
+    """What runs, on images of which size, and where."""
+    card, size = runner.card, runner.input_shape[:2]
+    kind = "labels" if card.multi_label else "classes"
+    images = "images of any size" if None in size else f"images of {size[0]}x{size[1]} pixels"
+    return (
+        f"Predicting with {file}: {card.network or 'a network'}, {len(card.classes)} {kind}, "
+        f"{images}; {runner.format} on {runner.threads} CPU threads"
+    )
 
 
 def _load(
