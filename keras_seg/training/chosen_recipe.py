@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.open_by_name import open_dataset
 from keras_seg.data.reading.ranges import MEASURED
 from keras_seg.training.contradictions import check_recipe
+from keras_seg.training.data_sets import open_named
 from keras_seg.training.default_rules import RULES, Facts
 from keras_seg.training.fingerprint import (
     READ,
@@ -136,17 +135,7 @@ def _fingerprint(given: dict[str, Any]) -> Fingerprint:
 
 def _open(given: Mapping[str, Any], split: str) -> SegmentationDataset:
     recipe = from_record({key: given[key] for key in given if key in OPENING}, Recipe)
-    named = None if recipe.classes is None else ClassTable(tuple(recipe.classes))
-    return open_dataset(
-        recipe.data,
-        split,
-        classes=named,
-        channels=recipe.channels,
-        on_error=recipe.on_error,
-        multi_label=recipe.multi_label,
-        value_range=recipe.image_range,
-        nodata=recipe.nodata,
-    )
+    return open_named(recipe, split)
 
 
 OPENING = (

@@ -84,6 +84,23 @@ def open_data(
     return _prepared(recipe, dataset, split)
 
 
+def open_named(recipe: Recipe, split: str) -> SegmentationDataset:
+    """Opens a split of the data that the recipe names, as it is read from its files.
+
+    Raises: as `open_dataset`.
+    """
+    return open_dataset(
+        recipe.data,
+        split,
+        classes=None if recipe.classes is None else ClassTable(tuple(recipe.classes)),
+        channels=recipe.channels,
+        on_error=recipe.on_error,
+        multi_label=recipe.multi_label,
+        value_range=recipe.image_range,
+        nodata=recipe.nodata,
+    )
+
+
 def _prepared(recipe: Recipe, dataset: SegmentationDataset, split: str) -> CachedDataset:
     """The data set resized and weighted, and cached in memory."""
     if recipe.resize is not None:
@@ -103,16 +120,7 @@ def _open_split(
 ) -> SegmentationDataset:
     named = None if recipe.classes is None else ClassTable(tuple(recipe.classes))
     if given is None:
-        dataset = open_dataset(
-            recipe.data,
-            split,
-            classes=named,
-            channels=recipe.channels,
-            on_error=recipe.on_error,
-            multi_label=recipe.multi_label,
-            value_range=recipe.image_range,
-            nodata=recipe.nodata,
-        )
+        dataset = open_named(recipe, split)
     else:
         what = {"train": "training data", "val": "validation data"}[split]
         dataset = as_dataset(

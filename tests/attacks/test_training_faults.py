@@ -16,24 +16,21 @@ from keras_seg import models, training
 from keras_seg.cli import INTERRUPTED, command_line
 from keras_seg.data import Augmentation
 from keras_seg.data.wrappers import cached
-from keras_seg.training import Recipe
 from keras_seg.training.callbacks import StepCounter
 from keras_seg.training.saved_state import saved_steps
+from tests.helpers.recipes import short_recipe
 
 pytestmark = pytest.mark.xdist_group("training")
 
 
 @pytest.fixture
 def recipe(shapes_folder, tmp_path):
-    return Recipe(
-        data=str(shapes_folder),
-        output=str(tmp_path / "run"),
-        model_options={"widths": [4, 8]},
-        crop=(32, 32),
+    return short_recipe(
+        shapes_folder,
+        tmp_path / "run",
         batch_size=2,
         epochs=3,
         checkpoint_steps=2,
-        overlays=0,
         augmentation=Augmentation(),
     )
 

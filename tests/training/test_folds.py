@@ -15,6 +15,7 @@ from keras_seg.training.checks import check_recipe
 from keras_seg.training.data_sets import open_splits
 from keras_seg.training.fit import TrainingResult
 from keras_seg.training.run_folder import evaluation_data
+from tests.helpers.recipes import short_recipe
 from tests.helpers.shapes import Shapes
 
 
@@ -39,16 +40,7 @@ def splits(train="abcdefghij", val="klm"):
 
 @pytest.fixture
 def recipe(shapes_folder, tmp_path):
-    return Recipe(
-        data=str(shapes_folder),
-        output=str(tmp_path / "run"),
-        model_options={"widths": [4, 8]},
-        crop=(32, 32),
-        batch_size=2,
-        epochs=1,
-        steps_per_epoch=1,
-        overlays=0,
-    )
+    return short_recipe(shapes_folder, tmp_path / "run", batch_size=2, epochs=1, steps_per_epoch=1)
 
 
 class TestFolds:

@@ -13,6 +13,7 @@ from keras_seg.training import Recipe
 from keras_seg.training.failures import errors_explained
 from keras_seg.training.optimizers import make_schedule
 from keras_seg.training.own_callbacks import own_callbacks
+from tests.helpers.recipes import short_recipe
 
 OWN = """
 import keras
@@ -39,16 +40,8 @@ class Seen(keras.callbacks.Callback):
 
 @pytest.fixture
 def recipe(shapes_folder, tmp_path):
-    return Recipe(
-        data=str(shapes_folder),
-        output=str(tmp_path / "run"),
-        model_options={"widths": [4, 8]},
-        crop=(32, 32),
-        batch_size=4,
-        epochs=2,
-        steps_per_epoch=1,
-        schedule="constant",
-        overlays=0,
+    return short_recipe(
+        shapes_folder, tmp_path / "run", epochs=2, steps_per_epoch=1, schedule="constant"
     )
 
 

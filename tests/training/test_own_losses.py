@@ -15,6 +15,7 @@ from keras_seg.training.engines import engine_for
 from keras_seg.training.failures import errors_explained
 from keras_seg.training.own_losses import check_own_losses, own_metrics
 from keras_seg.training.run import _compiled
+from tests.helpers.recipes import short_recipe
 
 OWN = '''
 import keras
@@ -78,16 +79,8 @@ def module(tmp_path, monkeypatch):
 
 @pytest.fixture
 def recipe(shapes_folder, tmp_path):
-    return Recipe(
-        data=str(shapes_folder),
-        output=str(tmp_path / "run"),
-        model_options={"widths": [4, 8]},
-        crop=(32, 32),
-        batch_size=4,
-        epochs=1,
-        steps_per_epoch=2,
-        schedule="constant",
-        overlays=0,
+    return short_recipe(
+        shapes_folder, tmp_path / "run", epochs=1, steps_per_epoch=2, schedule="constant"
     )
 
 
