@@ -132,6 +132,11 @@ def _pixels(image: np.ndarray, is_share: bool) -> np.ndarray:
             f"An image has the shape (H, W, C). Received: {image.shape}. Add an axis to grey "
             "images: images[..., None]."
         )
+    if len(image) in (1, 3, 4) and image.shape[-1] > len(image):
+        raise ValueError(
+            f"An image has its channels last: (H, W, C). Received: {image.shape}, which looks like "
+            "(C, H, W). Pass np.moveaxis(image, 0, -1)."
+        )
     if image.dtype.kind == "b" or (image.dtype.kind == "f" and is_share):
         image = image * 255.0
     least, most = image.min(initial=0), image.max(initial=0)

@@ -64,6 +64,7 @@ def test_masks_that_do_not_fit_are_refused(masks, message):
         (IMAGES * np.float32("nan"), "pixels of 0 to 255"),
         (np.zeros((20, 64, 64), "uint8"), r"\(B, H, W, C\).*images\[\.\.\., None\] for grey"),
         (IMAGES[0, ..., 0], r"\(H, W, C\).*Add an axis"),
+        (np.zeros((2, 3, 8, 9), np.uint8), "channels last"),
     ],
 )
 def test_images_that_cannot_be_shown_are_refused(images, message):
