@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_seg.backends import need_tensorflow
-from keras_seg.names_elsewhere import attribute_error
 
 
 def lazy_names(
@@ -32,6 +31,9 @@ def lazy_names(
 
     def __getattr__(name: str) -> Any:
         if name not in module_of:
+            # only for the message, so that `import keras_seg` does not wait for `inspect`
+            from keras_seg.names_elsewhere import attribute_error
+
             here = None if name_here is None else name_here(name)
             raise attribute_error(package, name, f"Its name here is {here}" if here else "")
         if tensorflow_for:
