@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tempfile
 import zipfile
 import zlib
 from dataclasses import replace
@@ -15,7 +16,7 @@ from keras_seg.atomic_files import draft_of
 from keras_seg.card import CARD_NAME, ModelCard
 from keras_seg.model_paths import check_model_path
 from keras_seg.models.functional import as_functional
-from keras_seg.models.older_keras import open_to_older_keras
+from keras_seg.models.older_keras import open_to_older_keras, write_for_older_keras
 from keras_seg.models.output_activation import model_output_activation
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
@@ -54,8 +55,10 @@ def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
 def load(path: str | Path) -> keras.Model:
     """Reads a `.keras` file in safe mode, without its optimizer and losses.
 
-    Files written by `model.save("m.h5")` can be read, too. A single output is a tensor, also in
-    files of Keras 3.10, which later versions of Keras read as a list.
+    Files written by `model.save("m.h5")` can be read, too. A `.keras` file may come from a newer
+    version of Keras, as long as options that the installed one does not know have their default
+    value. A single output is a tensor, also in files of Keras 3.10, which later versions of Keras
+    read as a list.
 
     Returns: a `keras.Model`, not compiled.
 
@@ -65,12 +68,24 @@ def load(path: str | Path) -> keras.Model:
     if path.suffix.lower() != ".keras":
         _check_whole_model(path)
     try:
-        return _with_plain_output(keras.saving.load_model(path, compile=False, safe_mode=True))
+        return _with_plain_output(_load(path))
     except Exception as error:  # Keras lets h5py, zipfile, JSON and type errors through
         raise ValueError(
             f"{path} could not be loaded as a Keras model: {error}. It may be cut short or hold "
             "layers that are not registered; save it again with model.save()."
         ) from error
+
+
+def _load(path: Path) -> keras.Model:
+    """The model in a file; if Keras refuses it, without options that a newer Keras has added."""
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (TypeError, ValueError):
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder, path.name)
+            if path.suffix.lower() != ".keras" or not write_for_older_keras(path, copy):
+                raise
+            return keras.saving.load_model(copy, compile=False, safe_mode=True)
 
 
 def read_card(path: str | Path) -> ModelCard | None:

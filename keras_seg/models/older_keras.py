@@ -70,14 +70,25 @@ def with_plain_output(config: dict) -> dict:
 def open_to_older_keras(path: Path) -> None:
     """Rewrites the configuration in a `.keras` archive where versions of Keras read it differently.
 
-    The weights are copied byte by byte. Call it on a draft: the file is replaced at the end.
+    Call it on a draft: the file is replaced at the end.
+    """
+    copy = path.with_name(f"{path.name}.older")
+    if write_for_older_keras(path, copy):
+        copy.replace(path)
+
+
+def write_for_older_keras(path: Path, copy: Path) -> bool:
+    """Writes a copy of a `.keras` archive that every supported version of Keras reads.
+
+    The weights are copied byte by byte.
+
+    Returns: False, without a copy, if all versions read the archive as it is.
     """
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read(CONFIG))
         reduced = with_plain_output(without_added_options(config))
         if reduced == config:
-            return
-        copy = path.with_name(f"{path.name}.older")
+            return False
         with zipfile.ZipFile(copy, "w") as target:
             for entry in archive.infolist():
                 if entry.filename == CONFIG:
@@ -85,4 +96,4 @@ def open_to_older_keras(path: Path) -> None:
                     continue
                 with archive.open(entry) as old, target.open(entry, "w", force_zip64=True) as new:
                     shutil.copyfileobj(old, new, CHUNK)
-    copy.replace(path)
+    return True

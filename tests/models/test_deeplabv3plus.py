@@ -96,6 +96,7 @@ class TestEncoders:
 
     def test_rates_for_a_stride_that_has_none_are_refused(self):
         image = keras.Input((64, 96, 3))
-        encoder = keras.Model(image, dict.fromkeys(("stride_4", "stride_32"), image))
+        feature_map = keras.layers.Identity()(image)
+        encoder = keras.Model(image, dict.fromkeys(("stride_4", "stride_32"), feature_map))
         with pytest.raises(ValueError, match="output_stride must be one of"):
             small_deeplab(backbone=encoder, backbone_options=None, output_stride=4)
