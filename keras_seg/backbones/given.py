@@ -125,7 +125,9 @@ def encoder_of(
             _tell_of_application(backbone)
         if preprocessing in (None, "backbone"):
             return backbone
-        return _copied(backbone, input_shape, preprocessing, bgr=False)
+        return _copied(
+            backbone, input_shape, preprocessing, bgr=_takes_bgr(backbone, preprocessing)
+        )
     return _from_model(backbone, input_shape, preprocessing, output_stride)
 
 
@@ -136,7 +138,7 @@ def _has_named_maps(backbone: object) -> bool:
 
 def _tell_of_application(backbone: keras.Model) -> None:
     """Warns if named maps of an application of Keras would get pixels of 0..255."""
-    first = next((layer.name for layer in backbone.layers if layer.weights), None)
+    first = _first_layer(backbone)
     if first not in DISTINCT_STEMS or _normalising_layer(backbone) is not None:
         return
     warnings.warn(
@@ -161,7 +163,7 @@ def _from_model(
     pixels = _pixels_of(encoder, name)
     if preprocessing == "backbone":
         preprocessing = _known_pixels(encoder, name, pixels)
-    bgr = pixels is not None and pixels.bgr and preprocessing == pixels.mode
+    bgr = _takes_bgr(encoder, preprocessing)
     is_pyramid = isinstance(backbone, PyramidBackbone)
     if is_pyramid and output_stride < 32:
         _check_strides(encoder, name, output_stride)
@@ -220,8 +222,8 @@ def _known_pixels(encoder: keras.Model, name: str, pixels: _Pixels | None) -> st
     raise ValueError(
         f"Which pixels the backbone {name!r} takes is not known. Images have pixels of 0 to 255. "
         "Say what the network does with them: preprocessing='symmetric' (-1 to 1), 'unit' (0 to "
-        "1), 'imagenet' (mean and deviation of ImageNet), 'caffe' (mean alone), or None if the "
-        "backbone takes 0 to 255."
+        "1), 'imagenet' (mean and deviation of ImageNet), 'caffe' (mean alone; RGB stays RGB), or "
+        "None if the backbone takes 0 to 255."
     )
 
 
@@ -231,11 +233,24 @@ def _pixels_of(encoder: keras.Model, name: str) -> _Pixels | None:
         return None
     if any(isinstance(layer, layers.Lambda) for layer in encoder.layers):
         return None  # it may normalise
-    first = next((layer.name for layer in encoder.layers if layer.weights), None)
+    first = _first_layer(encoder)
     for pixels in APPLICATIONS:
         if re.match(pixels.name, name) and pixels.layer == first:
             return pixels
     return None
+
+
+def _takes_bgr(encoder: keras.Model, preprocessing: str | None) -> bool:
+    """Whether an application of Keras, under any name, takes blue first with this normalisation."""
+    first = _first_layer(encoder)
+    return any(
+        each.bgr and each.mode == preprocessing and each.layer == first for each in APPLICATIONS
+    )
+
+
+def _first_layer(encoder: keras.Model) -> str | None:
+    """The name of the first layer with weights."""
+    return next((layer.name for layer in encoder.layers if layer.weights), None)
 
 
 def _normalising_layer(encoder: keras.Model) -> keras.Operation | None:

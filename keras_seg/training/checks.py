@@ -16,7 +16,7 @@ from keras_seg.training.class_weights import options_without_data
 from keras_seg.training.contradictions import check_loss, check_recipe
 from keras_seg.training.engines import Engine
 from keras_seg.training.network import backbone_name, output_channels
-from keras_seg.training.own_losses import check_own_losses, own_metrics
+from keras_seg.training.own_losses import check_own_losses, check_own_steps, own_metrics
 from keras_seg.training.recipe import Recipe
 
 __all__ = ["check_before_data", "check_recipe", "check_with_data"]
@@ -29,6 +29,7 @@ def check_before_data(recipe: Recipe, engine: Engine) -> None:
     _check_network(recipe)
     _check_loss_options(recipe)
     own_metrics(recipe.metrics)
+    check_own_steps(recipe)
 
 
 def check_with_data(recipe: Recipe, classes: ClassTable, *, multi_label: bool = False) -> None:

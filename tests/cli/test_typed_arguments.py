@@ -216,6 +216,16 @@ class TestCompletion:
             ("keras-seg verif", ["verify-dataset"]),
             ("keras-seg train --batch", ["--batch_size"]),
             ("keras-seg export m.keras --quantize in", ["int8", "int16x8"]),
+            ("keras-seg train --model unetp", ["unetplusplus"]),
+            ("keras-seg train --loss foc", ["focal", "focal_tversky"]),
+            ("keras-seg train --optimizer ad", ["adam", "adamw", "adadelta"]),
+            (
+                "keras-seg train --model_options.backbone resnet1",
+                ["resnet18", "resnet101", "resnet152"],
+            ),
+            ("keras-seg train --cho", []),
+            ("keras-seg models res", ["resunet", "resunetplusplus"]),
+            ("keras-seg convert m.pth --source segnet", ["segnet-caffe"]),
         ],
     )
     def test_bash_completes_verbs_options_and_values(self, words, completions, tmp_path, capsys):
