@@ -219,10 +219,7 @@ class TestCompletion:
             ("keras-seg train --model unetp", ["unetplusplus"]),
             ("keras-seg train --loss foc", ["focal", "focal_tversky"]),
             ("keras-seg train --optimizer ad", ["adam", "adamw", "adadelta"]),
-            (
-                "keras-seg train --model_options.backbone resnet1",
-                ["resnet18", "resnet101", "resnet152"],
-            ),
+            ("keras-seg train --model_options.backbone vgg", ["vgg16", "vgg19"]),
             ("keras-seg train --cho", []),
             ("keras-seg models res", ["resunet", "resunetplusplus"]),
             ("keras-seg convert m.pth --source segnet", ["segnet-caffe"]),
