@@ -143,10 +143,6 @@ class TestErrors:
             (["predict", "a.keras", "c.png"], "There is no file c.png. Did you mean b.png"),
             (["train", "--data", "set/images", "--output", "run"], r"Pass set$"),
             (
-                ["train", "--data", "d", "--output", "r", "--chosen.a", "b"],
-                "unknown option --chosen",
-            ),
-            (
                 ["train", "--data", "builtin:cells", "--output", "run", "--model", "unett"],
                 "Did you mean 'unet'",
             ),

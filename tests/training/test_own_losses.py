@@ -67,7 +67,7 @@ def with_value(masks, scores):
 class Counted(keras.metrics.Metric):
     def __init__(self, **options):
         super().__init__(**options)
-        self.total = self.add_weight(name="total")
+        self.total = self.add_weight(name="total", initializer="zeros")
     def update_state(self, masks, scores, sample_weight=None):
         self.total.assign(np.mean(keras.ops.convert_to_numpy(scores)))
     def result(self):
