@@ -61,10 +61,11 @@ class RunComparison:
     def differing(self) -> list[str]:
         """Entries of the recipes that differ between the runs and have no column of their own."""
         entries = dict.fromkeys(entry for run in self.runs for entry in run.recipe)
+        named = ("fold",) if summary(self.runs) else ()  # folds of one training, named by it
         return [
             entry
             for entry in entries
-            if entry.partition(".")[0] not in (*UNSHOWN, *COLUMNS, "chosen")
+            if entry.partition(".")[0] not in (*UNSHOWN, *COLUMNS, *named, "chosen")
             and len({as_yaml(run.recipe.get(entry)) for run in self.runs}) > 1
         ]
 

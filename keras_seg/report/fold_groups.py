@@ -10,6 +10,7 @@ from statistics import fmean, stdev
 
 from keras_seg.inference.results import percent
 from keras_seg.report.compared_run import ComparedRun
+from keras_seg.training.recipe import RECIPE_NAME
 
 FOLD_FOLDER = re.compile(r"fold_(\d+)$")
 AVERAGED = ("loss", "val_loss", "mean_iou", "val_mean_iou")
@@ -18,7 +19,7 @@ AVERAGED = ("loss", "val_loss", "mean_iou", "val_mean_iou")
 
 def folders_of_runs(folder: Path) -> list[Path]:
     """The folders of the folds, if a folder holds those of a cross-validation; else the folder."""
-    if not folder.is_dir() or (folder / "recipe.yaml").exists():
+    if not folder.is_dir() or (folder / RECIPE_NAME).exists():
         return [folder]
     folds = [path for path in folder.iterdir() if FOLD_FOLDER.match(path.name) and path.is_dir()]
     return sorted(folds, key=_number) or [folder]
