@@ -8,7 +8,8 @@ import pytest
 from keras import layers
 
 from keras_seg import backbones, models
-from keras_seg.backbones.given import _normalising_layer, encoder_of
+from keras_seg.backbones.given import encoder_of
+from keras_seg.backbones.given_pixels import normalising_layer
 from keras_seg.card import ModelCard
 from keras_seg.data.classes import ClassTable
 from keras_seg.layers import Preprocessing
@@ -151,7 +152,7 @@ class TestPixels:
         image = keras.Input(FREE)
         padded = keras.ops.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)))
         model = keras.Model(image, keras.layers.Conv2D(2, 3)(padded), name="own")
-        assert _normalising_layer(model) is None
+        assert normalising_layer(model) is None
 
     def test_named_maps_of_an_application_without_normalisation_are_told(self):
         image = keras.Input(FREE)
