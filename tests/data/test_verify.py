@@ -55,7 +55,7 @@ FAULTS = {
     lose_mask: ("pairs", "train", "no mask, for example ['train3']"),
     lose_image: ("pairs", "train", "no image, for example ['train4']"),
     repeat_in_val: ("duplicates", "train", "train: train0, val: val0"),
-    break_class_table: ("layout", "train", "no class table"),
+    break_class_table: ("layout", "train", "not a class table"),
 }
 
 
