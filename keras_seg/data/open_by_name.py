@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from keras_seg.data import annotations, layouts
-from keras_seg.data.annotations import ANNOTATIONS, cvat, open_annotations, recognise
+from keras_seg.data.annotations import (
+    ANNOTATIONS,
+    cvat,
+    no_export_folder,
+    open_annotations,
+    recognise,
+)
 from keras_seg.data.builtin import BuiltinDataset
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
@@ -17,7 +22,7 @@ from keras_seg.data.folder.dataset import FolderDataset, names_classes, no_folde
 from keras_seg.data.folder.pairs import PairedDataset
 from keras_seg.data.folder.pictures import folders_in
 from keras_seg.data.folder.scan import scan_folder
-from keras_seg.data.layouts import LAYOUTS, open_layout
+from keras_seg.data.layouts import LAYOUTS, no_layout_folder, open_layout
 from keras_seg.data.layouts.tfds import TfdsDataset
 from keras_seg.data.reading.measured import range_of_files
 from keras_seg.data.reading.ranges import MEASURED, ValueRange, checked_range
@@ -107,7 +112,7 @@ def check_source(source: str) -> None:
         return
     scheme, _, rest = source.partition(":")
     root = Path(rest).expanduser()
-    for known, message in ((ANNOTATIONS, annotations.no_folder), (LAYOUTS, layouts.no_folder)):
+    for known, message in ((ANNOTATIONS, no_export_folder), (LAYOUTS, no_layout_folder)):
         if scheme in known and not root.is_dir():
             raise FileNotFoundError(message(scheme, root))
 

@@ -52,7 +52,7 @@ def open_layout(
     """
     root = Path(root).expanduser()
     if not root.is_dir():
-        raise FileNotFoundError(no_folder(scheme, root))
+        raise FileNotFoundError(no_layout_folder(scheme, root))
     layout = LAYOUTS[scheme](root, split)
     if classes is not None and len(classes) != len(layout.classes):
         raise ValueError(
@@ -71,7 +71,7 @@ def open_layout(
     )
 
 
-def no_folder(scheme: str, root: Path) -> str:
+def no_layout_folder(scheme: str, root: Path) -> str:
     """The message for a layout whose folder does not exist."""
     return (
         f"There is no data folder {root}. Pass {scheme}:FOLDER with the folder that the official "
