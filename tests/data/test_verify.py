@@ -84,6 +84,27 @@ def test_all_faults_are_found_in_one_go(shapes_folder):
     assert [len(report.facts[split]) for split in ("train", "val")] == [5, 3]
 
 
+def test_masks_in_colours_without_a_table_are_one_problem_per_split(tmp_path, capsys):
+    colors = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], "uint8")
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for number in range(10):
+        classes = np.arange(16).reshape(4, 4) % (2 + number % 2)
+        for folder in ("images", "masks"):
+            Image.fromarray(colors[classes]).save(tmp_path / folder / f"{number}.png")
+    errors = verify_dataset(tmp_path).errors
+    assert {(error.kind, error.split) for error in errors} == {
+        ("values", "train"),
+        ("values", "val"),
+    }
+    (told,) = [error.message for error in errors if error.split == "train"]
+    assert told.startswith("8 of 8 masks are colour pictures, with 2 colours that no class has: ")
+    command = told.partition("keras-seg ")[2].split()
+    assert main(command) == 0  # as the message says
+    names = json.loads((tmp_path / "classes.json").read_text())["names"]
+    assert names == ["background", "class 1", "class 2"]
+
+
 def test_a_sound_data_set_is_described(shapes, shapes_folder, tmp_path, capsys):
     file = tmp_path / "report.json"
     assert main(["verify-dataset", str(shapes_folder), "--json_file", str(file)]) == 0
