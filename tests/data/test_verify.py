@@ -90,8 +90,9 @@ def test_masks_in_colours_without_a_table_are_one_problem_per_split(tmp_path, ca
         (tmp_path / folder).mkdir()
     for number in range(10):
         classes = np.arange(16).reshape(4, 4) % (2 + number % 2)
-        for folder in ("images", "masks"):
-            Image.fromarray(colors[classes]).save(tmp_path / folder / f"{number}.png")
+        image = np.random.default_rng(number).integers(0, 256, (4, 4, 3), "uint8")
+        for folder, pixels in (("images", image), ("masks", colors[classes])):
+            Image.fromarray(pixels).save(tmp_path / folder / f"{number}.png")
     errors = verify_dataset(tmp_path).errors
     assert {(error.kind, error.split) for error in errors} == {
         ("values", "train"),
