@@ -136,6 +136,12 @@ class TestErrors:
             (["train", "--data", "builtin:cell", "--output", "run"], "cells"),
             (["train", "--data", "cells", "--output", "run"], "Did you mean builtin:cells"),
             (["verify-dataset", "nowhere"], "no data folder nowhere"),
+            (["report", "sett"], "There is no folder sett. Did you mean set?"),
+            (["quantize-aware", "b.keras"], "There is no model file 'b.keras'"),
+            (
+                ["train", "--data", "set", "--output", "r", "--initial_weights", "b.keras"],
+                "initial_weights: There is no model file",
+            ),
             (["verify-dataset", "coco:nowhere"], "no folder nowhere"),
             (["evaluate", "a.keras", "--data", "nowhere"], "no data folder nowhere"),
             (["export", "a.keras", "--data", "voc:nowhere"], "no data folder nowhere"),

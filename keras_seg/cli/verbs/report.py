@@ -9,6 +9,7 @@ from pathlib import Path
 from keras_seg.cli.checks import check_apart, check_counts, check_data
 from keras_seg.cli.output import DONE, complain, say
 from keras_seg.cli.verbs.verb import Verb
+from keras_seg.names import nearest_name
 
 PAGE, COMPARISON = "report.html", "comparison.html"
 
@@ -46,10 +47,19 @@ def report_verb(
 
 
 def _one(run: Path, output: Path, data: str | None, limit: int | None) -> int:
+    from keras_seg.data.folder.pictures import folders_in
     from keras_seg.training.run_folder import MODEL_NAME, evaluation_data
 
     check_counts(limit=limit)
     check_data(data)
+    if not run.exists():
+        beside = [path.name for path in folders_in(run.parent)]
+        nearest = nearest_name(run.name, beside)
+        hint = f" Did you mean {run.parent / nearest}?" if nearest else ""
+        raise FileNotFoundError(
+            f"There is no folder {run}.{hint} Pass the folder that `keras-seg train` got as "
+            "--output."
+        )
     if not (run / MODEL_NAME).exists():
         if any(run.glob(f"fold_*/{MODEL_NAME}")):
             return _several([run], run / COMPARISON if output == run / PAGE else output)
