@@ -9,7 +9,7 @@ from pathlib import Path
 from keras_seg.cli.checks import check_apart, check_counts, check_data
 from keras_seg.cli.output import DONE, complain, say
 from keras_seg.cli.verbs.verb import Verb
-from keras_seg.names import nearest_name
+from keras_seg.names import nearest_path_hint
 
 PAGE, COMPARISON = "report.html", "comparison.html"
 
@@ -47,15 +47,12 @@ def report_verb(
 
 
 def _one(run: Path, output: Path, data: str | None, limit: int | None) -> int:
-    from keras_seg.data.folder.pictures import folders_in
     from keras_seg.training.run_folder import MODEL_NAME, evaluation_data
 
     check_counts(limit=limit)
     check_data(data)
     if not run.exists():
-        beside = [path.name for path in folders_in(run.parent)]
-        nearest = nearest_name(run.name, beside)
-        hint = f" Did you mean {run.parent / nearest}?" if nearest else ""
+        hint = nearest_path_hint(run, folders_only=True)
         raise FileNotFoundError(
             f"There is no folder {run}.{hint} Pass the folder that `keras-seg train` got as "
             "--output."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from keras_seg.cli.checks import check_data
 from keras_seg.cli.output import DONE, INTERRUPTED, REFUSED, STANDARD_STREAM, complain, say
 from keras_seg.cli.verbs.verb import Verb
-from keras_seg.model_paths import check_model_path
+from keras_seg.model_paths import check_initial_weights
 
 if TYPE_CHECKING:  # imported when they are needed
     from jsonargparse import ArgumentParser
@@ -30,7 +30,7 @@ def train_verb(given: dict[str, Any], folds: int | None = None, **entries: Any) 
         entries: the entries of `keras_seg.training.Recipe`, with defaults.
     """
     check_data(given.get("data"))
-    _check_initial_weights(given.get("initial_weights"))
+    check_initial_weights(given.get("initial_weights"))
     # Without this TensorFlow uses the faster convolutions only on processors with AVX-512.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     from keras_seg import training
@@ -45,15 +45,6 @@ def train_verb(given: dict[str, Any], folds: int | None = None, **entries: Any) 
         f"{recipe.output}_longer. To train anew, pass --overwrite true."
     )
     return report_training(training.train(recipe), recipe.output, longer)
-
-
-def _check_initial_weights(file: str | None) -> None:
-    """Raises an error that names the option if the file is missing or not a model."""
-    if file is not None:
-        try:
-            check_model_path(file, exported=False)
-        except (FileNotFoundError, ValueError) as error:
-            raise type(error)(f"initial_weights: {error}") from error
 
 
 def _is_open(given: dict[str, Any]) -> bool:

@@ -93,7 +93,7 @@ def describe_place(root: Path) -> str:
 def data_set_above(folder: Path) -> Path | None:
     """The data set of which a folder holds only the images or the masks; None for others.
 
-    Example: cells for cells/images, cells/images/train and cells/train/images.
+    That of cells/images, cells/images/train and cells/train/images is cells.
     """
     kinds, splits = (*IMAGE_FOLDERS, *MASK_FOLDERS), {s for n in SPLIT_FOLDERS.values() for s in n}
     path = folder.resolve()

@@ -20,12 +20,11 @@ from keras_seg.data.folder.label_files import (
 )
 from keras_seg.data.folder.masks import FolderMasks, numbered_classes
 from keras_seg.data.folder.pairs import PairedDataset
-from keras_seg.data.folder.pictures import folders_in
 from keras_seg.data.folder.scan import FolderScan, instances_beside, scan_folder
 from keras_seg.data.mask_values.survey import MaskSurvey
 from keras_seg.data.reading.masks import read_mask
 from keras_seg.data.reading.ranges import ValueRange, checked_range
-from keras_seg.names import nearest_name
+from keras_seg.names import nearest_path_hint
 
 SPLITS = ("train", "val", "test")
 CLASS_NAMES = "class_names.txt"
@@ -149,9 +148,7 @@ def no_folder(root: Path) -> str:
     start = f"There is no data folder {root}."
     if str(root) in KINDS:
         return f"{start} Did you mean builtin:{root}?"
-    beside = [path.name for path in folders_in(root.parent)] if root.parent.is_dir() else []
-    nearest = nearest_name(root.name, beside)
-    hint = f" Did you mean {root.parent / nearest}?" if nearest else ""
+    hint = nearest_path_hint(root, folders_only=True)
     return (
         f"{start}{hint} Pass a folder with images/ and masks/, or a built-in data set such as "
         "builtin:cells."

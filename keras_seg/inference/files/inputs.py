@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from keras_seg.data.folder.pictures import IMAGE_FOLDERS, MASK_FOLDERS
 from keras_seg.data.reading.arrays import ARRAY_SUFFIX, TIFF_SUFFIXES
-from keras_seg.names import nearest_name
+from keras_seg.names import nearest_path_hint
 
 PICTURE_SUFFIXES = (
     ".png",
@@ -67,9 +67,7 @@ def check_inputs(given: Iterable[str | Path]) -> None:
     if sources and not any(each.kind == "camera" or each.path.exists() for each in sources):
         first = sources[0].path
         what = "file" if first.suffix else "file or folder"
-        beside = [path.name for path in first.parent.iterdir()] if first.parent.is_dir() else []
-        nearest = nearest_name(first.name, beside)
-        hint = f" Did you mean {first.parent / nearest}?" if nearest else ""
+        hint = nearest_path_hint(first)
         raise FileNotFoundError(
             f"There is no {what} {first}.{hint} Give images, videos, or a folder of them."
         )
