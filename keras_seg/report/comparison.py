@@ -171,7 +171,7 @@ def _other_data(runs: Sequence[ComparedRun]) -> list[str]:
                 named = f"other {what} ({textwrap.shorten(value, SHOWN_TEXT)})"
                 others.setdefault(run.facts.folder, []).append(named)
     return [
-        f"{folder} has {' and '.join(named)} than most runs: its mIoU cannot be compared."
+        f"{folder} has {' and '.join(named)} than {_others(runs)}: its mIoU cannot be compared."
         for folder, named in others.items()
     ]
 
@@ -188,12 +188,17 @@ def _other_images(runs: Sequence[ComparedRun]) -> list[str]:
     """Sentences about the runs that are validated on other images than most runs."""
     values = [_validated_on(run) for run in runs]
     ((usual, _),) = Counter(values).most_common(1)
+    others = _others(runs)
     return [
-        f"{run.facts.folder} is validated on {value}, and most runs on {usual}: these are other "
+        f"{run.facts.folder} is validated on {value}, and {others} on {usual}: these are other "
         "images of the same data."
         for run, value in zip(runs, values, strict=True)
         if value != usual
     ]
+
+
+def _others(runs: Sequence[ComparedRun]) -> str:
+    return "most runs" if len(runs) > 2 else "the other run"
 
 
 def _validated_on(run: ComparedRun) -> str:

@@ -92,7 +92,7 @@ def test_the_head_and_the_recipe_say_what_is_special_about_a_run(tmp_path):
     assert entries["Network"] == "stub" and "Parameters" not in entries
     shown, whole = page.split("<details>")
     assert "<td>model_options.widths</td><td>[4, 8]</td>" in shown
-    assert "<td>epochs</td><td>9</td><td>50</td>" in shown
+    assert '<td>epochs</td><td>9</td><td title="default">50</td>' in shown
     assert "batch_size" not in shown and "batch_size: 8" in whole
     assert duration(42.4) == "42 s" and duration(7500) == "2 h 5 min"
 
