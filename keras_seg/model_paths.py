@@ -81,6 +81,18 @@ def check_model_path(path: str | Path, *, exported: bool = True) -> Path:
     return path
 
 
+def check_initial_weights(path: str | Path | None) -> None:
+    """Checks the file that a training starts from, if one is given.
+
+    Raises: as `check_model_path`, with the name of the entry.
+    """
+    if path is not None:
+        try:
+            check_model_path(path, exported=False)
+        except (FileNotFoundError, ValueError) as error:
+            raise type(error)(f"initial_weights: {error}") from error
+
+
 def unreadable_file(path: Path, kind: str, reason: object) -> ValueError:
     """The error for a file whose content is not what its suffix says."""
     size = path.stat().st_size

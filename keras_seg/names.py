@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 IGNORE_CLASS = 255
 """Mask value that losses and metrics ignore."""
@@ -34,3 +35,17 @@ def nearest_name(received: str, known: Iterable[str]) -> str | None:
     if not nearest and len(plain) >= SHORTEST_START:
         nearest = [name for name in of_lower if name.startswith(plain)]
     return next((of_lower[name] for name in nearest), None)
+
+
+def nearest_path_hint(path: Path, *, folders_only: bool = False) -> str:
+    """The end of a message about a missing path: " Did you mean DIR/NAME?", or nothing.
+
+    Args:
+        path: the path that does not exist.
+        folders_only: whether only folders are suggested.
+    """
+    if not path.parent.is_dir():
+        return ""
+    beside = [each.name for each in path.parent.iterdir() if not folders_only or each.is_dir()]
+    nearest = nearest_name(path.name, [name for name in beside if not name.startswith(".")])
+    return f" Did you mean {path.parent / nearest}?" if nearest else ""

@@ -13,10 +13,21 @@ from keras_seg.names import nearest_name
 
 PIXELS = "Leave it out: pixels in 0 to 255 go in, and the network normalises them"
 NETWORK = 'Write keras_seg.models.unet((None, None, 3), 2, backbone="resnet34")'
+METRICS_ELSEWHERE = {
+    "MeanIoU": ("iouscore", "iou", "miou", "jaccardindex", "onehotmeaniou", "binaryiou", "jaccard"),
+    "MeanDice": ("fscore", "f1score", "dice", "dicescore", "dicecoef", "f1"),
+    "PixelAccuracy": ("accuracy", "globalaccuracy", "binaryaccuracy"),
+    "MeanClassAccuracy": ("recall", "sensitivity", "macc"),
+}
+"""Metric here → names in other packages, in lower case without underscores."""
 LOAD = "Write keras_seg.models.load(path), or keras_seg.inference.load(path) to predict"
 PRETRAINED = (
     f"{NETWORK} for ImageNet weights, or keras_seg.checkpoints.convert(path, source) for a "
     "published checkpoint"
+)
+SHOW = (
+    "Write keras_seg.inference.show(images, masks) to draw, keras_seg.data.class_weights(dataset, "
+    "'median') to count, or keras_seg.models.freeze_backbone(model) to freeze"
 )
 DATA = "Write keras_seg.data.open_dataset(folder), or keras_seg.data.ArrayDataset(images, masks)"
 EXPORT = 'Write keras_seg.export.export(model, "model.tflite"); the suffix decides the format'
@@ -28,7 +39,7 @@ NETWORKS = (
 ADVICE: dict[str, tuple[str, ...]] = {
     PIXELS: ("getpreprocessing", "preprocessinput", "preprocessing", "imageconverter"),
     PRETRAINED: ("frompreset", "frompretrained", "getmodel", "createmodel", "pretrained"),
-    LOAD: ("loadmodel", "loadweights", "savemodel"),
+    LOAD: ("loadmodel", "loadweights", "savemodel", "load", "save"),
     "Write model.trainable = True, and compile the model again": ("settrainable", "unfreeze"),
     "Leave it out: Keras takes its backend from KERAS_BACKEND": ("setframework", "framework"),
     "Write keras_seg.backbones.list_backbones()": (
@@ -44,17 +55,36 @@ ADVICE: dict[str, tuple[str, ...]] = {
     DATA: (
         *("dataset", "dataloader", "imagedatagenerator", "imagedatasetfromdirectory"),
         *("loaddata", "loaddataset", "fromdirectory", "fromfolder", "datagenerator"),
+        *("datasets", "dataloaders", "loaders", "generators", "readers", "opendataset"),
     ),
     "Write keras_seg.training.train(recipe), or model.compile and model.fit": (
-        *("trainer", "finetune"),
+        *("trainer", "finetune", "train", "fit", "compile", "callbacks", "optimizers"),
+        *("schedules", "engine", "recipe", "runner"),
     ),
-    "Write keras_seg.inference.load(path).predict(image)": ("predictor", "infer", "segment"),
+    "Write keras_seg.inference.load(path).predict(image)": (
+        *("predictor", "infer", "segment", "predict", "pipeline"),
+    ),
+    "Write keras_seg.inference.evaluate(runner, dataset)": ("evaluate", "evaluator", "validate"),
+    SHOW: (
+        *("utils", "util", "helpers", "visualization", "visualize", "viz", "plotting", "plot"),
+        *("show",),
+    ),
+    "Write keras_seg.checkpoints.convert(path, source)": ("pretrainedmodels", "hub", "zoo"),
+    'Write keras_seg.backbones.build("resnet50")': (
+        *("applications", "backbone", "encoder", "featureextractor"),
+    ),
+    'Write keras_seg.models.build("unet", (None, None, 3), 2)': (
+        *("decoders", "decoder", "heads", "architectures", "networks", "segmentation", "nets"),
+        *("segmentors", "segmentationmodels", "model"),
+    ),
+    'Write keras_seg.losses.get("cross_entropy+dice")': ("loss", "criterions", "criterion"),
+    "Write keras_seg.metrics.MeanIoU(num_classes)": ("metric", "evaluation"),
     EXPORT: ("totflite", "toonnx", "exporttflite", "exportonnx", "tfliteconverter", "convert"),
     "Write keras_seg.metrics.SegmentationMetrics(num_classes)": (
         *("getstats", "precision", "confusionmatrix", "classificationreport"),
     ),
     "Write keras_seg.data.Augmentation(), or transform= for one of your own": (
-        *("compose", "albumentations", "transforms"),
+        *("compose", "albumentations", "transforms", "augmentations", "augmentation", "augment"),
     ),
 }
 """What to write here → names elsewhere, in lower case without underscores."""
@@ -73,6 +103,12 @@ def advice(name: str) -> str | None:
     if plain in NETWORKS:
         return f"Write keras_seg.models.{plain}"
     return next((text for text, theirs in ADVICE.items() if plain in theirs), None)
+
+
+def metric_here(name: str) -> str | None:
+    """The metric of this package that is similar to one of another; None if it is not known."""
+    plain = name.lower().replace("_", "")
+    return next((ours for ours, theirs in METRICS_ELSEWHERE.items() if plain in theirs), None)
 
 
 def attribute_error(package: str, name: str, hint: str = "") -> AttributeError:

@@ -1,4 +1,6 @@
-"""Writes the sizes that `keras-seg models` lists, from the results of `benchmarks.measure.models`.
+"""Writes what `keras-seg models` lists, and the completion of a shell, without TensorFlow.
+
+Sizes of networks and encoders come from the results of `benchmarks.measure.models`.
 
 python -m tools.sizes
 """
@@ -9,7 +11,7 @@ import argparse
 import json
 
 from benchmarks import common
-from keras_seg import backbones, models
+from keras_seg import backbones, checkpoints, models
 from keras_seg.cli.overview import SIZES
 
 MEASURED = common.RESULTS / "models.json"
@@ -21,7 +23,7 @@ def main() -> None:
 
 
 def sizes() -> dict:
-    """Parameters and multiply-adds of networks and encoders; title and paper of networks."""
+    """Amounts of networks and encoders, title and paper of networks, sources of checkpoints."""
     rows = json.loads(MEASURED.read_text())["rows"]
     return {
         "networks": {
@@ -32,6 +34,7 @@ def sizes() -> dict:
         "encoders": {
             name: _amounts(rows[f"encoder {name}"]) for name in backbones.list_backbones()
         },
+        "sources": checkpoints.list_sources(),
     }
 
 

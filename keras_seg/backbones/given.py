@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import keras
 from keras import KerasTensor, layers
@@ -14,9 +13,15 @@ from keras import KerasTensor, layers
 from keras_seg.backbones.applications import UNPADDED_STEM
 from keras_seg.backbones.build import build
 from keras_seg.backbones.dilation import dilate, maps_by_stride, stride_of
+from keras_seg.backbones.given_pixels import (
+    known_pixels,
+    normalising_layer,
+    pixels_of,
+    takes_bgr,
+    tell_of_application,
+)
 from keras_seg.backbones.table import find
 from keras_seg.blocks import image_input
-from keras_seg.layers import Preprocessing
 from keras_seg.weights import set_weights
 
 STRIDES = (2, 4, 8, 16, 32)
@@ -28,9 +33,6 @@ FORMS = (
     "keras-hub with pyramid_outputs; or a keras.Model(image, {"
     '"stride_4": ..., "stride_32": ...})'
 )
-NORMALISING = (layers.Rescaling, layers.Normalization, Preprocessing)
-ARITHMETIC = ("Add", "Subtract", "Multiply", "Divide", "TrueDivide")
-"""Names of the operations of which `preprocess_input` of Keras Applications consists."""
 
 
 @runtime_checkable
@@ -42,39 +44,6 @@ class PyramidBackbone(Protocol):
 
     @property
     def pyramid_outputs(self) -> Mapping[str, KerasTensor]: ...
-
-
-class _Pixels(NamedTuple):
-    """What the weights of an application of Keras take.
-
-    Attributes:
-        name: pattern of the model's name.
-        layer: name of its first layer with weights.
-        mode: its normalisation, see `Preprocessing`.
-        bgr: whether blue comes first.
-    """
-
-    name: str
-    layer: str
-    mode: str
-    bgr: bool = False
-
-
-APPLICATIONS = (
-    _Pixels(r"resnet(50|101|152)$", "conv1_conv", "caffe", bgr=True),
-    _Pixels(r"vgg(16|19)$", "block1_conv1", "caffe", bgr=True),
-    _Pixels(r"resnet(50|101|152)v2$", "conv1_conv", "symmetric"),
-    _Pixels(r"mobilenet_\d", "conv1", "symmetric"),
-    _Pixels(r"mobilenetv2_\d", "Conv1", "symmetric"),
-    _Pixels(r"MobileNetV3(Small|Large)$", "conv", "symmetric"),
-    _Pixels(r"xception$", "block1_conv1", "symmetric"),
-    _Pixels(r"densenet(121|169|201)$", "conv1_conv", "imagenet"),
-    _Pixels(r"efficientnetv2-b\d$", "stem_conv", "imagenet"),
-    _Pixels(r"efficientnetv2-[sml]$", "stem_conv", "symmetric"),
-)
-"""Applications of Keras that do not normalise pixels themselves."""
-DISTINCT_STEMS = {pixels.layer for pixels in APPLICATIONS} - {"conv", "conv1"}
-"""Names of first layers that few other models have."""
 
 
 def encoder_of(
@@ -122,30 +91,16 @@ def encoder_of(
         )
     if _has_named_maps(backbone):
         if preprocessing == "backbone":
-            _tell_of_application(backbone)
+            tell_of_application(backbone)
         if preprocessing in (None, "backbone"):
             return backbone
-        return _copied(backbone, input_shape, preprocessing, bgr=False)
+        return _copied(backbone, input_shape, preprocessing, bgr=takes_bgr(backbone, preprocessing))
     return _from_model(backbone, input_shape, preprocessing, output_stride)
 
 
 def _has_named_maps(backbone: object) -> bool:
     output = getattr(backbone, "output", None)
     return isinstance(output, Mapping) and any(f"stride_{s}" in output for s in STRIDES)
-
-
-def _tell_of_application(backbone: keras.Model) -> None:
-    """Warns if named maps of an application of Keras would get pixels of 0..255."""
-    first = next((layer.name for layer in backbone.layers if layer.weights), None)
-    if first not in DISTINCT_STEMS or _normalising_layer(backbone) is not None:
-        return
-    warnings.warn(
-        f"The backbone {backbone.name!r} looks like a model of keras.applications, and gets pixels "
-        "of 0 to 255 without normalisation. If its weights are trained, pass the model itself, "
-        "backbone=keras.applications.ResNet50(include_top=False), whose pixels are known. If it "
-        "takes 0 to 255, pass preprocessing=None.",
-        stacklevel=4,
-    )
 
 
 def _from_model(
@@ -158,10 +113,10 @@ def _from_model(
         raise ValueError(f"output_stride must be 8, 16 or 32. Received: {output_stride}")
     name = getattr(backbone, "name", type(backbone).__name__)
     encoder = _with_maps(backbone, name)
-    pixels = _pixels_of(encoder, name)
+    pixels = pixels_of(encoder, name)
     if preprocessing == "backbone":
-        preprocessing = _known_pixels(encoder, name, pixels)
-    bgr = pixels is not None and pixels.bgr and preprocessing == pixels.mode
+        preprocessing = known_pixels(encoder, name, pixels)
+    bgr = takes_bgr(encoder, preprocessing)
     is_pyramid = isinstance(backbone, PyramidBackbone)
     if is_pyramid and output_stride < 32:
         _check_strides(encoder, name, output_stride)
@@ -211,49 +166,6 @@ def _with_maps(backbone: keras.Model | PyramidBackbone, name: str) -> keras.Mode
     return keras.Model(backbone.inputs[0], named, name=name)  # `input` may be a list
 
 
-def _known_pixels(encoder: keras.Model, name: str, pixels: _Pixels | None) -> str | None:
-    """The preprocessing for "backbone"; ValueError if the model does not show what it takes."""
-    if _normalising_layer(encoder) is not None:
-        return None
-    if pixels is not None:
-        return pixels.mode
-    raise ValueError(
-        f"Which pixels the backbone {name!r} takes is not known. Images have pixels of 0 to 255. "
-        "Say what the network does with them: preprocessing='symmetric' (-1 to 1), 'unit' (0 to "
-        "1), 'imagenet' (mean and deviation of ImageNet), 'caffe' (mean alone), or None if the "
-        "backbone takes 0 to 255."
-    )
-
-
-def _pixels_of(encoder: keras.Model, name: str) -> _Pixels | None:
-    """The row of an application of Keras, by its name and its first layer with weights."""
-    if _normalising_layer(encoder) is not None:
-        return None
-    if any(isinstance(layer, layers.Lambda) for layer in encoder.layers):
-        return None  # it may normalise
-    first = next((layer.name for layer in encoder.layers if layer.weights), None)
-    for pixels in APPLICATIONS:
-        if re.match(pixels.name, name) and pixels.layer == first:
-            return pixels
-    return None
-
-
-def _normalising_layer(encoder: keras.Model) -> keras.Operation | None:
-    """The layer or the operation by which a model normalises pixels itself.
-
-    `preprocess_input` of Keras Applications and arithmetic on the image are operations.
-    """
-    for operation in encoder.operations:
-        is_layer = isinstance(operation, keras.Layer)
-        if isinstance(operation, NORMALISING):
-            return operation
-        if not is_layer and type(operation).__name__ in ARITHMETIC:
-            return operation
-        if is_layer and operation.weights:
-            return None
-    return None
-
-
 def _copied(
     encoder: keras.Model,
     input_shape: tuple[int | None, int | None, int],
@@ -262,7 +174,7 @@ def _copied(
     bgr: bool,
 ) -> keras.Model:
     """A copy with its weights that begins with an image of 0..255."""
-    own = _normalising_layer(encoder)
+    own = normalising_layer(encoder)
     if own is not None and preprocessing is not None:
         raise ValueError(
             f"The backbone {encoder.name!r} normalises pixels itself, by its layer {own.name!r}. "

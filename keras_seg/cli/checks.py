@@ -24,3 +24,11 @@ def check_counts(**counts: int | None) -> None:
     for name, count in counts.items():
         if count is not None and count < 1:
             raise ValueError(f"{name} must be at least 1. Received: {count}. Leave it out for all.")
+
+
+def check_data(source: str | None) -> None:
+    """Raises FileNotFoundError if data is a folder that does not exist; None is passed over."""
+    if source is not None:
+        from keras_seg.data.open_by_name import check_source
+
+        check_source(source)

@@ -29,6 +29,7 @@ class Parser(jsonargparse.ArgumentParser):
             if verb.name in typed:
                 start = typed.index(verb.name) + 1
                 rewritten = as_parsed(typed[start:], verb.by_name)
+                verb.refuse_hidden(rewritten)
                 if "--traceback" in rewritten:  # belongs before the verb
                     rewritten.remove("--traceback")
                     typed.insert(0, "--traceback")
@@ -68,12 +69,21 @@ class VerbParser(jsonargparse.ArgumentParser):
             for name in (action.option_strings or [action.dest])
         }
 
+    def refuse_hidden(self, arguments: Sequence[str]) -> None:
+        """Exits with an error for an option that only a recipe file may have."""
+        for typed in arguments:
+            option = typed.partition("=")[0]
+            action = self.by_name.get(option.partition(".")[0])
+            if typed.startswith("--") and action is not None and action.help == SUPPRESS:
+                self.error(f"unrecognized arguments: {option}")
+
     def format_help(self) -> str:
         verb = VERBS[self.name]
         return verb_help(self.name, verb.description, self._actions, self.needed, verb.topics)
 
     def error(self, message: str, *rest: Any) -> NoReturn:
-        text = message_for_user(message, self.by_name)
+        shown = {name: each for name, each in self.by_name.items() if each.help != SUPPRESS}
+        text = message_for_user(message, shown)
         complain(f"keras-seg {self.name}: {text}\nAll options: keras-seg {self.name} --help")
         sys.exit(WRONG_INPUT)
 

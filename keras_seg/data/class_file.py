@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ KEYS = {
     *("names", "colors", "palette", "ignore", "void_index", "values", "multi_label"),
     *("range", "window", "nodata", "mask_prefix", "mask_suffix"),
 }
+NAMES_ELSEWHERE = ("classes", "class_names", "labels", "categories", "id2label")
+"""Keys under which other tools list the names of the classes."""
+SHOWN_TEXT = 200
+"""Number of characters of a file's content in a message."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +84,12 @@ def read_class_file(path: Path) -> ClassFile:
     try:
         content = json.loads(path.read_text("utf-8-sig"))
         if not isinstance(content, dict) or "names" not in content:
+            other = next((key for key in NAMES_ELSEWHERE if key in content), None)
+            hint = f' Write "names" in place of "{other}".' if other else ""
+            received = textwrap.shorten(repr(content), SHOWN_TEXT)
             raise ValueError(
-                f'it has no "names", the list with the name of each class. Received: {content!r}'[
-                    :300
-                ]
+                f'it has no "names", the list with the name of each class.{hint} Received: '
+                f"{received}"
             )
         _check_keys(content)
         names = checked_names(content["names"])
@@ -105,7 +112,7 @@ def read_class_file(path: Path) -> ClassFile:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = error if isinstance(error, ValueError) else repr(error)
         raise ValueError(
-            f'{path} is no class table: {reason}. It must look like {{"names": ["road", "car"], '
+            f'{path} is not a class table: {reason}. It must look like {{"names": ["road", "car"], '
             '"colors": [[128, 64, 128], [0, 0, 142]], "ignore": 255}'
         ) from error
 

@@ -8,15 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from keras_seg.data.annotations import ANNOTATIONS, cvat, open_annotations, recognise
+from keras_seg.data.annotations import (
+    ANNOTATIONS,
+    cvat,
+    no_export_folder,
+    open_annotations,
+    recognise,
+)
 from keras_seg.data.builtin import BuiltinDataset
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.data.folder.dataset import FolderDataset, names_classes
+from keras_seg.data.folder.dataset import FolderDataset, names_classes, no_folder
 from keras_seg.data.folder.pairs import PairedDataset
 from keras_seg.data.folder.pictures import folders_in
 from keras_seg.data.folder.scan import scan_folder
-from keras_seg.data.layouts import LAYOUTS, open_layout
+from keras_seg.data.layouts import LAYOUTS, no_layout_folder, open_layout
 from keras_seg.data.layouts.tfds import TfdsDataset
 from keras_seg.data.reading.measured import range_of_files
 from keras_seg.data.reading.ranges import MEASURED, ValueRange, checked_range
@@ -95,6 +101,29 @@ def open_dataset(
     return ReadableDataset(dataset)
 
 
+def check_source(source: str) -> None:
+    """Checks that the folder of a data set exists, before anything that takes time.
+
+    Raises: FileNotFoundError with the message of `open_dataset`.
+    """
+    if _is_folder_name(source):
+        if not Path(source).is_dir():
+            raise FileNotFoundError(no_folder(Path(source)))
+        return
+    scheme, _, rest = source.partition(":")
+    root = Path(rest).expanduser()
+    for known, message in ((ANNOTATIONS, no_export_folder), (LAYOUTS, no_layout_folder)):
+        if scheme in known and not root.is_dir():
+            raise FileNotFoundError(message(scheme, root))
+
+
+def _is_folder_name(source: str) -> bool:
+    """Whether a name is a folder, without the name of a kind of data before it."""
+    scheme, colon, _ = source.partition(":")
+    # A single letter before the colon is a Windows drive.
+    return not colon or len(scheme) == 1 or Path(source).exists()
+
+
 def _complete(
     dataset: PairedDataset, value_range: ValueRange | str | None, nodata: float | None
 ) -> None:
@@ -136,9 +165,8 @@ def _open(
 ) -> SegmentationDataset:
     options: dict[str, Any] = {"classes": classes, "channels": channels}
     of_folder = options | {"strict": strict, "multi_label": multi_label}
-    scheme, colon, rest = source.partition(":")
-    # A single letter before the colon is a Windows drive.
-    if not colon or len(scheme) == 1 or Path(source).exists():
+    scheme, _, rest = source.partition(":")
+    if _is_folder_name(source):
         scheme = recognise(Path(source)) if Path(source).is_dir() else None
         if scheme is not None:
             return open_annotations(scheme, source, split, **of_folder)

@@ -16,7 +16,7 @@ from keras_seg.metrics.scores import (
     PixelAccuracy,
     SegmentationMetrics,
 )
-from keras_seg.names_elsewhere import attribute_error
+from keras_seg.names_elsewhere import attribute_error, metric_here
 
 __all__ = [
     "BoundaryF1",
@@ -32,17 +32,8 @@ __all__ = [
     "instance_average_precision",
 ]
 
-ELSEWHERE = {
-    "MeanIoU": ("iouscore", "iou", "miou", "jaccardindex", "onehotmeaniou", "binaryiou", "jaccard"),
-    "MeanDice": ("fscore", "f1score", "dice", "dicescore", "dicecoef", "f1"),
-    "PixelAccuracy": ("accuracy", "globalaccuracy", "binaryaccuracy"),
-    "MeanClassAccuracy": ("recall", "sensitivity", "macc"),
-}
-"""Name here → names in other packages, in lower case without underscores."""
-
 
 def __getattr__(name: str) -> object:
-    plain = name.lower().replace("_", "")
-    here = next((ours for ours, theirs in ELSEWHERE.items() if plain in theirs), None)
+    here = metric_here(name)
     hint = "" if here is None else f"The similar metric here is {here}"
     raise attribute_error(__name__, name, hint)

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -44,8 +45,9 @@ def save(model: keras.Model, path: str | Path, card: ModelCard) -> None:
     network = as_functional(model)
     if card.head == "logits" and model_output_activation(network.output).are_probabilities:
         card = replace(card, head="probabilities")
+    image = network.inputs[0] if len(network.inputs) == 1 else network.inputs
     with draft_of(path) as part:
-        keras.Model(network.inputs, network.output, name=network.name).save(part)
+        keras.Model(image, network.output, name=network.name).save(part)
         open_to_older_keras(part)
         with zipfile.ZipFile(part, "a") as archive:
             archive.writestr(CARD_NAME, card.to_json())
@@ -57,8 +59,8 @@ def load(path: str | Path) -> keras.Model:
 
     Files written by `model.save("m.h5")` can be read, too. A `.keras` file may come from a newer
     version of Keras, as long as options that the installed one does not know have their default
-    value. A single output is a tensor, also in files of Keras 3.10, which later versions of Keras
-    read as a list.
+    value. A single input or output is a tensor, also in files that Keras reads as lists of one:
+    Keras then warns at every call with a tensor.
 
     Returns: a `keras.Model`, not compiled.
 
@@ -68,7 +70,7 @@ def load(path: str | Path) -> keras.Model:
     if path.suffix.lower() != ".keras":
         _check_whole_model(path)
     try:
-        return _with_plain_output(_load(path))
+        return _with_plain_tensors(_load(path))
     except Exception as error:  # Keras lets h5py, zipfile, JSON and type errors through
         raise ValueError(
             f"{path} could not be loaded as a Keras model: {error}. It may be cut short or hold "
@@ -105,13 +107,21 @@ def read_card(path: str | Path) -> ModelCard | None:
             raise ValueError(f"{path} is damaged: {error}. Give an undamaged file.") from error
 
 
-def _with_plain_output(model: keras.Model) -> keras.Model:
+def _with_plain_tensors(model: keras.Model) -> keras.Model:
+    """The model with a tensor in place of a list of one, as its input and as its output."""
     if isinstance(model, keras.Sequential) or not hasattr(model, "_nodes_by_depth"):
         return model
-    match model.output:
-        case [output]:
-            return keras.Model(model.input, output, name=model.name)
-    return model
+    given = (model.input, model.output)
+    plain = [_only(tensors) for tensors in given]
+    changed = any(one is not before for one, before in zip(plain, given, strict=True))
+    return keras.Model(*plain, name=model.name) if changed else model
+
+
+def _only(tensors: Any) -> Any:
+    match tensors:
+        case [tensor]:
+            return tensor
+    return tensors
 
 
 def write_card(path: str | Path, card: ModelCard) -> None:

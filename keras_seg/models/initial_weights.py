@@ -71,17 +71,26 @@ def _pairs(
     """Each layer of the network with that of the file.
 
     Layers are paired by name, or by their order, since automatic names (conv2d_3) change with the
-    session. Heads that only one of them has are left out.
+    session. The heads of the logits are paired although their names differ, as those of U-Net++
+    with and without deep supervision. Heads that only one of them has are left out.
     """
     ours, theirs = _with_weights(_inference(network)), _with_weights(_inference(source))
     if set(ours) == set(theirs):
         yield from ((layer, theirs[name]) for name, layer in ours.items())
     elif [*map(_without_number, ours)] == [*map(_without_number, theirs)]:
         yield from zip(ours.values(), theirs.values(), strict=True)
+    elif _differ_in_name_of_head(ours, theirs):
+        yield from ((layer, theirs[name]) for name, layer in ours.items() if name in theirs)
+        yield [*ours.values()][-1], [*theirs.values()][-1]
     else:
         raise ValueError(_another(network, path, *_first_difference(ours, theirs)))
     heads, others = _with_weights(network), _with_weights(source)
     yield from ((heads[name], others[name]) for name in heads if name in others.keys() - theirs)
+
+
+def _differ_in_name_of_head(ours: Mapping, theirs: Mapping) -> bool:
+    """Whether all layers but the last of both have the same names."""
+    return bool(ours and theirs) and {*[*ours][:-1]} == {*[*theirs][:-1]}
 
 
 def _without_number(name: str) -> str:

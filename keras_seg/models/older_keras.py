@@ -4,8 +4,9 @@ Keras writes every option of a layer, also those that a later version added and 
 default value. An older Keras refuses such a file: "Unrecognized keyword arguments". Without these
 entries each version fills in its default, which computes the same.
 
-Keras 3.10 writes a single output as a list and reads it as a tensor. Later versions read that list
-as it is, so that the model would return a list. Both read an output without a list as a tensor.
+Keras 3.10 writes a single input or output as a list and reads it as a tensor. Later versions read
+that list as it is: the model would return a list, and Keras would warn at every call with a tensor.
+All of them read what is written without a list as a tensor.
 """
 
 from __future__ import annotations
@@ -58,12 +59,14 @@ def without_added_options(config: Any) -> Any:
     return reduced
 
 
-def with_plain_output(config: dict) -> dict:
-    """The configuration of a model, with a single output outside of a list."""
+def with_plain_tensors(config: dict) -> dict:
+    """The configuration of a model, with a single input and a single output outside of lists."""
     options = config.get("config", {})
-    match options.get("output_layers"):
-        case [[str(), int(), int()] as output]:
-            return config | {"config": options | {"output_layers": output}}
+    for entry in ("input_layers", "output_layers"):
+        match options.get(entry):
+            case [[str(), int(), int()] as tensor]:
+                options = options | {entry: tensor}
+                config = config | {"config": options}
     return config
 
 
@@ -86,7 +89,7 @@ def write_for_older_keras(path: Path, copy: Path) -> bool:
     """
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read(CONFIG))
-        reduced = with_plain_output(without_added_options(config))
+        reduced = with_plain_tensors(without_added_options(config))
         if reduced == config:
             return False
         with zipfile.ZipFile(copy, "w") as target:

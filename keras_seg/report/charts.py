@@ -21,8 +21,13 @@ CHARTS = {"loss": ("loss", "val_loss"), "mIoU": ("mean_iou", "val_mean_iou")}
 """Title → keys of a log's rows, for training and validation."""
 TRAINING, VALIDATION = PALETTE[1], PALETTE[0]
 """Colours of the two lines, which show on white and on black."""
-STRONG = 0.55
-"""Share above which the text of a cell has the colour of the page."""
+CELL_COLORS: dict[str, tuple[Color, Color]] = {
+    "light": ((255, 255, 255), (8, 48, 107)),
+    "dark": ((22, 24, 28), (158, 203, 245)),
+}
+"""Theme → colours of a cell with the shares 0 and 1: --paper and --full of style.css."""
+HALF_BRIGHT = 0.179
+"""Luminance at which black and white text have the same contrast, of 4.58."""
 NUMBERED, COUNTED = 30, 6
 """Maximum number of classes for shares in the cells of a matrix, and for pixels."""
 CELL_WIDTHS = ((3, 8.0), (6, 6.0), (12, 3.6))
@@ -61,7 +66,8 @@ def compared_curves(runs: Mapping[str, Sequence[dict]]) -> list[Markup]:
 def matrix(confusion: np.ndarray, names: Sequence[str]) -> dict:
     """A confusion matrix with row sums of 100 %, for the macro `matrix`.
 
-    Returns: names; rows of cells (share, text, pixels, strong); width of a cell in rem.
+    Returns: names; rows of cells (share, text, pixels, and the colour of the text on each theme);
+        width of a cell in rem.
     """
     counts = confusion.astype(float)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -74,7 +80,7 @@ def matrix(confusion: np.ndarray, names: Sequence[str]) -> dict:
                     "share": round(float(share), 3),
                     "text": f"{100 * share:.{int(counted)}f}" if numbered else "",
                     "pixels": f"{int(pixels):,}" if counted else "",
-                    "strong": bool(share > STRONG),
+                    **{theme: text_color(round(float(share), 3), theme) for theme in CELL_COLORS},
                 }
                 for share, pixels in zip(of_row, row, strict=True)
             ],
@@ -83,6 +89,20 @@ def matrix(confusion: np.ndarray, names: Sequence[str]) -> dict:
     ]
     width = next((width for most, width in CELL_WIDTHS if len(names) <= most), NARROW)
     return {"names": list(names), "rows": rows, "cell": width}
+
+
+def text_color(share: float, theme: str) -> str:
+    """Black or white, whichever has more contrast on the cell of a share (at least 4.5)."""
+    empty, full = CELL_COLORS[theme]
+    cell = [share * there + (1 - share) * here for here, there in zip(empty, full, strict=True)]
+    return "#000" if luminance(cell) > HALF_BRIGHT else "#fff"
+
+
+def luminance(color: Sequence[float]) -> float:
+    """Relative luminance of an sRGB colour of 0..255, as WCAG 2 defines it: 0..1."""
+    values = np.asarray(color, "float64") / 255
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
 def _figure(title: str) -> tuple[Figure, Axes]:

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import h5py
 from rich.table import Table
 
 from keras_seg.atomic_files import write_text
 from keras_seg.inference.results import percent
 from keras_seg.report import charts
-from keras_seg.report.rendering import render
-from keras_seg.report.run_facts import (
-    UNSHOWN,
-    RunFacts,
-    as_yaml,
-    default_recipe,
-    duration,
-    read_run,
+from keras_seg.report.compared_run import ComparedRun, flat_entries, read_compared_run
+from keras_seg.report.fold_groups import (
+    folders_of_runs,
+    grouped,
+    mean_and_deviation,
+    summary,
 )
-from keras_seg.training.run_folder import MODEL_NAME
+from keras_seg.report.rendering import render
+from keras_seg.report.run_facts import UNSHOWN, as_yaml, default_recipe, duration
 
 COLUMNS = ("model", "crop", "loss", "epochs")
 """Entries of the recipe that have a column, whether they differ or not."""
@@ -36,33 +32,12 @@ UNFOLDED = ("mIoU", "network", "crop", "time", "parameters")
 """Columns of the terminal whose texts stay in one line."""
 CLASSES_IN_TERMINAL = 4
 """Maximum number of classes with a column in the terminal."""
+NAMED_FILES = 3
+"""Number of files that a sentence names."""
 WIDE_TERMINAL = 120
 """Number of characters per line from which the terminal shows classes."""
 SHOWN_TEXT = 100
 """Maximum length of the data and the classes in a sentence."""
-
-
-@dataclass(frozen=True)
-class ComparedRun:
-    """A row of the comparison.
-
-    Attributes:
-        facts: what the files of the run say.
-        recipe: dotted entry → value, with the defaults of entries that the recipe does not have.
-        miou: best validation mIoU.
-        epoch: epoch of that mIoU.
-        per_class: class name → IoU in that epoch.
-        parameters: number of weights of model.keras; None if it cannot be read.
-        unfinished: what is missing, in words; empty for a finished run.
-    """
-
-    facts: RunFacts
-    recipe: dict[str, Any]
-    miou: float
-    epoch: int
-    per_class: dict[str, float | None]
-    parameters: int | None
-    unfinished: str
 
 
 @dataclass(frozen=True)
@@ -86,10 +61,11 @@ class RunComparison:
     def differing(self) -> list[str]:
         """Entries of the recipes that differ between the runs and have no column of their own."""
         entries = dict.fromkeys(entry for run in self.runs for entry in run.recipe)
+        named = ("fold",) if summary(self.runs) else ()  # folds of one training, named by it
         return [
             entry
             for entry in entries
-            if entry.partition(".")[0] not in (*UNSHOWN, *COLUMNS, "chosen")
+            if entry.partition(".")[0] not in (*UNSHOWN, *COLUMNS, *named, "chosen")
             and len({as_yaml(run.recipe.get(entry)) for run in self.runs}) > 1
         ]
 
@@ -114,19 +90,21 @@ class RunComparison:
             table.add_column(title, overflow="fold", no_wrap=title in UNFOLDED)
         for run in self.runs:
             cells = _cells(run)
-            scores = [percent(run.per_class.get(name), "") for name in names]
+            scores = [_class_score(run, name) for name in names]
             table.add_row(*(cells[title] for title in titles), *scores)
         return table
 
     def lines(self) -> list[str]:
         """What the terminal shows below the table.
 
-        A line for what all runs share, and a line for each run with the entries of its recipe that
-        other runs do not have and that are not the defaults.
+        A line for what all runs share, one for the means of the folds of a cross-validation, and a
+        line for each run with the entries of its recipe that other runs do not have and that are
+        not the defaults.
         """
         shared = ", ".join(f"{title} {text}" for title, text in self.shared.items())
         lines = [f"All runs: {shared}"] if shared else []
-        defaults = {key: as_yaml(value) for key, value in _flat(default_recipe()).items()}
+        lines += filter(None, [summary(self.runs)])
+        defaults = {key: as_yaml(value) for key, value in flat_entries(default_recipe()).items()}
         for run in self.runs:
             texts = {key: as_yaml(run.recipe.get(key)) for key in self.differing}
             own = [f"{key} {text}" for key, text in texts.items() if text != defaults.get(key)]
@@ -140,16 +118,19 @@ def compare_runs(folders: Sequence[Path]) -> RunComparison:
 
     Raises: ValueError if no folder holds a run with a finished epoch.
     """
-    runs, notes = [], []
-    for folder in folders:
+    runs, notes = [], _files_left_out([path for path in folders if path.is_file()])
+    for folder in (run for path in folders if not path.is_file() for run in folders_of_runs(path)):
         try:
-            runs.append(_read(folder))
+            runs.append(read_compared_run(folder))
         except (ValueError, OSError) as error:
             notes.append(f"{folder} is left out: {error}")
     if not runs:
         raise ValueError("No run can be compared. " + " ".join(notes))
+    runs = grouped(runs)
     notes += [f"{run.facts.folder} is {run.unfinished}" for run in runs if run.unfinished]
     notes += _other_data(runs)
+    if not summary(runs):
+        notes += _other_images(runs)
     return RunComparison(sorted(runs, key=lambda run: -run.miou), notes)
 
 
@@ -164,72 +145,19 @@ def write_comparison(comparison: RunComparison, path: Path) -> None:
         _cells(run)
         | {"run": label}
         | {entry: as_yaml(run.recipe.get(entry)) for entry in differing}
-        | {f"IoU {name}": percent(run.per_class.get(name), "") for name in names}
+        | {f"IoU {name}": _class_score(run, name) for name in names}
         for run, label in zip(comparison.runs, labels, strict=True)
     ]
     page = render(
         "comparison.html",
         title=f"{len(rows)} runs",
-        notes=comparison.notes,
+        notes=[*comparison.notes, *filter(None, [summary(comparison.runs)])],
         rows=rows,
         curves=charts.compared_curves(
             {label: run.facts.rows for run, label in zip(comparison.runs, labels, strict=True)}
         ),
     )
     write_text(path, page)
-
-
-def _read(folder: Path) -> ComparedRun:
-    if not folder.is_dir():
-        raise ValueError("it is not a folder." if folder.exists() else "it does not exist.")
-    facts = read_run(folder)
-    if facts.best is None:
-        raise ValueError("its log has no finished epoch.")
-    miou, epoch = facts.best
-    row = next(row for row in facts.rows if row["epoch"] == epoch)
-    per_class = row.get("val_iou")
-    recipe = _flat(default_recipe()) | _flat(facts.recipe)
-    return ComparedRun(
-        facts,
-        recipe,
-        miou,
-        epoch,
-        per_class if isinstance(per_class, dict) else {},
-        count_parameters(folder / MODEL_NAME),
-        _unfinished(facts),
-    )
-
-
-def count_parameters(path: Path) -> int | None:
-    """The number of weights in a .keras file, which is not loaded; None if it cannot be read."""
-    try:
-        with (
-            zipfile.ZipFile(path) as archive,
-            archive.open("model.weights.h5") as stored,
-            h5py.File(stored) as weights,
-        ):
-            sizes: list[int] = []
-            weights["layers"].visititems(lambda name, item: sizes.append(_size(name, item)))
-            return sum(sizes)
-    except (OSError, KeyError, zipfile.BadZipFile):
-        return None
-
-
-def _size(name: str, item: h5py.Dataset | h5py.Group) -> int:
-    """The states of random generators are stored beside the weights."""
-    is_weight = isinstance(item, h5py.Dataset) and "seed_generator" not in name
-    return item.size if is_weight else 0
-
-
-def _unfinished(facts: RunFacts) -> str:
-    """What is missing; an early stop finishes a run, too."""
-    planned, patience = facts.recipe.get("epochs"), facts.recipe.get("early_stop")
-    done = len(facts.rows)
-    if not isinstance(planned, int) or done >= planned:
-        return ""
-    if isinstance(patience, int) and facts.best and done - facts.best[1] >= patience:
-        return ""
-    return f"unfinished: {done} of {planned} epochs."
 
 
 def _other_data(runs: Sequence[ComparedRun]) -> list[str]:
@@ -243,9 +171,41 @@ def _other_data(runs: Sequence[ComparedRun]) -> list[str]:
                 named = f"other {what} ({textwrap.shorten(value, SHOWN_TEXT)})"
                 others.setdefault(run.facts.folder, []).append(named)
     return [
-        f"{folder} has {' and '.join(named)} than most runs: its mIoU cannot be compared."
+        f"{folder} has {' and '.join(named)} than {_others(runs)}: its mIoU cannot be compared."
         for folder, named in others.items()
     ]
+
+
+def _files_left_out(files: Sequence[Path]) -> list[str]:
+    if not files:
+        return []
+    named = ", ".join(map(str, files[:NAMED_FILES])) + ", ..." * (len(files) > NAMED_FILES)
+    one = len(files) == 1
+    return [f"{named} {'is' if one else 'are'} left out: not {'a folder' if one else 'folders'}."]
+
+
+def _other_images(runs: Sequence[ComparedRun]) -> list[str]:
+    """Sentences about the runs that are validated on other images than most runs."""
+    values = [_validated_on(run) for run in runs]
+    ((usual, _),) = Counter(values).most_common(1)
+    others = _others(runs)
+    return [
+        f"{run.facts.folder} is validated on {value}, and {others} on {usual}: these are other "
+        "images of the same data."
+        for run, value in zip(runs, values, strict=True)
+        if value != usual
+    ]
+
+
+def _others(runs: Sequence[ComparedRun]) -> str:
+    return "most runs" if len(runs) > 2 else "the other run"
+
+
+def _validated_on(run: ComparedRun) -> str:
+    if run.folds:
+        return f"{len(run.folds)} folds"
+    fold = run.recipe.get("fold")
+    return f"the fold {fold}" if fold else "the validation split"
 
 
 def _data_of(run: ComparedRun) -> str:
@@ -260,10 +220,14 @@ def _cells(run: ComparedRun) -> dict[str, str]:
     """Title → text of the columns that every comparison has."""
     done, planned = len(run.facts.rows), run.recipe.get("epochs")
     epochs = f"{run.epoch} of {done}" + (f" (planned {planned})" if run.unfinished else "")
+    miou = percent(run.miou)
+    if run.folds:
+        epochs = f"{len(run.folds)} folds"
+        miou = mean_and_deviation(each.miou for each in run.folds)
     crop, parameters = run.recipe.get("crop"), run.parameters
     return {
         "run": run.facts.name,
-        "mIoU": percent(run.miou),
+        "mIoU": miou,
         "epoch": epochs,
         "network": str(run.recipe.get("model")),
         "crop": "x".join(map(str, crop)) if isinstance(crop, list) else str(crop),
@@ -273,15 +237,9 @@ def _cells(run: ComparedRun) -> dict[str, str]:
     }
 
 
-def _flat(record: dict, prefix: str = "") -> dict[str, Any]:
-    """Nested entries as dotted ones."""
-    flat = {}
-    for key, value in record.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        elif value != {}:
-            flat[f"{prefix}{key}"] = value
-    return flat
+def _class_score(run: ComparedRun, name: str) -> str:
+    """The IoU of a class as text; with the deviation for the folds of a cross-validation."""
+    return mean_and_deviation(each.per_class.get(name) for each in run.folds or (run,))
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from keras_seg import losses, models
 from keras_seg.data.classes import ClassTable
-from keras_seg.model_paths import check_model_path
+from keras_seg.model_paths import check_initial_weights
 from keras_seg.training.class_weights import options_without_data
 from keras_seg.training.contradictions import check_loss, check_recipe
 from keras_seg.training.engines import Engine
 from keras_seg.training.network import backbone_name, output_channels
-from keras_seg.training.own_losses import check_own_losses, own_metrics
+from keras_seg.training.own_losses import check_own_losses, check_own_steps, own_metrics
 from keras_seg.training.recipe import Recipe
 
 __all__ = ["check_before_data", "check_recipe", "check_with_data"]
@@ -25,10 +25,11 @@ __all__ = ["check_before_data", "check_recipe", "check_with_data"]
 def check_before_data(recipe: Recipe, engine: Engine) -> None:
     """Checks everything that needs neither data nor a built network."""
     engine.check_batch(recipe.batch_size)
-    _check_initial_weights(recipe)
+    check_initial_weights(recipe.initial_weights)
     _check_network(recipe)
     _check_loss_options(recipe)
     own_metrics(recipe.metrics)
+    check_own_steps(recipe)
 
 
 def check_with_data(recipe: Recipe, classes: ClassTable, *, multi_label: bool = False) -> None:
@@ -41,15 +42,6 @@ def check_with_data(recipe: Recipe, classes: ClassTable, *, multi_label: bool = 
     check_loss(recipe, len(classes), classes.names, multi_label=multi_label)
     channels = output_channels(recipe, len(classes))
     check_own_losses(recipe, len(classes), channels, multi_label)
-
-
-def _check_initial_weights(recipe: Recipe) -> None:
-    if recipe.initial_weights is None:
-        return
-    try:
-        check_model_path(recipe.initial_weights, exported=False)
-    except (FileNotFoundError, ValueError) as error:
-        raise type(error)(f"initial_weights: {error}") from error
 
 
 def _check_network(recipe: Recipe) -> None:

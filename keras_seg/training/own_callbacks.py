@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_seg.backends import is_installed
 from keras_seg.import_paths import call_by_path, import_by_path, path_and_arguments
 
 EXAMPLE = "keras.callbacks:CSVLogger"
@@ -21,7 +22,8 @@ def own_callbacks(
         entries: import paths, or mappings with "path" and the arguments of the callback.
         passed: Keras callbacks.
 
-    Raises: ValueError for what is not a callback, and for arguments that it does not take.
+    Raises: ValueError for what is not a callback, and for arguments that it does not take;
+        ImportError for Keras' TensorBoard without the package tensorboard.
     """
     callbacks = [*map(_made, entries or ()), *passed]
     for callback in callbacks:
@@ -29,6 +31,11 @@ def own_callbacks(
             raise ValueError(
                 "callbacks are objects of keras.callbacks.Callback. Received: "
                 f"{getattr(callback, '__name__', type(callback).__name__)}"
+            )
+        if isinstance(callback, keras.callbacks.TensorBoard) and not is_installed("tensorboard"):
+            raise ImportError(
+                "The callback TensorBoard needs the package tensorboard: pip install tensorboard. "
+                "Or leave it out: every run writes its files for TensorBoard to tensorboard/."
             )
     return callbacks
 

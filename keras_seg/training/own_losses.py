@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -20,6 +21,10 @@ METRIC_EXAMPLE = "my_metrics:MyMetric"
 OF_THE_PACKAGE = ("loss", "mean_iou")
 """Names of the scores that every training logs."""
 SHAPE = (2, 8, 8)
+GUESSED_CLASSES = 3
+"""Number of classes in the first trial, if the recipe does not say it."""
+LONGEST_REASON = 200
+"""Number of characters of a foreign error in a message."""
 
 
 def own_metrics(entries: Sequence[Any] | None) -> list[keras.metrics.Metric]:
@@ -59,6 +64,38 @@ def _metric(entry: Any) -> keras.metrics.Metric:
     )
 
 
+def check_own_steps(recipe: Recipe) -> None:
+    """Traces the losses and metrics of the user as a training step does, before data are opened.
+
+    The number of classes may be a guess then, so those that fail on arrays, too, are left to
+    `check_own_losses`.
+
+    Raises: ValueError for one that works on arrays, and not in a compiled step.
+    """
+    if not recipe.metrics and not any(term.is_own for term in recipe.loss_terms):
+        return
+    classes = recipe.num_classes or len(recipe.classes or ()) or GUESSED_CLASSES
+    masks, scores = _small_batch(recipe, classes, classes, bool(recipe.multi_label))
+    for compute, what in _own(recipe, bool(recipe.multi_label)):
+        try:
+            compute(ops.convert_to_tensor(masks), scores)
+        except Exception:  # perhaps for the number of classes
+            continue
+        _check_traced(compute, masks, scores, what)
+
+
+def _own(recipe: Recipe, multi_label: bool) -> Iterator[tuple[Callable, str]]:
+    """The losses and metrics of the user, each with what messages call it."""
+    for term in recipe.loss_terms:
+        if term.is_own:
+            loss = losses.get({"path": term.name} | options_without_data(term))
+            if multi_label and hasattr(loss, "multi_label"):
+                loss.multi_label = True
+            yield loss, f"loss {term.name}"
+    for entry, metric in zip(recipe.metrics or (), own_metrics(recipe.metrics), strict=True):
+        yield metric, f"metric {entry}"
+
+
 def check_own_losses(recipe: Recipe, num_classes: int, channels: int, multi_label: bool) -> None:
     """Computes the losses and metrics of the user on a small batch.
 
@@ -73,19 +110,14 @@ def check_own_losses(recipe: Recipe, num_classes: int, channels: int, multi_labe
     Warns: on stderr, if a loss is not finite where a mask holds 255.
     """
     masks, scores = _small_batch(recipe, num_classes, channels, multi_label)
-    for term in recipe.loss_terms:
-        if not term.is_own:
-            continue
-        loss = losses.get({"path": term.name} | options_without_data(term))
-        if multi_label and hasattr(loss, "multi_label"):
-            loss.multi_label = True
-        _check_number(loss, masks, scores, f"loss {term.name}")
-        _tell_of_unknown_pixels(loss, masks, scores, term.name)
-    for entry, metric in zip(recipe.metrics or (), own_metrics(recipe.metrics), strict=True):
-        _check_number(metric, masks, scores, f"metric {entry}")
-        if not metric.variables:
+    for compute, what in _own(recipe, multi_label):
+        _check_number(compute, masks, scores, what)
+        _check_traced(compute, masks, scores, what)
+        if not isinstance(compute, keras.metrics.Metric):
+            _tell_of_unknown_pixels(compute, masks, scores, what.removeprefix("loss "))
+        elif not compute.variables:
             raise ValueError(
-                f"The metric {entry} has no variables. A compiled step keeps no other attributes. "
+                f"The {what} has no variables. A compiled step keeps no other attributes. "
                 "Make its state by self.add_weight, and change it by assign_add."
             )
 
@@ -124,6 +156,29 @@ def _check_number(compute: Callable, masks: np.ndarray, scores: Any, what: str) 
                 f"The {what} must return one finite number for {shapes}. Received: {received}. "
                 f"{remedy}"
             )
+
+
+def _check_traced(compute: Callable, masks: np.ndarray, scores: Any, what: str) -> None:
+    """Raises ValueError if `compute` fails on tensors without values, as a training step has."""
+    errors: list[Exception] = []
+
+    class Step(keras.layers.Layer):
+        def call(self, masks: Any, scores: Any) -> Any:
+            try:
+                compute(masks, scores)
+            except Exception as error:  # anything may fail in the code of the user
+                errors.append(error)
+            return scores
+
+    of_scores = keras.KerasTensor(scores.shape, "float32")
+    Step(dtype="float32")(keras.KerasTensor(masks.shape, str(masks.dtype)), of_scores)
+    if errors:
+        reason = textwrap.shorten(f"{type(errors[0]).__name__}: {errors[0]}", LONGEST_REASON)
+        raise ValueError(
+            f"The {what} works on arrays, and fails in a compiled training step, whose tensors "
+            f"have no values yet ({reason}). Write it with keras.ops: keras.ops.mean(x) in place "
+            "of np.mean(x), keras.ops.where in place of if, and neither .numpy() nor float(x)."
+        ) from errors[0]
 
 
 def _tell_of_unknown_pixels(loss: Callable, masks: np.ndarray, scores: Any, path: str) -> None:

@@ -11,6 +11,7 @@ from keras_seg.atomic_files import clear_abandoned, only_user, write_text
 from keras_seg.data.as_dataset import images_of_folder
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.data.folder.contents import data_set_above
 from keras_seg.data.open_by_name import open_dataset
 from keras_seg.data.reading.ranges import ValueRange
 from keras_seg.data.wrappers.folds import folds_of
@@ -185,9 +186,10 @@ def evaluation_data(
     if recipe is not None and recipe.classes is not None:
         classes = ClassTable(tuple(recipe.classes))
     if source is not None and images_of_folder(Path(source)):
+        above = data_set_above(Path(source))
+        remedy = "Put the masks into masks/ beside images/." if above is None else f"Pass {above}"
         raise ValueError(
-            f"{source} holds images without masks, on which nothing can be measured. Put the masks "
-            "into masks/ beside images/."
+            f"{source} holds images without masks, on which nothing can be measured. {remedy}"
         )
     if multi_label is None and recipe is not None:
         multi_label = recipe.multi_label

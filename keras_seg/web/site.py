@@ -82,9 +82,9 @@ def write_site(
     output.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     try:
+        record["samples"] = write_samples(sources, part, card)  # refused before a download
         copy_runtime(record["format"], part / "runtime", None if runtime is None else Path(runtime))
         shutil.copyfile(file, part / record["file"])
-        record["samples"] = write_samples(sources, part, card)
         (part / "model.json").write_text(json.dumps(record))
         written = _write_page(part, record["format"], record["title"])
         part.chmod(0o755)  # mkdtemp makes folders private, and servers run as another user

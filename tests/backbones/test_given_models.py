@@ -8,7 +8,8 @@ import pytest
 from keras import layers
 
 from keras_seg import backbones, models
-from keras_seg.backbones.given import _normalising_layer, encoder_of
+from keras_seg.backbones.given import encoder_of
+from keras_seg.backbones.given_pixels import normalising_layer
 from keras_seg.card import ModelCard
 from keras_seg.data.classes import ClassTable
 from keras_seg.layers import Preprocessing
@@ -111,6 +112,19 @@ class TestPixels:
         actual = np.asarray(encoder(IMAGES)["stride_2"])
         np.testing.assert_allclose(actual, outputs(model, 0, pixels), atol=1e-3)
 
+    def test_caffe_weights_of_keras_take_blue_first_under_any_name(self):
+        model = strided_model(name="encoder", first="conv1_conv")
+        pixels = keras.applications.resnet.preprocess_input(IMAGES.copy())
+        expected = outputs(model, 0, pixels)
+        image, stem = model.input, model.get_layer("same0").output
+        named = keras.Model(image, {"stride_2": stem, "stride_32": model.output})
+        kernel = model.get_layer("conv1_conv").get_weights()[0]
+        for given in (model, named):
+            encoder = encoder_of(given, FREE, preprocessing="caffe")
+            actual = np.asarray(encoder(IMAGES)["stride_2"])
+            np.testing.assert_allclose(actual, expected, atol=1e-3)
+            np.testing.assert_array_equal(model.get_layer("conv1_conv").get_weights()[0], kernel)
+
     def test_a_name_alone_is_no_application(self):
         with pytest.raises(ValueError, match="Which pixels the backbone 'resnet50' takes"):
             encoder_of(strided_model(name="resnet50"), FREE, preprocessing="backbone")
@@ -138,7 +152,7 @@ class TestPixels:
         image = keras.Input(FREE)
         padded = keras.ops.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)))
         model = keras.Model(image, keras.layers.Conv2D(2, 3)(padded), name="own")
-        assert _normalising_layer(model) is None
+        assert normalising_layer(model) is None
 
     def test_named_maps_of_an_application_without_normalisation_are_told(self):
         image = keras.Input(FREE)

@@ -134,6 +134,20 @@ class TestErrors:
             (["predict", "nowhere.onnx", "a.png"], r"nowhere\.onnx"),
             (["train", "--data", "nowhere", "--output", "run"], "no data folder nowhere"),
             (["train", "--data", "builtin:cell", "--output", "run"], "cells"),
+            (["train", "--data", "cells", "--output", "run"], "Did you mean builtin:cells"),
+            (["verify-dataset", "nowhere"], "no data folder nowhere"),
+            (["report", "sett"], "There is no folder sett. Did you mean set?"),
+            (["quantize-aware", "b.keras"], "There is no model file 'b.keras'"),
+            (
+                ["train", "--data", "set", "--output", "r", "--initial_weights", "b.keras"],
+                "initial_weights: There is no model file",
+            ),
+            (["verify-dataset", "coco:nowhere"], "no folder nowhere"),
+            (["evaluate", "a.keras", "--data", "nowhere"], "no data folder nowhere"),
+            (["export", "a.keras", "--data", "voc:nowhere"], "no data folder nowhere"),
+            (["predict", "a.keras", "nowhere"], "There is no file or folder nowhere"),
+            (["predict", "a.keras", "c.png"], "There is no file c.png. Did you mean b.png"),
+            (["train", "--data", "set/images", "--output", "run"], r"Pass set$"),
             (
                 ["train", "--data", "builtin:cells", "--output", "run", "--model", "unett"],
                 "Did you mean 'unet'",
@@ -144,9 +158,14 @@ class TestErrors:
         self, arguments, message, capsys, tmp_path, monkeypatch
     ):
         monkeypatch.chdir(tmp_path)
+        for folder in ("set/images", "set/masks"):
+            (tmp_path / folder).mkdir(parents=True)
+        for file in ("a.keras", "b.png", "set/images/a.png", "set/masks/a.png"):
+            (tmp_path / file).touch()
         assert cli.main(arguments) == cli.WRONG_INPUT
-        error = capsys.readouterr().err
-        assert error.startswith(f"keras-seg {arguments[0]}: ")
+        output = capsys.readouterr()
+        error = output.err
+        assert output.out == "" and error.startswith(f"keras-seg {arguments[0]}: ")
         assert re.search(message, error)
         assert "Traceback" not in error
 

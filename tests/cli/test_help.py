@@ -1,9 +1,11 @@
 """`--help` is written for people: every option once, by topic, within the terminal's width."""
 
 import re
+from argparse import SUPPRESS
 
 import pytest
 
+from keras_seg import cli
 from keras_seg.cli.parser import make_parser
 from keras_seg.cli.quick_help import quick_help
 from keras_seg.cli.verbs import VERBS
@@ -30,7 +32,7 @@ def test_every_argument_is_listed_once_and_no_type_of_python(verb, parsers):
     arguments = {
         next((each for each in action.option_strings if each.startswith("--")), action.dest)
         for action in parsers[verb]._actions
-        if action.help != "Path to a configuration file."
+        if action.help not in ("Path to a configuration file.", SUPPRESS)
     }
     assert sorted(name.removesuffix(".NAME") for name in listed) == sorted(arguments)
     assert not re.search(r"<class|type:|Literal|Union|Optional|default: ?null|dict\[", text)
@@ -64,3 +66,15 @@ def test_the_list_of_verbs_is_that_of_the_parser(monkeypatch):
     assert re.findall(r"^  ([a-z][\w-]*)  ", text, re.MULTILINE) == list(VERBS)
     assert max(map(len, text.splitlines())) < 80
     assert make_parser("demo").format_help() == text
+
+
+def test_what_a_run_writes_into_its_recipe_is_no_option(parsers, tmp_path, capsys):
+    assert "chosen" not in parsers["train"].format_help().replace("are chosen", "")
+    with pytest.raises(SystemExit) as exit:
+        cli.main(["train", "--data", "a", "--output", "b", "--chosen.network", "c"])
+    assert exit.value.code == cli.WRONG_INPUT
+    assert "unknown option --chosen.network." in capsys.readouterr().err
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("data: a\noutput: b\nchosen: {network: U-Net (small)}\n")
+    parsed = make_parser("train").parse_args(["train", "--config", str(recipe)])
+    assert parsed.train.chosen == {"network": "U-Net (small)"}

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from keras_seg import cli
+from keras_seg.cli.completion import completion_script
 from keras_seg.cli.parser import make_parser
 
 
@@ -210,22 +211,33 @@ class TestErrors:
 
 
 class TestCompletion:
+    @pytest.fixture(scope="class")
+    def script(self, tmp_path_factory):
+        path = tmp_path_factory.mktemp("completion") / "script"
+        path.write_text(completion_script("bash"))
+        return path
+
     @pytest.mark.parametrize(
         ("words", "completions"),
         [
             ("keras-seg verif", ["verify-dataset"]),
             ("keras-seg train --batch", ["--batch_size"]),
             ("keras-seg export m.keras --quantize in", ["int8", "int16x8"]),
+            ("keras-seg train --model unetp", ["unetplusplus"]),
+            ("keras-seg train --loss foc", ["focal", "focal_tversky"]),
+            ("keras-seg train --optimizer ad", ["adam", "adamw", "adadelta"]),
+            ("keras-seg train --model_options.backbone vgg19_", ["vgg19_bn"]),
+            ("keras-seg train --cho", []),
+            ("keras-seg models res", ["resunet", "resunetplusplus"]),
+            ("keras-seg convert m.pth --source segnet", ["segnet-caffe"]),
         ],
     )
-    def test_bash_completes_verbs_options_and_values(self, words, completions, tmp_path, capsys):
+    def test_bash_completes_verbs_options_and_values(self, words, completions, script, tmp_path):
         if shutil.which("bash") is None:
             pytest.skip("needs bash")
-        assert cli.main(["--print_completion", "bash"]) == cli.DONE
-        (tmp_path / "script").write_text(capsys.readouterr().out)
         last = len(words.split()) - 1
         commands = (
-            f"source ./script; COMP_WORDS=({words}); COMP_CWORD={last}; "
+            f"source {script}; COMP_WORDS=({words}); COMP_CWORD={last}; "
             'eval "$(complete -p keras-seg | grep -o "_shtab[a-z_]*")"; echo "${COMPREPLY[@]}"'
         )
         done = subprocess.run(

@@ -176,7 +176,7 @@ class TestRefusals:
     )
     def test_entries_of_the_class_table(self, entry, message, tmp_path):
         make(tmp_path / "data", bands_of, entry)
-        with pytest.raises(ValueError, match=rf"classes\.json is no class table: .*{message}"):
+        with pytest.raises(ValueError, match=rf"classes\.json is not a class table: .*{message}"):
             open_dataset(str(tmp_path / "data"), channels=4)
 
 

@@ -560,6 +560,9 @@ class TestYolo:
         (tmp_path / "data.yaml").unlink()
         with pytest.raises(ValueError, match=r"no data\.yaml with names"):
             open_dataset(f"yolo:{tmp_path}")
+        write(tmp_path / "data.yaml", "names: [cat, dog]\n")  # as the message says
+        assert open_dataset(str(tmp_path)).classes.names == ("background", "cat", "dog")
+        (tmp_path / "data.yaml").unlink()
         write(tmp_path / "classes.txt", "cat\ndog\n")
         assert open_dataset(f"yolo:{tmp_path}").classes.names == ("background", "cat", "dog")
 

@@ -124,7 +124,7 @@ class TestFolder:
     @pytest.mark.parametrize("content", ["[]", "{", '{"names": "ab", "colors": 3}', "{}"])
     def test_a_class_table_that_is_none_is_refused(self, shapes_folder, content):
         (shapes_folder / "classes.json").write_text(content)
-        with pytest.raises(ValueError, match=r"classes\.json is no class table"):
+        with pytest.raises(ValueError, match=r"classes\.json is not a class table"):
             FolderDataset(shapes_folder)
 
     def test_a_split_file_that_is_none_is_refused(self, shapes_folder):

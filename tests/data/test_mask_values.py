@@ -464,7 +464,7 @@ class TestMultiLabel:
     )
     def test_entries_that_contradict_it_are_refused(self, tmp_path, table):
         root = make(tmp_path / "data", npy(labels), THREE | table)
-        with pytest.raises(ValueError, match=r"classes\.json is no class table.*multi_label"):
+        with pytest.raises(ValueError, match=r"classes\.json is not a class table.*multi_label"):
             FolderDataset(root)
 
 

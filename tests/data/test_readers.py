@@ -84,7 +84,7 @@ class TestDeepImages:
     def test_ranges_that_make_no_sense_are_refused(self, shapes_folder, value_range):
         text = '{"names": ["a", "b", "c"], "range": ' + value_range + "}"
         (shapes_folder / "classes.json").write_text(text)
-        with pytest.raises(ValueError, match=r"classes\.json is no class table"):
+        with pytest.raises(ValueError, match=r"classes\.json is not a class table"):
             FolderDataset(shapes_folder)
 
 
@@ -105,7 +105,7 @@ class TestClassFiles:
     def test_entries_that_mean_something_else_are_refused(self, shapes_folder, entry):
         table = {"names": ["a", "b", "c"]} | entry
         (shapes_folder / "classes.json").write_text(json.dumps(table))
-        with pytest.raises(ValueError, match=r"classes\.json is no class table"):
+        with pytest.raises(ValueError, match=r"classes\.json is not a class table"):
             FolderDataset(shapes_folder)
 
     @pytest.mark.parametrize(
@@ -119,9 +119,14 @@ class TestClassFiles:
         with pytest.raises(ValueError, match=f"Unknown entry '{key}'. Did you mean '{meant}'"):
             FolderDataset(shapes_folder)
 
+    def test_another_key_for_the_names_is_answered(self, shapes_folder):
+        (shapes_folder / "classes.json").write_text('{"classes": ["a", "b", "c"]}')
+        with pytest.raises(ValueError, match='Write "names" in place of "classes"'):
+            FolderDataset(shapes_folder)
+
     def test_nested_without_end_is_refused(self, shapes_folder):
         (shapes_folder / "classes.json").write_text("[" * 100_000)
-        with pytest.raises(ValueError, match=r"classes\.json is no class table"):
+        with pytest.raises(ValueError, match=r"classes\.json is not a class table"):
             FolderDataset(shapes_folder)
 
     def test_a_mark_of_byte_order_is_no_part_of_it(self, shapes_folder):
@@ -320,7 +325,7 @@ class TestValues:
     def test_values_that_make_no_sense_are_refused(self, shapes_folder, values):
         text = '{"names": ["a", "b"], "values": ' + values + "}"
         (shapes_folder / "classes.json").write_text(text)
-        with pytest.raises(ValueError, match=r"classes\.json is no class table"):
+        with pytest.raises(ValueError, match=r"classes\.json is not a class table"):
             FolderDataset(shapes_folder)
 
     def test_jpeg_masks_are_refused_with_the_reason(self, shapes_folder):

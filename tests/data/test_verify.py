@@ -55,7 +55,7 @@ FAULTS = {
     lose_mask: ("pairs", "train", "no mask, for example ['train3']"),
     lose_image: ("pairs", "train", "no image, for example ['train4']"),
     repeat_in_val: ("duplicates", "train", "train: train0, val: val0"),
-    break_class_table: ("layout", "train", "no class table"),
+    break_class_table: ("layout", "train", "not a class table"),
 }
 
 
@@ -82,6 +82,28 @@ def test_all_faults_are_found_in_one_go(shapes_folder):
     assert kinds == {"unreadable", "sizes", "values", "pairs", "duplicates"}
     # one is unpaired, one cut short, one of another size; one has a wrong value
     assert [len(report.facts[split]) for split in ("train", "val")] == [5, 3]
+
+
+def test_masks_in_colours_without_a_table_are_one_problem_per_split(tmp_path, capsys):
+    colors = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], "uint8")
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for number in range(10):
+        classes = np.arange(16).reshape(4, 4) % (2 + number % 2)
+        image = np.random.default_rng(number).integers(0, 256, (4, 4, 3), "uint8")
+        for folder, pixels in (("images", image), ("masks", colors[classes])):
+            Image.fromarray(pixels).save(tmp_path / folder / f"{number}.png")
+    errors = verify_dataset(tmp_path).errors
+    assert {(error.kind, error.split) for error in errors} == {
+        ("values", "train"),
+        ("values", "val"),
+    }
+    (told,) = [error.message for error in errors if error.split == "train"]
+    assert told.startswith("8 of 8 masks are colour pictures, with 2 colours that no class has: ")
+    command = told.partition("keras-seg ")[2].split()
+    assert main(command) == 0  # as the message says
+    names = json.loads((tmp_path / "classes.json").read_text())["names"]
+    assert names == ["background", "class 1", "class 2"]
 
 
 def test_a_sound_data_set_is_described(shapes, shapes_folder, tmp_path, capsys):

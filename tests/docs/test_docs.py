@@ -9,6 +9,7 @@ import yaml
 
 from keras_seg import models
 from keras_seg.data.annotations import ANNOTATIONS
+from keras_seg.data.class_file import read_class_file
 from keras_seg.data.layouts import LAYOUTS
 from keras_seg.models import registry
 from keras_seg.version import __version__
@@ -16,6 +17,7 @@ from keras_seg.version import __version__
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+JSON = re.compile(r"^```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGES = [path for path in sorted(DOCS.rglob("*.md")) if PYTHON.search(path.read_text())]
 QUICK = {"data", "extending", "unet"}
 """Pages that build small networks alone; others train, export or build large ones."""
@@ -41,6 +43,16 @@ def test_python_of_a_page_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
             exec(compile(block, str(path), "exec"), names)
     finally:
         keras.backend.clear_session()
+
+
+def test_class_tables_of_the_pages_are_read(tmp_path):
+    tables = [
+        table for path in sorted(DOCS.rglob("*.md")) for table in JSON.findall(path.read_text())
+    ]
+    assert len(tables) > 2
+    for table in tables:
+        (tmp_path / "classes.json").write_text(table)
+        assert len(read_class_file(tmp_path / "classes.json").classes) > 1
 
 
 def test_every_network_has_a_page():

@@ -77,6 +77,23 @@ def test_heads_of_deep_supervision_may_be_missing_in_the_file(tmp_path):
     ) == heads
 
 
+def test_deep_supervision_and_one_head_take_the_weights_of_each_other(tmp_path):
+    options = {"widths": (4, 4, 4)}
+    many = models.unetplusplus(SHAPE, 5, **options, deep_supervision=True)
+    one = models.unetplusplus(SHAPE, 5, **options)
+    told = models.load_weights_from(one, saved(many, tmp_path))
+    total = sum(bool(layer.weights) for layer in one.layers)
+    assert told.endswith(f": {total} of {total} layers.")
+    pixels = np.random.default_rng(0).uniform(0, 255, (1, 16, 16, 3)).astype("float32")
+    np.testing.assert_array_equal(one(pixels), many(pixels)["logits"])
+    other = models.unetplusplus(SHAPE, 2, **options, deep_supervision=True)
+    told = models.load_weights_from(other, saved(one, tmp_path))
+    assert "the head has 5 classes there and 2 here" in told
+    assert told.endswith("So do the heads that the file does not have (1 layers).")
+    with pytest.raises(ValueError, match="belongs to another network"):
+        models.load_weights_from(small_unet(5), saved(one, tmp_path))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", models.list_models())
 def test_every_network_keeps_all_but_its_heads(name, tmp_path):

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from keras_seg import cli, models
 from keras_seg.data import ClassTable
-from keras_seg.report.comparison import compare_runs, count_parameters
+from keras_seg.report.compared_run import count_parameters
+from keras_seg.report.comparison import compare_runs
 from keras_seg.training.recipe import Recipe
 
 
@@ -45,9 +46,9 @@ def test_runs_are_sorted_and_what_differs_is_named(runs):
     assert [(run.miou, run.epoch) for run in comparison.runs] == [(0.8, 2), (0.7, 2), (0.3, 1)]
     assert comparison.differing == ["data", "learning_rate"]
     told = "\n".join(comparison.notes)
-    for part in ("broken is left out: ", "empty is left out: its log has no finished epoch"):
+    for part in ("broken is left out: ", "empty is left out: it is not the folder of a run"):
         assert part in told
-    assert "notes.txt is left out: it is not a folder" in told
+    assert "notes.txt is left out: not a folder" in told
     assert "better is unfinished: 2 of 9 epochs" in told and "good" not in told
     assert re.search(r"<b>other has other data \(roads\) and other classes \(road, car\)", told)
 
@@ -92,11 +93,54 @@ def test_what_cannot_be_compared_is_refused(runs, capsys):
     assert recipe.read_text() == before
 
 
-def test_the_folder_of_a_cross_validation_is_answered_with_its_runs(tmp_path, capsys):
-    (tmp_path / "fold_1").mkdir()
-    (tmp_path / "fold_1" / "model.keras").touch()
-    assert cli.main(["report", str(tmp_path)]) == cli.WRONG_INPUT
-    assert f"keras-seg report {tmp_path}/fold_*" in capsys.readouterr().err
+def _write_folds(folder, *scores, count=None):
+    folder.mkdir()
+    for number, score in enumerate(scores, start=1):
+        fold = f"{number}/{count or len(scores)}"
+        _write(folder / f"fold_{number}", [0.1, score], fold=fold)
+
+
+def test_the_folds_of_a_training_are_one_row_among_others(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    _write_folds(tmp_path / "folds", 0.4, 0.5, 0.6)
+    _write_folds(tmp_path / "stopped", 0.2, 0.3, count=5)
+    _write(tmp_path / "plain", [0.7])
+    _write(tmp_path / "alike", [0.7])
+    for paths in ([*tmp_path.iterdir()], [*tmp_path.glob("*/fold_*"), tmp_path / "plain"]):
+        comparison = compare_runs(sorted(paths))
+        rows = {run.facts.name: run for run in comparison.runs}
+        assert rows.keys() - {"alike"} == {"plain", "folds", "stopped"}
+        assert rows["folds"].miou == pytest.approx(0.5) and len(rows["folds"].folds) == 3
+        assert [row["val_mean_iou"] for row in rows["folds"].facts.rows] == pytest.approx(
+            [0.1, 0.5]
+        )
+        assert rows["folds"].facts.seconds == 360 and "fold" not in comparison.differing
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(compare_runs(sorted(tmp_path.iterdir())).table())
+    table = console.export_text()
+    assert "50.00 ± 10.00 %" in table and "3 folds" in table and "90.00 ± 0.00 %" in table
+    told = "\n".join(compare_runs(sorted(tmp_path.iterdir())).notes)
+    assert "stopped is unfinished: 2 of 5 folds." in told
+    assert "folds is validated on 3 folds, and most runs on the validation split" in told
+
+
+def test_the_folds_of_one_training_are_compared_and_averaged(tmp_path, capsys):
+    _write_folds(tmp_path / "folds", 0.4, 0.6)
+    (tmp_path / "folds" / "fold_1" / "model.keras").touch()
+    assert cli.main(["report", str(tmp_path / "folds")]) == cli.DONE
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "2 runs by their best validation mIoU" in printed
+    assert "Mean and standard deviation of 2 folds: mIoU 50.00 ± 14.14 %, background" in printed
+    assert "50.00 ± 14.14 %" in (tmp_path / "folds" / "comparison.html").read_text()
+
+
+def test_files_among_the_runs_are_named_in_one_note(tmp_path):
+    _write(tmp_path / "good", [0.5])
+    files = [tmp_path / f"{name}.txt" for name in "abcd"]
+    for file in files:
+        file.touch()
+    (note,) = compare_runs([tmp_path / "good", *files]).notes
+    assert note.endswith("c.txt, ... are left out: not folders.") and "d.txt" not in note
 
 
 def test_an_early_stop_finishes_a_run(tmp_path):

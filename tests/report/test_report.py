@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_the_head_and_the_recipe_say_what_is_special_about_a_run(tmp_path):
     assert entries["Network"] == "stub" and "Parameters" not in entries
     shown, whole = page.split("<details>")
     assert "<td>model_options.widths</td><td>[4, 8]</td>" in shown
-    assert "<td>epochs</td><td>9</td><td>50</td>" in shown
+    assert '<td>epochs</td><td>9</td><td title="default">50</td>' in shown
     assert "batch_size" not in shown and "batch_size: 8" in whole
     assert duration(42.4) == "42 s" and duration(7500) == "2 h 5 min"
 
@@ -220,9 +221,9 @@ def test_the_page_follows_dark_mode(browser, tmp_path):
     )
     body = page.locator("body")
     assert body.evaluate(brightness.format('"backgroundColor"')) < 150
-    for part in ("body", "svg text", ".matrix td.strong", "dt"):
+    for part in ("body", "svg text", "dt"):
         color = page.locator(part).first.evaluate(brightness.format('"color"'))
-        assert (color < 150) if part == ".matrix td.strong" else (color > 350), part
+        assert color > 350, part
     tick = page.locator("svg text").first
     assert tick.evaluate(brightness.format('"fill"')) > 350
     page.close()
@@ -257,3 +258,21 @@ def _page_of(tmp_path, names):
         recipe="epochs: 9",
         environment={"Python": "3"},
     )
+
+
+@pytest.mark.parametrize("theme", charts.CELL_COLORS)
+def test_text_has_contrast_on_every_cell_of_a_matrix(theme):
+    style = Path(charts.__file__).with_name("templates").joinpath("style.css").read_text()
+    colors = {
+        name: re.findall(rf"--{name}:#([0-9a-f]+)", style)[theme == "dark"]
+        for name in ("paper", "full")
+    }
+    empty, full = ("".join(2 * x for x in c) if len(c) == 3 else c for c in colors.values())
+    assert [tuple(bytes.fromhex(c)) for c in (empty, full)] == [*charts.CELL_COLORS[theme]]
+    for share in np.linspace(0, 1, 1001):
+        here, there = map(np.array, charts.CELL_COLORS[theme])
+        levels = [
+            charts.luminance(share * there + (1 - share) * here),
+            float(charts.text_color(share, theme) == "#fff"),
+        ]
+        assert (max(levels) + 0.05) / (min(levels) + 0.05) >= 4.5, share

@@ -180,6 +180,23 @@ class TestCrossValidation:
         assert _report_folds(result, "run") == 130
         assert "Run the same command again" in capsys.readouterr().out
 
+    def test_a_kill_in_a_fold_keeps_the_folds_before(self, recipe, tmp_path, monkeypatch):
+        train = train_as([0.5, 0.7, 0.6], [])
+
+        def killed(one, **options):
+            if one.fold == "2/3":
+                raise SystemExit  # as a killed process: nothing after it runs
+            return train(one, **options)
+
+        monkeypatch.setattr(cross_validation, "train", killed)
+        with pytest.raises(SystemExit):
+            training.cross_validate(recipe, 3)
+        record = json.loads((tmp_path / "run/folds.json").read_text())
+        assert [score["fold"] for score in record["scores"]] == ["1/3"] and not record["finished"]
+        calls = []
+        monkeypatch.setattr(cross_validation, "train", train_as([0.5, 0.7, 0.6], calls))
+        assert training.cross_validate(recipe, 3).finished and calls == ["1/3", "2/3", "3/3"]
+
     @pytest.mark.parametrize(
         ("fold", "folds", "message"),
         [(None, 1, "at least 2"), ("1/2", 2, "Leave one of them out")],

@@ -136,6 +136,14 @@ class TestRefusals:
             own_callbacks(["broken_log:Log"], ())
         sys.modules.pop("broken_log", None)
 
+    def test_tensorboard_of_keras_needs_its_package(self, recipe, monkeypatch, tmp_path):
+        entry = {"path": "keras.callbacks:TensorBoard", "log_dir": str(tmp_path / "log")}
+        monkeypatch.setitem(sys.modules, "tensorboard", None)
+        with pytest.raises(ImportError, match="pip install tensorboard. Or leave it out"):
+            training.train(replace(recipe, data="nowhere", callbacks=[entry]))
+        monkeypatch.setitem(sys.modules, "tensorboard", sys)
+        assert len(own_callbacks([entry], ())) == 1
+
     def test_a_class_in_place_of_an_object(self, recipe):
         with pytest.raises(ValueError, match=r"are objects of keras\.callbacks\.Callback.*Seen"):
             training.train(recipe, callbacks=[Seen])

@@ -13,13 +13,14 @@ from keras_seg.training import Recipe
 from keras_seg.training.callbacks import OUTPUT
 from keras_seg.training.engines import engine_for
 from keras_seg.training.failures import errors_explained
-from keras_seg.training.own_losses import check_own_losses, own_metrics
+from keras_seg.training.own_losses import check_own_losses, check_own_steps, own_metrics
 from keras_seg.training.run import _compiled
 from tests.helpers.recipes import short_recipe
 
 OWN = '''
 import keras
 import keras_seg
+import numpy as np
 
 class Brier(keras_seg.losses.SegmentationLoss):
     """The squared error of the probabilities."""
@@ -54,6 +55,21 @@ def broken(masks, scores):
 class Attribute(keras.metrics.Metric):
     def update_state(self, masks, scores, sample_weight=None):
         self.total = keras.ops.mean(scores)
+    def result(self):
+        return self.total
+
+def with_numpy(masks, scores):
+    return keras.ops.mean(scores) + float(np.mean(scores))
+
+def with_value(masks, scores):
+    return keras.ops.mean(scores) if scores[0, 0, 0, 0] > 0 else keras.ops.max(scores)
+
+class Counted(keras.metrics.Metric):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.total = self.add_weight(name="total", initializer="zeros")
+    def update_state(self, masks, scores, sample_weight=None):
+        self.total.assign(np.mean(keras.ops.convert_to_numpy(scores)))
     def result(self):
         return self.total
 
@@ -152,6 +168,18 @@ class TestLosses:
         with pytest.raises(ValueError, match=message):
             check_own_losses(replace(recipe, loss=f"my_scores:{name}"), 3, 3, False)
 
+    @pytest.mark.parametrize("name", ["with_numpy", "with_value"])
+    def test_what_needs_values_is_refused_before_the_data_are_opened(self, recipe, name):
+        recipe = replace(recipe, data="nowhere", loss=f"my_scores:{name}")
+        with pytest.raises(ValueError, match=f"loss my_scores:{name} works on arrays.*keras.ops"):
+            training.train(recipe)
+        with pytest.raises(ValueError, match="compiled training step"):
+            check_own_losses(recipe, 3, 3, False)
+
+    def test_other_errors_wait_for_the_classes_of_the_data(self, recipe):
+        check_own_steps(replace(recipe, loss="my_scores:broken"))
+        check_own_steps(replace(recipe, loss="my_scores:Brier", metrics=["my_scores:foreground"]))
+
     def test_a_loss_that_does_not_know_unknown_pixels_is_told(self, recipe, capsys):
         check_own_losses(replace(recipe, loss="my_scores:strict"), 3, 3, False)
         assert "SegmentationLoss, which leaves them out" in capsys.readouterr().err
@@ -192,6 +220,10 @@ class TestMetrics:
     def test_state_outside_of_variables_is_refused(self, recipe):
         with pytest.raises(ValueError, match="my_scores:Attribute has no variables.*add_weight"):
             check_own_losses(replace(recipe, metrics=["my_scores:Attribute"]), 3, 3, False)
+
+    def test_a_metric_that_needs_values_is_refused(self, recipe):
+        with pytest.raises(ValueError, match="metric my_scores:Counted works on arrays"):
+            check_own_steps(replace(recipe, metrics=["my_scores:Counted"]))
 
     def test_values_that_are_no_number_are_refused(self, recipe):
         with pytest.raises(ValueError, match="metric my_scores:nothing must return one finite"):

@@ -6,9 +6,10 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
-from keras_seg.cli.checks import check_apart
+from keras_seg.cli.checks import check_apart, check_data
 from keras_seg.cli.output import DONE, REFUSED, complain, say, write_json
 from keras_seg.cli.verbs.verb import Verb, add_signature
+from keras_seg.model_paths import check_model_path
 
 if TYPE_CHECKING:  # takes most of the time of `keras-seg --help`
     from jsonargparse import ArgumentParser
@@ -37,6 +38,8 @@ def export_verb(
         options: fields of `keras_seg.export.ExportOptions`.
     """
     check_apart(file=file, output=output, json_file=json_file)
+    check_model_path(file, exported=False)
+    check_data(data)
     from keras_seg.export.options import ExportOptions
 
     if options["quantize"] == FLOAT32:

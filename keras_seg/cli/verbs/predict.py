@@ -14,6 +14,7 @@ from keras_seg.cli.streams import (
     in_typed_names,
 )
 from keras_seg.cli.verbs.verb import Verb
+from keras_seg.model_paths import check_model_path
 
 if TYPE_CHECKING:  # imported when a prediction runs
     from keras_seg.inference.prediction import Runner
@@ -87,7 +88,11 @@ def predict_verb(
             polygons=polygons,
             instances=instances,
         )
+    check_model_path(file)
     from keras_seg import inference
+    from keras_seg.inference.files.inputs import check_inputs
+
+    check_inputs(each for each in inputs if each != STANDARD_STREAM)
     from keras_seg.inference.files.options import OutputOptions
     from keras_seg.inference.files.predict import predict_files
     from keras_seg.inference.instance_map import instance_options
@@ -114,7 +119,7 @@ def predict_verb(
     total = result.done + result.skipped + len(result.failed)
     before = f", {result.skipped} of them before" if result.skipped else ""
     done = result.done + result.skipped
-    if not to_stream:
+    if not to_stream and (done or total > 1):
         say(f"{done} of {total} predicted{before}: {output}", soft_wrap=True)
     typed = dict(zip(paths, inputs, strict=True))
     for message in result.failed:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from keras_seg.cli.verbs.train import report_training
 from keras_seg.cli.verbs.verb import Verb
+from keras_seg.model_paths import check_model_path
 
 
 def quantize_aware_verb(
@@ -22,6 +23,7 @@ def quantize_aware_verb(
         epochs: passes over the training images; by default a tenth of the run's.
         learning_rate: learning rate at the first step; by default a tenth of the run's.
     """
+    check_model_path(file, exported=False)
     from keras_seg.export.run_folder import aware_run_folder, train_quantized
 
     output = output or aware_run_folder(file)

@@ -6,9 +6,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_seg.cli.checks import check_apart, check_counts
+from keras_seg.cli.checks import check_apart, check_counts, check_data
 from keras_seg.cli.output import DONE, complain, say
 from keras_seg.cli.verbs.verb import Verb
+from keras_seg.names import nearest_path_hint
 
 PAGE, COMPARISON = "report.html", "comparison.html"
 
@@ -49,12 +50,16 @@ def _one(run: Path, output: Path, data: str | None, limit: int | None) -> int:
     from keras_seg.training.run_folder import MODEL_NAME, evaluation_data
 
     check_counts(limit=limit)
+    check_data(data)
+    if not run.exists():
+        hint = nearest_path_hint(run, folders_only=True)
+        raise FileNotFoundError(
+            f"There is no folder {run}.{hint} Pass the folder that `keras-seg train` got as "
+            "--output."
+        )
     if not (run / MODEL_NAME).exists():
         if any(run.glob(f"fold_*/{MODEL_NAME}")):
-            raise FileNotFoundError(
-                f"{run} holds the runs of a cross-validation. Pass these: keras-seg report "
-                f"{run}/fold_*"
-            )
+            return _several([run], run / COMPARISON if output == run / PAGE else output)
         raise FileNotFoundError(
             f"{run} is not the folder of a run: it has no {MODEL_NAME}. Pass the folder that "
             "`keras-seg train` got as --output."

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import SUPPRESS
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_seg.cli.checks import check_data
 from keras_seg.cli.output import DONE, INTERRUPTED, REFUSED, STANDARD_STREAM, complain, say
 from keras_seg.cli.verbs.verb import Verb
+from keras_seg.model_paths import check_initial_weights
 
 if TYPE_CHECKING:  # imported when they are needed
     from jsonargparse import ArgumentParser
@@ -26,6 +29,8 @@ def train_verb(given: dict[str, Any], folds: int | None = None, **entries: Any) 
         folds: number of folds of a cross-validation; None for one training.
         entries: the entries of `keras_seg.training.Recipe`, with defaults.
     """
+    check_data(given.get("data"))
+    check_initial_weights(given.get("initial_weights"))
     # Without this TensorFlow uses the faster convolutions only on processors with AVX-512.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     from keras_seg import training
@@ -157,10 +162,15 @@ def add_recipe(verb: Verb, parser: ArgumentParser) -> None:
         help="train once per fold of a cross-validation, and print mean and deviation",
     )
     parser.add_class_arguments(Recipe)
+    for action in parser._actions:
+        if action.dest in RECORDED:
+            action.help = SUPPRESS
 
 
+RECORDED = ("chosen",)
+"""Entries that a run writes into its recipe. They are read from a file, and are not options."""
 TOPICS: dict[str, tuple[str, ...]] = {
-    "Recipe": ("config", "print_config", "preset", "chosen"),
+    "Recipe": ("config", "print_config", "preset"),
     "Data": (
         *("data", "classes", "num_classes", "multi_label", "channels", "value_range", "window"),
         *("nodata", "on_error"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from keras_seg.cli.checks import check_data
 from keras_seg.cli.output import DONE, REFUSED, say, write_json
 from keras_seg.cli.verbs.verb import Verb
 
@@ -29,6 +30,7 @@ def verify_verb(
         write_classes: write names, colours and mask values to classes.json in the folder.
         multi_label: whether a pixel may have several classes; by default as classes.json says.
     """
+    check_data(data)
     from keras_seg.data import verify
 
     if pictures is not None and pictures.suffix.lower() not in (".html", ".png"):

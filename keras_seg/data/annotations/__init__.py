@@ -83,7 +83,7 @@ def open_annotations(
     """
     root = Path(root).expanduser()
     if not root.is_dir():
-        raise FileNotFoundError(_no_folder(scheme, root))
+        raise FileNotFoundError(no_export_folder(scheme, root))
     layout = ANNOTATIONS[scheme].open_split(root, split, strict=strict)
     path = root / CLASS_FILE_NAME
     stated = read_class_file(path) if path.exists() else None
@@ -110,7 +110,8 @@ def open_annotations(
     )
 
 
-def _no_folder(scheme: str, root: Path) -> str:
+def no_export_folder(scheme: str, root: Path) -> str:
+    """The message for an export whose folder does not exist."""
     if root.is_file():
         if root.suffix.lower() in ARCHIVES:
             remedy = f"Unpack it, and pass {scheme}:FOLDER with the folder that it unpacks to."

@@ -48,7 +48,7 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
 
     `masks/` in place of `labels/` holds PNG files of class indices.
     """
-    data_file = _data_file(root)
+    data_file = _data_file(root) or _data_file(root, states_splits=False)
     data = _read_data(data_file) if data_file else {}
     parts = _parts(root, data_file, data)
     if not any(parts.values()):
@@ -79,13 +79,16 @@ def open_split(root: Path, split: str, *, strict: bool = True) -> LayoutSplit:
     return layout_of(root, split, parts, classes, read_truth, tool=TOOL, strict=strict)
 
 
-def _data_file(root: Path) -> Path | None:
+def _data_file(root: Path, *, states_splits: bool = True) -> Path | None:
+    """The file with the names of the classes, and with the splits unless those are not needed."""
     for path in sorted([*root.glob("*.yaml"), *root.glob("*.yml")], key=_data_yaml_first):
         try:
             content = yaml.safe_load(path.read_text("utf-8-sig"))
         except (yaml.YAMLError, UnicodeDecodeError):
             continue
-        if isinstance(content, dict) and "names" in content and _splits_in(content):
+        if not isinstance(content, dict) or "names" not in content:
+            continue
+        if not states_splits or _splits_in(content):
             return path
     return None
 

@@ -7,6 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from keras_seg.data.folder.pictures import (
+    IMAGE_FOLDERS,
+    MASK_FOLDERS,
+    SPLIT_FOLDERS,
+    folders_in,
+)
+
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 JPEG_MASKS = (
     "Masks are not read from JPEG files, whose compression changes class indices. Export them from "
@@ -81,6 +88,32 @@ def describe_place(root: Path) -> str:
     if archives:
         sentences.append(f"{archives[0]} is an archive: unpack it.")
     return " ".join([*sentences, *annotations_in([root, *below])])
+
+
+def data_set_above(folder: Path) -> Path | None:
+    """The data set of which a folder holds only the images or the masks; None for others.
+
+    That of cells/images, cells/images/train and cells/train/images is cells.
+    """
+    kinds, splits = (*IMAGE_FOLDERS, *MASK_FOLDERS), {s for n in SPLIT_FOLDERS.values() for s in n}
+    path = folder.resolve()
+    steps = [path.name.lower(), path.parent.name.lower()]
+    above = [path.parent, path.parent.parent]
+    if steps[0] in kinds:
+        root = above[1] if steps[1] in splits else above[0]
+    elif steps[0] in splits and steps[1] in kinds:
+        root = above[1]
+    else:
+        return None
+    names = {each.name.lower() for each in (*folders_in(root), *folders_in(above[0]))}
+    is_whole = names.intersection(IMAGE_FOLDERS) and names.intersection(MASK_FOLDERS)
+    return _as_given(root, folder) if is_whole else None
+
+
+def _as_given(root: Path, folder: Path) -> Path:
+    """A folder above another, relative if that is."""
+    given = next((each for each in folder.parents if each.resolve() == root), root)
+    return given if given.is_absolute() or given != Path() else Path.cwd()
 
 
 def annotations_in(folders: Iterable[Path]) -> list[str]:

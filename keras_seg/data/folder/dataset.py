@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_seg.data.builtin import KINDS
 from keras_seg.data.class_file import CLASS_FILE_NAME, ClassFile, read_class_file
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.folder.contents import ARCHIVES
@@ -23,6 +24,7 @@ from keras_seg.data.folder.scan import FolderScan, instances_beside, scan_folder
 from keras_seg.data.mask_values.survey import MaskSurvey
 from keras_seg.data.reading.masks import read_mask
 from keras_seg.data.reading.ranges import ValueRange, checked_range
+from keras_seg.names import nearest_path_hint
 
 SPLITS = ("train", "val", "test")
 CLASS_NAMES = "class_names.txt"
@@ -94,7 +96,7 @@ class FolderDataset(PairedDataset):
         if split not in SPLITS:
             raise ValueError(f"split must be one of {SPLITS}. Received: {split!r}")
         if not self.root.is_dir():
-            raise FileNotFoundError(_no_folder(self.root))
+            raise FileNotFoundError(no_folder(self.root))
         scan = scan_folder(self.root, split)
         file, numbering = _class_file(scan, classes, strict=strict, multi_label=multi_label)
         pairs = []
@@ -138,13 +140,18 @@ def names_classes(root: Path) -> bool:
     return any((root / name).is_file() for name in (CLASS_FILE_NAME, CLASS_NAMES))
 
 
-def _no_folder(root: Path) -> str:
+def no_folder(root: Path) -> str:
+    """The message for a data folder that does not exist."""
     if root.is_file():
         remedy = "Unpack it" if root.suffix.lower() in ARCHIVES else "Pass the folder that holds it"
         return f"There is no data folder {root}: it is a file. {remedy}."
+    start = f"There is no data folder {root}."
+    if str(root) in KINDS:
+        return f"{start} Did you mean builtin:{root}?"
+    hint = nearest_path_hint(root, folders_only=True)
     return (
-        f"There is no data folder {root}. Pass a folder with images/ and masks/, or a built-in "
-        "data set such as builtin:cells."
+        f"{start}{hint} Pass a folder with images/ and masks/, or a built-in data set such as "
+        "builtin:cells."
     )
 
 

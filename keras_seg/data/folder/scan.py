@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keras_seg.data.class_file import CLASS_FILE_NAME, read_class_file
-from keras_seg.data.folder.contents import describe_folder, describe_place, unpaired_names
+from keras_seg.data.folder.contents import (
+    data_set_above,
+    describe_folder,
+    describe_place,
+    unpaired_names,
+)
 from keras_seg.data.folder.naming import NameRule, named_as_images
 from keras_seg.data.folder.pairs import Pair
 from keras_seg.data.folder.pictures import IMAGE_SUFFIXES, MASK_SUFFIXES, files_in, folders_in
@@ -220,6 +225,8 @@ def _mixed_masks(place: Place) -> tuple[dict[str, Path], NameRule]:
 def _by_stem(root: Path, place: Place, folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     if folder.is_dir():
         return _unique_stems(files_in(folder, suffixes))
+    if (above := data_set_above(root)) is not None:
+        raise FileNotFoundError(f"{root} is only a part of a data set. Pass {above}")
     if place.images.parent != root and not place.images.parent.is_relative_to(root / "images"):
         there = [path.name for path in folders_in(root)]
         raise FileNotFoundError(

@@ -52,10 +52,7 @@ def open_layout(
     """
     root = Path(root).expanduser()
     if not root.is_dir():
-        raise FileNotFoundError(
-            f"There is no data folder {root}. Pass {scheme}:FOLDER with the folder that the "
-            "official archive was unpacked to."
-        )
+        raise FileNotFoundError(no_layout_folder(scheme, root))
     layout = LAYOUTS[scheme](root, split)
     if classes is not None and len(classes) != len(layout.classes):
         raise ValueError(
@@ -71,4 +68,12 @@ def open_layout(
         channels=channels,
         names=layout.names,
         resize_images=layout.resize_images,
+    )
+
+
+def no_layout_folder(scheme: str, root: Path) -> str:
+    """The message for a layout whose folder does not exist."""
+    return (
+        f"There is no data folder {root}. Pass {scheme}:FOLDER with the folder that the official "
+        "archive was unpacked to."
     )

@@ -27,6 +27,19 @@ class ValuesOutside(ValueError):
     """A mask holds values or colours that are not classes."""
 
 
+class UnknownColors(ValuesOutside):
+    """A mask is a colour picture, and some of its colours are not those of classes.
+
+    Args:
+        message: what is wrong.
+        colors: the colours without a class.
+    """
+
+    def __init__(self, message: str, colors: Sequence[tuple[int, int, int]]) -> None:
+        super().__init__(message)
+        self.colors = tuple(colors)
+
+
 def whole_numbers(pixels: np.ndarray, path: Path) -> np.ndarray:
     """Converts numbers of any type to int32.
 
@@ -198,7 +211,7 @@ def classes_of_colors(
     if unknown:
         fitting = np.array([color in known for color in colors])
         share = 1 - fitting[positions].mean()
-        raise ValuesOutside(_unknown_colors(unknown, share, colors, classes, path))
+        raise UnknownColors(_unknown_colors(unknown, share, colors, classes, path), unknown)
     for color in (color for color in colors if own.count(color) > 1 and color not in ignored):
         sharing = [name for name, each in zip(classes.names, own, strict=True) if each == color]
         raise ValueError(

@@ -18,10 +18,12 @@ from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.folder.dataset import FolderDataset
 from keras_seg.data.folder.pairs import SizesDiffer, ValuesOutside
 from keras_seg.data.folder.scan import NoPairs
+from keras_seg.data.mask_values.pixels import UnknownColors
 from keras_seg.data.open_by_name import open_dataset
 from keras_seg.data.progress import tracked
 from keras_seg.data.reading.images import UNREADABLE
 from keras_seg.data.verify.class_checks import class_warnings, label_problems
+from keras_seg.data.verify.color_checks import ColorProblem, in_one_problem
 from keras_seg.data.verify.duplicates import find_duplicates
 from keras_seg.data.verify.file_checks import (
     mask_problems,
@@ -145,7 +147,7 @@ def _once(
 
 
 def _check_split(report: DatasetReport, dataset: SegmentationDataset, split: str) -> None:
-    outcomes = list(_read_all(dataset, split))
+    outcomes = in_one_problem(list(_read_all(dataset, split)), dataset, split)
     errors, doubts = mask_problems(dataset, split)
     report.facts[split] = [each for each in outcomes if isinstance(each, SampleFacts)]
     report.errors += pairing_errors(dataset, split)
@@ -165,6 +167,8 @@ def _read_all(dataset: SegmentationDataset, split: str) -> Iterator[SampleFacts 
             sample = dataset[index]
         except SizesDiffer as error:
             return Problem("sizes", split, str(error))
+        except UnknownColors as error:
+            return ColorProblem("values", split, str(error), error.colors)
         except ValuesOutside as error:
             return Problem("values", split, str(error))
         except UNREADABLE as error:

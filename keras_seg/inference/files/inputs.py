@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from keras_seg.data.folder.pictures import IMAGE_FOLDERS, MASK_FOLDERS
 from keras_seg.data.reading.arrays import ARRAY_SUFFIX, TIFF_SUFFIXES
+from keras_seg.names import nearest_path_hint
 
 PICTURE_SUFFIXES = (
     ".png",
@@ -55,6 +56,21 @@ def find_inputs(given: Iterable[str | Path]) -> list[Input]:
         for source in _inputs_of(text):
             unique.setdefault(_identity(source), source)
     return list(unique.values())
+
+
+def check_inputs(given: Iterable[str | Path]) -> None:
+    """Checks the inputs before a model is loaded.
+
+    Raises: FileNotFoundError if none of them exists; ValueError as `find_inputs`.
+    """
+    sources = find_inputs(given)
+    if sources and not any(each.kind == "camera" or each.path.exists() for each in sources):
+        first = sources[0].path
+        what = "file" if first.suffix else "file or folder"
+        hint = nearest_path_hint(first)
+        raise FileNotFoundError(
+            f"There is no {what} {first}.{hint} Give images, videos, or a folder of them."
+        )
 
 
 def without_masks_beside(sources: Sequence[Input], given: Iterable[str | Path]) -> list[Input]:
