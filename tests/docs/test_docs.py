@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGES = [path for path in sorted(DOCS.rglob("*.md")) if PYTHON.search(path.read_text())]
-QUICK = {"data", "extending", "unet"}
+QUICK = {"extending", "unet"}
 """Pages that build small networks alone; others train, export or build large ones."""
 
 

@@ -22,6 +22,7 @@ TRAINING = """
 import hashlib, json, os, signal, sys
 from dataclasses import replace
 import keras
+import tensorflow as tf
 from keras_seg import training
 from keras_seg.training import Recipe
 from keras_seg.training.callbacks import StepCounter
@@ -29,6 +30,7 @@ from keras_seg.training import fit
 
 folder, kill_at = sys.argv[1], int(sys.argv[2])
 recipe = Recipe.from_yaml(f"{folder}/given.yaml")
+tf.config.run_functions_eagerly(sys.argv[3] == "eager")
 runs, start_run = [], fit.start_run
 def recorded(*arguments):
     runs.append(start_run(*arguments))
@@ -83,12 +85,15 @@ def recipe(shapes_folder, tmp_path):
 
 
 class TestKilled:
-    def test_final_weights_and_log_are_bit_equal_to_an_uninterrupted_run(self, recipe, tmp_path):
+    @pytest.mark.parametrize("mode", ["eager", pytest.param("traced", marks=pytest.mark.slow)])
+    def test_final_weights_and_log_are_bit_equal_to_an_uninterrupted_run(
+        self, recipe, tmp_path, mode
+    ):
         (tmp_path / "given.yaml").write_text(recipe.to_yaml())
 
         def run(kill_at):
             return subprocess.run(
-                [sys.executable, "-c", TRAINING, str(tmp_path), str(kill_at)],
+                [sys.executable, "-c", TRAINING, str(tmp_path), str(kill_at), mode],
                 capture_output=True,
                 text=True,
                 env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"},
@@ -111,6 +116,7 @@ class TestKilled:
         assert [row["epoch"] for row in resumed[1]] == [1, 2, 3]
 
 
+@pytest.mark.usefixtures("without_tracing")
 class TestGoingOn:
     """In one process, where the machine's own operators need not be deterministic."""
 
@@ -145,7 +151,12 @@ class TestGoingOn:
         training.train(replace(recipe, max_minutes=9))  # nothing trained depends on it
 
     @pytest.mark.parametrize(
-        "schedule", [pytest.param("constant", marks=pytest.mark.slow), "step", "plateau"]
+        "schedule",
+        [
+            pytest.param("constant", marks=pytest.mark.slow),
+            pytest.param("step", marks=pytest.mark.slow),
+            "plateau",
+        ],
     )
     def test_a_finished_run_goes_on_for_more_epochs(self, recipe, schedule):
         options = ScheduleOptions(step_epochs=(1,) if schedule == "step" else ())
