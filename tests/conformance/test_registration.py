@@ -110,7 +110,7 @@ def check_registered(answer: dict):
 
 
 FEW = ("deconvnet", "icnn")
-"""Networks whose layers no other file of the test has."""
+"""Networks with many layers of the package; test_models.py loads all networks in one process."""
 
 
 @pytest.fixture(
