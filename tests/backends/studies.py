@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.helpers.narrow_encoders import ENCODERS
+
 REFERENCE = "tensorflow"
 """The backend that the others are compared with."""
 BACKENDS = {"jax": "JAX", "torch": "PyTorch"}
@@ -71,26 +73,6 @@ SEVERAL_OUTPUTS = {
     "danet with auxiliary head": ("danet", {"auxiliary_head": True}),
 }
 """Case → name and options of a network with several outputs."""
-ENCODERS = (
-    "resnet18",
-    "resnet50c",
-    "vgg16_bn",
-    "xception41",
-    "hrnet_w18_small_v1",
-    "mobilenetv2_timm",
-    "mobilenetv3_small_timm",
-    "tf_mobilenetv3_small_minimalistic_timm",
-    "tf_efficientnetv2_b0_timm",
-    "convnext_tiny_timm",
-    "xception_timm",
-    "mobilenetv2",
-    "mobilenetv3_small",
-    "efficientnetv2_b0",
-    "convnext_tiny",
-    "keras_xception",
-    "keras_resnet50",
-)
-"""The smallest encoder of each row of the table of backbones; larger ones have the same layers."""
 
 
 def _with_encoders() -> list[str]:

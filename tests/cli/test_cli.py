@@ -29,7 +29,8 @@ def run(tmp_path_factory):
     code = cli.main(
         [
             *("train", "--config", str(config), "--data", str(folder)),
-            *("--output", str(root / "run"), "--epochs", "25", "--learning_rate", "0.01"),
+            *("--output", str(root / "run"), "--epochs", "15", "--learning_rate", "0.02"),
+            *("--overlays", "1"),
             *("--crop", "[64,96]", "--model_options.widths", "[8,16,16]"),
             *("--augmentation.scale", "[0.8,1.25]"),
         ]
@@ -41,7 +42,7 @@ def run(tmp_path_factory):
 class TestLine:
     def test_flags_win_over_the_config_file(self, run):
         recipe = (run / "run" / "recipe.yaml").read_text()
-        assert "learning_rate: 0.01" in recipe and "batch_size: 4" in recipe
+        assert "learning_rate: 0.02" in recipe and "batch_size: 4" in recipe
 
     def test_evaluate_measures_the_run_on_its_own_data(self, run):
         report = run / "evaluation.json"
@@ -75,7 +76,11 @@ class TestLine:
             pytest.param(
                 ["--format", "onnx", "--layout", "nchw"], "nchw.onnx", marks=pytest.mark.slow
             ),
-            (["--quantize", "mixed", "--head", "fused_argmax"], "mixed_fused_argmax.tflite"),
+            pytest.param(
+                ["--quantize", "mixed", "--head", "fused_argmax"],
+                "mixed_fused_argmax.tflite",
+                marks=pytest.mark.slow,
+            ),
         ],
     )
     def test_export_evaluate_predict(self, run, options, name):

@@ -12,8 +12,8 @@ FILES = ("model.keras", *EXPORTS)
 
 
 def test_demo_leaves_proven_files_a_table_and_a_picture(tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset, "_LENGTHS", {"train": 80, "val": 12})
-    assert run_demo(tmp_path / "demo", epochs=2)
+    monkeypatch.setattr(dataset, "_LENGTHS", {"train": 32, "val": 4})
+    assert run_demo(tmp_path / "demo", epochs=1)
     results = json.loads((tmp_path / "demo" / "results.json").read_text())
     assert set(results) == set(FILES)
     keras = results["model.keras"]["miou"]

@@ -32,12 +32,14 @@ ARENA = 32 << 20
 
 LIKE_ANOTHER = {
     "gridnet": "unet",
-    "hrnet": "ocrnet",
+    "hrnet": "deeplabv3plus",
+    "ocrnet": "danet",
     "resunet": "unet",
+    "resunetplusplus": "deeplabv3plus",
     "segnet": "deconvnet",
     "unetplusplus": "unet",
 }
-"""Networks whose int8 files the slow suite makes, and one that has the same kinds of operators."""
+"""Networks whose ONNX and int8 files the slow suite makes, and one with the same operators."""
 MOBILE = "deeplabv3plus-mobilenetv2"
 """The encoder of inverted residuals has 200 layers, whose export takes as long as five others."""
 
@@ -49,7 +51,7 @@ def networks(slow):
 
 
 every_network = networks(slow={MOBILE})
-every_int8_network = networks(slow={MOBILE, *LIKE_ANOTHER})
+every_kind_of_network = networks(slow={MOBILE, *LIKE_ANOTHER})
 
 
 class Files(dict):
@@ -89,8 +91,16 @@ def exported(request, tmp_path_factory, tiny_model):
     return KerasRunner(model, input_shape=size), Files(make), folder, network
 
 
-@every_network
-@pytest.mark.parametrize("name", FLOAT)
+def float_files():
+    """(network, file): the default suite has a TFLite file of each, and ONNX files of a few."""
+    for file in FLOAT:
+        slow = {MOBILE, *(LIKE_ANOTHER if file.endswith("onnx") else ())}
+        for network in [*models.list_models(), MOBILE]:
+            marks = [pytest.mark.slow] if network in slow else []
+            yield pytest.param(network, file, marks=marks, id=f"{file}-{network}")
+
+
+@pytest.mark.parametrize(("exported", "name"), float_files(), indirect=["exported"])
 class TestFloatFiles:
     def test_logits_are_those_of_keras(self, exported, name):
         keras_runner, files, _, _ = exported
@@ -144,7 +154,7 @@ def test_normalisation_costs_one_operator(exported):
     assert [operator["op_name"] for operator in takers] == ["DEPTHWISE_CONV_2D"]
 
 
-@every_network
+@every_kind_of_network
 def test_onnx_files_transpose_at_their_ends_only(exported):
     keras_runner, files, _, _ = exported
     operators = files["float.onnx"].audit.operators
@@ -160,7 +170,7 @@ def test_int8_is_refused_where_an_operator_has_no_integers(exported):
         assert not (folder / "int8.tflite").exists()
 
 
-@every_int8_network
+@every_kind_of_network
 class TestInt8Files:
     @pytest.fixture
     def int8(self, exported):

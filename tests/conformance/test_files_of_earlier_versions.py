@@ -54,6 +54,7 @@ def test_cards_of_exported_files_are_read():
     tuple(map(int, keras.__version__.split(".")[:2])) < (3, 15),
     reason="Keras itself opens no file of a newer Keras",
 )
+@pytest.mark.usefixtures("without_tracing")
 def test_a_model_that_is_trained_with_roundings_trains_on():
     model = keras.saving.load_model(FILES / "quantization_aware.keras")
     batch, mask = image()[None].astype("float32"), (image()[None, ..., 0] > 128).astype("int32")
@@ -67,6 +68,7 @@ def test_a_run_is_evaluated_and_its_recipe_read(tmp_path):
     assert main(["evaluate", str(run / "model.keras"), "--limit", "2"]) == 0
 
 
+@pytest.mark.usefixtures("without_tracing")
 def test_a_run_goes_on_from_its_checkpoint(tmp_path):
     run = shutil.copytree(FILES / "run", tmp_path / "run")
     log = (run / "log.csv").read_text()

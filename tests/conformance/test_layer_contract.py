@@ -100,7 +100,15 @@ def types(outputs) -> list[str]:
 
 
 @every_layer
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16", "float64"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "float32",
+        "mixed_float16",
+        pytest.param("mixed_bfloat16", marks=pytest.mark.slow),
+        pytest.param("float64", marks=pytest.mark.slow),
+    ],
+)
 def test_keras_own_test_passes(name, policy):
     kind, arguments, shapes = case_of(name)
     kinds = None

@@ -109,8 +109,8 @@ def check_registered(answer: dict):
     assert "_WatchedLoader" not in answer["loaders"]
 
 
-FEW = ("danet", "deconvnet", "icnn", "resunetplusplus")
-"""Networks that have most of the package's layers between them."""
+FEW = ("deconvnet", "icnn")
+"""Networks with many layers of the package; test_models.py loads all networks in one process."""
 
 
 @pytest.fixture(
@@ -180,7 +180,7 @@ class TestOrders:
     @pytest.mark.parametrize(
         "order",
         [
-            "import keras_seg; from tensorflow import keras",
+            pytest.param("import keras_seg; from tensorflow import keras", marks=pytest.mark.slow),
             pytest.param(TWO_THREADS, marks=pytest.mark.slow),
             pytest.param(AFTER_A_FAILURE, marks=pytest.mark.slow),
         ],

@@ -534,6 +534,7 @@ class TestData:
             np.testing.assert_array_equal(image, expected[0])
             np.testing.assert_array_equal(mask, expected[1])
         network = compiled(unet(), losses.get("dice"))
+        network.run_eagerly = True
         history = network.fit(check_batches(generator(), network), steps_per_epoch=4, verbose=0)
         assert len(history.history["loss"]) == 1
         with pytest.raises(ValueError, match=r"model\.fit\(keras_seg\.data\.check_batches"):
@@ -574,10 +575,17 @@ class TestData:
             return  # right ones are trained on as without the callback, and compiled for long
         right = (IMAGES, MASKS)
         check = FirstBatchCheck(right, batch_size=2)
+        network.run_eagerly = True
         network.fit(*right, batch_size=2, callbacks=[check], verbose=0)
 
     @pytest.mark.parametrize(
-        ("name", "batch_size"), [("cells", 4), ("faces", 4), ("streets", 4), ("streets", 1)]
+        ("name", "batch_size"),
+        [
+            ("cells", 4),
+            pytest.param("faces", 4, marks=pytest.mark.slow),
+            pytest.param("streets", 4, marks=pytest.mark.slow),
+            ("streets", 1),
+        ],
     )
     def test_built_in_data_pass(self, name, batch_size):
         dataset = BuiltinDataset(name, "train", length=8)

@@ -76,13 +76,24 @@ def network():
     return models.unet((None, None, 3), 2, widths=(4, 8))
 
 
+@pytest.fixture(scope="module")
+def runner(network):
+    return inference.load(network)
+
+
+@pytest.fixture(scope="module")
+def expected(runner):
+    """(Masks of the images, mIoU of the cells)."""
+    return inference.predict(runner, IMAGES), inference.evaluate(runner, CELLS).miou
+
+
 @pytest.mark.parametrize("form", PAIRED)
-def test_pipelines_are_predicted_and_measured(form, network):
-    masks = inference.predict(network, PAIRED[form]())
+def test_pipelines_are_predicted_and_measured(form, runner, expected):
+    masks = inference.predict(runner, PAIRED[form]())
     assert len(masks) == 6
-    np.testing.assert_array_equal(masks, inference.predict(network, IMAGES))
-    runner = inference.load(network)
-    assert inference.evaluate(runner, PAIRED[form]()).miou == inference.evaluate(runner, CELLS).miou
+    expected_masks, expected_miou = expected
+    np.testing.assert_array_equal(masks, expected_masks)
+    assert inference.evaluate(runner, PAIRED[form]()).miou == expected_miou
 
 
 def test_paths_and_folders(files, network):
@@ -118,7 +129,7 @@ def test_a_generator_that_is_at_its_end_is_refused(network):
     [
         pytest.param("arrays", marks=pytest.mark.slow),
         "PyDataset",
-        "tf.data in batches",
+        pytest.param("tf.data in batches", marks=pytest.mark.slow),
         pytest.param("data set", marks=pytest.mark.slow),
     ],
 )

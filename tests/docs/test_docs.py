@@ -19,7 +19,7 @@ DOCS = ROOT / "docs"
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 JSON = re.compile(r"^```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGES = [path for path in sorted(DOCS.rglob("*.md")) if PYTHON.search(path.read_text())]
-QUICK = {"data", "extending", "unet"}
+QUICK = {"extending", "unet"}
 """Pages that build small networks alone; others train, export or build large ones."""
 
 

@@ -107,7 +107,8 @@ class TestFilesAnswerAsKeras:
     @pytest.mark.parametrize(
         ("quantize", "head"),
         [
-            *((None, "logits"), (None, "argmax"), ("int8", "argmax")),
+            *((None, "argmax"), ("int8", "argmax")),
+            pytest.param(None, "logits", marks=pytest.mark.slow),
             pytest.param(None, "probabilities", marks=pytest.mark.slow),
             pytest.param("int8", "logits", marks=pytest.mark.slow),
             pytest.param("int8", "probabilities", marks=pytest.mark.slow),
@@ -144,7 +145,9 @@ class TestFilesAnswerAsKeras:
         )
         assert report.gate.agreement >= 0.999
 
-    @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+    @pytest.mark.parametrize(
+        "policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
+    )
     def test_reduced_precision_is_exported_in_float32(self, tmp_path, image, data, policy):
         model = small_network(policy=policy)
         exact = small_network()

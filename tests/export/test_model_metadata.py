@@ -111,7 +111,7 @@ class TestWithoutAClient:
             ({}, "a b c"),
             ({"head": "argmax", "input": "uint8"}, "a b c"),
             pytest.param({"outputs": 1}, "b", marks=pytest.mark.slow),
-            ({"outputs": 1, "head": "argmax"}, "a b"),
+            pytest.param({"outputs": 1, "head": "argmax"}, "a b", marks=pytest.mark.slow),
         ],
         ids=str,
     )

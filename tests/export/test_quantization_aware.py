@@ -228,7 +228,12 @@ def saved(aware, data, tmp_path_factory):
 
 class TestExport:
     @pytest.mark.parametrize(
-        "head", ["logits", pytest.param("probabilities", marks=pytest.mark.slow), "argmax"]
+        "head",
+        [
+            pytest.param("logits", marks=pytest.mark.slow),
+            pytest.param("probabilities", marks=pytest.mark.slow),
+            "argmax",
+        ],
     )
     def test_a_saved_model_needs_no_calibration(self, saved, data, tmp_path, head):
         path = tmp_path / "m.tflite"

@@ -9,14 +9,19 @@ SLOW = {
     "danet_resnet50",
     "deeplabv3plus_drn54_jfzhang95",
     "deeplabv3plus_hrnet_narrow_vainf",
+    "deeplabv3plus_mobilenetv2_os8_vainf",
     "deeplabv3plus_resnet101_os16_jfzhang95",
     "deeplabv3plus_resnet101_os16_vainf",
     "deeplabv3plus_smp_aux_stride4",
     "deeplabv3plus_smp_tu_resnet18_os8",
     "deeplabv3plus_xception65_jfzhang95",
     "deeplabv3plus_xception_vainf",
+    "gridnet_daigo0927",
+    "gridnet_niklaus",
     "hrnet_w18_aligned",
+    "hrnet_w18_ocr",
     "ocr_resnet101_openseg",
+    "resunetplusplus_debeshjha",
     "timm_hrnet_w18_small",
     "timm_mobilenetv2_110d",
     "timm_mobilenetv3_large_100",
@@ -24,10 +29,19 @@ SLOW = {
     "timm_tf_efficientnetv2_b0",
     "timm_vgg16_bn",
     "unet_milesial",
+    "unet_smp_mobilenetv2_depth4",
+    "unet_smp_resnet50_narrow",
+    "unet_smp_tu_hrnet_w18_small",
     "unet_smp_tu_resnet34",
+    "unet_smp_tu_tf_mobilenetv3_small",
+    "unet_smp_vgg16_depth3",
     "unet_smp_xception",
+    "unet_smp_xception_depth3",
+    "unetplusplus_4uiiurz1_narrow",
+    "unetplusplus_smp_depth4_narrow",
+    "unetplusplus_smp_vgg16_narrow",
 }
-"""Large networks whose sources, blocks and encoders have smaller ones among the cases too."""
+"""Networks whose sources, blocks and encoders occur in other cases too."""
 
 
 @pytest.mark.parametrize(

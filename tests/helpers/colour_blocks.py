@@ -74,7 +74,7 @@ def trained(model, dataset):
     )
     if outputs == 1:
         masks = (masks == 1).astype(np.float32)[..., None]
-    model.compile(keras.optimizers.Adam(0.02), loss=loss)
+    model.compile(keras.optimizers.Adam(0.02), loss=loss, jit_compile=False)
     model.fit(images, masks, epochs=8, batch_size=4, verbose=0)
     return model
 

@@ -1,7 +1,27 @@
-"""Options that make encoders small."""
+"""The encoders that tests build, and options that make them small."""
 
 from typing import Any
 
+ENCODERS = (
+    "resnet18",
+    "resnet50c",
+    "vgg16_bn",
+    "xception41",
+    "hrnet_w18_small_v1",
+    "mobilenetv2_timm",
+    "mobilenetv3_small_timm",
+    "tf_mobilenetv3_small_minimalistic_timm",
+    "tf_efficientnetv2_b0_timm",
+    "convnext_tiny_timm",
+    "xception_timm",
+    "mobilenetv2",
+    "mobilenetv3_small",
+    "efficientnetv2_b0",
+    "convnext_tiny",
+    "keras_xception",
+    "keras_resnet50",
+)
+"""The smallest encoder of each row of the table of backbones; larger ones have the same layers."""
 NARROW = {
     "resnet": {"width": 8},
     "vgg": {"width": 8},

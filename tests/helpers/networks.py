@@ -2,11 +2,11 @@
 
 from itertools import pairwise
 
-import keras
 import numpy as np
 
 from keras_seg.weights.loading import tensor_name
 from tests.helpers.reference import state_dict
+from tests.helpers.without_values import without_values
 
 
 def checkpoint(model, seed=0, norm_scale=0.8):
@@ -28,7 +28,7 @@ def checkpoint(model, seed=0, norm_scale=0.8):
 
 def trainable_parameters(build):
     """Their number, without making any."""
-    with keras.StatelessScope():
+    with without_values():
         model = build()
     return sum(np.prod(weight.shape) for weight in model.trainable_weights)
 

@@ -134,9 +134,9 @@ def test_large_faces_at_their_own_scale_and_sizes_of_other_networks_are_refused(
 
 
 def test_proposals_by_the_command_are_those_of_the_function(tmp_path, capsys):
-    model = models.deconvnet((32, 32, 3), 3, **models.find("deconvnet").tiny | {"fc": 0})
+    model = models.unet((32, 32, 3), 3, widths=(2, 4))
     path = tmp_path / "m.keras"
-    files.save(model, path, ModelCard(ClassTable.numbered(3), "deconvnet"))
+    files.save(model, path, ModelCard(ClassTable.numbered(3), "unet"))
     Image.fromarray(face()).save(tmp_path / "a.png")
     words = ["predict", str(path), str(tmp_path / "a.png"), "--output", str(tmp_path / "out")]
     assert cli.main([*words, "--proposals", "mean"]) == 0

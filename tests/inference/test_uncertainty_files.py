@@ -15,7 +15,9 @@ pytestmark = pytest.mark.xdist_group("uncertainty")  # one worker, so that fixtu
 
 @pytest.fixture(scope="module")
 def runner():
-    model = models.segnet((None, None, 3), 3, bayesian=True, **models.find("segnet").tiny)
+    model = models.segnet_basic(
+        (None, None, 3), 3, bayesian=True, **models.find("segnet_basic").tiny
+    )
     for weight in model.trainable_weights:  # scores far enough apart for dropout to show
         weight.assign(3 * weight)
     return KerasRunner(model)

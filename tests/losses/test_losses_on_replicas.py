@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 TWO_REPLICAS = """
 import sys
 import keras, numpy as np, tensorflow as tf
@@ -53,6 +55,8 @@ def trained(strategy):
 for spec, expected, found in zip(SPECS, values(one), values(two)):
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-5, err_msg=str(spec))
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-5, atol=1e-7, err_msg=str(spec))
+if sys.argv[1:] != ["fit"]:
+    sys.exit()
 (logs, kernel), (logs_of_two, kernel_of_two) = trained(one), trained(two)
 assert logs.keys() == logs_of_two.keys() >= {"loss", "mean_iou", "pixel_accuracy"}
 for key in logs:
@@ -61,7 +65,15 @@ np.testing.assert_allclose(kernel_of_two, kernel, rtol=1e-5, atol=1e-6)
 """
 
 
-def test_two_replicas_give_the_loss_gradient_weights_and_metrics_of_one_device():
+@pytest.mark.parametrize(
+    "step",
+    [
+        "loss",
+        # training/test_distribution.py compares weights and metrics of `train`
+        pytest.param("fit", marks=pytest.mark.slow),
+    ],
+)
+def test_two_replicas_give_the_loss_gradient_weights_and_metrics_of_one_device(step):
     by_weight, per_image = {"reduction": "mean_with_sample_weight"}, {"per_image": True}
     specs = [
         {"name": "cross_entropy", "class_weights": [1, 2, 3, 4, 5]},
@@ -79,5 +91,5 @@ def test_two_replicas_give_the_loss_gradient_weights_and_metrics_of_one_device()
         *({"name": name, "reduction": "sum"} for name in ("cross_entropy", "dice")),
     ]
     program = TWO_REPLICAS.replace("SPECS", repr(specs))
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program, step], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]

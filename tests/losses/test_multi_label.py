@@ -9,6 +9,7 @@ from keras_seg import losses, metrics
 from tests.helpers import loss_formulas as formulas
 from tests.helpers.loss_formulas import LABEL_FORMULAS
 from tests.helpers.score_formulas import label_scores
+from tests.helpers.slow_cases import all_but
 
 UNKNOWN, LABELS = 255, 3
 SOFT = ("cross_entropy", "dice", "focal", "focal_tversky", "jaccard", "squared_error", "tversky")
@@ -137,7 +138,7 @@ class TestLossesInAStep:
             np.testing.assert_array_equal(gradient, other_gradient)
             assert not gradient[out].any() and gradient[~out].any()
 
-    @EVERY_LOSS
+    @pytest.mark.parametrize("name", all_but({"dice", "lovasz_hinge"}, LABEL_FORMULAS))
     @pytest.mark.parametrize("jit_compile", [pytest.param(False, marks=pytest.mark.slow), True])
     def test_graph_and_xla_give_the_value_of_eager(self, name, jit_compile):
         truth, z = batch(2, size=(5, 4))
@@ -197,13 +198,13 @@ class TestLossesInAStep:
         assert float(get("cross_entropy")(truth, z)) == pytest.approx(mean, rel=1e-6)
 
     def test_a_network_learns_labels_that_overlap(self):
-        image = np.random.default_rng(0).normal(size=(8, 8, 8, 3)).astype("float32")
+        image = np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype("float32")
         truth = (image > 0).astype("float32")  # each channel of the image is a label
-        model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 1)])
+        model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(3, 1)])
         loss = get("cross_entropy") + 0.5 * get("dice")
         scores = [metrics.MeanIoU(3, multi_label=True), metrics.PixelAccuracy(3, multi_label=True)]
-        model.compile(keras.optimizers.Adam(0.1), loss, metrics=scores)
-        logs = model.fit(image, truth, epochs=90, verbose=0).history
+        model.compile(keras.optimizers.Adam(0.3), loss, metrics=scores, jit_compile=False)
+        logs = model.fit(image, truth, epochs=30, verbose=0).history
         assert logs["loss"][-1] < 0.25 < logs["loss"][0]
         right = (model.predict(image, verbose=0) > 0) == truth
         assert logs["pixel_accuracy"][-1] > 0.95 and right.mean() > 0.95

@@ -35,7 +35,9 @@ def network(*scores, loss="cross_entropy"):
     """A network that is compiled, and trains a step in no time."""
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(2, 1)])
-    model.compile(keras.optimizers.SGD(1e-5), losses.get(loss), metrics=list(scores))
+    model.compile(
+        keras.optimizers.SGD(1e-5), losses.get(loss), metrics=list(scores), run_eagerly=True
+    )
     return model
 
 
@@ -55,7 +57,8 @@ def test_every_metric_is_known_to_grow():
     one = keras.layers.Conv2D(1, 1)(image)
     model = keras.Model(image, {"two": head, "one": one})
     scores = {"two": [make() for name, make in MADE.items() if name != "labels"]}
-    model.compile("sgd", "mse", metrics=scores | {"one": [MADE["labels"]()]})
+    scores |= {"one": [MADE["labels"]()]}
+    model.compile("sgd", "mse", metrics=scores, run_eagerly=True)
     truth = {"two": np.eye(2, dtype="float32")[MASK], "one": MASK[..., None].astype("float32")}
     # before names that are not the defaults Keras alone knows what stands
     monitored = [f"two_{name}" for name in MADE if name not in ("car", "labels")]

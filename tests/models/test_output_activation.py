@@ -175,13 +175,6 @@ class TestKeras:
         )
         assert model_output_activation(output_of(channels_first)).axis is None
 
-    @pytest.mark.parametrize("name", models.list_models())
-    def test_networks_of_this_package(self, name, tiny_model):
-        assert model_output_activation(tiny_model(name).output).function == "linear"
-        options = models.find(name).tiny
-        model = models.build(name, (None, None, 3), 3, **options, activation="softmax")
-        assert model_output_activation(model.output).function == "softmax"
-
 
 def converted(body, quantize=False):
     """(bytes of the .tflite file of a network, number of its output)."""

@@ -9,6 +9,7 @@ from keras_seg.export import export
 from keras_seg.layers import CropOrPad, SizeGuard
 from keras_seg.models.variants import UNetVariant
 from tests.helpers.shapes import Shapes
+from tests.helpers.without_values import without_values
 
 NARROW = (2, 2, 2, 2, 2)
 BACKBONE = {
@@ -22,7 +23,8 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (1, 220, 236, 3)).astype("flo
 
 class TestPaperNetwork:
     def test_it_has_the_parameters_and_sizes_of_the_paper(self):
-        model = models.unet((572, 572, 1), 2, padding="valid")
+        with without_values():
+            model = models.unet((572, 572, 1), 2, padding="valid")
         assert sum(np.prod(w.shape) for w in model.trainable_weights) == 31_030_658
         assert model.output.shape == (None, 388, 388, 2)
 
@@ -114,23 +116,29 @@ class TestAnySize:
 
 
 class TestBackbone:
-    @pytest.mark.parametrize("upsampling", ["nearest", "bilinear", "transposed"])
+    @pytest.mark.parametrize(
+        "upsampling", ["nearest", pytest.param("bilinear", marks=pytest.mark.slow), "transposed"]
+    )
     def test_mask_has_the_size_of_the_image_whatever_it_is(self, upsampling):
         model = models.unet((None, None, 3), 2, upsampling=upsampling, **BACKBONE)
         assert model(PIXELS[:, :75, :109]).shape == (1, 75, 109, 2)
-        static = models.unet((75, 109, 3), 2, upsampling=upsampling, **BACKBONE)
+        with without_values():
+            static = models.unet((75, 109, 3), 2, upsampling=upsampling, **BACKBONE)
         assert static.output.shape == (None, 75, 109, 2)
 
     def test_pixels_are_normalised_as_for_imagenet(self):
-        assert models.unet((64, 64, 3), 2, **BACKBONE).get_layer("preprocessing").mode == "imagenet"
-        assert models.unet((64, 64, 3), 2, widths=NARROW).get_layer("preprocessing").mode == "unit"
+        for options, mode in ((BACKBONE, "imagenet"), ({"widths": NARROW}, "unit")):
+            with without_values():
+                model = models.unet((64, 64, 3), 2, **options)
+            assert model.get_layer("preprocessing").mode == mode
 
     @pytest.mark.parametrize("network", ["unet", "unetplusplus"])
     @pytest.mark.parametrize("steps", [3, 4])
     def test_fewer_steps_up_cut_the_encoder_off(self, network, steps):
         options = BACKBONE | {"decoder_widths": (8, 4, 4, 4)[:steps]}
-        model = models.build(network, (None, None, 3), 2, **options)
-        assert model(PIXELS[:, :75, :109]).shape == (1, 75, 109, 2)
+        with without_values():
+            model = models.build(network, (75, 109, 3), 2, **options)
+        assert model.output.shape == (None, 75, 109, 2)
         names = [layer.name for layer in model.layers]
         stages = {int(name[5]) for name in names if name.startswith("layer")}
         assert max(stages) == steps - 1
@@ -140,9 +148,9 @@ class TestBackbone:
     )
     def test_convnext_which_begins_at_stride_4_makes_unets(self, network):
         options = BACKBONE | {"backbone": "convnext_tiny", "backbone_options": None}
-        model = models.build(network, (64, 96, 3), 2, **options)
+        with without_values():
+            model = models.build(network, (64, 96, 3), 2, **options)
         assert model.output.shape == (None, 64, 96, 2)
-        assert np.isfinite(model(PIXELS[:, :64, :96])).all()
 
     def test_a_centre_stands_between_encoder_and_decoder(self):
         model = models.unet((64, 96, 3), 2, variant=UNetVariant(centre=True), **BACKBONE)
@@ -165,12 +173,13 @@ class TestBackbone:
     def test_odd_sizes_leave_as_files_that_compute_the_same(self, kind, tmp_path):
         keras.utils.set_random_seed(0)
         variant = UNetVariant(resize_grid="top_left")
-        model = models.unet((75, 109, 3), 3, variant=variant, **BACKBONE)
+        options = BACKBONE | {"decoder_widths": (8, 4, 4)}
+        model = models.unet((35, 45, 3), 3, variant=variant, **options)
         path = tmp_path / f"model.{kind}"
-        report = export(model, path, evaluation=Shapes("val", 1, size=(75, 109)))
+        report = export(model, path, evaluation=Shapes("val", 1, size=(35, 45)))
         assert report.audit.problems == ()
-        expected = np.asarray(model(PIXELS[:, :75, :109]))[0]
-        found = inference.load(path).run(PIXELS[0, :75, :109].astype("uint8"))
+        expected = np.asarray(model(PIXELS[:, :35, :45]))[0]
+        found = inference.load(path).run(PIXELS[0, :35, :45].astype("uint8"))
         np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from keras_seg import losses, models
+from tests.helpers.slow_cases import all_but
+from tests.helpers.without_values import without_values
 
 NARROW = (4, 6, 8, 10, 12)
 BACKBONE = {
@@ -29,13 +31,16 @@ def supervised():
 
 class TestPaperNetwork:
     def test_default_has_the_parameters_of_the_authors_code(self):
-        assert parameters(models.unetplusplus((None, None, 1), 1)) == 9_041_601
+        with without_values():
+            model = models.unetplusplus((None, None, 1), 1)
+        assert parameters(model) == 9_041_601
 
     @pytest.mark.parametrize(("level", "count"), [(1, 100_961), (2, 511_105), (3, 2_204_961)])
     def test_pruned_models_have_the_parameters_of_the_paper(self, level, count):
         widths = (32, 64, 128, 256, 2)  # the deepest row belongs to level 4 alone
-        model = models.unetplusplus((96, 96, 1), 1, widths=widths, deep_supervision=True)
-        assert parameters(models.prune(model, level)) == count
+        with without_values():
+            model = models.unetplusplus((96, 96, 1), 1, widths=widths, deep_supervision=True)
+            assert parameters(models.prune(model, level)) == count
 
     @pytest.mark.parametrize(
         ("concat", "expected"),
@@ -46,9 +51,10 @@ class TestPaperNetwork:
         ],
     )
     def test_a_node_sees_its_row_and_the_one_below_in_the_stated_order(self, concat, expected):
-        model = models.unetplusplus(
-            (32, 32, 3), 2, widths=NARROW, variant={"concat": concat}, dropout=0.0
-        )
+        with without_values():
+            model = models.unetplusplus(
+                (32, 32, 3), 2, widths=NARROW, variant={"concat": concat}, dropout=0.0
+            )
         inputs = model.get_layer("conv0_2.concat").input
         names = [tensor._keras_history.operation.name for tensor in inputs]
         wanted = {
@@ -68,7 +74,8 @@ class TestDeepSupervision:
 
     def test_all_heads_train_on_one_mask(self):
         model = models.unetplusplus((16, 16, 3), 3, widths=(2, 2, 2), deep_supervision=True)
-        model.compile("adam", {name: losses.CrossEntropy() for name in HEADS[:2]})
+        heads = {name: losses.CrossEntropy() for name in HEADS[:2]}
+        model.compile("adam", heads, run_eagerly=True)
         mask = np.random.default_rng(1).integers(0, 3, (2, 16, 16))
         before = [np.array(model.get_layer(f"final{j}").kernel) for j in (1, 2)]
         loss = model.train_on_batch(PIXELS[:, :16, :16], dict.fromkeys(HEADS[:2], mask))
@@ -76,7 +83,7 @@ class TestDeepSupervision:
         for j, kernel in enumerate(before, start=1):
             assert np.abs(model.get_layer(f"final{j}").kernel - kernel).max() > 0
 
-    @pytest.mark.parametrize("level", [1, 2, 3, 4])
+    @pytest.mark.parametrize("level", all_but({1, 3}, [1, 2, 3, 4]))
     def test_a_pruned_model_is_bit_equal_to_its_head(self, supervised, level):
         pruned = models.prune(supervised, level)
         expected = supervised(PIXELS)[f"logits_{level}"]
@@ -128,7 +135,9 @@ class TestForInference:
 
 
 class TestBackbone:
-    @pytest.mark.parametrize("upsampling", ["nearest", "transposed"])
+    @pytest.mark.parametrize(
+        "upsampling", [pytest.param("nearest", marks=pytest.mark.slow), "transposed"]
+    )
     def test_mask_has_the_size_of_the_image_whatever_it_is(self, upsampling):
         model = models.unetplusplus((None, None, 3), 2, upsampling=upsampling, **BACKBONE)
         assert model(PIXELS[:, :43, :75]).shape == (2, 43, 75, 2)

@@ -8,11 +8,17 @@ from PIL import Image
 
 from keras_seg.cli import main
 from keras_seg.data import BuiltinDataset, ClassTable, FolderDataset, Sample, open_dataset
+from keras_seg.data.builtin import dataset
 from keras_seg.data.verify import verify_dataset
 from keras_seg.data.verify.choice import MOST, chosen_samples
 from keras_seg.data.verify.suggestion import SampleFacts
 from keras_seg.report.samples import SIDE, class_shares, draw_mask, write_samples
 from tests.data.test_annotations import ANNOTATIONS, MAKERS
+
+
+@pytest.fixture(autouse=True)
+def few_cells(monkeypatch):
+    monkeypatch.setattr(dataset, "_LENGTHS", {"train": 12, "val": 4})
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

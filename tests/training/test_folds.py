@@ -155,6 +155,11 @@ def test_a_fold_does_not_tell_the_split_that_it_replaces(shapes_folder, tmp_path
 
 
 class TestCrossValidation:
+    @pytest.fixture(autouse=True)
+    def nothing_to_free(self, monkeypatch):
+        """`clear_session` collects garbage, which takes seconds in a process of many tests."""
+        monkeypatch.setattr("keras.backend.clear_session", lambda: None)
+
     def test_summary_of_all_folds(self, recipe, tmp_path, monkeypatch, capsys):
         calls = []
         monkeypatch.setattr(cross_validation, "train", train_as([0.5, 0.7, 0.6], calls))

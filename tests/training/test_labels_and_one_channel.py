@@ -80,6 +80,7 @@ class TestSeveralLabels:
         sheets = sorted((result.model_path.parent / "overlays").glob("*.png"))
         assert len(sheets) >= 1 and result.best_miou > 0.25
 
+    @pytest.mark.usefixtures("without_tracing")
     def test_resumes(self, labelled):
         recipe, _ = labelled
         again = train(replace(recipe, epochs=9))
@@ -130,6 +131,7 @@ class TestSeveralLabels:
         mask = predicted[0].astype(np.uint8)
         np.testing.assert_array_equal(shown, overlay(image, mask, runner.card.classes))
 
+    @pytest.mark.slow  # export/test_export.py has tiles of one class per pixel
     def test_a_tile_of_calibration_images(self, labelled, tmp_path):
         """Images larger than the file: a window of each is cut out of image and labels."""
         _, result = labelled
@@ -186,6 +188,7 @@ class TestOneChannel:
         mask = np.asarray(Image.open(tmp_path / "out" / "photo_mask.png"))
         np.testing.assert_array_equal(mask, predicted[0])
 
+    @pytest.mark.usefixtures("without_tracing")
     def test_a_network_that_ends_in_a_sigmoid(self, one_channel, tmp_path):
         recipe, _ = one_channel
         recipe = replace(
@@ -193,7 +196,7 @@ class TestOneChannel:
             output=str(tmp_path),
             model_options={"widths": [8, 16], "activation": "sigmoid"},
             loss=[{"name": "dice", "from_logits": False}],
-            epochs=2,
+            epochs=1,
         )
         result = train(recipe)
         card = models.read_card(result.model_path)

@@ -5,11 +5,16 @@ import re
 
 import pytest
 
-from keras_seg import cli, models, training
+from keras_seg import cli, losses, models, training
 from keras_seg.training import Recipe
+from keras_seg.training.optimizers import make_optimizer
 from keras_seg.training.presets import list_presets, preset_path, summary
 from keras_seg.training.recipe_io import from_record
+from tests.helpers.slow_cases import all_but
 from tests.helpers.tiny_presets import TINY, opener, record, tiny_recipe
+
+VARIED = {"danet-cityscapes", "icnn-helen", "unet-isbi"}
+"""Presets with multiplied rates and auxiliary losses, with faces, and with weight maps."""
 
 
 class TestPresets:
@@ -23,6 +28,12 @@ class TestPresets:
         assert "arXiv:" in summary(name) or "arXiv:" in preset_path(name).read_text()
 
     @pytest.mark.parametrize("name", sorted(TINY))
+    def test_optimizer_schedule_and_loss_are_made(self, name, tmp_path):
+        recipe = tiny_recipe(name, tmp_path)
+        assert make_optimizer(recipe, 2).learning_rate > 0
+        assert losses.get(recipe.loss).name
+
+    @pytest.mark.parametrize("name", all_but(VARIED, sorted(TINY)))
     def test_preset_starts_and_trains_two_steps(self, name, tmp_path, monkeypatch, without_tracing):
         recipe = tiny_recipe(name, tmp_path / "run")
         monkeypatch.setattr("keras_seg.training.data_sets.open_dataset", opener(recipe))

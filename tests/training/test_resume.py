@@ -111,6 +111,7 @@ class TestKilled:
         assert [row["epoch"] for row in resumed[1]] == [1, 2, 3]
 
 
+@pytest.mark.usefixtures("without_tracing")
 class TestGoingOn:
     """In one process, where the machine's own operators need not be deterministic."""
 
@@ -145,7 +146,12 @@ class TestGoingOn:
         training.train(replace(recipe, max_minutes=9))  # nothing trained depends on it
 
     @pytest.mark.parametrize(
-        "schedule", [pytest.param("constant", marks=pytest.mark.slow), "step", "plateau"]
+        "schedule",
+        [
+            pytest.param("constant", marks=pytest.mark.slow),
+            pytest.param("step", marks=pytest.mark.slow),
+            "plateau",
+        ],
     )
     def test_a_finished_run_goes_on_for_more_epochs(self, recipe, schedule):
         options = ScheduleOptions(step_epochs=(1,) if schedule == "step" else ())
