@@ -33,9 +33,11 @@ def stdin(monkeypatch):
 
 
 @pytest.fixture
-def model(monkeypatch):
+def model(monkeypatch, tmp_path):
     monkeypatch.setattr(inference, "load", lambda *_, **__: Stub(darkness))
-    return "model.keras"
+    path = tmp_path / "model.keras"
+    path.touch()
+    return str(path)
 
 
 def test_an_image_from_standard_input_to_standard_output(stdin, model, capfdbinary, tmp_path):

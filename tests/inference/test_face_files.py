@@ -128,7 +128,8 @@ def test_large_faces_at_their_own_scale_and_sizes_of_other_networks_are_refused(
     Image.fromarray(face()).save(tmp_path / "a.png")
     result = predict_files(runner, [tmp_path / "a.png"], tmp_path / "out")
     assert "own scale is for images up to 100 pixels" in result.failed[0]
-    words = ["predict", str(stages / "eyes.keras"), "a.png", "--face_size", "[40,40]"]
+    image = str(tmp_path / "a.png")
+    words = ["predict", str(stages / "eyes.keras"), image, "--face_size", "[40,40]"]
     assert cli.main(words) == 2
     assert "Give --parts" in capsys.readouterr().err
 

@@ -196,6 +196,8 @@ class TestPrecision:
         assert "instance AP" in measured.table().columns[0]._cells
 
     def test_options_without_instances_are_refused(self, tmp_path, capsys):
-        words = ["evaluate", "model.keras", "--min_area", "3"]
+        path = tmp_path / "model.keras"
+        path.touch()
+        words = ["evaluate", str(path), "--min_area", "3"]
         assert main(words) != 0
         assert "Add --instances" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """The search of thresholds against trying every threshold with plain NumPy."""
 
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -316,5 +317,6 @@ def test_write_threshold_needs_one(tmp_path, capsys):
     assert cli.main([*line, "--threshold", "0.3", "--search_threshold", "iou"]) == 2
     assert "contradicts threshold=0.3" in capsys.readouterr().err
     line[1] = str(tmp_path / "m.onnx")
+    Path(line[1]).touch()
     assert cli.main([*line, "--threshold", "0.3", "--write_threshold"]) == 2
     assert "written into a .keras file" in capsys.readouterr().err

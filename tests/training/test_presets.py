@@ -46,7 +46,7 @@ class TestPresets:
         seen = []
         monkeypatch.setattr("keras_seg.training.train", seen.append)
         monkeypatch.setattr("keras_seg.cli.verbs.train.report_training", lambda *result: 0)
-        arguments = ["--preset", "danet-cityscapes", "--data", "d", "--output", "o"]
+        arguments = ["--preset", "danet-cityscapes", "--data", str(tmp_path), "--output", "o"]
         flags = ["--epochs", "3", "--optimizer_options.head_rate", "5", "--crop", "[96,128]"]
         assert cli.main(["train", *arguments, *flags]) == 0
         (recipe,) = seen

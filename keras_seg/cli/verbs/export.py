@@ -38,13 +38,13 @@ def export_verb(
         options: fields of `keras_seg.export.ExportOptions`.
     """
     check_apart(file=file, output=output, json_file=json_file)
-    check_model_path(file, exported=False)
-    check_data(data)
     from keras_seg.export.options import ExportOptions
 
     if options["quantize"] == FLOAT32:
         options["quantize"] = None
     options = ExportOptions(**options)
+    check_model_path(file, exported=False)
+    check_data(data)
     from keras_seg.export import GateError
     from keras_seg.export.run_folder import export_run
     from keras_seg.training.recipe import RECIPE_NAME
