@@ -7,15 +7,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_seg.export.network.copies import float32_copy, rebuilt
+from keras_seg.export.network.copies import float32_copy, in_float32, rebuilt
 from keras_seg.export.network.dead_taps import without_dead_taps
 from keras_seg.export.network.folding import scale_and_offset
 from keras_seg.export.network.layer_rules import PER_CHANNEL, is_scale_and_offset
 from keras_seg.export.network.plan import make_plan
+from keras_seg.export.network.pooling_masks import MaskCalls, masks_in_place_of
 from keras_seg.export.network.subpixel import with_subpixel_convolutions
 from keras_seg.export.options import ExportOptions
 from keras_seg.inference.keras_runner import first_output
-from keras_seg.layers import Preprocessing
+from keras_seg.layers import LocalResponseNormalization, Preprocessing
 from keras_seg.weights import set_weights
 
 
@@ -28,7 +29,13 @@ def deploy(
     """
     kind = options.kind
     deployed = without_dead_taps(
-        deployed_model(model, input_shape, norms_to_convolutions=kind.norms_to_convolutions)
+        deployed_model(
+            model,
+            input_shape,
+            norms_to_convolutions=kind.norms_to_convolutions,
+            squares_as_products=kind.squares_as_products,
+            pooling_masks=options.device.compares_by_masks,
+        )
     )
     if not (options.subpixel and kind.largest_subpixel_kernel):
         return deployed
@@ -38,7 +45,12 @@ def deploy(
 
 
 def deployed_model(
-    model: keras.Model, input_shape: tuple[int, int, int], *, norms_to_convolutions: bool = False
+    model: keras.Model,
+    input_shape: tuple[int, int, int],
+    *,
+    norms_to_convolutions: bool = False,
+    squares_as_products: bool = False,
+    pooling_masks: bool = False,
 ) -> keras.Model:
     """A copy of a network with the same weights, in the form that all exported files share.
 
@@ -51,6 +63,8 @@ def deployed_model(
         norms_to_convolutions: also replaces batch norms that fold into no convolution by such
             convolutions. In integers, their products would be rounded in one range for all
             channels before the sum; a convolution has a scale per channel and rounds once.
+        squares_as_products: also writes squares as products, which have an integer form.
+        pooling_masks: also replaces pooling indices by masks.
 
     Raises: ExportError if the network cannot be rebuilt at this size.
     """
@@ -60,9 +74,12 @@ def deployed_model(
     def copy(layer: keras.Layer) -> keras.Layer:
         if isinstance(layer, Preprocessing) or id(layer) in unfolded:
             return _ScaleAndOffset(1, name=layer.name, dtype="float32")
-        return float32_copy(layer)
+        if squares_as_products and type(layer) is LocalResponseNormalization:
+            return _NormalizationByProduct.from_config(in_float32(layer.get_config()))
+        masked = masks_in_place_of(layer) if pooling_masks else None
+        return masked or float32_copy(layer)
 
-    return rebuilt(model, image, copy, _copy_weights)
+    return rebuilt(model, image, copy, _copy_weights, MaskCalls() if pooling_masks else None)
 
 
 def float32_model(model: keras.Model) -> keras.Model:
@@ -78,6 +95,13 @@ class _ScaleAndOffset(keras.layers.DepthwiseConv2D):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         return super().call(inputs)
+
+
+class _NormalizationByProduct(LocalResponseNormalization):
+    """The normalization with x * x in place of SQUARE, which TFLite has in float only."""
+
+    def square(self, x: Any) -> Any:
+        return x * x
 
 
 def _unfolded_norms(model: keras.Model) -> set[int]:

@@ -57,8 +57,12 @@ class LocalResponseNormalization(keras.layers.Layer):
         near = abs(channel[:, None] - channel) <= self.size // 2
         dtype = keras.backend.standardize_dtype(x.dtype)
         kernel = (self.alpha / self.size * near).astype(dtype)[None, None]
-        power = _convolution(ops.square(x), kernel) + self.bias
+        power = _convolution(self.square(x), kernel) + self.bias
         return ops.cast(x * ops.exp(-self.beta * ops.log(power)), self.compute_dtype)
+
+    def square(self, x: Tensor) -> Tensor:
+        """x * x, which an export spells in another way."""
+        return ops.square(x)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
