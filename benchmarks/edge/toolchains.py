@@ -1,4 +1,4 @@
-"""Runs files through the compilers of devices: Vela and TFLite Micro, each where it is installed."""
+"""Runs files through tools of devices, Vela and TFLite Micro, where these are installed."""
 
 from __future__ import annotations
 

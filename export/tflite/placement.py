@@ -83,10 +83,8 @@ class _Placement:
         kind, device = self.editor.kind(operator), self.device
         if can_be_respelled(self.editor, operator, device):
             return f"{self.export}: it has other operators that compute the same"
-        if kind in ("DEPTH_TO_SPACE", "SPACE_TO_DEPTH"):
-            return (
-                "Export with subpixel=False, which leaves up-sampling and transposed convolutions"
-            )
+        if kind == "DEPTH_TO_SPACE":
+            return "Export with subpixel=False, which keeps transposed convolutions"
         if kind in MASKED and device.compares_by_masks:
             return f"{self.export}, which writes pooling indices as masks"
         if kind == "CAST" and self.follows(operator, "ARG_MAX"):

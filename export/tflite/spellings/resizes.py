@@ -41,8 +41,8 @@ def bilinear_resize(
     """
     small, large = operator.inputs[0], operator.outputs[0]
     grid = resize_grid(operator.builtinOptions)
-    _, height, width, channels = editor.shape(small)
-    _, rows, columns, _ = editor.shape(large)
+    height, width = editor.shape(small)[1:3]
+    rows, columns = editor.shape(large)[1:3]
     writer = _Writer(editor, small, per_channel)
     x, steps = small, []
     turns = [
