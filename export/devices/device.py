@@ -127,6 +127,8 @@ class Device:
 
         The operators of the usual spelling count positions in int32, which have no scale.
         """
+        if self.operators is None:
+            return False
         usual = self.takes("CAST", "EQUAL", "SELECT", "SELECT_V2")
         types = self.types_of("SELECT_V2")
         counts = "CAST" not in self.scaled and (types is None or "INT32" in types)

@@ -196,7 +196,7 @@ DEVICES: dict[str, Device] = {
             date=READ,
             basis="a part of a document; the compiler was not run",
             kinds=("int8", "mixed"),
-            dtypes=frozenset({"INT8", "UINT8"}),
+            dtypes=INTEGERS | {"BOOL", "INT64"},
             note="Operators are not checked. Operators in float run on the CPU.",
         ),
         Device(
@@ -207,7 +207,7 @@ DEVICES: dict[str, Device] = {
             date=READ,
             basis="a part of a document; the compiler was not run",
             kinds=("int8", "mixed"),
-            dtypes=frozenset({"INT8", "UINT8"}),
+            dtypes=INTEGERS | {"BOOL", "INT64"},
             per_channel=False,
             note="Operators are not checked. With a scale per channel the GPU runs the network.",
         ),

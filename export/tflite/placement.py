@@ -85,10 +85,10 @@ class _Placement:
             return f"{self.export}: it has other operators that compute the same"
         if kind == "DEPTH_TO_SPACE":
             return "Export with subpixel=False, which keeps transposed convolutions"
-        if kind in MASKED and device.compares_by_masks:
-            return f"{self.export}, which writes pooling indices as masks"
         if kind == "CAST" and self.follows(operator, "ARG_MAX"):
             return f"{self.export}, whose class maps are int32"
+        if kind in MASKED and device.compares_by_masks:
+            return f"{self.export}, which writes pooling indices as masks"
         if kind == "GATHER":
             return "Export with head='argmax' in place of 'fused_argmax'"
         if kind == "ARG_MAX":
