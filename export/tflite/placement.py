@@ -11,6 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 from keras_seg.export.devices.device import Device
 from keras_seg.export.tflite.spellings.editor import FileEditor
 from keras_seg.export.tflite.spellings.respell import can_be_respelled, resize_refusal
+from keras_seg.export.tflite.spellings.resizes import resize_grid
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 RESIZES = ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")
@@ -127,13 +128,15 @@ class _Placement:
         return None
 
     def remedy_of_resize(self, operator: schema.OperatorT) -> str:
+        sizes = "images of 32k+1 pixels, such as input_shape=(129, 161)"
+        if resize_grid(operator.builtinOptions) == "align_corners":
+            native = f"{sizes}, give factors that the device takes"
+        else:
+            native = f"a network with variant={{'resize_grid': 'align_corners'}} and {sizes}, "
+            native += "has factors that the device takes"
         if can_be_respelled(self.editor, operator, self.device):
-            return (
-                f"{self.export}, which computes it as two products; with "
-                "resize_grid='align_corners' and images of 32k+1 pixels, such as 129x161, a "
-                "network needs no products"
-            )
-        return "Train with resize_grid='align_corners', and images of 32k+1 pixels, such as 129x161"
+            return f"{self.export}, which computes it as two products; {native}"
+        return native[0].upper() + native[1:]
 
     def by_size(self, operator: schema.OperatorT) -> tuple[str, str] | None:
         kind, device, options = self.editor.kind(operator), self.device, operator.builtinOptions

@@ -161,7 +161,7 @@ class TestLeftOver:
     def test_a_resize_without_products(self):
         entry = only(bilinear((4, 4), (8, 8), "half_pixel"), "coral")
         assert "no factor of this grid" in entry.why
-        assert entry.remedy.startswith("Train with resize_grid='align_corners'")
+        assert entry.remedy.startswith("A network with variant={'resize_grid': 'align_corners'}")
 
     def test_floats(self):
         entry = only(
