@@ -10,8 +10,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from keras_seg.export.devices.device import Device
 from keras_seg.export.tflite.spellings.editor import FileEditor
-from keras_seg.export.tflite.spellings.respell import can_be_respelled, resize_refusal
 from keras_seg.export.tflite.spellings.resizes import resize_grid
+from keras_seg.export.tflite.spellings.respell import can_be_respelled, resize_refusal
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 RESIZES = ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")
