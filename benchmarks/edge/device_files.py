@@ -45,7 +45,14 @@ class DeviceFiles:
         card = ModelCard(ClassTable.numbered(model.output_shape[-1]))
         network = open_network(model, options, card)
         device = options.device
-        key = (head, image, options.class_dtype, device.compares_by_masks, device.per_channel)
+        key = (
+            head,
+            image,
+            options.class_dtype,
+            device.compares_by_masks,
+            device.per_channel,
+            device.types_of("EXP"),
+        )
         if key not in self._graphs:
             self._graphs[key] = self._converted(network)
         return with_card(respelled(self._graphs[key], device), network.card, HEADS[head])

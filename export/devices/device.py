@@ -83,7 +83,8 @@ class Device:
         dtypes: types of maps; None for any.
         types: operator → types of the maps that it reads and writes, where they differ from
             `dtypes`.
-        scaled: operators that run only if all of their maps have a scale.
+        scaled: operators that run only if all of their maps have a scale, or if they read truth
+            values.
         bilinear, nearest: factors by which it resizes.
         rank: largest number of axes; None for any.
         per_channel: whether weights may have a scale per channel.

@@ -148,7 +148,10 @@ DEVICES: dict[str, Device] = {
             basis="the runtime was run on files of every network",
             kinds=(None, "int8"),
             operators=TFLITE_MICRO,
-            types=MappingProxyType({"SELECT_V2": frozenset({"INT8", "INT16", "FLOAT32", "BOOL"})}),
+            types=MappingProxyType(
+                {"SELECT_V2": frozenset({"INT8", "INT16", "FLOAT32", "BOOL"})}
+                | dict.fromkeys(("EXP", "LOG"), frozenset({"FLOAT32"}))
+            ),
             note="An int8 class map needs input='int8': there is no cast to uint8.",
         ),
         Device(

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_seg.export.network.copies import float32_copy, in_float32, rebuilt
 from keras_seg.export.network.dead_taps import without_dead_taps
@@ -33,7 +34,7 @@ def deploy(
             model,
             input_shape,
             norms_to_convolutions=kind.norms_to_convolutions,
-            squares_as_products=kind.squares_as_products,
+            local_norm=_local_norm(options),
             pooling_masks=options.device.compares_by_masks,
         )
     )
@@ -49,7 +50,7 @@ def deployed_model(
     input_shape: tuple[int, int, int],
     *,
     norms_to_convolutions: bool = False,
-    squares_as_products: bool = False,
+    local_norm: type[LocalResponseNormalization] = LocalResponseNormalization,
     pooling_masks: bool = False,
 ) -> keras.Model:
     """A copy of a network with the same weights, in the form that all exported files share.
@@ -63,7 +64,7 @@ def deployed_model(
         norms_to_convolutions: also replaces batch norms that fold into no convolution by such
             convolutions. In integers, their products would be rounded in one range for all
             channels before the sum; a convolution has a scale per channel and rounds once.
-        squares_as_products: also writes squares as products, which have an integer form.
+        local_norm: the class of local response normalizations, which spells them for the device.
         pooling_masks: also replaces pooling indices by masks.
 
     Raises: ExportError if the network cannot be rebuilt at this size.
@@ -74,8 +75,8 @@ def deployed_model(
     def copy(layer: keras.Layer) -> keras.Layer:
         if isinstance(layer, Preprocessing) or id(layer) in unfolded:
             return _ScaleAndOffset(1, name=layer.name, dtype="float32")
-        if squares_as_products and type(layer) is LocalResponseNormalization:
-            return _NormalizationByProduct.from_config(in_float32(layer.get_config()))
+        if type(layer) is LocalResponseNormalization:
+            return local_norm.from_config(in_float32(layer.get_config()))
         masked = masks_in_place_of(layer) if pooling_masks else None
         return masked or float32_copy(layer)
 
@@ -102,6 +103,25 @@ class _NormalizationByProduct(LocalResponseNormalization):
 
     def square(self, x: Any) -> Any:
         return x * x
+
+
+class _NormalizationByRoots(_NormalizationByProduct):
+    """The same, with reciprocal roots in place of EXP and LOG: p^-3/4 = p^-1/2 * p^-1/4."""
+
+    def divisor(self, power: Any) -> Any:
+        if self.beta != 0.75:
+            return super().divisor(power)
+        root = tf.math.rsqrt(power)
+        return root * tf.math.rsqrt(power * root)
+
+
+def _local_norm(options: ExportOptions) -> type[LocalResponseNormalization]:
+    """The class that spells local response normalizations in a kind of file, for a device."""
+    if not options.kind.squares_as_products:
+        return LocalResponseNormalization
+    types = options.device.types_of("EXP")
+    has_exp = types is None or "INT8" in types
+    return _NormalizationByProduct if has_exp else _NormalizationByRoots
 
 
 def _unfolded_norms(model: keras.Model) -> set[int]:

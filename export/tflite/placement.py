@@ -168,7 +168,10 @@ class _Placement:
         return {self.editor.dtype(tensor) for tensor in self.maps(operator)}
 
     def is_scaled(self, operator: schema.OperatorT) -> bool:
-        return all(self.editor.scale_count(tensor) for tensor in self.maps(operator))
+        """Whether all maps have a scale, or the operator reads truth values, which need none."""
+        maps = self.maps(operator)
+        reads_truth = any(self.editor.dtype(int(tensor)) == "BOOL" for tensor in operator.inputs)
+        return reads_truth or all(self.editor.scale_count(tensor) for tensor in maps)
 
     def follows(self, operator: schema.OperatorT, kind: str) -> bool:
         """Whether an operator reads what an operator of that kind wrote."""
