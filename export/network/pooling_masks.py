@@ -23,13 +23,14 @@ class _MaskLayer(keras.layers.Layer):
 
     def __init__(
         self,
-        pool_size: Sequence[int],
+        pool_size: Sequence[int],  # two numbers each, lists in a configuration from JSON
         strides: Sequence[int],
         padding: str,
         **base_config: Any,
     ):
         super().__init__(**base_config)
-        self.windows = Windows(tuple(pool_size), tuple(strides), padding)
+        (rows, columns), (below, beside) = pool_size, strides
+        self.windows = Windows((rows, columns), (below, beside), padding)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

@@ -51,12 +51,11 @@ def can_be_respelled(editor: FileEditor, operator: schema.OperatorT, device: Dev
 
 def resize_refusal(editor: FileEditor, operator: schema.OperatorT, device: Device) -> str | None:
     """Why a device does not take a resize, in words; None if it does."""
-    before, after = (
-        editor.shape(tensor)[1:3] for tensor in (operator.inputs[0], operator.outputs[0])
-    )
+    height, width = editor.shape(operator.inputs[0])[1:3]
+    rows, columns = editor.shape(operator.outputs[0])[1:3]
     nearest = editor.kind(operator) == "RESIZE_NEAREST_NEIGHBOR"
     rules = device.nearest if nearest else device.bilinear
-    return rules.refusal(resize_grid(operator.builtinOptions), before, after)
+    return rules.refusal(resize_grid(operator.builtinOptions), (height, width), (rows, columns))
 
 
 def _spelling(
