@@ -33,7 +33,7 @@ def add_audit_options(verb: Verb, parser: ArgumentParser) -> None:
     """Adds the arguments of the verb; the targets are those of the table."""
     from keras_seg.export.devices.table import TARGETS
 
-    audit_verb.__annotations__["target"] = Literal[tuple(TARGETS)] | None
+    audit_verb.__annotations__["target"] = Literal[tuple(filter(None, TARGETS))] | None
     add_signature(verb, parser)
 
 
