@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from keras_seg.cli.output import DONE, REFUSED, say, write_json
 from keras_seg.cli.verbs.verb import Verb, add_signature
@@ -33,8 +33,14 @@ def add_audit_options(verb: Verb, parser: ArgumentParser) -> None:
     """Adds the arguments of the verb; the targets are those of the table."""
     from keras_seg.export.devices.table import TARGETS
 
-    audit_verb.__annotations__["target"] = Literal[tuple(filter(None, TARGETS))] | None
-    add_signature(verb, parser)
+    add_signature(verb, parser, skip=("target",))
+    parser.add_argument(
+        "--target",
+        choices=TARGETS,
+        metavar="|".join(TARGETS),
+        help="the device; also names the operators that it leaves to the CPU, the reason, and the "
+        "option of keras-seg export that avoids it",
+    )
 
 
 VERB = Verb(audit_verb, backends=("tensorflow",), define=add_audit_options)
