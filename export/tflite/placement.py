@@ -66,6 +66,10 @@ class _Placement:
             for tensor in operator.outputs
         }
         self.export = f"Export with target={device.name!r}"
+        self.one_scale = (
+            f"{self.export}, which writes one scale per tensor; a quantization-aware model keeps "
+            "its scales"
+        )
 
     def refusal(self, operator: schema.OperatorT) -> tuple[str, str] | None:
         """Why an operator is left to the CPU and what avoids it; None if the device runs it."""
@@ -94,6 +98,8 @@ class _Placement:
             return "Export with head='argmax' in place of 'fused_argmax'"
         if kind == "ARG_MAX":
             return "Export with head='logits', and decide the classes on the CPU"
+        if kind in ("EXP", "LOG") and device.takes("RSQRT"):
+            return f"{self.export}, which writes local response normalization with roots"
         if kind == "SQUARE":
             return "Export with quantize='int8', which writes squares as products"
         return ""
@@ -156,7 +162,7 @@ class _Placement:
             return None
         weights = int(operator.inputs[1])
         if self.editor.is_constant(weights) and self.editor.scale_count(weights) > 1:
-            return "its weights have a scale per channel", f"{self.export}: one scale for all"
+            return "its weights have a scale per channel", self.one_scale
         return None
 
     def maps(self, operator: schema.OperatorT) -> list[int]:

@@ -28,6 +28,8 @@ from tests.helpers.tiny_tflite import (
 )
 
 ETHOS = DEVICES["ethos-u55"]
+HEADS = {"cpu": "logits", "ethos-u55": "argmax", "stm32mp2": "logits"}
+"""Target → head of its file."""
 every_type = pytest.mark.parametrize("dtype", [np.int8, np.float32])
 
 
@@ -184,7 +186,7 @@ class TestExport:
                 target: room.export(
                     network, folder / f"{target}.tflite", head=head, target=target, **words
                 )
-                for target, head in {"cpu": "logits", "ethos-u55": "argmax"}.items()
+                for target, head in HEADS.items()
             }
 
     def test_predict_reads_an_int32_class_map(self, reports):
@@ -193,6 +195,11 @@ class TestExport:
         mask = inference.predict(inference.load(reports["ethos-u55"].path), image)
         assert mask.dtype == np.uint8
         np.testing.assert_array_equal(mask, scores.argmax(-1))
+
+    def test_weights_have_one_scale_where_the_device_wants_it(self, reports):
+        assert reports["stm32mp2"].audit.left_over == ()
+        by_channel = room.audit(reports["cpu"].path, target="stm32mp2").left_over
+        assert {entry.operator for entry in by_channel} == {"CONV_2D", "DEPTHWISE_CONV_2D"}
 
     def test_the_report_says_what_the_device_runs(self, reports):
         assert reports["cpu"].audit.target is None
