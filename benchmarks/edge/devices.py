@@ -143,11 +143,12 @@ def _placed(content: bytes, target: str, program: str) -> dict:
 
 
 def _ran(content: bytes, pixels: np.ndarray, python: str) -> dict:
-    """Share of equal numbers of TFLite Micro and LiteRT, or why it does not run the file."""
+    """Share of equal classes of TFLite Micro and LiteRT, or why it does not run the file."""
     answered = micro(content, pixels, python)
     if isinstance(answered, str):
         return {"error": answered}
-    return {"equal": float(np.mean(answered == answer(content, pixels)))}
+    expected = answer(content, pixels)
+    return {"classes": float(np.mean(answered.argmax(-1) == expected.argmax(-1)))}
 
 
 def _difference(before: np.ndarray, after: np.ndarray) -> dict:
@@ -202,7 +203,7 @@ def markdown(record: dict) -> str:
         ]
         if rows:
             header = ("network", "before", "after")
-            parts += ["## TFLite Micro: numbers equal to LiteRT's", markdown_table(header, rows)]
+            parts += ["## TFLite Micro: pixels with LiteRT's class", markdown_table(header, rows)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -239,7 +240,7 @@ def _cycles(side: dict) -> str:
 
 
 def _micro_words(side: dict) -> str:
-    return side.get("error") or f"{100 * side['equal']:.1f} %"
+    return side.get("error") or f"{100 * side['classes']:.1f} %"
 
 
 def _arguments() -> argparse.Namespace:
