@@ -159,11 +159,11 @@ class ExportOptions:
             )
         kinds = self.device.kinds
         if self.quantize not in kinds:
-            names = [repr(kind) for kind in kinds if kind]
+            names = " or ".join(repr(kind) for kind in kinds if kind)
             raise ValueError(
-                f"target={self.target!r} ({self.device.title}) runs nothing of a file in "
-                f"{self.kind.label}. Received: quantize={self.quantize!r}. "
-                f"Write quantize={' or '.join(names)}."
+                f"target={self.target!r} ({self.device.title}) runs files with quantize={names}, "
+                f"and not those in {self.kind.label}. Received: quantize={self.quantize!r}. "
+                f"Write quantize={next(filter(None, kinds))!r}."
             )
 
     @property

@@ -270,7 +270,7 @@ class TestOptions:
     def test_a_file_of_which_nothing_runs_is_refused(self, tmp_path):
         with pytest.raises(ValueError, match="Received: quantize=None. Write quantize='int8'"):
             ExportOptions(format="tflite", target="ethos-u55")
-        with pytest.raises(ValueError, match="in dynamic. Received: quantize='dynamic'"):
+        with pytest.raises(ValueError, match="not those in dynamic. Received: quantize='dynamic'"):
             ExportOptions(quantize="dynamic", target="coral").for_file(tmp_path / "m.tflite")
 
     def test_other_formats_have_no_target(self, tmp_path):
