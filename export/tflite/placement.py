@@ -150,7 +150,7 @@ class _Placement:
             classes = self.editor.shape(int(operator.inputs[0]))[-1]
             if classes > device.classes:
                 return f"it chooses among {classes} classes, more than {device.classes}", ""
-        if kind in WEIGHTED[:2] and device.dilations is not None:
+        if kind in WEIGHTED[:2] and device.dilations is not None and options is not None:
             rates = {options.dilationHFactor, options.dilationWFactor}
             if not rates <= device.dilations:
                 known = ", ".join(map(str, sorted(device.dilations)))
