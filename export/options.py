@@ -158,7 +158,7 @@ class ExportOptions:
                 f"Received: format={format!r}. Write a .tflite file, or leave target out."
             )
         kinds = self.device.kinds
-        if self.quantize not in kinds:
+        if kinds and self.quantize not in kinds:
             names = " or ".join(repr(kind) for kind in kinds if kind)
             raise ValueError(
                 f"target={self.target!r} ({self.device.title}) runs files with quantize={names}, "

@@ -51,7 +51,6 @@ class DeviceFiles:
             options.class_dtype,
             device.compares_by_masks,
             device.per_channel,
-            device.types_of("EXP"),
         )
         if key not in self._graphs:
             self._graphs[key] = self._converted(network)

@@ -79,7 +79,7 @@ class Device:
         basis: how the record is known, in words: a compiler that was run, or a document.
         operators: the operators that it runs; None if it runs all, or if no table could be read.
         unread: operators that stand in a part of the table that could not be read.
-        kinds: values of `quantize` of the files of which it runs a part at least.
+        kinds: values of `quantize` of the files of which it runs a part at least; empty for all.
         dtypes: types of maps; None for any.
         types: operator → types of the maps that it reads and writes, where they differ from
             `dtypes`.
@@ -99,7 +99,7 @@ class Device:
     source: str
     date: str
     basis: str
-    kinds: tuple[str | None, ...]
+    kinds: tuple[str | None, ...] = ()
     operators: frozenset[str] | None = None
     unread: frozenset[str] = frozenset()
     dtypes: frozenset[str] | None = None

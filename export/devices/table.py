@@ -22,7 +22,6 @@ def _powers_of_two(largest: int) -> frozenset[int]:
     return frozenset(2**i for i in range(largest.bit_length()))
 
 
-ALL_KINDS = (None, "fp16", "dynamic", "int8", "int16x8", "mixed")
 INTEGER_KINDS = ("int8", "int16x8", "mixed")
 """Kinds of which an integer accelerator runs a part at least."""
 VELA = "Vela 5.2.0, `vela --supported-ops-report`"
@@ -120,7 +119,6 @@ DEVICES: dict[str, Device] = {
             source="LiteRT, which every export runs",
             date=READ,
             basis="every file is run before it gets its name",
-            kinds=ALL_KINDS,
         ),
         _ethos_u55("ethos-u55", "Arm Ethos-U55", "ethos-u55-256"),
         _ethos_u55("ethos-u65", "Arm Ethos-U65", "ethos-u65-512"),

@@ -17,7 +17,7 @@ from keras_seg.export.network.pooling_masks import MaskCalls, masks_in_place_of
 from keras_seg.export.network.subpixel import with_subpixel_convolutions
 from keras_seg.export.options import ExportOptions
 from keras_seg.inference.keras_runner import first_output
-from keras_seg.layers import LocalResponseNormalization, Preprocessing
+from keras_seg.layers import FakeQuantize, LocalResponseNormalization, Preprocessing
 from keras_seg.weights import set_weights
 
 
@@ -34,7 +34,7 @@ def deploy(
             model,
             input_shape,
             norms_to_convolutions=kind.norms_to_convolutions,
-            local_norm=_local_norm(options),
+            local_norm=_local_norm(model, options),
             pooling_masks=options.device.compares_by_masks,
         )
     )
@@ -98,30 +98,31 @@ class _ScaleAndOffset(keras.layers.DepthwiseConv2D):
         return super().call(inputs)
 
 
-class _NormalizationByProduct(LocalResponseNormalization):
-    """The normalization with x * x in place of SQUARE, which TFLite has in float only."""
+class _IntegerNormalization(LocalResponseNormalization):
+    """The normalization in operators that have an integer form in every runtime.
+
+    SQUARE, and in TFLite Micro EXP and LOG, have none, so squares are products, and x * p^-3/4 is
+    x * p^-1/2 * p^-1/4 with reciprocal roots. The order matters: TensorFlow measures the range of a
+    map after the product that overwrites it, so a product must not be the only one to read a map
+    that is much smaller.
+    """
 
     def square(self, x: Any) -> Any:
         return x * x
 
-
-class _NormalizationByRoots(_NormalizationByProduct):
-    """The same, with reciprocal roots in place of EXP and LOG: p^-3/4 = p^-1/2 * p^-1/4."""
-
-    def divisor(self, power: Any) -> Any:
+    def normalized(self, x: Any, power: Any) -> Any:
         if self.beta != 0.75:
-            return super().divisor(power)
+            return super().normalized(x, power)
         root = tf.math.rsqrt(power)
-        return root * tf.math.rsqrt(power * root)
+        return (x * root) * tf.math.rsqrt(power * root)
 
 
-def _local_norm(options: ExportOptions) -> type[LocalResponseNormalization]:
-    """The class that spells local response normalizations in a kind of file, for a device."""
-    if not options.kind.squares_as_products:
+def _local_norm(model: keras.Model, options: ExportOptions) -> type[LocalResponseNormalization]:
+    """The class of local response normalizations in a kind of file."""
+    has_ranges = any(isinstance(layer, FakeQuantize) for layer in model.layers)
+    if has_ranges or not options.kind.squares_as_products:  # they stay float among trained ranges
         return LocalResponseNormalization
-    types = options.device.types_of("EXP")
-    has_exp = types is None or "INT8" in types
-    return _NormalizationByProduct if has_exp else _NormalizationByRoots
+    return _IntegerNormalization
 
 
 def _unfolded_norms(model: keras.Model) -> set[int]:

@@ -58,15 +58,15 @@ class LocalResponseNormalization(keras.layers.Layer):
         dtype = keras.backend.standardize_dtype(x.dtype)
         kernel = (self.alpha / self.size * near).astype(dtype)[None, None]
         power = _convolution(self.square(x), kernel) + self.bias
-        return ops.cast(x * self.divisor(power), self.compute_dtype)
+        return ops.cast(self.normalized(x, power), self.compute_dtype)
 
     def square(self, x: Tensor) -> Tensor:
         """x * x. An export overrides it with other operators."""
         return ops.square(x)
 
-    def divisor(self, power: Tensor) -> Tensor:
-        """1 / power^beta. An export overrides it with other operators."""
-        return ops.exp(-self.beta * ops.log(power))
+    def normalized(self, x: Tensor, power: Tensor) -> Tensor:
+        """x / power^beta. An export overrides it with other operators."""
+        return x * ops.exp(-self.beta * ops.log(power))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

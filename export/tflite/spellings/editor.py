@@ -15,13 +15,11 @@ NUMBERS = {name: number for number, name in OPERATORS.items()}
 LARGEST_OLD_CODE = 127
 """Operators up to this number also stand in the field that old readers know."""
 VERSIONS = {
-    "BATCH_MATMUL": 2,
     "CONCATENATION": 2,
-    "DEPTHWISE_CONV_2D": 3,
-    "MIRROR_PAD": 2,
+    "CONV_2D": 3,
     "MUL": 2,
-    "RESIZE_NEAREST_NEIGHBOR": 2,
     "SPLIT": 2,
+    "TRANSPOSE": 2,
 }
 """Version of an operator that takes int8; 1 for others."""
 TYPES = {
@@ -70,10 +68,20 @@ class FileEditor:
         data = self._model.buffers[self.graph.tensors[tensor].buffer].data
         return data is not None and len(data) > 0
 
-    def new_map(self, like: int, shape: Sequence[int], name: str) -> int:
-        """Number of a new map with the type and the quantization of another."""
+    def new_map(
+        self, like: int, shape: Sequence[int], name: str, scale: float | None = None
+    ) -> int:
+        """Number of a new map with the type and the quantization of another.
+
+        Args:
+            scale: its scale; None for that of the other map.
+        """
         tensor, source = schema.TensorT(), self.graph.tensors[like]
         tensor.type, tensor.quantization = source.type, source.quantization
+        if scale is not None:
+            tensor.quantization = schema.QuantizationParametersT()
+            tensor.quantization.scale = np.array([scale], np.float32)
+            tensor.quantization.zeroPoint = source.quantization.zeroPoint
         tensor.shape, tensor.name, tensor.hasRank = np.array(shape, np.int32), name, True
         self.graph.tensors.append(tensor)
         return len(self.graph.tensors) - 1

@@ -1,7 +1,8 @@
 """A finished .tflite file in the operators of a device.
 
 Only the operators that the device lacks are replaced, and only where those of the replacement are
-in its table. Everything else, scales included, stays as it is.
+in its table. Everything else, scales included, stays as it is. Comparisons in steps of 1 or more,
+which no runtime computes, are replaced for every device.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_seg.export.devices.device import Device
+from keras_seg.export.tflite.spellings.comparisons import comparison_in_small_steps, is_coarse
 from keras_seg.export.tflite.spellings.editor import FileEditor
 from keras_seg.export.tflite.spellings.resizes import bilinear_resize, resize_grid
 from keras_seg.export.tflite.spellings.squares import depth_to_space, space_to_depth
@@ -24,11 +26,11 @@ def respelled(content: bytes, device: Device) -> bytes:
 
     Returns: `content` itself if nothing has to be replaced.
     """
-    if device.operators is None:
-        return content
     editor, replacements = FileEditor(content), {}
     for i, operator in enumerate(editor.graph.operators):
-        if can_be_respelled(editor, operator, device):
+        if is_coarse(editor, operator):
+            replacements[i] = comparison_in_small_steps(editor, operator)
+        elif can_be_respelled(editor, operator, device):
             replacements[i] = _spelling(editor, operator, device)
     if not replacements:
         return content
