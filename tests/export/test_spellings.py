@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from keras import layers as kl
 
 from keras_seg import export as room
@@ -13,14 +14,17 @@ from keras_seg.export.network.deployed import deployed_model
 from keras_seg.export.network.function import function_to_convert
 from keras_seg.export.network.pooling_masks import MaxPoolingWithMasks2D
 from keras_seg.export.options import ExportOptions
+from keras_seg.export.tflite.spellings.editor import FileEditor
 from keras_seg.export.tflite.spellings.resizes import interpolation_matrix, rounded_weights
 from keras_seg.export.tflite.spellings.respell import respelled
 from keras_seg.layers import MaxPoolingWithIndices2D, MaxUnpooling2D
 from tests.helpers.colour_blocks import ColourBlocks, card_of, small_network
 from tests.helpers.tiny_tflite import (
+    ZERO_POINT,
     answer,
     bilinear,
     depth_to_space,
+    empty,
     image_for,
     kinds,
     one_operator,
@@ -101,6 +105,34 @@ class TestWeights:
     def test_a_device_with_one_scale_gets_one(self):
         _, scales = rounded_weights(interpolation_matrix(7, 16, "align_corners"), per_channel=False)
         assert len(set(scales.tolist())) == 1
+
+
+class TestComparisons:
+    @pytest.mark.parametrize("scale", [1.0, 1.3, 40.0])
+    def test_steps_of_1_or_more_become_smaller(self, scale):
+        content = compared(scale)
+        other = respelled(content, DEVICES["cpu"])
+        assert kinds(other) == ["MUL", "MUL", "GREATER"]
+        image = image_for(content)
+        assert (answer(other, image) == (image > 3)).all()
+
+    def test_others_stay(self):
+        content = compared(0.9)
+        assert respelled(content, DEVICES["cpu"]) is content
+
+
+def compared(scale):
+    """A file that compares its image with the number 3."""
+    editor = FileEditor(empty((1, 4, 5, 2)))
+    editor.graph.tensors[0].quantization.scale = np.array([scale], np.float32)
+    number = editor.new_constant(np.full((1, 1, 1, 1), 3, np.int8), "3", np.array([scale]))
+    editor.graph.tensors[number].quantization.zeroPoint = np.array([ZERO_POINT])
+    result = editor.new_map(0, (1, 4, 5, 2), "larger")
+    editor.graph.tensors[result].type = schema.TensorType.BOOL
+    editor.graph.tensors[result].quantization = None
+    editor.graph.operators = [editor.new_operator("GREATER", [0, number], [result])]
+    editor.graph.outputs = np.array([result], np.int32)
+    return editor.content()
 
 
 class TestWhatStays:
