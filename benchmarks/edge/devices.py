@@ -65,6 +65,8 @@ def main() -> None:
             keep(path, record)
     if options.full and FULL not in record["networks"]:
         record["networks"][FULL] = full_unet(options)
+    order = [name for name in (*models.list_models(), FULL) if name in record["networks"]]
+    record["networks"] = {name: record["networks"][name] for name in order}
     write(path, record, markdown(record))
 
 

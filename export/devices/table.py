@@ -216,3 +216,4 @@ DEVICES: dict[str, Device] = {
 }
 """Value of `target` → device."""
 TARGETS = tuple(DEVICES)
+"""Names of the devices that files can be written for."""
