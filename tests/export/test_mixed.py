@@ -233,7 +233,7 @@ def coarse_network():
 
 class TestComparisonsOfLargeNumbers:
     def test_int8_compares_them_in_smaller_steps(self, tmp_path):
-        model, data = coarse_network(), ColourBlocks()
+        model, data = coarse_network(), ColourBlocks(size=SHAPE[:2])
         report = exported(model, tmp_path / "m.tflite", data, quantize="int8")
         assert report.audit.problems == report.audit.islands == ()
         image = data[0].image
