@@ -2,7 +2,8 @@
 
     python -m benchmarks list
     python -m benchmarks run NAME [NAME ...] [--quick] [--threads N] [--output FOLDER]
-        [--torch-python PYTHON] [--data FOLDER] [--runs FOLDER] [--before COMMIT]
+        [--torch-python PYTHON] [--vela PROGRAM] [--micro-python PYTHON] [--data FOLDER]
+        [--runs FOLDER] [--before COMMIT]
 
 `run all` runs every benchmark whose inputs are given. Each also runs by itself, with more options:
 `python -m benchmarks.measure.NAME`, `python -m benchmarks.edge` and `python -m benchmarks.peers`.
@@ -28,6 +29,8 @@ SHARED = {
     "threads": "CPU threads of every side",
     "output": "folder of the results",
     "torch_python": "interpreter that has PyTorch",
+    "vela": "program of the package ethos-u-vela",
+    "micro_python": "interpreter that has tflite-micro",
     "data": "folder of images with masks",
     "runs": "folder of finished trainings",
     "before": "commit, branch or tag that HEAD is compared with",
@@ -42,17 +45,20 @@ class Benchmark:
     name: str
     takes: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    folder: str = "measure"
 
     @property
     def module(self) -> str:
-        """What `python -m` runs: a module of `measure`, or a folder with a `__main__.py`."""
-        return self.name if (FOLDER / self.name).is_dir() else f"measure.{self.name}"
+        """What `python -m` runs: a module of `folder`, or a folder with a `__main__.py`."""
+        return self.name if (FOLDER / self.name).is_dir() else f"{self.folder}.{self.name}"
 
     @property
     def about(self) -> str:
         """First line of its docstring, read without importing TensorFlow."""
         folder = FOLDER / self.name
-        path = folder / "__main__.py" if folder.is_dir() else FOLDER / f"measure/{self.name}.py"
+        path = (
+            folder / "__main__.py" if folder.is_dir() else FOLDER / self.folder / f"{self.name}.py"
+        )
         return ast.get_docstring(ast.parse(path.read_text())).splitlines()[0]
 
     def command(self, options: argparse.Namespace) -> list[str]:
@@ -80,6 +86,7 @@ BENCHMARKS = (
     Benchmark("scale"),
     Benchmark("profiles"),
     Benchmark("defaults", takes=("data",)),
+    Benchmark("devices", takes=("vela", "micro_python"), folder="edge"),
     Benchmark("edge", takes=("runs",), needs=("data",)),
 )
 

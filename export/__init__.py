@@ -10,11 +10,13 @@ predictions were compared with the Keras model's.
 
 The folders are the steps of an export: `network` (the network rewritten for a device), `aware`
 (training with roundings), `tflite` and `onnx` (a file of each format), `int8` (ranges of integer
-files), `proof` (audit, accuracy check, publication). `exporter` runs them in this order.
+files), `devices` (what accelerators run), `proof` (audit, accuracy check, publication). `exporter`
+runs them in this order.
 """
 
 from typing import TYPE_CHECKING
 
+from keras_seg.export.devices.table import TARGETS
 from keras_seg.export.kinds import FORMATS, INPUTS, QUANTIZATIONS
 from keras_seg.export.options import HEADS, ExportOptions
 from keras_seg.lazy import lazy_names
@@ -29,12 +31,14 @@ if TYPE_CHECKING:  # editors and type checkers do not follow the lazy names belo
     from keras_seg.export.proof.audit import Audit, audit
     from keras_seg.export.proof.gate import GateError, GateResult
     from keras_seg.export.report import ExportReport
+    from keras_seg.export.tflite.placement import LeftOver
 
 __all__ = [
     "FORMATS",
     "HEADS",
     "INPUTS",
     "QUANTIZATIONS",
+    "TARGETS",
     "Audit",
     "ClippedRanges",
     "ExportError",
@@ -42,6 +46,7 @@ __all__ = [
     "ExportReport",
     "GateError",
     "GateResult",
+    "LeftOver",
     "MixedPrecision",
     "audit",
     "export",
@@ -60,6 +65,7 @@ __getattr__, _ = lazy_names(
         "ExportReport": "keras_seg.export.report",
         "GateError": "keras_seg.export.proof.gate",
         "GateResult": "keras_seg.export.proof.gate",
+        "LeftOver": "keras_seg.export.tflite.placement",
         "MixedPrecision": "keras_seg.export.conversion",
         "audit": "keras_seg.export.proof.audit",
         "export": "keras_seg.export.exporter",

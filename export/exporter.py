@@ -76,8 +76,8 @@ def export(
             the accuracy unmeasured.
         card: classes and size multiple of a model in memory; a .keras file has its own.
         words: any field of `ExportOptions` (format, quantize, input_shape, input, head, max_drop,
-            sizing, layout, subpixel, limit, threads, scores, multi_label, threshold). It replaces
-            the value in `options`.
+            sizing, layout, target, subpixel, limit, threads, scores, multi_label, threshold). It
+            replaces the value in `options`.
 
     Returns: what the file contains, and how it compares with the Keras model.
 

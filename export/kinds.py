@@ -35,6 +35,7 @@ class Kind:
         norms_to_convolutions: whether batch norms that fold into no convolution become 1x1
             depthwise convolutions. In integers these round once, with a scale per channel; ONNX
             Runtime computes them faster in float, too, and XNNPACK does not.
+        squares_as_products: whether squares are written as products, which have an integer form.
         largest_subpixel_kernel: size of the largest convolution that is rewritten as a sub-pixel
             convolution; 0 for kinds without the operator DEPTH_TO_SPACE.
         subpixel_transposed: whether transposed convolutions become sub-pixel convolutions.
@@ -50,6 +51,7 @@ class Kind:
     is_exact: bool = False
     try_instead: str | None = None
     norms_to_convolutions: bool = False
+    squares_as_products: bool = False
     largest_subpixel_kernel: int = ANY_SIZE
     subpixel_transposed: bool = True
     attention_in_float: str | None = None
@@ -88,6 +90,7 @@ KINDS = {
             images=("float32", "uint8", "int8"),
             takes_trained_ranges=True,
             try_instead="quantize='mixed' or 'dynamic'",
+            squares_as_products=True,
             attention_in_float="mixed",
         ),
         _integer_kind(

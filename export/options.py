@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from keras_seg.arguments import checked_shape, flag, number, whole_number
+from keras_seg.export.devices.device import Device
+from keras_seg.export.devices.table import DEVICES, TARGETS
 from keras_seg.export.kinds import (
     AXIS_ORDERS,
     FORMATS,
@@ -68,9 +70,13 @@ class ExportOptions:
         sizing: how images of another size are fitted to the file: "resize", "tile" (overlapping
             windows), or "auto" for what the training did.
         layout: order of the axes of image and scores: "nhwc", or "nchw" (ONNX only).
+        target: the device that the file is for; "cpu" by default. The file then has the operators
+            that the device runs, where the same numbers can be computed with them, and the report
+            says what is left to the CPU. `keras-seg audit FILE --target NAME` says the same of any
+            file. Only .tflite files have a target other than "cpu".
         subpixel: rewrite nearest up-sampling with the convolution behind it, and transposed
             convolutions, as sub-pixel convolutions: the same numbers in 0.7 to 0.97 of the time.
-            Use false for accelerators without the operator DEPTH_TO_SPACE. A quantization-aware
+            A target without the operator DEPTH_TO_SPACE gets other operators. A quantization-aware
             model keeps the form that it was trained in.
         limit: number of evaluation images to compare on; all by default.
         threads: CPU threads for the comparison; all by default.
@@ -94,6 +100,7 @@ class ExportOptions:
     max_drop: float = 1.0
     sizing: str = "auto"
     layout: str = "nhwc"
+    target: str = "cpu"
     subpixel: bool = True
     limit: int | None = None
     threads: int | None = None
@@ -142,6 +149,27 @@ class ExportOptions:
                 f"quantize={self.quantize!r} for a {format} file. Take input='uint8', which every "
                 "file has, or one of these."
             )
+        self._check_target(format)
+
+    def _check_target(self, format: str) -> None:
+        if format != "tflite" and self.target != "cpu":
+            raise ValueError(
+                f"target={self.target!r} is for .tflite files, whose operators its table lists. "
+                f"Received: format={format!r}. Write a .tflite file, or leave target out."
+            )
+        kinds = self.device.kinds
+        if kinds and self.quantize not in kinds:
+            names = " or ".join(repr(kind) for kind in kinds if kind)
+            raise ValueError(
+                f"target={self.target!r} ({self.device.title}) runs files with quantize={names}, "
+                f"and not those in {self.kind.label}. Received: quantize={self.quantize!r}. "
+                f"Write quantize={next(filter(None, kinds))!r}."
+            )
+
+    @property
+    def device(self) -> Device:
+        """The row of the table of devices."""
+        return DEVICES[self.target]
 
     @property
     def kind(self) -> Kind:
@@ -160,7 +188,13 @@ class ExportOptions:
 
     @property
     def class_dtype(self) -> str:
-        """Type of a class map: TFLite Micro, which needs int8 images, has no cast to uint8."""
+        """Type of a class map.
+
+        It is int32, which ARG_MAX writes, for devices that cannot cast it. TFLite Micro, which
+        needs int8 images, has no cast to uint8.
+        """
+        if not self.device.casts_classes:
+            return "int32"
         return "int8" if self.input == "int8" else "uint8"
 
     def for_file(self, path: Path) -> ExportOptions:
@@ -195,6 +229,7 @@ class ExportWords(TypedDict, total=False):
     max_drop: float
     sizing: str
     layout: str
+    target: str
     subpixel: bool
     limit: int | None
     threads: int | None
@@ -213,6 +248,7 @@ def choices() -> dict[str, tuple[str | None, ...]]:
         "head": (None, *HEADS),
         "sizing": SIZINGS,
         "layout": tuple(layouts),
+        "target": TARGETS,
         "scores": (None, *SCORES),
     }
 

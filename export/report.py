@@ -139,6 +139,9 @@ class ExportReport:
             table.add_row(
                 "XNNPACK parts", f"{self.audit.partitions}; operators outside: {left or 'none'}"
             )
+        if placement := self.audit.placement_in_words():
+            left = [f"on the CPU: {entry}" for entry in self.audit.left_over]
+            table.add_row(f"on {self.audit.target}", Text("\n".join([placement, *left])))
         if self.advice:
             table.add_row("faster", self.advice)
         table.add_row("accuracy", self.accuracy)

@@ -70,7 +70,8 @@ def file_name(model_path: Path, options: ExportOptions) -> str:
     """Name of the file beside a model; it contains the options that change the content."""
     head = None if options.head == "logits" else options.head
     layout = None if options.layout == "nhwc" else options.layout
-    parts = filter(None, [model_path.stem, options.quantize, head, layout])
+    target = None if options.target == "cpu" else options.target
+    parts = filter(None, [model_path.stem, options.quantize, head, layout, target])
     return f"{'_'.join(parts)}.{options.format or 'tflite'}"
 
 

@@ -41,6 +41,7 @@ class Calibrated:
         layers: Keras layer → numbers of its operators that read or write floats.
         input_type: type of the image in the files to make.
         output_type: type of the output in the files to make.
+        per_channel: whether weights get a scale per channel.
     """
 
     content: bytes
@@ -48,6 +49,7 @@ class Calibrated:
     layers: dict[str, frozenset[int]]
     input_type: tf.DType
     output_type: tf.DType
+    per_channel: bool = True
 
     @classmethod
     def measured(
@@ -71,6 +73,7 @@ class Calibrated:
             graph,
             {name: frozenset(operators) for name, operators in layers.items()},
             *types_of_ends(network.options),
+            network.options.device.per_channel,
         )
 
     def quantized(self, kept: frozenset[int]) -> bytes:
@@ -83,6 +86,7 @@ class Calibrated:
         with _silent():  # the quantizer prints its options each time
             return mlir_quantize(
                 self.content,
+                disable_per_channel=not self.per_channel,
                 input_data_type=self.input_type,
                 output_data_type=self.output_type,
                 denylisted_ops=several,

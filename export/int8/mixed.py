@@ -28,6 +28,7 @@ from keras_seg.export.options import HEADS
 from keras_seg.export.tflite.faults import COMPARISONS, broken_comparisons
 from keras_seg.export.tflite.graph import read_graphs
 from keras_seg.export.tflite.metadata import with_card
+from keras_seg.export.tflite.spellings.respell import respelled
 from keras_seg.quiet import without_log_lines
 
 PROBED = 4
@@ -61,7 +62,7 @@ def mixed_tflite(
     calibrated = Calibrated.measured(deployed, network, images)
 
     def file(kept: frozenset[int]) -> tuple[bytes, float]:
-        content = calibrated.quantized(kept)
+        content = respelled(calibrated.quantized(kept), options.device)
         content = with_card(content, network.card, HEADS[options.head])
         return content, loss_of_file(content, network, loss)
 

@@ -68,12 +68,14 @@ def rebuilt(
     image: keras.KerasTensor,
     copy: Callable[[keras.layers.Layer], keras.layers.Layer],
     copy_weights: Callable[[keras.layers.Layer, keras.layers.Layer], None],
+    call: Callable[..., Any] | None = None,
 ) -> keras.Model:
     """A copy of a network for another image, with the first of its outputs.
 
     Args:
         copy: layer → its copy, without weights.
         copy_weights: gives a copy the weights of its layer.
+        call: (copy, arguments) → its outputs; None for a plain call.
 
     Raises: ExportError if the network cannot take the image.
     """
@@ -88,7 +90,11 @@ def rebuilt(
     inputs = keras.tree.map_structure(lambda _: image, bare.input)
     try:
         network = keras.models.clone_model(
-            bare, input_tensors=inputs, clone_function=clone, recursive=True
+            bare,
+            input_tensors=inputs,
+            clone_function=clone,
+            call_function=call,
+            recursive=True,
         )
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ExportError(

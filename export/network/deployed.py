@@ -6,16 +6,18 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from keras_seg.export.network.copies import float32_copy, rebuilt
+from keras_seg.export.network.copies import float32_copy, in_float32, rebuilt
 from keras_seg.export.network.dead_taps import without_dead_taps
 from keras_seg.export.network.folding import scale_and_offset
 from keras_seg.export.network.layer_rules import PER_CHANNEL, is_scale_and_offset
 from keras_seg.export.network.plan import make_plan
+from keras_seg.export.network.pooling_masks import MaskCalls, masks_in_place_of
 from keras_seg.export.network.subpixel import with_subpixel_convolutions
 from keras_seg.export.options import ExportOptions
 from keras_seg.inference.keras_runner import first_output
-from keras_seg.layers import Preprocessing
+from keras_seg.layers import FakeQuantize, LocalResponseNormalization, Preprocessing
 from keras_seg.weights import set_weights
 
 
@@ -28,7 +30,13 @@ def deploy(
     """
     kind = options.kind
     deployed = without_dead_taps(
-        deployed_model(model, input_shape, norms_to_convolutions=kind.norms_to_convolutions)
+        deployed_model(
+            model,
+            input_shape,
+            norms_to_convolutions=kind.norms_to_convolutions,
+            local_norm=_local_norm(model, options),
+            pooling_masks=options.device.compares_by_masks,
+        )
     )
     if not (options.subpixel and kind.largest_subpixel_kernel):
         return deployed
@@ -38,7 +46,12 @@ def deploy(
 
 
 def deployed_model(
-    model: keras.Model, input_shape: tuple[int, int, int], *, norms_to_convolutions: bool = False
+    model: keras.Model,
+    input_shape: tuple[int, int, int],
+    *,
+    norms_to_convolutions: bool = False,
+    local_norm: type[LocalResponseNormalization] = LocalResponseNormalization,
+    pooling_masks: bool = False,
 ) -> keras.Model:
     """A copy of a network with the same weights, in the form that all exported files share.
 
@@ -51,6 +64,8 @@ def deployed_model(
         norms_to_convolutions: also replaces batch norms that fold into no convolution by such
             convolutions. In integers, their products would be rounded in one range for all
             channels before the sum; a convolution has a scale per channel and rounds once.
+        local_norm: the class of local response normalizations, which spells them for the device.
+        pooling_masks: also replaces pooling indices by masks.
 
     Raises: ExportError if the network cannot be rebuilt at this size.
     """
@@ -60,9 +75,12 @@ def deployed_model(
     def copy(layer: keras.Layer) -> keras.Layer:
         if isinstance(layer, Preprocessing) or id(layer) in unfolded:
             return _ScaleAndOffset(1, name=layer.name, dtype="float32")
-        return float32_copy(layer)
+        if type(layer) is LocalResponseNormalization:
+            return local_norm.from_config(in_float32(layer.get_config()))
+        masked = masks_in_place_of(layer) if pooling_masks else None
+        return masked or float32_copy(layer)
 
-    return rebuilt(model, image, copy, _copy_weights)
+    return rebuilt(model, image, copy, _copy_weights, MaskCalls() if pooling_masks else None)
 
 
 def float32_model(model: keras.Model) -> keras.Model:
@@ -78,6 +96,33 @@ class _ScaleAndOffset(keras.layers.DepthwiseConv2D):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         return super().call(inputs)
+
+
+class _IntegerNormalization(LocalResponseNormalization):
+    """The normalization in operators that have an integer form in every runtime.
+
+    SQUARE, and in TFLite Micro EXP and LOG, have none, so squares are products, and x * p^-3/4 is
+    x * p^-1/2 * p^-1/4 with reciprocal roots. The order matters: TensorFlow measures the range of a
+    map after the product that overwrites it, so a product must not be the only one to read a map
+    that is much smaller.
+    """
+
+    def square(self, x: Any) -> Any:
+        return x * x
+
+    def normalized(self, x: Any, power: Any) -> Any:
+        if self.beta != 0.75:
+            return super().normalized(x, power)
+        root = tf.math.rsqrt(power)
+        return (x * root) * tf.math.rsqrt(power * root)
+
+
+def _local_norm(model: keras.Model, options: ExportOptions) -> type[LocalResponseNormalization]:
+    """The class of local response normalizations in a kind of file."""
+    has_ranges = any(isinstance(layer, FakeQuantize) for layer in model.layers)
+    if has_ranges or not options.kind.squares_as_products:  # they stay float among trained ranges
+        return LocalResponseNormalization
+    return _IntegerNormalization
 
 
 def _unfolded_norms(model: keras.Model) -> set[int]:

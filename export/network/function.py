@@ -40,7 +40,7 @@ def function_to_convert(
     def deploy(image: tf.Tensor) -> dict[str, tf.Tensor]:
         scores = first_output(deployed(tf.cast(image, tf.float32), training=False))
         if head == "argmax":
-            output = _class_map(scores, from_logits, options.class_dtype, threshold)
+            output = _class_map(scores, from_logits, options, threshold)
         else:
             output = _with_head(scores, head, from_logits, multi_label)
         return {HEADS[options.head]: repeated(output, shape[1:3], grid) if grid else output}
@@ -49,17 +49,26 @@ def function_to_convert(
 
 
 def _class_map(
-    scores: tf.Tensor, from_logits: bool, class_dtype: str, threshold: Threshold | None
+    scores: tf.Tensor, from_logits: bool, options: ExportOptions, threshold: Threshold | None
 ) -> tf.Tensor:
-    limit = float(limits_of(threshold or 0.5, "logits" if from_logits else "probabilities"))
-    if scores.shape[-1] == 1:
-        return tf.cast(scores[..., 0] > limit, class_dtype)
-    if threshold is not None:
-        # the log-odds of the second of two classes are the difference of their logits
-        second = scores[..., 1] - scores[..., 0] if from_logits else scores[..., 1]
-        return tf.cast(second > limit, class_dtype)
+    if scores.shape[-1] == 1 or threshold is not None:
+        limit = float(limits_of(threshold or 0.5, "logits" if from_logits else "probabilities"))
+        second = _second_class(scores, from_logits)
+        if options.device.casts_classes:
+            return tf.cast(second > limit, options.class_dtype)
+        # an accelerator without comparisons has ARG_MAX, whose first of equals is class 0
+        second = second[..., None]
+        scores = tf.pad(second - limit if limit else second, [(0, 0)] * 3 + [(1, 0)])
     # int32 first: half the memory of int64, and TFLite has no argmax to uint8
-    return tf.cast(tf.argmax(scores, -1, output_type=tf.int32), class_dtype)
+    return tf.cast(tf.argmax(scores, -1, output_type=tf.int32), options.class_dtype)
+
+
+def _second_class(scores: tf.Tensor, from_logits: bool) -> tf.Tensor:
+    """(1, H, W): what is compared with the limit of the second of two classes."""
+    if scores.shape[-1] == 1:
+        return scores[..., 0]
+    # the log-odds of the second of two classes are the difference of their logits
+    return scores[..., 1] - scores[..., 0] if from_logits else scores[..., 1]
 
 
 def _with_head(

@@ -11,15 +11,18 @@ import onnx
 from rich.table import Table
 from rich.text import Text
 
+from keras_seg.export.devices.table import DEVICES, TARGETS
 from keras_seg.export.onnx import cost as onnx_cost
 from keras_seg.export.onnx import faults as onnx_faults
 from keras_seg.export.onnx.graph import Shapes
 from keras_seg.export.tflite.cost import arena_bytes, delegation, multiply_adds
 from keras_seg.export.tflite.faults import float_islands, problems_of
 from keras_seg.export.tflite.graph import read_graphs
+from keras_seg.export.tflite.placement import LeftOver, left_over
 from keras_seg.inference.results import megabytes
 from keras_seg.inference.tflite_file import IDENTIFIER
 from keras_seg.model_paths import unreadable_file
+from keras_seg.names import unknown_name
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,9 @@ class Audit:
             none. None for .onnx files, and for .tflite files with problems.
         undelegated: operator → count of those that LiteRT runs in its own, single-threaded kernels;
             empty likewise.
+        target: the device that `left_over` is about; None if none was asked for.
+        left_over: the operators that the device leaves to the CPU, each with the rule and the
+            option that avoids it.
     """
 
     path: str
@@ -54,6 +60,23 @@ class Audit:
     arena_bytes: int | None = None
     partitions: int | None = None
     undelegated: dict[str, int] = field(default_factory=dict)
+    target: str | None = None
+    left_over: tuple[LeftOver, ...] = ()
+
+    @property
+    def placed(self) -> int:
+        """Number of operators that the device runs; all of them without a target."""
+        return sum(self.operators.values()) - sum(entry.count for entry in self.left_over)
+
+    def placement_in_words(self) -> str | None:
+        """How many operators the device runs, and where that is known from; None for no target."""
+        if self.target is None:
+            return None
+        device, count = DEVICES[self.target], sum(self.operators.values())
+        if device.operators is None and device.dtypes is not None:
+            return f"its table of operators could not be read; {device.basis}. {device.note}"
+        words = f"{self.placed} of {count} operators, by {device.source} ({device.date})"
+        return f"{words}. {device.note}" if device.note and self.left_over else words
 
     def to_dict(self) -> dict:
         """Everything as plain values for JSON."""
@@ -76,30 +99,48 @@ class Audit:
             table.add_row("parts run by XNNPACK", str(self.partitions))
             left = ", ".join(f"{name} x {count}" for name, count in self.undelegated.items())
             table.add_row(f"not run by XNNPACK: {left or 'nothing'}", "")
+        if self.target is not None:
+            table.add_section()
+            table.add_row(Text(f"on {self.target}: {self.placement_in_words()}"), "")
+            for entry in self.left_over:
+                table.add_row(Text(f"on the CPU: {entry}"), "")
         for problem in self.problems:
             table.add_row(Text(problem, style="red"), "")
         return table
 
 
-def audit(path: str | Path) -> Audit:
+def audit(path: str | Path, target: str | None = None) -> Audit:
     """Reads the operators and tensors of a .tflite or .onnx file, without running it.
 
     Args:
         path: path of the file.
+        target: name of a device, such as "ethos-u55": also says which operators of a .tflite file
+            it leaves to the CPU, why, and which option avoids it.
 
-    Raises: FileNotFoundError for a missing file; ValueError for a file of another format, or a
-        damaged one.
+    Raises: FileNotFoundError for a missing file; ValueError for a file of another format, a
+        damaged one, or an unknown target.
 
     Example:
         print(keras_seg.export.audit("model.tflite").operators)
     """
     path = Path(path)
+    if target is not None and target not in DEVICES:
+        raise ValueError(unknown_name("target", target, TARGETS))
     if not path.is_file():
         raise FileNotFoundError(f"No exported file was found at {str(path)!r}. Check the path.")
     suffix = path.suffix.lower()
     if suffix not in AUDITS:
         raise ValueError(f"An audit reads .tflite and .onnx files. Received: {str(path)!r}")
-    return AUDITS[suffix](path)
+    audited = AUDITS[suffix](path)
+    if target is None:
+        return audited
+    if suffix != ".tflite":
+        raise ValueError(
+            f"A target is for .tflite files, whose operators its table lists. Received: {path}. "
+            "Leave target out, or export a .tflite file."
+        )
+    left = left_over(path.read_bytes(), DEVICES[target])
+    return replace(audited, target=target, left_over=left)
 
 
 def _audit_tflite(path: Path) -> Audit:

@@ -83,7 +83,8 @@ def _audited(draft: Path, network: NetworkToExport) -> Audit:
     Raises: ExportError for operators that a device cannot run, or that compute in float in a file
         that should be all integers.
     """
-    audited, kind, faults = audit(draft), network.options.kind, []
+    kind, faults, target = network.options.kind, [], network.options.target
+    audited = audit(draft, None if target == "cpu" else target)
     if audited.problems:
         faults.append(
             f"{'; '.join(audited.problems)}. Replace the layers that these come from, or try "

@@ -28,6 +28,7 @@ from keras_seg.export.network.function import function_to_convert
 from keras_seg.export.network_to_export import NetworkToExport
 from keras_seg.export.options import HEADS, ExportOptions
 from keras_seg.export.tflite.metadata import with_card
+from keras_seg.export.tflite.spellings.respell import respelled
 from keras_seg.quiet import without_log_lines
 
 OPERATOR = re.compile(r"'?tf\.(\w+)'? op is neither a custom op nor a flex op")
@@ -72,6 +73,7 @@ def as_int8(
     input "float32" they convert at both ends themselves.
     """
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter._experimental_disable_per_channel = not options.device.per_channel
     if images:
         calibrate(converter, options, images)
         converter.target_spec.supported_ops = [INT8_OPERATORS]
@@ -138,7 +140,7 @@ def tflite_file(
 
     Raises: ExportError that names the operators which TFLite does not have.
     """
-    content = tflite_graph(deployed, network, images, configure)
+    content = respelled(tflite_graph(deployed, network, images, configure), network.options.device)
     return with_card(content, network.card, HEADS[network.options.head])
 
 

@@ -135,7 +135,7 @@ class TFLiteRunner(Runner):
         self._interpreter.invoke()
         result = self._interpreter.get_tensor(output["index"])
         if self.card.head == "argmax":
-            return result.view(np.uint8)  # int8 class maps hold 0..127
+            return result.astype(np.uint8)  # int8 class maps hold 0..127, int32 ones 0..254
         return _dequantized(result, output)
 
     def _details(self) -> tuple[dict, dict]:

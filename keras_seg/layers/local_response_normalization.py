@@ -57,8 +57,16 @@ class LocalResponseNormalization(keras.layers.Layer):
         near = abs(channel[:, None] - channel) <= self.size // 2
         dtype = keras.backend.standardize_dtype(x.dtype)
         kernel = (self.alpha / self.size * near).astype(dtype)[None, None]
-        power = _convolution(ops.square(x), kernel) + self.bias
-        return ops.cast(x * ops.exp(-self.beta * ops.log(power)), self.compute_dtype)
+        power = _convolution(self.square(x), kernel) + self.bias
+        return ops.cast(self.normalized(x, power), self.compute_dtype)
+
+    def square(self, x: Tensor) -> Tensor:
+        """x * x. An export overrides it with other operators."""
+        return ops.square(x)
+
+    def normalized(self, x: Tensor, power: Tensor) -> Tensor:
+        """x / power^beta. An export overrides it with other operators."""
+        return x * ops.exp(-self.beta * ops.log(power))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

@@ -129,7 +129,7 @@ def segnet(
     title="SegNet-Basic",
     paper="arXiv:1511.00561",
     tiny={"widths": (8, 8, 8, 8), "kernel": 3},
-    int8_decibels=None,  # the squares of its input normalisation
+    int8_decibels=6.5,  # indices, and the squares of its input normalisation
 )
 def segnet_basic(
     input_shape: ImageShape = (None, None, 3),

@@ -188,7 +188,8 @@ class TestStart:
         assert "<function" not in text
 
     @pytest.mark.parametrize(
-        "arguments", ["--help", "train --help", "convert --help", "export --help"]
+        "arguments",
+        ["--help", "train --help", "convert --help", "export --help", "audit --help"],
     )
     def test_help_does_not_import_tensorflow(self, arguments):
         code = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from keras_seg.cli.verbs import (
+    audit,
     convert,
     demo,
     evaluate,
@@ -24,6 +25,7 @@ VERBS: dict[str, Verb] = {
     "convert": convert.VERB,
     "presets": presets.VERB,
     "export": export.VERB,
+    "audit": audit.VERB,
     "quantize-aware": quantize_aware.VERB,
     "evaluate": evaluate.VERB,
     "predict": predict.VERB,

@@ -91,7 +91,7 @@ VERB = Verb(
     define=add_export_options,
     topics={
         "File": ("output", "format", "quantize", "input_shape", "input", "head", "threshold"),
-        "Spelling for a device": ("layout", "subpixel"),
+        "Spelling for a device": ("target", "layout", "subpixel"),
         "Comparison with the model": (
             *("data", "max_drop", "sizing", "limit", "threads", "json_file"),
         ),

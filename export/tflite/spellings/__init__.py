@@ -1,0 +1,1 @@
+"""Operators of a finished .tflite file, spelt with those that a device has."""
