@@ -81,6 +81,9 @@ class ExportOptions:
         threshold: probability above which a pixel has the second of two classes, or a label; for
             labels one number, or one per label. A class map is decided at it, and every file
             carries it for prediction. By default that of the model, or 0.5.
+        board: also write the folder FILE.board for a device, with a copy of the file, a Python and
+            a C++ program that need no keras_seg, the names of the classes, and a page on input,
+            output, memory and time.
 
     Raises: ValueError for a name that does not exist (with the nearest one), a value of another
         type, or a combination that the format does not have.
@@ -100,6 +103,7 @@ class ExportOptions:
     scores: str | None = None
     multi_label: bool | None = None
     threshold: float | list[float] | tuple[float, ...] | None = None
+    board: bool = False
 
     def __post_init__(self) -> None:
         for option, names in choices().items():
@@ -108,6 +112,7 @@ class ExportOptions:
             "input_shape": _checked_input_shape(self.input_shape),
             "max_drop": number(self.max_drop, "max_drop"),
             "subpixel": flag(self.subpixel, "subpixel"),
+            "board": flag(self.board, "board"),
         }
         for option, value in checked.items():
             object.__setattr__(self, option, value)
@@ -201,6 +206,7 @@ class ExportWords(TypedDict, total=False):
     scores: str | None
     multi_label: bool | None
     threshold: float | list[float] | tuple[float, ...] | None
+    board: bool
 
 
 def choices() -> dict[str, tuple[str | None, ...]]:

@@ -37,6 +37,7 @@ class ExportReport:
         mixed: what a mixed file keeps in float and why, None for others.
         clipped: how the ranges of an int8 file were clipped, None if they cover all values.
         calibration_masks: whether the calibration images had masks, which show their classes.
+        board_folder: the folder of the board pack, None if none was written.
     """
 
     path: str
@@ -50,6 +51,7 @@ class ExportReport:
     mixed: MixedPrecision | None = None
     clipped: ClippedRanges | None = None
     calibration_masks: bool = True
+    board_folder: str | None = None
 
     @property
     def format(self) -> str:
@@ -142,6 +144,8 @@ class ExportReport:
         if self.advice:
             table.add_row("faster", self.advice)
         table.add_row("accuracy", self.accuracy)
+        if self.board_folder is not None:
+            table.add_row("for a device", Text(self.board_folder))
         table.add_row("took", f"{self.seconds:.1f} s")
         return table
 

@@ -37,6 +37,24 @@ def draft_of(path: Path) -> Iterator[Path]:
             os.close(lock)
 
 
+def replace_folder(complete: Path, path: Path) -> None:
+    """Gives a complete folder beside or below the same parent its name.
+
+    An older folder of that name is moved away first and then removed, since no call replaces a
+    folder that is not empty. So at every moment the name belongs to a complete folder or to none.
+    """
+    if not path.exists():
+        complete.replace(path)
+        return
+    with draft_of(path) as older:
+        path.replace(older)
+        try:
+            complete.replace(path)
+        except OSError:
+            older.replace(path)
+            raise
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file atomically: an older one stays until the new one is complete."""
     part = path.with_name(f".{path.name}.part")

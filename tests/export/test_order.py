@@ -15,6 +15,7 @@ STEPS = [
     {"int8"},
     {"proof"},
     {"converters", "report"},
+    {"board"},
     {"exporter"},
     {"run_folder"},
 ]

@@ -77,6 +77,7 @@ def add_export_options(verb: Verb, parser: ArgumentParser) -> None:
     types["input_shape"] = list[int] | None
     types["threshold"] = float | list[float] | None
     add_signature(verb, parser, skip=fields)
+    del fields["board"]  # a flag
     arguments = dataclasses.make_dataclass(
         ExportOptions.__name__,
         [(option, types[option], default) for option, default in fields.items()],
@@ -87,10 +88,20 @@ def add_export_options(verb: Verb, parser: ArgumentParser) -> None:
 
 VERB = Verb(
     export_verb,
+    arguments={
+        "--board": {
+            "action": "store_true",
+            "help": "also write the folder FILE.board for a device: the file, a Python and a C++ "
+            "program that need no keras-seg, the names of the classes, and a page on input, "
+            "output, memory and time",
+        },
+    },
     backends=("tensorflow",),
     define=add_export_options,
     topics={
-        "File": ("output", "format", "quantize", "input_shape", "input", "head", "threshold"),
+        "File": (
+            *("output", "format", "quantize", "input_shape", "input", "head", "threshold", "board"),
+        ),
         "Spelling for a device": ("layout", "subpixel"),
         "Comparison with the model": (
             *("data", "max_drop", "sizing", "limit", "threads", "json_file"),
