@@ -43,7 +43,7 @@ def specialised(program: str, facts: Facts, kept: tuple[str, ...]) -> str:
     program = _with_values(program, facts)
     while (shorter := _without_a_condition(program, facts)) is not None:
         program = shorter
-    while (shorter := _without_an_unused_name(program, kept)) is not None:
+    while (shorter := _without_unused_names(program, kept)) is not None:
         program = shorter
     return re.sub(r"\n{4,}", "\n\n\n", program).strip() + "\n"
 
@@ -179,37 +179,39 @@ def _replaced(program: str, node: ast.expr, part: ast.expr) -> str:
     return "\n".join(lines)
 
 
-def _without_an_unused_name(program: str, kept: tuple[str, ...]) -> str | None:
-    """The program without its first function, constant or import that nothing uses."""
-    lines, tree = program.splitlines(), ast.parse(program)
-    for node in tree.body:
-        used = {*kept} | {
-            each.id
-            for other in tree.body
-            if other is not node
-            for each in ast.walk(other)
-            if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)
-        }
-        if isinstance(node, ast.FunctionDef) and node.name not in used:
-            start = min([node.lineno, *(each.lineno for each in node.decorator_list)])
-        elif isinstance(node, ast.Assign) and _target(node) not in used:
-            start = node.lineno
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            names = [alias for alias in node.names if (alias.asname or alias.name) in used]
-            if len(names) in (len(node.names), 0) and (names or _is_future(node)):
-                continue
-            start = node.lineno
-            if names:
-                node.names = names
-                lines[start - 1 : node.end_lineno] = [ast.unparse(node)]
-                return "\n".join(lines)
+def _without_unused_names(program: str, kept: tuple[str, ...]) -> str | None:
+    """The program without functions, constants and imports that nothing uses; None if all are."""
+    lines, body = program.splitlines(), ast.parse(program).body
+    reads = [{*_names_read(node)} for node in body]
+    changed = False
+    for i, node in reversed([*enumerate(body)]):
+        used = {*kept}.union(*reads[:i], *reads[i + 1 :])
+        start, end = node.lineno - 1, node.end_lineno
+        if isinstance(node, ast.FunctionDef):
+            start = min([start, *(each.lineno - 1 for each in node.decorator_list)])
+            unused = node.name not in used
+        elif isinstance(node, ast.Assign):
+            unused = _target(node) not in used
+        elif isinstance(node, ast.Import | ast.ImportFrom) and not _is_future(node):
+            left = [alias for alias in node.names if (alias.asname or alias.name) in used]
+            unused = not left
+            if left and len(left) < len(node.names):
+                node.names, changed = left, True
+                lines[start:end] = [ast.unparse(node)]
         else:
             continue
-        while lines[start - 2].startswith("#"):
-            start -= 1
-        del lines[start - 1 : node.end_lineno]
-        return "\n".join(lines)
-    return None
+        if unused:
+            while lines[start - 1].startswith("#"):
+                start -= 1
+            del lines[start:end]
+            changed = True
+    return "\n".join(lines) if changed else None
+
+
+def _names_read(node: ast.AST) -> Iterator[str]:
+    for each in ast.walk(node):
+        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load):
+            yield each.id
 
 
 def _is_future(node: ast.Import | ast.ImportFrom) -> bool:

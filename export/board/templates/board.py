@@ -74,8 +74,10 @@ def predict(image: str | Path | np.ndarray, model: str | Path = MODEL) -> np.nda
     else:
         size = pixels.shape[:2]
         if RESIZED:  # as every image was in training
-            inner = (HEIGHT - 2 * MARGIN[0], WIDTH - 2 * MARGIN[1])
-            pixels = resized(pixels, inner)
+            if any(MARGIN):
+                pixels = resized(pixels, (HEIGHT - 2 * MARGIN[0], WIDTH - 2 * MARGIN[1]))
+            else:
+                pixels = resized(pixels, (HEIGHT, WIDTH))
         output = joined_windows(pixels, model) if any(MARGIN) else run(pixels, model)
         if OUTPUT == "classes":
             mask = nearest(output, size).copy()
@@ -204,9 +206,7 @@ def run(image: np.ndarray, model: str | Path) -> np.ndarray:
         session.set_tensor(taken["index"], values[None])
         session.invoke()
         output = session.get_tensor(given["index"])[0]
-        if OUTPUT == "classes":
-            return output.astype(np.uint8)
-        if OUTPUT_TYPE != "float32":
+        if OUTPUT != "classes" and OUTPUT_TYPE != "float32":
             scale, zero_point = given["quantization"]
             output = (output.astype(np.float32) - zero_point) * np.float32(scale)
     else:
@@ -214,13 +214,13 @@ def run(image: np.ndarray, model: str | Path) -> np.ndarray:
         if CHANNELS_FIRST:
             values = np.ascontiguousarray(values.transpose(2, 0, 1))
         (output,) = session.run(None, {session.get_inputs()[0].name: values[None]})[0]
-        if OUTPUT == "classes":
-            return output.astype(np.uint8)
-        if CHANNELS_FIRST:
+        if OUTPUT != "classes" and CHANNELS_FIRST:
             output = output.transpose(1, 2, 0)
-    if COARSE:
-        output = resized(output, (HEIGHT, WIDTH))
-    return output.astype(np.float32, copy=False)
+    if OUTPUT == "classes":
+        output = output.astype(np.uint8)
+        return nearest(output, (HEIGHT, WIDTH)) if COARSE else output
+    output = output.astype(np.float32, copy=False)
+    return resized(output, (HEIGHT, WIDTH)) if COARSE else output
 
 
 def quantized(image: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
