@@ -52,7 +52,7 @@ def export(
     card: ModelCard | None = None,
     **words: Unpack[ExportWords],
 ) -> ExportReport:
-    """Writes a network as a .tflite or .onnx file, and compares the file with the network.
+    """Writes a network as a .tflite, .onnx or .mlpackage file, and compares it with the network.
 
     Example:
         report = keras_seg.export.export(
@@ -80,7 +80,8 @@ def export(
             sizing, layout, subpixel, limit, threads, scores, multi_label, threshold, board). It
             replaces the value in `options`.
 
-    Returns: what the file contains, and how it compares with the Keras model.
+    Returns: what the file contains, and how it compares with the Keras model. Core ML runs on macOS
+        alone: a package that is exported elsewhere is not compared, which `accuracy` says.
 
     Raises: ValueError or OSError for a wrong request; TypeError for an unknown keyword;
         ExportError for a network that the format cannot hold; GateError, with the numbers, for a

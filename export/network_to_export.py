@@ -24,7 +24,7 @@ from keras_seg.models.functional import as_functional
 from keras_seg.models.sizes import output_margin
 from keras_seg.version import __version__
 
-MAX_CLASSES = {"uint8": 255, "int8": 128}
+MAX_CLASSES = {"uint8": 255, "int8": 128, "int32": 255}
 """Type of a class map → number of classes that it holds; 255 means "unknown" in masks."""
 
 

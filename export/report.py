@@ -10,6 +10,7 @@ from rich.text import Text
 
 from keras_seg.card import ModelCard
 from keras_seg.export.conversion import ClippedRanges, MixedPrecision
+from keras_seg.export.kinds import UNCOMPARED
 from keras_seg.export.options import ExportOptions
 from keras_seg.export.proof.audit import Audit
 from keras_seg.export.proof.gate import GateResult
@@ -86,7 +87,7 @@ class ExportReport:
     @property
     def accuracy(self) -> str:
         """The result of the comparison in words."""
-        return accuracy_in_words(self.gate)
+        return accuracy_in_words(self.gate) if self.options.kind.runs_here else UNCOMPARED
 
     @property
     def advice(self) -> str | None:

@@ -37,13 +37,13 @@ def draft_of(path: Path) -> Iterator[Path]:
             os.close(lock)
 
 
-def replace_folder(complete: Path, path: Path) -> None:
-    """Gives a complete folder beside or below the same parent its name.
+def replace_path(complete: Path, path: Path) -> None:
+    """Gives a complete file or folder its name, in place of an older one.
 
-    An older folder of that name is moved away first and then removed, since no call replaces a
-    folder that is not empty. So at every moment the name belongs to a complete folder or to none.
+    An older folder is moved away first and then removed, since no call replaces a folder that is
+    not empty. So at every moment the name belongs to a complete file or folder, or to none.
     """
-    if not path.exists():
+    if not path.is_dir():
         complete.replace(path)
         return
     with draft_of(path) as older:

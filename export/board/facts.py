@@ -22,10 +22,9 @@ C_TYPES = {"float32": "float", "uint8": "uint8_t", "int8": "int8_t"}
 def page_words(
     report: ExportReport, constants: dict[str, Any], ends: tuple[End, End], latency: Latency
 ) -> dict[str, Any]:
-    """What the templates of the page and of the C++ program name."""
+    """What the template of the page names."""
     card, audit = report.card, report.audit
     image, output = ends
-    logits = card.head == "logits"
     return {
         "file": Path(report.path).name,
         "format": report.format,
@@ -40,16 +39,12 @@ def page_words(
         "height": constants["HEIGHT"],
         "width": constants["WIDTH"],
         "channels": constants["CHANNELS"],
-        "channels_first": constants["CHANNELS_FIRST"],
         "resized": constants["RESIZED"],
         "foreign": card.network is None and report.options.sizing == "auto",
-        "blended": constants["BLENDED"],
-        "coarse": constants["COARSE"],
         "margin": constants["MARGIN"] if any(constants["MARGIN"]) else None,
         "nodata": constants["NODATA"],
         "value_range": card.value_range and f"black to white, {range_text(card.value_range)}",
         "rule": _rule_in_words(constants, report),
-        "logits": logits,
         "file_size": megabytes(report.size_bytes),
         "maps": None if audit.arena_bytes is None else megabytes(audit.arena_bytes),
         "board_memory": megabytes(_board_bytes(constants)),
@@ -71,12 +66,28 @@ def why_no_cpp(constants: dict[str, Any]) -> str | None:
     return f"C++ has no type {', '.join(sorted(others))}" if others else None
 
 
-def cpp_words(constants: dict[str, Any], ends: tuple[End, End]) -> dict[str, Any]:
-    """What only the template of the C++ program names."""
+def cpp_words(file: str, constants: dict[str, Any], ends: tuple[End, End]) -> dict[str, Any]:
+    """What the templates of the C++ program name.
+
+    Args:
+        file: name of the model file.
+    """
     classes, rule = constants["OUTPUT"] == "classes", constants["RULE"]
     count = len(constants["CLASSES"])
     planes = 1 if rule == "single" else count
     words = {
+        "file": file,
+        "format": constants["FORMAT"],
+        "height": constants["HEIGHT"],
+        "width": constants["WIDTH"],
+        "channels": constants["CHANNELS"],
+        "channels_first": constants["CHANNELS_FIRST"],
+        "resized": constants["RESIZED"],
+        "blended": constants["BLENDED"],
+        "coarse": constants["COARSE"],
+        "value_range": constants["VALUE_RANGE"] is not None,
+        "labels": rule == "labels",
+        "logits": constants["OUTPUT"] == "logits",
         "classes": classes,
         "rule": rule,
         "planes": planes,

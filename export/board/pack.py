@@ -12,7 +12,7 @@ from typing import Any
 
 import jinja2
 
-from keras_seg.atomic_files import draft_of, replace_folder
+from keras_seg.atomic_files import draft_of, replace_path
 from keras_seg.card import ModelCard
 from keras_seg.export.board.constants import constants_of
 from keras_seg.export.board.ends import End, read_ends
@@ -76,7 +76,7 @@ def write_board(report: ExportReport) -> Path:
         shutil.copyfile(path, draft / path.name)
         for name, text in _texts(report, constants, ends).items():
             (draft / name).write_text(text, encoding="utf-8")
-        replace_folder(draft, folder)
+        replace_path(draft, folder)
     return folder
 
 
@@ -90,14 +90,16 @@ def _texts(
         "labels.txt": _label_lines(report.card),
     }
     words = page_words(report, constants, ends, measured_latency(path, report.options.threads))
-    words |= {"package": PACKAGES[report.format], "no_cpp": why_no_cpp(constants)}
-    words["cpp"] = words["no_cpp"] is None
+    why = why_no_cpp(constants)
+    words |= {"package": PACKAGES[report.format], "cpp": why is None, "no_cpp": why}
     texts["README.md"] = _rendered("README.md", words)
-    if words["cpp"]:
-        words |= cpp_words(constants, ends)
-        texts["segment.cc"] = _rendered("segment.cc", words)
-        texts["CMakeLists.txt"] = _rendered("CMakeLists.txt", words)
-    return texts
+    return texts | (cpp_program(path.name, constants, ends) if why is None else {})
+
+
+def cpp_program(file: str, constants: dict[str, Any], ends: tuple[End, End]) -> dict[str, str]:
+    """Name → content of the files of the C++ program for a file."""
+    words = cpp_words(file, constants, ends)
+    return {name: _rendered(name, words) for name in ("segment.cc", "CMakeLists.txt")}
 
 
 def board_program(file: str, format: str, constants: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ STEPS = [
     {"network_to_export"},
     {"conversion"},
     {"aware"},
-    {"tflite", "onnx"},
+    {"tflite", "onnx", "coreml"},
     {"int8"},
     {"proof"},
     {"converters", "report"},

@@ -152,7 +152,7 @@ class FormulaSession:
 
     def set_tensor(self, index, values):
         assert values.dtype == self._image.dtype and values.shape == self._image.shape
-        self._values = values[0] .astype(int) + 128 if values.dtype == np.int8 else values[0]
+        self._values = values[0].astype(int) + 128 if values.dtype == np.int8 else values[0]
 
     def invoke(self):
         self._result = self._model.stored(self._values)

@@ -1,4 +1,4 @@
-"""`keras-seg export`: writes a TFLite or ONNX file and compares it with the model."""
+"""`keras-seg export`: writes a TFLite, ONNX or Core ML file and compares it with the model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def export_verb(
     json_file: Path | None = None,
     **options: Any,
 ) -> int:
-    """Write a trained model as a TFLite or ONNX file, and compare the file with the model.
+    """Write a trained model as a TFLite, ONNX or Core ML file, and compare it with the model.
 
     Args:
         file: the trained model, a .keras file.
