@@ -10,7 +10,10 @@ from keras_seg.export.coreml.package import import_coremltools
 from keras_seg.model_paths import unreadable_file
 
 CONSTANT = "const"
-"""The operation that holds a value, such as a size or weights."""
+"""The operation that holds a value, such as a size or weights; `constexpr_...` holds weights that
+are decompressed when the model is loaded."""
+STORED = "quantized_data"
+"""Attribute of such an operation with the stored weights."""
 
 
 def operators_and_tensors(path: Path) -> tuple[Counter, Counter]:
@@ -27,7 +30,7 @@ def operators_and_tensors(path: Path) -> tuple[Counter, Counter]:
         raise unreadable_file(path, ".mlpackage", "it holds no ML program")
     operators, tensors = Counter(), Counter()
     for operation in _operations(spec.mlProgram):
-        if operation.type != CONSTANT:
+        if not operation.type.startswith(CONSTANT):
             operators[operation.type] += 1
         tensors.update(_dtypes(operation))
     return operators, tensors
@@ -43,11 +46,12 @@ def _operations(program: Any) -> list[Any]:
 
 
 def _dtypes(operation: Any) -> list[str]:
-    """Types of the tensors that an operation outputs, such as "FLOAT16"."""
-    import_coremltools()
+    """Types of the tensors that an operation holds, or outputs, such as "FLOAT16"."""
     from coremltools.proto import MIL_pb2
 
     kinds = [output.type for output in operation.outputs]
+    if STORED in operation.attributes:
+        kinds = [operation.attributes[STORED].type]
     return [
         MIL_pb2.DataType.Name(kind.tensorType.dataType)
         for kind in kinds

@@ -18,7 +18,12 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from keras_seg.card import CARD_ENTRY, ModelCard
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.export.conversion import ConvertedFile, Converter
-from keras_seg.export.coreml.package import SUFFIX, import_coremltools, packed
+from keras_seg.export.coreml.package import (
+    SUFFIX,
+    import_coremltools,
+    packed,
+    without_progress,
+)
 from keras_seg.export.errors import ExportError
 from keras_seg.export.kinds import UNCOMPARED
 from keras_seg.export.network.function import function_to_convert
@@ -36,7 +41,8 @@ def coreml_converter(precision: str, *, int8_weights: bool = False) -> Converter
 
     Args:
         precision: "FLOAT32" or "FLOAT16", of the weights and the arithmetic.
-        int8_weights: store the weights in int8, with a scale per channel.
+        int8_weights: store the weights in int8, with a scale per channel. coremltools leaves
+            tensors of up to 2048 weights as they are.
     """
 
     def convert(
@@ -45,10 +51,11 @@ def coreml_converter(precision: str, *, int8_weights: bool = False) -> Converter
         images: Sequence[np.ndarray] = (),
         evaluation: SegmentationDataset | None = None,
     ) -> ConvertedFile:
-        model = _ml_program(deployed, network, precision)
-        if int8_weights:
-            model = _with_int8_weights(model)
-        model = _described(model, network)
+        with without_progress():
+            model = _ml_program(deployed, network, precision)
+            if int8_weights:
+                model = _with_int8_weights(model)
+            model = _described(model, network)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"model{SUFFIX}"
             model.save(str(path))

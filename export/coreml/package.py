@@ -6,9 +6,12 @@ bytes of a file of another format.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
+import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -29,6 +32,14 @@ def import_coremltools() -> ModuleType:
             "it: pip install 'keras-seg[coreml]'."
         ) from error
     return coremltools
+
+
+@contextlib.contextmanager
+def without_progress() -> Iterator[None]:
+    """Drops the progress bars and warnings of coremltools."""
+    with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def packed(folder: Path) -> bytes:
