@@ -50,7 +50,7 @@ def page_words(
         "board_memory": megabytes(_board_bytes(constants)),
         "multiply_adds": audit.multiply_adds and f"{audit.multiply_adds / 1e6:,.1f} million",
         "latency": str(latency),
-        "accuracy": report.accuracy[:1].upper() + report.accuracy[1:],
+        "accuracy": report.accuracy,
     }
 
 

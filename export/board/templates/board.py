@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -231,7 +232,7 @@ def quantized(image: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=1)
-def open_model(path: str | Path):
+def open_model(path: str | Path) -> Any:
     """The model in its runtime, on all processor cores. Loaded once."""
     if FORMAT == "tflite":
         try:
