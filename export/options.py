@@ -196,7 +196,7 @@ class ExportOptions:
         """
         formats = {suffix: format for format, suffix in SUFFIXES.items()}
         format = formats.get(path.suffix.lower())
-        if self.format not in (None, format):
+        if self.format is not None and self.format != format:
             raise ValueError(
                 f"A {self.format} file is written to a path ending in {SUFFIXES[self.format]}. "
                 f"Received: {str(path)!r}. Rename it, or leave format out."

@@ -49,6 +49,7 @@ def constants_of(
         "RESIZED": resized,
         "BLENDED": blended,
         "RULE": rule,
+        "PLANES": scores[2],
         "LIMIT": _limit(card, rule, "logits" if is_logit else "probabilities"),
         "VALUE_RANGE": card.value_range,
         "NODATA": card.nodata,

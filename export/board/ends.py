@@ -34,7 +34,8 @@ class End:
         if not self.scale:
             return None
         limits = np.iinfo(self.dtype)
-        return tuple(self.scale * (stored - self.zero_point) for stored in (limits.min, limits.max))
+        low, high = (limits.min - self.zero_point), (limits.max - self.zero_point)
+        return self.scale * low, self.scale * high
 
 
 def read_ends(path: Path) -> tuple[End, End]:

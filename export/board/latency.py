@@ -45,7 +45,8 @@ def measured_latency(path: Path, threads: int | None) -> Latency:
         threads: number of CPU threads; None for all that this process may use.
     """
     runner = inference.load(path, threads=threads)
-    image = np.random.default_rng(0).integers(0, 256, runner.input_shape, np.uint8)
+    shape = [int(size) for size in runner.input_shape if size is not None]  # all are fixed
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     runner.run(image)
     times, end = [], time.perf_counter() + SECONDS
     while not times or (len(times) < RUNS and time.perf_counter() < end):

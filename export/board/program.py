@@ -173,9 +173,10 @@ def _replaced(program: str, node: ast.expr, part: ast.expr) -> str:
     """The program with a part of an expression in place of the whole."""
     lines = program.splitlines()
     before = lines[node.lineno - 1].encode()[: node.col_offset].decode()
-    after = lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode()
+    end = node.end_lineno or node.lineno
+    after = lines[end - 1].encode()[node.end_col_offset :].decode()
     text = ast.get_source_segment(program, part)
-    lines[node.lineno - 1 : node.end_lineno] = [f"{before}{text}{after}"]
+    lines[node.lineno - 1 : end] = [f"{before}{text}{after}"]
     return "\n".join(lines)
 
 

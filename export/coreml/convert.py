@@ -127,7 +127,7 @@ def _with_int8_weights(model: Any) -> Any:
 def _described(model: Any, network: NetworkToExport) -> Any:
     """The model with the name of its output, the names of the classes, and the card."""
     ct, card = import_coremltools(), network.card
-    spec, name = model.get_spec(), HEADS[network.options.head]
+    spec, name = model.get_spec(), HEADS[network.options.head or "logits"]
     ct.utils.rename_feature(spec, spec.description.output[0].name, name)
     described = ct.models.MLModel(spec, weights_dir=model.weights_dir, skip_model_load=True)
     described.short_description = f"Semantic segmentation: {', '.join(card.classes.names)}"

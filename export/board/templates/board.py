@@ -33,6 +33,8 @@ OUTPUT = "logits"
 OUTPUT_TYPE = "uint8"
 # score above which a pixel has the second class, or each of the labels
 LIMIT = 0.0
+# number of scores per pixel
+PLANES = 2
 # (black, white) of images that do not have 8 bits, or one such pair per channel
 VALUE_RANGE = None
 # value of pixels without data, which are 255 in the mask
@@ -68,8 +70,7 @@ def predict(image: str | Path | np.ndarray, model: str | Path = MODEL) -> np.nda
         raise ValueError(f"The model takes {CHANNELS} channels. Received: shape {stored.shape}.")
     pixels = as_bytes(stored)
     if NODATA is not None:
-        missing = (stored == NODATA).all(-1)
-        pixels = np.where(missing[..., None], np.uint8(0), pixels)
+        pixels = np.where((stored == NODATA).all(-1, keepdims=True), np.uint8(0), pixels)
     if BLENDED:
         mask = blended_windows(pixels, model)
     else:
@@ -85,7 +86,7 @@ def predict(image: str | Path | np.ndarray, model: str | Path = MODEL) -> np.nda
         else:
             mask = decided(resized_plane(plane, size) for plane in np.moveaxis(output, -1, 0))
     if NODATA is not None:
-        mask[missing] = 255
+        mask[(stored == NODATA).all(-1)] = 255
     return mask
 
 
@@ -101,16 +102,13 @@ def blended_windows(image: np.ndarray, model: str | Path) -> np.ndarray:
     weight = np.outer(gaussian(HEIGHT), gaussian(WIDTH))[..., None]
     tops, lefts = starts(image.shape[0], HEIGHT), starts(image.shape[1], WIDTH)
     # sums for the rows of the current windows alone, which needs little memory
-    sums = weights = None
+    sums = np.zeros((HEIGHT, image.shape[1], PLANES), np.float32)
+    weights = np.zeros((HEIGHT, image.shape[1], 1), np.float32)
     bands = []
     for i, top in enumerate(tops):
         for left in lefts:
             window = np.s_[:, left : left + WIDTH]
-            scores = probabilities(run(image[top : top + HEIGHT][window], model))
-            if sums is None:
-                sums = np.zeros((HEIGHT, image.shape[1], scores.shape[-1]), np.float32)
-                weights = np.zeros((HEIGHT, image.shape[1], 1), np.float32)
-            sums[window] += weight * scores
+            sums[window] += weight * probabilities(run(image[top : top + HEIGHT][window], model))
             weights[window] += weight
         done = tops[i + 1] - top if i + 1 < len(tops) else HEIGHT
         bands.append(decided(iter(np.moveaxis(sums[:done] / weights[:done], -1, 0))))
@@ -153,12 +151,13 @@ def joined_windows(image: np.ndarray, model: str | Path) -> np.ndarray:
     below = max(0, tops[-1] + HEIGHT - MARGIN[0] - height)
     right = max(0, lefts[-1] + WIDTH - MARGIN[1] - width)
     padded = np.pad(image, ((MARGIN[0], below), (MARGIN[1], right), (0, 0)), mode="reflect")
-    result = None
+    if OUTPUT == "classes":
+        result = np.empty((height, width), np.uint8)
+    else:
+        result = np.empty((height, width, PLANES), np.float32)
     for top in tops:
         for left in lefts:
             part = run(padded[top : top + HEIGHT, left : left + WIDTH], model)
-            if result is None:
-                result = np.empty((height, width, *part.shape[2:]), part.dtype)
             place = result[top : top + part.shape[0], left : left + part.shape[1]]
             place[...] = part[: place.shape[0], : place.shape[1]]
     return result
@@ -173,7 +172,8 @@ def meeting_starts(size: int, inner: int) -> list[int]:
 def decided(planes: Iterator[np.ndarray]) -> np.ndarray:
     """(h, w) scores, one plane after the other → (h, w) classes, or (h, w, labels)."""
     if RULE == "labels":
-        above = [plane > np.float32(LIMIT[i]) for i, plane in enumerate(planes)]
+        limits = np.array(LIMIT, np.float32)
+        above = [plane > limits[i] for i, plane in enumerate(planes)]
         return np.stack(above, -1).astype(np.uint8)
     if RULE == "single":
         return (next(planes) > np.float32(LIMIT)).astype(np.uint8)
@@ -269,10 +269,9 @@ def read(path: str | Path) -> np.ndarray:
         return np.array(picture)
     if picture.mode[0] in "IF":  # more than 8 bits
         return np.repeat(np.array(picture)[..., None], CHANNELS, axis=2)
-    if "A" in picture.mode or "transparency" in picture.info:
-        lowest, _ = picture.convert("RGBA").getextrema()[3]
-        if lowest < 255:
-            raise ValueError(f"{path} is transparent. Save it without transparency.")
+    has_alpha = "A" in picture.mode or "transparency" in picture.info
+    if has_alpha and np.array(picture.convert("RGBA"))[..., 3].min() < 255:
+        raise ValueError(f"{path} is transparent. Save it without transparency.")
     pixels = np.array(picture.convert("L" if CHANNELS == 1 else "RGB"))
     return pixels.reshape(*pixels.shape[:2], CHANNELS)
 
