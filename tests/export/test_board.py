@@ -16,6 +16,7 @@ from keras_seg.export.board import pack
 from keras_seg.export.board.facts import why_no_cpp
 from keras_seg.export.board.pack import TEMPLATES, board_folder, check_board
 from keras_seg.inference.files.predict import predict_files
+from keras_seg.masks.confusion import confusion_matrix, mean_iou
 from tests.helpers.board_models import FormulaModel, FormulaSession, imported
 from tests.helpers.colour_blocks import ColourBlocks, card_of
 
@@ -283,6 +284,16 @@ class TestPack:
         subprocess.run(arguments, check=True, cwd=board_folder(packed))
         expected = inference.load(packed).predict(image)
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "m.png")), expected)
+
+    def test_its_accuracy_is_that_of_the_evaluation(self, packed):
+        data = ColourBlocks(length=4, size=(40, 48))
+        board = imported(board_folder(packed) / "board.py")
+        confusion = sum(
+            confusion_matrix(sample.mask, board.predict(sample.image), 3)
+            for sample in (data[i] for i in range(len(data)))
+        )
+        evaluation = inference.evaluate(packed, data)
+        assert mean_iou(confusion) == pytest.approx(evaluation.miou, abs=1e-9)
 
     def test_a_newer_pack_replaces_an_older_one_as_a_whole(self, packed, monkeypatch):
         folder = board_folder(packed)
