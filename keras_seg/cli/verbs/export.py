@@ -77,7 +77,8 @@ def add_export_options(verb: Verb, parser: ArgumentParser) -> None:
     types["input_shape"] = list[int] | None
     types["threshold"] = float | list[float] | None
     add_signature(verb, parser, skip=fields)
-    del fields["board"]  # a flag
+    del fields["board"]
+    parser.add_argument("--board", action="store_true", help=_help_of("board", ExportOptions))
     arguments = dataclasses.make_dataclass(
         ExportOptions.__name__,
         [(option, types[option], default) for option, default in fields.items()],
@@ -86,16 +87,17 @@ def add_export_options(verb: Verb, parser: ArgumentParser) -> None:
     parser.add_class_arguments(arguments)
 
 
+def _help_of(option: str, record: type) -> str:
+    """What the docstring of a record says about one of its fields."""
+    import docstring_parser
+
+    parameters = docstring_parser.parse(record.__doc__ or "").params
+    text = next(each.description for each in parameters if each.arg_name == option)
+    return " ".join((text or "").split())
+
+
 VERB = Verb(
     export_verb,
-    arguments={
-        "--board": {
-            "action": "store_true",
-            "help": "also write the folder FILE.board for a device: the file, a Python and a C++ "
-            "program that need no keras-seg, the names of the classes, and a page on input, "
-            "output, memory and time",
-        },
-    },
     backends=("tensorflow",),
     define=add_export_options,
     topics={
