@@ -165,10 +165,14 @@ def _rule_in_words(constants: dict[str, Any], report: ExportReport) -> str:
 
 
 def _board_bytes(constants: dict[str, Any]) -> int:
-    """Memory of `board.py` for a photo, besides the model: image, scores and mask."""
+    """Memory of `board.py` for a photo, besides the model: image, scores and mask.
+
+    Checked against the peak of the process, to a tenth.
+    """
     height, width = PHOTO
     image, pixels = height * width * constants["CHANNELS"], height * width
     if constants["BLENDED"]:  # sums, weights and their quotient in the rows of a window
         rows = constants["HEIGHT"] * width * 4
         return 2 * image + 2 * pixels + rows * (2 * len(constants["CLASSES"]) + 1)
-    return 2 * image + 9 * pixels
+    # four planes of float32: the largest scores, and a plane while Pillow resizes and copies it
+    return 2 * image + (4 * 4 + 2) * pixels
