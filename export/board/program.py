@@ -12,7 +12,7 @@ import json
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Eq: operator.eq,
@@ -24,6 +24,14 @@ COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 }
 Facts = Mapping[str, Any]
 """Name of a constant → its value."""
+
+
+class Edit(NamedTuple):
+    """Lines from `start` to before `end`, counted from 0, become `lines`."""
+
+    start: int
+    end: int
+    lines: list[str]
 
 
 class _UndecidedError(Exception):
@@ -41,7 +49,7 @@ def specialised(program: str, facts: Facts, kept: tuple[str, ...]) -> str:
     Raises: ValueError for a constant that the program does not have.
     """
     program = _with_values(program, facts)
-    while (shorter := _without_a_condition(program, facts)) is not None:
+    while (shorter := _without_conditions(program, facts)) is not None:
         program = shorter
     while (shorter := _without_unused_names(program, kept)) is not None:
         program = shorter
@@ -78,24 +86,34 @@ def _literal(value: Any) -> str:
     return repr(value)
 
 
-def _without_a_condition(program: str, facts: Facts) -> str | None:
-    """The program with the first condition on constants decided; None if there is none."""
-    tree = ast.parse(program)
+def _without_conditions(program: str, facts: Facts) -> str | None:
+    """The program with its outermost conditions on constants decided; None if there are none."""
+    lines = program.splitlines()
+    chosen: list[Edit] = []
+    for edit in sorted(_edits(program, facts), key=lambda edit: (edit.start, -edit.end)):
+        if not chosen or edit.start >= chosen[-1].end:
+            chosen.append(edit)
+    for edit in reversed(chosen):
+        lines[edit.start : edit.end] = edit.lines
+    return "\n".join(lines) if chosen else None
+
+
+def _edits(program: str, facts: Facts) -> Iterator[Edit]:
+    lines, tree = program.splitlines(), ast.parse(program)
     for block in _blocks(tree):
         for i, node in enumerate(block):
             if not isinstance(node, ast.If):
                 continue
             value, left = _decided(node.test, facts)
             if value is not None:
-                return _with_one_branch(program, node, value, block[i + 1 :])
-            if left is not node.test:
-                return _replaced(program, node.test, left)
+                yield _one_branch(lines, node, value, block[i + 1 :])
+            elif left is not node.test:
+                yield _part(lines, node.test, left)
     for node in ast.walk(tree):
         if isinstance(node, ast.IfExp):
             value, _ = _decided(node.test, facts)
             if value is not None:
-                return _replaced(program, node, node.body if value else node.orelse)
-    return None
+                yield _part(lines, node, node.body if value else node.orelse)
 
 
 def _blocks(tree: ast.AST) -> Iterator[list[ast.stmt]]:
@@ -146,13 +164,13 @@ def _value(node: ast.expr, facts: Facts) -> Any:
     raise _UndecidedError
 
 
-def _with_one_branch(program: str, node: ast.If, value: bool, rest: list[ast.stmt]) -> str:
-    """The program with the branch of an `if` that is taken.
+def _one_branch(lines: list[str], node: ast.If, value: bool, rest: list[ast.stmt]) -> Edit:
+    """The branch of an `if` that is taken in place of all of it.
 
     Args:
         rest: the statements after it, which are left out if the branch returns or raises.
     """
-    lines, end = program.splitlines(), node.end_lineno
+    end = _end(node)
     chosen = node.body if value else node.orelse
     kept: list[str] = []
     if chosen and not value and lines[chosen[0].lineno - 1].lstrip().startswith("elif"):
@@ -162,22 +180,23 @@ def _with_one_branch(program: str, node: ast.If, value: bool, rest: list[ast.stm
         start = chosen[0].lineno - 1
         while lines[start - 1].lstrip().startswith("#"):
             start -= 1
-        kept = [line[4:] for line in lines[start : chosen[-1].end_lineno]]
+        kept = [line[4:] for line in lines[start : _end(chosen[-1])]]
         if rest and isinstance(chosen[-1], ast.Return | ast.Raise):
-            end = rest[-1].end_lineno
-    lines[node.lineno - 1 : end] = kept
-    return "\n".join(lines)
+            end = _end(rest[-1])
+    return Edit(node.lineno - 1, end, kept)
 
 
-def _replaced(program: str, node: ast.expr, part: ast.expr) -> str:
-    """The program with a part of an expression in place of the whole."""
-    lines = program.splitlines()
+def _part(lines: list[str], node: ast.expr, part: ast.expr) -> Edit:
+    """A part of an expression in place of the whole."""
     before = lines[node.lineno - 1].encode()[: node.col_offset].decode()
-    end = node.end_lineno or node.lineno
-    after = lines[end - 1].encode()[node.end_col_offset :].decode()
-    text = ast.get_source_segment(program, part)
-    lines[node.lineno - 1 : end] = [f"{before}{text}{after}"]
-    return "\n".join(lines)
+    after = lines[_end(node) - 1].encode()[node.end_col_offset :].decode()
+    text = ast.get_source_segment("\n".join(lines), part)
+    return Edit(node.lineno - 1, _end(node), [f"{before}{text}{after}"])
+
+
+def _end(node: ast.stmt | ast.expr) -> int:
+    """Number of the last line of a node."""
+    return node.end_lineno or node.lineno
 
 
 def _without_unused_names(program: str, kept: tuple[str, ...]) -> str | None:

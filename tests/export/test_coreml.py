@@ -99,7 +99,9 @@ class TestComparison:
 
         def open_package(path, threads):
             opened.append(path.name)
-            return inference.load(model, card=card_of(DATA))
+            runner = inference.load(model, card=card_of(DATA))
+            runner.format = "coreml"
+            return runner
 
         monkeypatch.setattr(publish, "CoreMLRunner", open_package)
         path = tmp_path / "m.mlpackage"

@@ -14,6 +14,8 @@ from keras_seg.export.board.pack import board_program
 from keras_seg.inference import Runner
 
 NUMBERS = itertools.count()
+PROGRAMS = {}
+"""Constants as text → the program with them, which several tests of a model use."""
 
 
 class FormulaModel:
@@ -112,7 +114,10 @@ class FormulaModel:
 
     def write(self, path):
         """Writes its `board.py`."""
-        path.write_text(board_program(f"model.{self.format}", self.format, self.constants))
+        constants = self.constants
+        if (key := repr(constants)) not in PROGRAMS:
+            PROGRAMS[key] = board_program(f"model.{self.format}", self.format, constants)
+        path.write_text(PROGRAMS[key])
         return path
 
     def board(self, folder):
