@@ -43,6 +43,7 @@ def constants_of(
         "CHANNELS_FIRST": first,
         "FORMAT": format,
         "INPUT_TYPE": image.dtype,
+        "ENDS": tuple((end.shape, _type_in_runtime(end.dtype, format)) for end in (image, output)),
         "OUTPUT": kind,
         "OUTPUT_TYPE": output.dtype,
         "COARSE": not any(card.margin) and scores[:2] != (height, width),
@@ -62,6 +63,11 @@ def constants_of(
 def _channels_last(shape: tuple[int, ...], channels_first: bool) -> tuple[int, int, int]:
     channels, height, width = shape if channels_first else (shape[2], *shape[:2])
     return height, width, channels
+
+
+def _type_in_runtime(dtype: str, format: str) -> str:
+    """What the runtime calls a type: "tensor(float)" in ONNX Runtime."""
+    return dtype if format == "tflite" else f"tensor({'float' if dtype == 'float32' else dtype})"
 
 
 def _rule(card: ModelCard, planes: int) -> str:

@@ -125,15 +125,16 @@ class TestProgram:
         image = random_image((33, 40))
         np.testing.assert_array_equal(template.predict(image), board.predict(image))
 
-    def test_a_model_of_another_size_is_refused(self, tmp_path, monkeypatch):
-        session = FormulaSession(None, *FormulaModel(size=(32, 32)).ends)
+    @pytest.mark.parametrize("other", [{"size": (32, 32)}, {"types": ("float32", "uint8")}])
+    def test_another_model_is_refused(self, tmp_path, monkeypatch, other):
+        session = FormulaSession(None, *FormulaModel(**other).ends)
         session.allocate_tensors = lambda: None
         runtime = type(sys)("ai_edge_litert.interpreter")
         runtime.Interpreter = lambda path, num_threads: session
         monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", runtime)
         board = imported(FormulaModel().write(tmp_path / "board.py"))
         with pytest.raises(
-            ValueError, match=r"takes \(1, 32, 32, 3\), .*model of \(1, 16, 24, 3\)"
+            ValueError, match=r"is another model: it has .* instead of \(\(\(1, 16,"
         ):
             board.predict(random_image((16, 24)))
 

@@ -150,10 +150,15 @@ class FormulaSession:
 
     def get_input_details(self):
         quantization = (self._image.scale, self._image.zero_point)
-        return [{"index": 0, "shape": self._image.shape, "quantization": quantization}]
+        dtype = np.dtype(self._image.dtype).type
+        shape = np.array(self._image.shape)
+        return [{"index": 0, "shape": shape, "dtype": dtype, "quantization": quantization}]
 
     def get_output_details(self):
-        return [{"index": 1, "quantization": (self._output.scale, self._output.zero_point)}]
+        quantization = (self._output.scale, self._output.zero_point)
+        dtype = np.dtype(self._output.dtype).type
+        shape = np.array(self._output.shape)
+        return [{"index": 1, "shape": shape, "dtype": dtype, "quantization": quantization}]
 
     def set_tensor(self, index, values):
         assert values.dtype == self._image.dtype and values.shape == self._image.shape

@@ -31,6 +31,8 @@ INPUT_TYPE = "uint8"
 # "logits", "probabilities" or "classes"
 OUTPUT = "logits"
 OUTPUT_TYPE = "uint8"
+# shape and type of the image and of the output
+ENDS = (((1, 64, 64, 3), "uint8"), ((1, 64, 64, 2), "uint8"))
 # score above which a pixel has the second class, or each of the labels
 LIMIT = 0.0
 # number of scores per pixel
@@ -241,17 +243,17 @@ def open_model(path: str | Path) -> Any:
             from tflite_runtime.interpreter import Interpreter
         session = Interpreter(str(path), num_threads=os.cpu_count())
         session.allocate_tensors()
-        shape = tuple(session.get_input_details()[0]["shape"])
+        details = (*session.get_input_details(), *session.get_output_details())
+        ends = tuple((tuple(map(int, end["shape"])), end["dtype"].__name__) for end in details)
     else:
         import onnxruntime
 
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        shape = tuple(session.get_inputs()[0].shape)
-    expected = (1, HEIGHT, WIDTH, CHANNELS)
-    if CHANNELS_FIRST:
-        expected = (1, CHANNELS, HEIGHT, WIDTH)
-    if shape != expected:
-        raise ValueError(f"{path} takes {shape}, and this board.py is for a model of {expected}.")
+        ends = tuple(
+            (tuple(end.shape), end.type) for end in (*session.get_inputs(), *session.get_outputs())
+        )
+    if ends != ENDS:
+        raise ValueError(f"{path} is another model: it has {ends} instead of {ENDS}.")
     return session
 
 
