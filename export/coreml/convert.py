@@ -131,12 +131,14 @@ def _described(model: Any, network: NetworkToExport) -> Any:
     ct.utils.rename_feature(spec, spec.description.output[0].name, name)
     described = ct.models.MLModel(spec, weights_dir=model.weights_dir, skip_model_load=True)
     described.short_description = f"Semantic segmentation: {', '.join(card.classes.names)}"
+    record = json.loads(card.to_json())
     if not network.options.kind.runs_here:
         described.short_description += f". {UNCOMPARED[:1].upper()}{UNCOMPARED[1:]}."
+        record["comparison"] = UNCOMPARED
     described.author, described.version = "keras_seg", card.version
     described.input_description["image"] = "a picture; normalisation is part of the model"
     described.output_description[name] = _meaning(card)
-    described.user_defined_metadata[CARD_ENTRY] = card.to_json()
+    described.user_defined_metadata[CARD_ENTRY] = json.dumps(record, indent=1)
     described.user_defined_metadata[f"{PREVIEW}.type"] = "imageSegmenter"
     described.user_defined_metadata[f"{PREVIEW}.params"] = json.dumps(
         {"labels": list(card.classes.names), "colors": list(map(_css, card.classes.colors))}

@@ -193,7 +193,9 @@ class TestConversion:
         assert UNCOMPARED[1:] in metadata.shortDescription or sys.platform == "darwin"
         shown = json.loads(metadata.userDefined["com.apple.coreml.model.preview.params"])
         assert shown["labels"] == ["a", "b", "c"] and len(shown["colors"]) == 3
-        assert json.loads(metadata.userDefined["keras_seg"])["quantize"] == quantize
+        card = json.loads(metadata.userDefined["keras_seg"])
+        assert card["quantize"] == quantize
+        assert card.get("comparison") == (None if sys.platform == "darwin" else UNCOMPARED)
 
     @pytest.mark.parametrize("head", ["probabilities", "argmax"])
     def test_heads(self, model, tmp_path, head, coremltools):
