@@ -29,7 +29,7 @@ def import_coremltools() -> ModuleType:
     except ImportError as error:
         raise ImportError(
             "Core ML packages are written and read by coremltools, which is not installed. Install "
-            "it: pip install 'keras-seg[coreml]'."
+            "it: pip install coremltools."
         ) from error
     return coremltools
 
