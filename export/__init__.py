@@ -10,8 +10,8 @@ predictions were compared with the Keras model's.
 
 The folders are the steps of an export: `network` (the network rewritten for a device), `aware`
 (training with roundings), `tflite` and `onnx` (a file of each format), `int8` (ranges of integer
-files), `devices` (what accelerators run), `proof` (audit, accuracy check, publication). `exporter`
-runs them in this order.
+files), `devices` (what accelerators run), `proof` (audit, accuracy check, publication), `board`
+(programs for a device). `exporter` runs them in this order.
 """
 
 from typing import TYPE_CHECKING

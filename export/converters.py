@@ -7,6 +7,7 @@ A new kind is one converter here, or in the table of its format's folder, and on
 from __future__ import annotations
 
 from keras_seg.export.conversion import Converter
+from keras_seg.export.coreml.convert import CONVERTERS as COREML
 from keras_seg.export.int8.clipped_ranges import int8_onnx, int8_tflite
 from keras_seg.export.int8.mixed import mixed_tflite
 from keras_seg.export.kinds import Kind
@@ -16,6 +17,7 @@ from keras_seg.export.tflite.convert import CONVERTERS as TFLITE
 CONVERTERS: dict[str, dict[str | None, Converter]] = {
     "tflite": TFLITE | {"int8": int8_tflite, "mixed": mixed_tflite},
     "onnx": ONNX | {"int8": int8_onnx},
+    "coreml": COREML,
 }
 """Format → value of `quantize` → converter."""
 

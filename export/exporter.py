@@ -16,6 +16,7 @@ from keras_seg.card import ModelCard
 from keras_seg.data.as_dataset import Data, as_dataset, has_masks
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.export.aware.trained_ranges import has_trained_ranges
+from keras_seg.export.board.pack import check_board, write_board
 from keras_seg.export.conversion import ConvertedFile
 from keras_seg.export.converters import converter_of
 from keras_seg.export.errors import ExportError
@@ -51,7 +52,7 @@ def export(
     card: ModelCard | None = None,
     **words: Unpack[ExportWords],
 ) -> ExportReport:
-    """Writes a network as a .tflite or .onnx file, and compares the file with the network.
+    """Writes a network as a .tflite, .onnx or .mlpackage file, and compares it with the network.
 
     Example:
         report = keras_seg.export.export(
@@ -76,10 +77,11 @@ def export(
             the accuracy unmeasured.
         card: classes and size multiple of a model in memory; a .keras file has its own.
         words: any field of `ExportOptions` (format, quantize, input_shape, input, head, max_drop,
-            sizing, layout, target, subpixel, limit, threads, scores, multi_label, threshold). It
-            replaces the value in `options`.
+            sizing, layout, target, subpixel, limit, threads, scores, multi_label, threshold,
+            board). It replaces the value in `options`.
 
-    Returns: what the file contains, and how it compares with the Keras model.
+    Returns: what the file contains, and how it compares with the Keras model. Core ML runs on macOS
+        alone: a package that is exported elsewhere is not compared, which `accuracy` says.
 
     Raises: ValueError or OSError for a wrong request; TypeError for an unknown keyword;
         ExportError for a network that the format cannot hold; GateError, with the numbers, for a
@@ -98,10 +100,12 @@ def export(
     check_writable(path)
 
     network = open_network(model, options, card)
+    if options.board:
+        check_board(path, network.shape)
     evaluation = _evaluation_data(network, evaluation)
     chosen = NO_IMAGES if trained_ranges else _calibration_images(network, calibration)
     network, file, audit, gate = _write(network, path, chosen.images, evaluation)
-    return ExportReport(
+    report = ExportReport(
         path=str(path),
         options=network.options,
         audit=audit,
@@ -114,6 +118,7 @@ def export(
         mixed=file.mixed,
         clipped=file.clipped,
     )
+    return replace(report, board_folder=str(write_board(report))) if options.board else report
 
 
 Written = tuple[NetworkToExport, ConvertedFile, Audit, GateResult | None]

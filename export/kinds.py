@@ -7,6 +7,7 @@ in the table of its format, see `keras_seg.export.converters`.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,8 @@ ANY_SIZE = 99
 """Larger than any kernel."""
 CALIBRATE = "Calibrate on images that look more like these, "
 ALLOW = "allow more with max_drop."
+UNCOMPARED = "converted, not compared: Core ML runs on macOS alone"
+"""What is known about the accuracy of a file that this system cannot run."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Kind:
     """One kind of file.
 
     Attributes:
-        format: "tflite" or "onnx".
+        format: "tflite", "onnx" or "coreml".
         quantize: value of the option; None for float32.
         remedy: what to try if the file differs too much from the Keras model.
         images: types of the image that the file can take.
@@ -40,6 +43,9 @@ class Kind:
             convolution; 0 for kinds without the operator DEPTH_TO_SPACE.
         subpixel_transposed: whether transposed convolutions become sub-pixel convolutions.
         attention_in_float: the kind that computes attention in float, where that is faster.
+        casts_to_uint8: whether the format casts numbers to uint8; without it, pooling indices
+            become masks and class maps are int32.
+        system: the value of `sys.platform` on which alone such files run; None for every system.
     """
 
     format: str
@@ -55,6 +61,13 @@ class Kind:
     largest_subpixel_kernel: int = ANY_SIZE
     subpixel_transposed: bool = True
     attention_in_float: str | None = None
+    casts_to_uint8: bool = True
+    system: str | None = None
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether this system runs such files, so that they are compared with the Keras model."""
+        return self.system in (None, sys.platform)
 
     @property
     def label(self) -> str:
@@ -71,6 +84,8 @@ _integer_kind = partial(
     largest_subpixel_kernel=3,
 )
 """A kind whose maps are integers."""
+_coreml_kind = partial(Kind, "coreml", images=("uint8",), system="darwin", casts_to_uint8=False)
+"""A kind of Core ML package, which takes a picture."""
 KINDS = {
     (kind.format, kind.quantize): kind
     for kind in (
@@ -129,11 +144,20 @@ KINDS = {
             f"{CALIBRATE}try quantize='fp16', write a .tflite file with quantize='mixed', or "
             f"{ALLOW}",
         ),
+        _coreml_kind(
+            None,
+            "The file does not compute what the model does: please report the network.",
+            is_exact=True,
+        ),
+        _coreml_kind("fp16", f"Leave quantize out, or {ALLOW}"),
+        _coreml_kind("dynamic", f"Try quantize='fp16', or {ALLOW}"),
     )
 }
 """(format, quantize) → kind."""
-AXIS_ORDERS = {"tflite": ("nhwc",), "onnx": ("nhwc", "nchw")}
+AXIS_ORDERS = {"tflite": ("nhwc",), "onnx": ("nhwc", "nchw"), "coreml": ("nhwc",)}
 """Format → orders of the axes of the image and the scores that it can have."""
+SUFFIXES = {"tflite": ".tflite", "onnx": ".onnx", "coreml": ".mlpackage"}
+"""Format → suffix of its files; a Core ML package is a folder."""
 FORMATS = tuple(AXIS_ORDERS)
 INPUTS = tuple(dict.fromkeys(image for kind in KINDS.values() for image in kind.images))
 """Types of the image that files take. Values are pixels in 0..255; as int8, pixel - 128."""

@@ -19,6 +19,7 @@ from keras_seg.export.kinds import (
     FORMATS,
     INPUTS,
     KINDS,
+    SUFFIXES,
     Kind,
     kinds_that,
     quantizations,
@@ -45,10 +46,12 @@ class ExportOptions:
         keras_seg.export.export("run/model.keras", "model.tflite", options, calibration=images)
 
     Args:
-        format: "tflite" or "onnx". By default the suffix of the output file decides; the command
-            line writes TFLite if no output file is named.
+        format: "tflite", "onnx" or "coreml" (a .mlpackage, written by coremltools). By default the
+            suffix of the output file decides; the command line writes TFLite if no output file is
+            named.
         quantize: how numbers are stored and computed; float32 by default. "fp16": float16 weights,
-            in ONNX also float16 arithmetic. "dynamic" (TFLite): int8 weights. "int8": int8 weights
+            in ONNX and Core ML also float16 arithmetic. "dynamic" (TFLite, Core ML): int8 weights,
+            in Core ML with float16 arithmetic. "int8" (TFLite, ONNX): int8 weights
             and maps, in ONNX as QDQ pairs. "mixed" (TFLite): int8, but attention and as few of the
             most sensitive layers as possible stay float so that the loss fits max_drop.
             "int16x8" (TFLite): int8 weights and 16-bit maps, which is more exact than int8, slower
@@ -59,7 +62,7 @@ class ExportOptions:
         input: type of the image. Values are pixels in 0..255 as "float32" or "uint8". "int8", for
             TFLite int8 and mixed, is pixel - 128, which is what such a file computes with: nothing
             is converted, scores come out as int8 with a scale and classes as int8. TFLite Micro
-            needs it for class maps.
+            needs it for class maps. A Core ML package takes a picture, whatever is given here.
         head: what the file outputs; by default what the model outputs, "logits" or "probabilities".
             "argmax": uint8 classes. "fused_argmax": uint8 classes that are decided at the
             resolution of the network's head and repeated to the size of the image; faster, but
@@ -87,6 +90,9 @@ class ExportOptions:
         threshold: probability above which a pixel has the second of two classes, or a label; for
             labels one number, or one per label. A class map is decided at it, and every file
             carries it for prediction. By default that of the model, or 0.5.
+        board: also write the folder FILE.board for a device, with a copy of the file, a Python and
+            a C++ program that need no keras_seg, the names of the classes, and a page on input,
+            output, memory and time.
 
     Raises: ValueError for a name that does not exist (with the nearest one), a value of another
         type, or a combination that the format does not have.
@@ -107,6 +113,7 @@ class ExportOptions:
     scores: str | None = None
     multi_label: bool | None = None
     threshold: float | list[float] | tuple[float, ...] | None = None
+    board: bool = False
 
     def __post_init__(self) -> None:
         for option, names in choices().items():
@@ -115,6 +122,7 @@ class ExportOptions:
             "input_shape": _checked_input_shape(self.input_shape),
             "max_drop": number(self.max_drop, "max_drop"),
             "subpixel": flag(self.subpixel, "subpixel"),
+            "board": flag(self.board, "board"),
         }
         for option, value in checked.items():
             object.__setattr__(self, option, value)
@@ -127,7 +135,14 @@ class ExportOptions:
         if self.multi_label is not None:
             flag(self.multi_label, "multi_label")
         if self.format is not None:
+            self._take_only_type(self.format)
             self._check_combination(self.format)
+
+    def _take_only_type(self, format: str) -> None:
+        """Replaces the default type of the image by that of a format with one type."""
+        kind = KINDS.get((format, self.quantize))
+        if kind is not None and len(kind.images) == 1 and self.input == INPUTS[0]:
+            object.__setattr__(self, "input", kind.images[0])
 
     def _check_combination(self, format: str) -> None:
         if (format, self.quantize) not in KINDS:
@@ -141,6 +156,11 @@ class ExportOptions:
             raise ValueError(
                 f"{format} files hold images as (height, width, channels). Received: layout="
                 f"{self.layout!r}. Leave layout out, or write an .onnx file."
+            )
+        if self.board and format == "coreml":
+            raise ValueError(
+                "board=True writes programs for .tflite and .onnx files. Received: format="
+                "'coreml'. docs/coreml.md has the Swift code for a package. Leave board out."
             )
         if self.input not in self.kind.images:
             fitting = kinds_that(lambda kind: self.input in kind.images)
@@ -190,10 +210,10 @@ class ExportOptions:
     def class_dtype(self) -> str:
         """Type of a class map.
 
-        It is int32, which ARG_MAX writes, for devices that cannot cast it. TFLite Micro, which
-        needs int8 images, has no cast to uint8.
+        It is int32, which ARG_MAX writes, for Core ML and devices that cannot cast it. TFLite
+        Micro, which needs int8 images, has no cast to uint8.
         """
-        if not self.device.casts_classes:
+        if not (self.kind.casts_to_uint8 and self.device.casts_classes):
             return "int32"
         return "int8" if self.input == "int8" else "uint8"
 
@@ -202,16 +222,16 @@ class ExportOptions:
 
         Raises: ValueError for a suffix of no format, or of another than `format`.
         """
-        suffix = path.suffix.lower().removeprefix(".")
-        if self.format not in (None, suffix):
+        formats = {suffix: format for format, suffix in SUFFIXES.items()}
+        format = formats.get(path.suffix.lower())
+        if self.format is not None and self.format != format:
             raise ValueError(
-                f"A {self.format} file is written to a path ending in .{self.format}. "
+                f"A {self.format} file is written to a path ending in {SUFFIXES[self.format]}. "
                 f"Received: {str(path)!r}. Rename it, or leave format out."
             )
-        if suffix not in FORMATS:
-            known = [f".{name}" for name in FORMATS]
-            raise ValueError(unknown_name("suffix of an exported file", path.suffix, known))
-        return replace(self, format=suffix)
+        if format is None:
+            raise ValueError(unknown_name("suffix of an exported file", path.suffix, [*formats]))
+        return replace(self, format=format)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values for JSON."""
@@ -236,6 +256,7 @@ class ExportWords(TypedDict, total=False):
     scores: str | None
     multi_label: bool | None
     threshold: float | list[float] | tuple[float, ...] | None
+    board: bool
 
 
 def choices() -> dict[str, tuple[str | None, ...]]:

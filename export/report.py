@@ -10,6 +10,7 @@ from rich.text import Text
 
 from keras_seg.card import ModelCard
 from keras_seg.export.conversion import ClippedRanges, MixedPrecision
+from keras_seg.export.kinds import UNCOMPARED
 from keras_seg.export.options import ExportOptions
 from keras_seg.export.proof.audit import Audit
 from keras_seg.export.proof.gate import GateResult
@@ -37,6 +38,7 @@ class ExportReport:
         mixed: what a mixed file keeps in float and why, None for others.
         clipped: how the ranges of an int8 file were clipped, None if they cover all values.
         calibration_masks: whether the calibration images had masks, which show their classes.
+        board_folder: the folder of the board pack, None if none was written.
     """
 
     path: str
@@ -50,6 +52,7 @@ class ExportReport:
     mixed: MixedPrecision | None = None
     clipped: ClippedRanges | None = None
     calibration_masks: bool = True
+    board_folder: str | None = None
 
     @property
     def format(self) -> str:
@@ -84,7 +87,7 @@ class ExportReport:
     @property
     def accuracy(self) -> str:
         """The result of the comparison in words."""
-        return accuracy_in_words(self.gate)
+        return accuracy_in_words(self.gate) if self.options.kind.runs_here else UNCOMPARED
 
     @property
     def advice(self) -> str | None:
@@ -145,6 +148,8 @@ class ExportReport:
         if self.advice:
             table.add_row("faster", self.advice)
         table.add_row("accuracy", self.accuracy)
+        if self.board_folder is not None:
+            table.add_row("for a device", Text(self.board_folder))
         table.add_row("took", f"{self.seconds:.1f} s")
         return table
 

@@ -10,6 +10,7 @@ from keras_seg import training
 from keras_seg.data.as_dataset import images_of_folder
 from keras_seg.export.aware.rewrite import quantization_aware
 from keras_seg.export.exporter import export
+from keras_seg.export.kinds import SUFFIXES
 from keras_seg.export.options import ExportOptions
 from keras_seg.export.report import ExportReport
 from keras_seg.inference.keras_runner import model_shapes
@@ -72,7 +73,7 @@ def file_name(model_path: Path, options: ExportOptions) -> str:
     layout = None if options.layout == "nhwc" else options.layout
     target = None if options.target == "cpu" else options.target
     parts = filter(None, [model_path.stem, options.quantize, head, layout, target])
-    return f"{'_'.join(parts)}.{options.format or 'tflite'}"
+    return f"{'_'.join(parts)}{SUFFIXES[options.format or 'tflite']}"
 
 
 def aware_run_folder(model_path: Path) -> Path:

@@ -37,6 +37,24 @@ def draft_of(path: Path) -> Iterator[Path]:
             os.close(lock)
 
 
+def replace_path(complete: Path, path: Path) -> None:
+    """Gives a complete file or folder its name, in place of an older one.
+
+    An older folder is moved away first and then removed, since no call replaces a folder that is
+    not empty. So at every moment the name belongs to a complete file or folder, or to none.
+    """
+    if not path.is_dir():
+        complete.replace(path)
+        return
+    with draft_of(path) as older:
+        path.replace(older)
+        try:
+            complete.replace(path)
+        except OSError:
+            older.replace(path)
+            raise
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file atomically: an older one stays until the new one is complete."""
     part = path.with_name(f".{path.name}.part")

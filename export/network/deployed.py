@@ -35,7 +35,7 @@ def deploy(
             input_shape,
             norms_to_convolutions=kind.norms_to_convolutions,
             local_norm=_local_norm(model, options),
-            pooling_masks=options.device.compares_by_masks,
+            pooling_masks=options.device.compares_by_masks or not kind.casts_to_uint8,
         )
     )
     if not (options.subpixel and kind.largest_subpixel_kernel):

@@ -11,7 +11,10 @@ import onnx
 from rich.table import Table
 from rich.text import Text
 
+from keras_seg.export.coreml.audit import operators_and_tensors
+from keras_seg.export.coreml.package import package_bytes
 from keras_seg.export.devices.table import DEVICES, TARGETS
+from keras_seg.export.kinds import SUFFIXES
 from keras_seg.export.onnx import cost as onnx_cost
 from keras_seg.export.onnx import faults as onnx_faults
 from keras_seg.export.onnx.graph import Shapes
@@ -24,6 +27,8 @@ from keras_seg.inference.tflite_file import IDENTIFIER
 from keras_seg.model_paths import unreadable_file
 from keras_seg.names import unknown_name
 
+FORMAT_OF = {suffix: format for format, suffix in SUFFIXES.items()}
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -31,14 +36,15 @@ class Audit:
 
     Attributes:
         path: path of the file.
-        format: "tflite" or "onnx".
+        format: "tflite", "onnx" or "coreml".
         size_bytes: size of the file.
         operators: name → count.
         tensors: type → count, weights included.
         islands: "operator (tensor)" that an integer file computes in float. In an .onnx file, the
             operators outside QDQ pairs; a runtime may lack the integer form of others, too.
         problems: what a device could not run or would run badly, in words; empty is good.
-        multiply_adds: for one image; None at a free size, and for .tflite files with problems.
+        multiply_adds: for one image; None at a free size, for .tflite files with problems, and for
+            Core ML packages.
         arena_bytes: memory for the maps of one run, without weights; None likewise.
         partitions: number of parts that LiteRT on this machine gives to XNNPACK: 1 is best, 0 is
             none. None for .onnx files, and for .tflite files with problems.
@@ -110,7 +116,7 @@ class Audit:
 
 
 def audit(path: str | Path, target: str | None = None) -> Audit:
-    """Reads the operators and tensors of a .tflite or .onnx file, without running it.
+    """Reads the operators and tensors of a .tflite, .onnx or .mlpackage file, without running it.
 
     Args:
         path: path of the file.
@@ -126,11 +132,13 @@ def audit(path: str | Path, target: str | None = None) -> Audit:
     path = Path(path)
     if target is not None and target not in DEVICES:
         raise ValueError(unknown_name("target", target, TARGETS))
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"No exported file was found at {str(path)!r}. Check the path.")
     suffix = path.suffix.lower()
     if suffix not in AUDITS:
-        raise ValueError(f"An audit reads .tflite and .onnx files. Received: {str(path)!r}")
+        raise ValueError(
+            f"An audit reads {', '.join(AUDITS)} files. Received: {str(path)!r}. Export one first."
+        )
     audited = AUDITS[suffix](path)
     if target is None:
         return audited
@@ -198,12 +206,17 @@ def _audit_onnx(path: Path) -> Audit:
     )
 
 
+def _audit_coreml(path: Path) -> Audit:
+    operators, tensors = operators_and_tensors(path)
+    return replace(_audit(path, operators, tensors, [], []), size_bytes=package_bytes(path))
+
+
 def _audit(
     path: Path, operators: Counter, tensors: Counter, islands: list[str], problems: list[str]
 ) -> Audit:
     return Audit(
         path=str(path),
-        format=path.suffix.lower()[1:],
+        format=FORMAT_OF[path.suffix.lower()],
         size_bytes=path.stat().st_size,
         operators=dict(operators.most_common()),
         tensors=dict(tensors.most_common()),
@@ -212,5 +225,9 @@ def _audit(
     )
 
 
-AUDITS: dict[str, Callable[[Path], Audit]] = {".tflite": _audit_tflite, ".onnx": _audit_onnx}
+AUDITS: dict[str, Callable[[Path], Audit]] = {
+    SUFFIXES["tflite"]: _audit_tflite,
+    SUFFIXES["onnx"]: _audit_onnx,
+    SUFFIXES["coreml"]: _audit_coreml,
+}
 """Suffix → what audits such a file."""

@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from keras_seg import inference
-from keras_seg.atomic_files import draft_of
+from keras_seg.atomic_files import draft_of, replace_path
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.export.aware.trained_ranges import unexpected_islands
+from keras_seg.export.coreml.package import SUFFIX, unpack
+from keras_seg.export.coreml.runner import CoreMLRunner
 from keras_seg.export.errors import ExportError
+from keras_seg.export.kinds import Kind
 from keras_seg.export.network_to_export import NetworkToExport
 from keras_seg.export.proof.audit import Audit, audit
 from keras_seg.export.proof.gate import GateResult, judge
@@ -24,7 +27,7 @@ def check_writable(path: Path) -> None:
 
     A file is really written, because permissions alone do not reveal read-only or full disks.
     """
-    if path.is_dir():
+    if path.is_dir() and path.suffix.lower() != SUFFIX:
         raise IsADirectoryError(f"{path} is a folder. Give the name of a file to write.")
     try:
         with tempfile.TemporaryFile(dir=path.parent):
@@ -52,15 +55,32 @@ def publish(
     """
     result = None
     with draft_of(path) as draft:
-        draft.write_bytes(with_checksum(content))
+        _write(draft, content, network.options.kind)
         # the audit comes first, because running some files ends the process
         audited = _audited(draft, network)
-        exported = inference.load(draft, threads=network.options.threads)
-        _check_runs(exported, network)
-        if evaluation is not None:
-            result = judge(network.reference, exported, evaluation, network.options)
-        draft.replace(path)
+        if network.options.kind.runs_here:
+            exported = _opened(draft, network)
+            _check_runs(exported, network)
+            if evaluation is not None:
+                result = judge(network.reference, exported, evaluation, network.options)
+        replace_path(draft, path)
     return replace(audited, path=str(path)), result
+
+
+def _write(draft: Path, content: bytes, kind: Kind) -> None:
+    """Writes a file; a Core ML package is a folder."""
+    if kind.format == "coreml":
+        unpack(content, draft)
+    else:
+        draft.write_bytes(with_checksum(content))
+
+
+def _opened(draft: Path, network: NetworkToExport) -> inference.Runner:
+    """The runner of a file."""
+    threads = network.options.threads
+    if network.options.kind.format == "coreml":
+        return CoreMLRunner(draft, threads=threads)
+    return inference.load(draft, threads=threads)
 
 
 def _check_runs(exported: inference.Runner, network: NetworkToExport) -> None:

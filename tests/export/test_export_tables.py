@@ -20,7 +20,7 @@ from keras_seg.export import (
 )
 from keras_seg.export.aware.trained_ranges import has_trained_ranges
 from keras_seg.export.int8.calibration import check_ranges
-from keras_seg.export.kinds import AXIS_ORDERS, KINDS
+from keras_seg.export.kinds import AXIS_ORDERS, KINDS, SUFFIXES
 from keras_seg.export.network_to_export import MAX_CLASSES, check_class_map, check_head
 from keras_seg.export.proof.gate import GateResult, refusal, remedy
 from keras_seg.export.run_folder import file_name
@@ -42,7 +42,7 @@ PAIRS = [(format, quantize) for format in FORMATS for quantize in QUANTIZATIONS[
 def asked(tmp_path, format, quantize, head="logits", layout="nhwc", input="float32", **words):
     words = {"calibration": Shapes(), "has_trained_ranges": False} | words
     options = ExportOptions(quantize=quantize, head=head, layout=layout, input=input)
-    options = options.for_file(tmp_path / f"m.{format}")
+    options = options.for_file(tmp_path / f"m{SUFFIXES[format]}")
     check_ranges(options.kind, **words)
     return options
 
@@ -73,10 +73,11 @@ class TestOptions:
                     types = types_of_ends(options)
                     assert image_dtype(options) in INPUTS and len(types) == 2
         heads = len(HEADS)
-        # with calibration images: float32 and uint8 for each, int8 for int8 and mixed of TFLite
-        with_images = heads * (6 * 2 + 2 + 2 * 3 * 2)
+        # with calibration images: float32 and uint8 for each (float32 is taken as uint8 by Core
+        # ML), int8 for int8 and mixed of TFLite
+        with_images = heads * (6 * 2 + 2 + 2 * 3 * 2 + 3 * 2)
         # without: what needs no ranges; with trained ranges: TFLite in int8 alone
-        assert taken == with_images + heads * (3 * 2 + 2 * 2 * 2) + heads * 3
+        assert taken == with_images + heads * (3 * 2 + 2 * 2 * 2 + 3 * 2) + heads * 3
 
     @pytest.mark.parametrize(
         "words",

@@ -11,10 +11,11 @@ STEPS = [
     {"network_to_export"},
     {"conversion"},
     {"aware"},
-    {"tflite", "onnx"},
+    {"tflite", "onnx", "coreml"},
     {"int8"},
     {"proof"},
     {"converters", "report"},
+    {"board"},
     {"exporter"},
     {"run_folder"},
 ]

@@ -121,7 +121,7 @@ class TestProblems:
         with pytest.raises(FileNotFoundError, match="No exported file"):
             room.audit(tmp_path / "none.tflite")
         (tmp_path / "a.keras").write_text("x")
-        with pytest.raises(ValueError, match=r"reads \.tflite and \.onnx"):
+        with pytest.raises(ValueError, match=r"reads \.tflite, \.onnx, \.mlpackage"):
             room.audit(tmp_path / "a.keras")
         for suffix in (".tflite", ".onnx"):
             (tmp_path / f"a{suffix}").write_text("no model at all")

@@ -1,4 +1,4 @@
-"""`keras-seg export`: writes a TFLite or ONNX file and compares it with the model."""
+"""`keras-seg export`: writes a TFLite, ONNX or Core ML file and compares it with the model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def export_verb(
     json_file: Path | None = None,
     **options: Any,
 ) -> int:
-    """Write a trained model as a TFLite or ONNX file, and compare the file with the model.
+    """Write a trained model as a TFLite, ONNX or Core ML file, and compare it with the model.
 
     Args:
         file: the trained model, a .keras file.
@@ -77,6 +77,8 @@ def add_export_options(verb: Verb, parser: ArgumentParser) -> None:
     types["input_shape"] = list[int] | None
     types["threshold"] = float | list[float] | None
     add_signature(verb, parser, skip=fields)
+    del fields["board"]
+    parser.add_argument("--board", action="store_true", help=_help_of("board", ExportOptions))
     arguments = dataclasses.make_dataclass(
         ExportOptions.__name__,
         [(option, types[option], default) for option, default in fields.items()],
@@ -85,12 +87,23 @@ def add_export_options(verb: Verb, parser: ArgumentParser) -> None:
     parser.add_class_arguments(arguments)
 
 
+def _help_of(option: str, record: type) -> str:
+    """What the docstring of a record says about one of its fields."""
+    import docstring_parser
+
+    parameters = docstring_parser.parse(record.__doc__ or "").params
+    text = next(each.description for each in parameters if each.arg_name == option)
+    return " ".join((text or "").split())
+
+
 VERB = Verb(
     export_verb,
     backends=("tensorflow",),
     define=add_export_options,
     topics={
-        "File": ("output", "format", "quantize", "input_shape", "input", "head", "threshold"),
+        "File": (
+            *("output", "format", "quantize", "input_shape", "input", "head", "threshold", "board"),
+        ),
         "Spelling for a device": ("target", "layout", "subpixel"),
         "Comparison with the model": (
             *("data", "max_drop", "sizing", "limit", "threads", "json_file"),

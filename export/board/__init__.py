@@ -1,0 +1,1 @@
+"""The board pack: the programs and facts beside an exported file that a device needs."""

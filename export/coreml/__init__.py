@@ -1,0 +1,1 @@
+"""A Core ML package (.mlpackage) of a network, for iOS and macOS, by coremltools."""
