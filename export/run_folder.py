@@ -111,6 +111,7 @@ def train_quantized(
         else learning_rate,
         schedule_options=dataclasses.replace(recipe.schedule_options, warmup_epochs=0.0),
         mixed_precision=False,
+        recalibrate=False,  # the copy has no batch norm
         overwrite=False,
     )
     return training.train(tuned, rewrite=quantization_aware)

@@ -25,7 +25,7 @@ __all__ = ["check_before_data", "check_recipe", "check_with_data"]
 def check_before_data(recipe: Recipe, engine: Engine) -> None:
     """Checks everything that needs neither data nor a built network."""
     engine.check_batch(recipe.batch_size)
-    _check_initial_weights(recipe)
+    _check_model_files(recipe)
     _check_network(recipe)
     _check_loss_options(recipe)
     own_metrics(recipe.metrics)
@@ -43,13 +43,15 @@ def check_with_data(recipe: Recipe, classes: ClassTable, *, multi_label: bool = 
     check_own_losses(recipe, len(classes), channels, multi_label)
 
 
-def _check_initial_weights(recipe: Recipe) -> None:
-    if recipe.initial_weights is None:
-        return
-    try:
-        check_model_path(recipe.initial_weights, exported=False)
-    except (FileNotFoundError, ValueError) as error:
-        raise type(error)(f"initial_weights: {error}") from error
+def _check_model_files(recipe: Recipe) -> None:
+    for entry in ("initial_weights", "teacher"):
+        path = getattr(recipe, entry)
+        if path is None:
+            continue
+        try:
+            check_model_path(path, exported=False)
+        except (FileNotFoundError, ValueError) as error:
+            raise type(error)(f"{entry}: {error}") from error
 
 
 def _check_network(recipe: Recipe) -> None:

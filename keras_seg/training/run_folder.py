@@ -24,11 +24,13 @@ OVERLAYS = "overlays"
 TENSORBOARD = "tensorboard"
 CLASS_WEIGHTS_NAME = "class_weights.json"
 ENVIRONMENT_NAME = "environment.json"
+RECALIBRATION_NAME = "recalibration.json"
 MADE = (
     MODEL_NAME,
     RECIPE_NAME,
     CLASS_WEIGHTS_NAME,
     ENVIRONMENT_NAME,
+    RECALIBRATION_NAME,
     CSV_NAME,
     JSON_NAME,
     CHECKPOINTS,

@@ -169,15 +169,20 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "Output": ("output", "overwrite", "overlays", "callbacks"),
     "Network": ("model", "model_options", "initial_weights", "freeze"),
     "Training images": ("resize", "crop", "batch_size", "balance", "border_weights", "transform"),
-    "Length": ("epochs", "steps_per_epoch", "max_minutes", "early_stop", "checkpoint_steps"),
+    "Length": (
+        *("epochs", "steps_per_epoch", "max_minutes", "early_stop", "monitor"),
+        "checkpoint_steps",
+    ),
     "Loss": ("loss", "auxiliary_weight", "metrics"),
+    "Knowledge distillation": ("teacher", "teacher_weight", "teacher_temperature"),
     "Optimizer": (
         *("optimizer", "learning_rate", "weight_decay", "optimizer_options."),
         *("schedule", "schedule_options."),
     ),
+    "Batch norm": ("batch_norm_momentum", "recalibrate", "sync_batch_norm"),
     "Random changes of each crop": ("augmentation.",),
     "Devices, speed and repeatability": (
-        *("strategy", "sync_batch_norm", "mixed_precision", "jit", "seed", "deterministic"),
+        *("strategy", "mixed_precision", "jit", "seed", "deterministic"),
     ),
 }
 VERB = Verb(
