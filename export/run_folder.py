@@ -98,8 +98,8 @@ def train_quantized(
     recipe = recipe_beside(model_path)
     if recipe is None:
         raise ValueError(
-            f"{model_path} is not in a run folder, so its data and recipe are unknown. Pass the "
-            "model.keras of a run, or call keras_seg.export.quantization_aware and model.fit."
+            f"{model_path} is not in a run folder, so its data and recipe are unknown. Pass "
+            "--data FOLDER with images, which need no masks, or the model.keras of a run."
         )
     tuned = dataclasses.replace(
         recipe,
