@@ -89,7 +89,7 @@ class History:
         """Replaces the validation mIoU of an epoch, from 1, and the IoU of each class."""
         row = self.rows[epoch - 1]
         row[MONITOR] = miou
-        row["val_iou"] = dict(zip(row["val_iou"], iou, strict=False))
+        row["val_iou"] = dict(zip(row.get("val_iou", {}), iou, strict=False))
         self._write()
 
     @property

@@ -56,6 +56,9 @@ class TaughtScores(keras.layers.Layer):
         self.weight, self.temperature, self.margin = weight, temperature, margin
         self.probabilities, self.multi_label = probabilities, multi_label
 
+    def build(self, input_shape: list[tuple]) -> None:
+        """Creates nothing: the teacher is built."""
+
     def call(self, inputs: list[Any], training: bool | None = None) -> Any:
         scores, image = inputs
         if training:

@@ -1,6 +1,7 @@
 """A trained network as a teacher: its loss, its place in a training, and what is refused."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -135,6 +136,7 @@ class TestTraining:
         }  # fmt: skip
 
     def test_an_interrupted_run_resumes_as_if_it_had_not_stopped(self, recipe, without_tracing):
+        recipe = replace(recipe, steps_per_epoch=1)
         whole = replace(recipe, epochs=2, schedule="constant", output=f"{recipe.output}_whole")
         training.train(whole)
         parts = replace(whole, output=recipe.output)
@@ -146,8 +148,6 @@ class TestTraining:
 
 
 def _checkpoints(recipe):
-    from pathlib import Path
-
     return Path(recipe.output) / "checkpoints"
 
 
