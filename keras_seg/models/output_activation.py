@@ -81,7 +81,6 @@ KINDS = {
         "PaddedMaxPooling2D",
         "ScaleBreak",
         "SizeGuard",
-        "TaughtScores",
         "TotalDropout",
     ),
     kinds.SLICES: ("GetItem", "Max", "Mean", "Min", "Slice", "Split", "Squeeze", "Take"),

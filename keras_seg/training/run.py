@@ -182,9 +182,9 @@ def _compiled(
     epoch_steps: int,
 ) -> tuple[keras.Model, MeanIoU]:
     """The model to train, with an optimizer that has its variables, and its metric."""
+    model = engine.trainable(at_image_size(network))
     tell = _tell if engine.writes else lambda sentence: None
-    model = taught(at_image_size(network), network, recipe, train_set, tell=tell)
-    model = engine.trainable(model)
+    model = taught(model, network, recipe, train_set, tell=tell)
     plain = set()
     if recipe.optimizer_options.head_rate != 1:
         layers = backbone_layers(network)

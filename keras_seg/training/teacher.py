@@ -15,21 +15,20 @@ from keras import ops
 
 from keras_seg import models
 from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.losses.replicas import share_of_replica
 from keras_seg.models.output_activation import model_output_activation
 from keras_seg.models.sizes import output_margin
 from keras_seg.training.outputs import MAIN, at_image_size
 from keras_seg.training.recipe import Recipe
 
 
-class TaughtScores(keras.layers.Layer):
-    """Returns the scores of a network unchanged; in training it adds the loss against a teacher.
+class Lesson:
+    """The loss of a network against its teacher.
 
-    The loss is T² KL(p, q), averaged over all pixels, times a weight. p and q are the softmax of
-    the teacher's and of the network's logits divided by the temperature T; with several labels per
+    It is T² KL(p, q), averaged over all pixels, times a weight. p and q are the softmax of the
+    teacher's and of the network's logits divided by the temperature T; with several labels per
     pixel, the sigmoid of each. T² keeps the gradients at the same size for all temperatures. The
-    teacher computes as in a prediction, and only in training: a validation does not run it.
-
-    Shapes: [scores (B, h, w, classes), image (B, H, W, C)] → the scores.
+    teacher computes as in a prediction.
 
     Args:
         teacher: network with scores (B, H, W, classes) at the size of the image. It is frozen.
@@ -50,20 +49,14 @@ class TaughtScores(keras.layers.Layer):
         probabilities: tuple[bool, bool] = (False, False),
         multi_label: bool = False,
     ):
-        super().__init__(name="taught_scores", dtype="float32")
         teacher.trainable = False
         self.teacher = teacher
         self.weight, self.temperature, self.margin = weight, temperature, margin
         self.probabilities, self.multi_label = probabilities, multi_label
 
-    def build(self, input_shape: list[tuple]) -> None:
-        """Creates nothing: the teacher is built."""
-
-    def call(self, inputs: list[Any], training: bool | None = None) -> Any:
-        scores, image = inputs
-        if training:
-            self.add_loss(self.weight * self.divergence(scores, image))
-        return scores
+    def loss(self, scores: Any, image: Any) -> Any:
+        """The share of this replica in the loss for scores (B, h, w, classes) of an image."""
+        return share_of_replica(self.weight * self.divergence(scores, image))
 
     def divergence(self, scores: Any, image: Any) -> Any:
         """The loss without its weight."""
@@ -83,8 +76,34 @@ class TaughtScores(keras.layers.Layer):
             values = ops.sum(ops.exp(teacher) * (teacher - ops.log_softmax(student)), -1)
         return self.temperature**2 * ops.mean(values)
 
-    def compute_output_shape(self, input_shape: list[tuple]) -> tuple:
-        return input_shape[0]
+
+class Taught:
+    """Mix-in of a functional model whose main output also learns the scores of a teacher.
+
+    The loss is computed beside those of `compile`, and not by `add_loss`: the replicas of
+    `tf.distribute` share the list of such losses. A validation does not run the teacher.
+    """
+
+    lesson: Lesson
+    teacher: keras.Model
+    """The teacher again, where Keras finds its variables."""
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The losses of `compile`, and in training that of the lesson."""
+        loss = super().compute_loss(
+            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
+        )
+        if not training:
+            return loss
+        scores = y_pred[MAIN] if isinstance(y_pred, dict) else y_pred
+        return loss + self.lesson.loss(scores, x)
 
 
 def class_logits(scores: Any, are_probabilities: bool, multi_label: bool) -> Any:
@@ -108,10 +127,10 @@ def taught(
     *,
     tell: Callable[[str], None] = lambda sentence: None,
 ) -> keras.Model:
-    """A model with the outputs of `model`, the main one of which learns from the recipe's teacher.
+    """A model as `model`, whose main output also learns from the recipe's teacher.
 
     Args:
-        model: `network` with outputs at the size of the image.
+        model: `network` with outputs at the size of the image, of any class that Keras trains.
         network: the network of the recipe.
         recipe: the recipe.
         dataset: the training data.
@@ -133,7 +152,7 @@ def taught(
             f"border lacks {output_margin(teacher)} pixels, here {output_margin(model)}. Take a "
             "teacher that pads its convolutions."
         )
-    layer = TaughtScores(
+    lesson = Lesson(
         teacher,
         weight=recipe.teacher_weight,
         temperature=recipe.teacher_temperature,
@@ -143,20 +162,15 @@ def taught(
         ),
         multi_label=dataset.multi_label,
     )
-    output = model.output
-    main = output[MAIN] if isinstance(output, dict) else output
-    scores = layer([main, model.input])
-    if isinstance(output, dict):  # "logits" may be a second name of a head
-        output = {key: scores if value is main else value for key, value in output.items()}
-    else:
-        output = scores
-    return keras.Model(model.input, output, name=model.name)
+    kind = type(f"Taught{type(model).__name__}", (Taught, type(model)), {})
+    student = kind(model.input, model.output, name=model.name)
+    student.lesson, student.teacher = lesson, teacher
+    return student
 
 
 def variables_of_teacher(model: keras.Model) -> list[keras.Variable]:
-    """The variables of the teacher in a model, which no checkpoint needs."""
-    layers = [layer for layer in model.layers if isinstance(layer, TaughtScores)]
-    return [variable for layer in layers for variable in layer.variables]
+    """The variables of the teacher of a model, which no checkpoint needs."""
+    return model.teacher.variables if isinstance(model, Taught) else []
 
 
 def open_teacher(recipe: Recipe, dataset: SegmentationDataset) -> keras.Model:

@@ -12,7 +12,7 @@ from keras_seg.data import ClassTable
 from keras_seg.training.network import build_model
 from keras_seg.training.outputs import at_image_size, output_losses
 from keras_seg.training.saved_state import saved_steps
-from keras_seg.training.teacher import TaughtScores, taught, variables_of_teacher
+from keras_seg.training.teacher import Lesson, taught, variables_of_teacher
 from tests.helpers.recipes import short_recipe
 
 RANDOM = np.random.default_rng(0)
@@ -61,31 +61,27 @@ class TestLoss:
     @pytest.mark.parametrize("temperature", [1.0, 4.0])
     def test_it_is_the_divergence_of_the_softened_classes(self, temperature):
         student, teacher = RANDOM.normal(size=(2, 1, 3, 4, 5)).astype("float32")
-        layer = TaughtScores(Fixed(teacher), weight=0.5, temperature=temperature)
-        assert layer([student, student], training=False) is not None and not layer.losses
-        np.testing.assert_array_equal(layer([student, student], training=True), student)
+        lesson = Lesson(Fixed(teacher), weight=0.5, temperature=temperature)
         expected = self.formula(student, teacher, temperature)
-        assert float(layer.losses[0]) == pytest.approx(0.5 * expected, rel=1e-5)
+        assert float(lesson.loss(student, student)) == pytest.approx(0.5 * expected, rel=1e-5)
 
     def test_one_channel_is_two_classes_and_probabilities_are_read(self):
         z, t = RANDOM.normal(size=(2, 1, 3, 4, 1)).astype("float32")
         teacher = softmax(np.concatenate([0 * t, t], -1))
-        layer = TaughtScores(
-            Fixed(teacher), weight=1.0, temperature=2.0, probabilities=(False, True)
-        )
+        lesson = Lesson(Fixed(teacher), weight=1.0, temperature=2.0, probabilities=(False, True))
         two = np.concatenate([0 * z, z], -1)
         expected = self.formula(two, np.concatenate([0 * t, t], -1), 2.0)
-        assert float(layer.divergence(z, z)) == pytest.approx(expected, rel=1e-4)
+        assert float(lesson.divergence(z, z)) == pytest.approx(expected, rel=1e-4)
 
     def test_labels_are_independent_and_the_margin_is_cut_off(self):
         student = RANDOM.normal(size=(1, 3, 4, 2)).astype("float32")
         teacher = RANDOM.normal(size=(1, 5, 8, 2)).astype("float32")
-        layer = TaughtScores(
+        lesson = Lesson(
             Fixed(teacher), weight=1.0, temperature=1.0, margin=(1, 2), multi_label=True
         )
         pairs = [np.stack([0 * x, x], -1) for x in (student, teacher[:, 1:-1, 2:-2])]
         expected = self.formula(pairs[0], pairs[1], 1.0)
-        assert float(layer.divergence(student, student)) == pytest.approx(expected, rel=1e-4)
+        assert float(lesson.divergence(student, student)) == pytest.approx(expected, rel=1e-4)
 
 
 class TestTraining:
@@ -113,12 +109,13 @@ class TestTraining:
         model = taught(at_image_size(network), network, recipe, shapes[0])
         images = np.stack([sample.image[:32, :32] for sample in shapes[0]]).astype("float32")
         masks = np.full(images.shape[:3], 255)
-        layer = model.get_layer("taught_scores")
-        before = float(layer.divergence(network(images), images))
+        before = float(model.lesson.divergence(network(images), images))
         kept = [variable.numpy() for variable in variables_of_teacher(model)]
         model.compile(keras.optimizers.Adam(0.02), **output_losses(model, "cross_entropy"))
         model.fit(images, masks, batch_size=4, epochs=15, verbose=0)
-        assert float(layer.divergence(network(images, training=True), images)) < before / 3
+        after = model.lesson.divergence(network(images, training=True), images)
+        assert float(after) < before / 3
+        assert model.evaluate(images, masks, verbose=0)[0] == 0  # without the teacher
         for variable, value in zip(variables_of_teacher(model), kept, strict=True):
             np.testing.assert_array_equal(variable, value)
 
