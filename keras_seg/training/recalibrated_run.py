@@ -82,7 +82,7 @@ def _validated(run: Run, network: keras.Model) -> tuple[float, list[float | None
     # a loaded model has a list of one image as its input
     model = keras.Model(network.inputs[0], network.output, name=network.name)
     model, metric = at_image_size(model), miou_metric(run.recipe, run.train_set)
-    for images, masks, *_ in validation_batches(run):
+    for images, masks, *_ in validation_batches(run).as_numpy_iterator():
         scores = model.predict_on_batch(images)
         if isinstance(scores, dict):
             scores, masks = scores[MAIN], masks[MAIN]

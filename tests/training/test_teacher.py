@@ -115,7 +115,7 @@ class TestTraining:
         model.fit(images, masks, batch_size=4, epochs=15, verbose=0)
         after = model.lesson.divergence(network(images, training=True), images)
         assert float(after) < before / 3
-        assert model.evaluate(images, masks, verbose=0)[0] == 0  # without the teacher
+        assert model.evaluate(images, masks, verbose=0) == 0  # without the teacher
         for variable, value in zip(variables_of_teacher(model), kept, strict=True):
             np.testing.assert_array_equal(variable, value)
 
