@@ -41,6 +41,7 @@ MADE = (
 FREE = {
     *("output", "overwrite", "max_minutes", "checkpoint_steps", "overlays", "strategy"),
     "callbacks",  # a logger may be added to a run
+    "recalibrate",  # also after its end
     "chosen",
 }
 """Entries that may change when a training resumes, because no trained value depends on them."""
