@@ -4,7 +4,7 @@
 
 DATA is the name of a data set, such as a folder. A narrow DeepLabV3+ is trained on it three times
 for each batch size. The validation mIoU is measured as trained, with the sample variance (Bessel's
-correction) in the batch norm of the image pooling, and recalibrated. About six minutes on two cores.
+correction) in the batch norm of the image pooling, and recalibrated. Six minutes on two cores.
 """
 
 from __future__ import annotations

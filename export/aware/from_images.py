@@ -92,21 +92,25 @@ def train_on_images(
     batches = training_pipeline(
         dataset, crop=crop, batch_size=batch, epochs=epochs, augmentation=AUGMENTATION
     )
-    aware = quantization_aware(model)
-    ends_in = model_output_activation(model.output)
-    binary = card.multi_label or model.output.shape[-1] == 1
-    loss = keras.losses.BinaryCrossentropy if binary else keras.losses.CategoricalCrossentropy
-    aware.compile(
-        keras.optimizers.Adam(LEARNING_RATE if learning_rate is None else learning_rate),
-        loss(from_logits=not ends_in.are_probabilities),
-        jit_compile=False,
-    )
+    aware = _compiled(model, card, LEARNING_RATE if learning_rate is None else learning_rate)
     labelled = batches.map(soft_labels(model, multi_label=card.multi_label))
     aware.fit(labelled, epochs=epochs, steps_per_epoch=per_epoch, verbose=0)
     target.parent.mkdir(parents=True, exist_ok=True)
     models.save(aware, target, card)
     agreement = _agreement(model, aware, dataset, crop, card.multi_label)
     return TunedOnImages(target, len(dataset), epochs * per_epoch, agreement)
+
+
+def _compiled(model: keras.Model, card: ModelCard, learning_rate: float) -> keras.Model:
+    """The rounding copy of a model, with the loss for its probabilities as labels."""
+    aware = quantization_aware(model)
+    binary = card.multi_label or model.output.shape[-1] == 1
+    loss = keras.losses.BinaryCrossentropy if binary else keras.losses.CategoricalCrossentropy
+    from_logits = not model_output_activation(model.output).are_probabilities
+    aware.compile(
+        keras.optimizers.Adam(learning_rate), loss(from_logits=from_logits), jit_compile=False
+    )
+    return aware
 
 
 def _classes(model: keras.Model) -> int:
