@@ -28,7 +28,7 @@ STEPS = 100
 """Training steps by default, rounded up to whole epochs. A few dozen are enough."""
 LEARNING_RATE = 1e-4
 BATCH, CROP = 8, 256
-"""Images per step, and the crop in pixels of a model whose own size is not known."""
+"""Images per step, and the largest side in pixels of the crops for a model of free size."""
 AUGMENTATION = Augmentation(scale=(0.8, 1.25))
 COMPARED = 16
 """Images on which the copy is compared with the float model."""
@@ -139,8 +139,9 @@ def _images(
     if recipe is not None:
         return dataset, recipe.crop
     multiple, offset, smallest = size_rule(model)
-    side = offset + multiple * -(-max(CROP - offset, smallest - offset) // multiple)
-    return dataset, (side, side)
+    sides = (max(min(CROP, side), smallest) - offset for side in dataset[0].image.shape[:2])
+    height, width = (offset + multiple * max(1, -(-side // multiple)) for side in sides)
+    return dataset, (height, width)
 
 
 def _agreement(
