@@ -53,12 +53,12 @@ def build_model(
     if recipe.initial_weights is not None:
         tell(models.load_weights_from(model, recipe.initial_weights, classes=classes))
     norms = batch_norms(model)
-    _check_norms(recipe, norms)
     for norm in norms:
         norm.synchronized = synchronized
         if recipe.batch_norm_momentum is not None:
             norm.momentum = recipe.batch_norm_momentum
     freeze(model, recipe)
+    _check_norms(recipe, norms)
     return model
 
 
@@ -69,13 +69,15 @@ def batch_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
 
 
 def _check_norms(recipe: Recipe, norms: Sequence[keras.Layer]) -> None:
-    """Raises ValueError for entries that need batch norms, if the network has none."""
+    """Raises ValueError for entries that need batch norms, if the network trains none."""
+    if any(norm.trainable for norm in norms):
+        return
     for entry, usual in (("batch_norm_momentum", None), ("recalibrate", False)):
         value = getattr(recipe, entry)
-        if value != usual and not norms:
+        if value != usual:
             raise ValueError(
-                f"{entry}={value} contradicts model={recipe.model}, which has no batch norm with "
-                f"these model_options. Leave {entry} out."
+                f"{entry}={value} contradicts model={recipe.model}, which trains no batch norm "
+                f"with these model_options and freeze={recipe.freeze!r}. Leave {entry} out."
             )
 
 
