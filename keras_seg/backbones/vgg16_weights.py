@@ -61,9 +61,9 @@ def load_vgg16(
     for name, kernel, bias, norm in convolutions:
         norm_layer = model.get_layer(norm_name.format(name))
         if name == "1_1":
-            size = np.linalg.norm(kernel)
+            size = float(np.linalg.norm(kernel))
             kernel, bias = _for_pixels(kernel, bias, trained_with, preprocessing)
-            factor = size / np.linalg.norm(kernel)
+            factor = size / float(np.linalg.norm(kernel))
             kernel, bias = kernel * factor, bias * factor
             norm = norm and _for_scaled(norm, factor, norm_layer.epsilon)
         model.get_layer(f"conv{name}").set_weights([kernel, bias])

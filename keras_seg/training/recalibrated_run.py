@@ -7,6 +7,7 @@ import math
 import sys
 
 import keras
+import tensorflow as tf
 
 from keras_seg import models
 from keras_seg.atomic_files import write_text
@@ -34,7 +35,8 @@ def recalibrate_best(run: Run) -> None:
     gets the statistics that belong to it.
     """
     before, epoch = run.history.best
-    if not (run.recipe.recalibrate and run.writes and epoch) or _done(run) == epoch:
+    card = models.read_card(run.model_path) if epoch and run.writes else None
+    if not run.recipe.recalibrate or before is None or card is None or _done(run) == epoch:
         return
     network = models.load(run.model_path)
     images = len(run.train_set)
@@ -42,7 +44,7 @@ def recalibrate_best(run: Run) -> None:
     after, iou = _validated(run, network)
     kept = after >= before
     if kept:
-        models.save(network, run.model_path, models.read_card(run.model_path))
+        models.save(network, run.model_path, card)
         run.history.correct(epoch, after, iou)
     record = {
         "epoch": epoch,
@@ -64,7 +66,7 @@ def _done(run: Run) -> int | None:
     return json.loads(path.read_text()).get("epoch") if path.exists() else None
 
 
-def _training_images(run: Run) -> object:
+def _training_images(run: Run) -> tf.data.Dataset:
     recipe = run.recipe
     return training_pipeline(
         run.train_set,

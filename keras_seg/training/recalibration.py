@@ -82,7 +82,9 @@ class _Total:
     """Mean and variance of all batches so far, in float64, merged as by Chan et al. (1979)."""
 
     def __init__(self):
-        self.count, self.mean, self.variance = 0.0, np.float64(0), np.float64(0)
+        self.count = 0.0
+        self.mean: Any = 0.0
+        self.variance: Any = 0.0
 
     def add(self, mean: Any, variance: Any, count: Any) -> None:
         """Adds the moments of a batch."""

@@ -97,7 +97,7 @@ class Taught:
         training: bool = True,
     ) -> Any:
         """The losses of `compile`, and in training that of the lesson."""
-        loss = super().compute_loss(
+        loss = super().compute_loss(  # pyrefly: ignore[missing-attribute]
             x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
         )
         if not training:
@@ -140,8 +140,8 @@ def taught(
     """
     if recipe.teacher is None:
         return model
-    teacher = open_teacher(recipe, dataset)
-    for sentence in _doubts(recipe, dataset):
+    teacher = open_teacher(recipe.teacher, recipe, dataset)
+    for sentence in _doubts(recipe.teacher, dataset):
         tell(sentence)
     rows, columns = (
         own - its for own, its in zip(output_margin(model), output_margin(teacher), strict=True)
@@ -157,8 +157,9 @@ def taught(
         weight=recipe.teacher_weight,
         temperature=recipe.teacher_temperature,
         margin=(rows, columns),
-        probabilities=tuple(
-            model_output_activation(each.output).are_probabilities for each in (network, teacher)
+        probabilities=(
+            model_output_activation(network.output).are_probabilities,
+            model_output_activation(teacher.output).are_probabilities,
         ),
         multi_label=dataset.multi_label,
     )
@@ -173,12 +174,11 @@ def variables_of_teacher(model: keras.Model) -> list[keras.Variable]:
     return model.teacher.variables if isinstance(model, Taught) else []
 
 
-def open_teacher(recipe: Recipe, dataset: SegmentationDataset) -> keras.Model:
-    """The teacher of a recipe, with scores at the size of the image.
+def open_teacher(path: str, recipe: Recipe, dataset: SegmentationDataset) -> keras.Model:
+    """The teacher in a file, with scores at the size of the image.
 
     Raises: ValueError if it does not take the crops of the recipe, or has other classes.
     """
-    path = recipe.teacher
     model = models.for_inference(models.load(path))
     image = model.inputs[0]
     model = keras.Model(image, model.output, name=model.name)
@@ -188,7 +188,7 @@ def open_teacher(recipe: Recipe, dataset: SegmentationDataset) -> keras.Model:
             f"teacher={path} takes images of {channels} channels. Received: channels="
             f"{recipe.channels}. Take a teacher that was trained on such images."
         )
-    _check_classes(recipe, model, dataset)
+    _check_classes(path, model, dataset)
     fixed = tuple(image.shape[1:3])
     if any(side not in (None, crop) for side, crop in zip(fixed, recipe.crop, strict=True)):
         raise ValueError(
@@ -204,13 +204,13 @@ def open_teacher(recipe: Recipe, dataset: SegmentationDataset) -> keras.Model:
     return at_image_size(model)
 
 
-def _check_classes(recipe: Recipe, model: keras.Model, dataset: SegmentationDataset) -> None:
-    card, names = models.read_card(recipe.teacher), dataset.classes.names
+def _check_classes(path: str, model: keras.Model, dataset: SegmentationDataset) -> None:
+    card, names = models.read_card(path), dataset.classes.names
     number = model.output.shape[-1]
     expected = len(names) if dataset.multi_label or number > 1 else 1
     if number != expected or (number == 1 and not dataset.multi_label and len(names) != 2):
         raise ValueError(
-            f"teacher={recipe.teacher} has {number} output channels. Received: data of "
+            f"teacher={path} has {number} output channels. Received: data of "
             f"{len(names)} classes ({', '.join(names)}). Take a teacher of the same classes."
         )
     if card is None:
@@ -218,20 +218,20 @@ def _check_classes(recipe: Recipe, model: keras.Model, dataset: SegmentationData
     if card.multi_label != dataset.multi_label:
         kind = {True: "several classes per pixel", False: "one class per pixel"}
         raise ValueError(
-            f"teacher={recipe.teacher} has {kind[card.multi_label]}. Received: data with "
+            f"teacher={path} has {kind[card.multi_label]}. Received: data with "
             f"{kind[dataset.multi_label]}. Take a teacher that was trained on such masks."
         )
     there = card.classes.names
     if tuple(there) != tuple(names) and set(there) == set(names):
         raise ValueError(
-            f"teacher={recipe.teacher} has the classes {', '.join(there)}. Received: data with "
+            f"teacher={path} has the classes {', '.join(there)}. Received: data with "
             f"{', '.join(names)}. Take a teacher whose classes have the same order."
         )
 
 
-def _doubts(recipe: Recipe, dataset: SegmentationDataset) -> Iterator[str]:
+def _doubts(path: str, dataset: SegmentationDataset) -> Iterator[str]:
     """What may be wrong with a teacher whose channels fit."""
-    card = models.read_card(recipe.teacher)
+    card = models.read_card(path)
     if card is None:
         return
     if set(card.classes.names) != set(dataset.classes.names):
