@@ -100,8 +100,8 @@ def train_quantized(
     recipe = recipe_beside(model_path)
     if recipe is None:
         raise ValueError(
-            f"{model_path} is not in a run folder, so its data and recipe are unknown. Pass the "
-            "model.keras of a run, or call keras_seg.export.quantization_aware and model.fit."
+            f"{model_path} is not in a run folder, so its data and recipe are unknown. Pass "
+            "--data FOLDER with images, which need no masks, or the model.keras of a run."
         )
     tuned = dataclasses.replace(
         recipe,
@@ -113,6 +113,7 @@ def train_quantized(
         else learning_rate,
         schedule_options=dataclasses.replace(recipe.schedule_options, warmup_epochs=0.0),
         mixed_precision=False,
+        recalibrate=False,  # the copy has no batch norm
         overwrite=False,
     )
     return training.train(tuned, rewrite=quantization_aware)

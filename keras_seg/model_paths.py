@@ -81,8 +81,8 @@ def check_model_path(path: str | Path, *, exported: bool = True) -> Path:
     return path
 
 
-def check_initial_weights(path: str | Path | None) -> None:
-    """Checks the file that a training starts from, if one is given.
+def check_model_entry(path: str | Path | None, entry: str) -> None:
+    """Checks the model file that an entry of a recipe names, if one is given.
 
     Raises: as `check_model_path`, with the name of the entry.
     """
@@ -90,7 +90,7 @@ def check_initial_weights(path: str | Path | None) -> None:
         try:
             check_model_path(path, exported=False)
         except (FileNotFoundError, ValueError) as error:
-            raise type(error)(f"initial_weights: {error}") from error
+            raise type(error)(f"{entry}: {error}") from error
 
 
 def unreadable_file(path: Path, kind: str, reason: object) -> ValueError:

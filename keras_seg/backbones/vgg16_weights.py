@@ -33,8 +33,11 @@ def load_vgg16(
 ) -> None:
     """Sets the layers `conv<stage>_<i>` of a model to the convolutions of VGG16.
 
-    The first convolution is converted for RGB as scaled by `preprocessing`. This is exact except at
-    the border, where the zeros of the padding mean another colour.
+    The first convolution is converted for RGB as scaled by `preprocessing`, up to a factor that
+    keeps the size of its kernel as published. The batch norm behind it removes that factor. A
+    kernel 255 times as large, for pixels in 0..1, would compute the same at first but hardly learn:
+    behind a batch norm the effect of a step shrinks with the square of the kernel's size. All this
+    is exact except at the border, where the zeros of the padding mean another colour.
 
     Args:
         model: a network with the convolutions of VGG16.
@@ -56,11 +59,16 @@ def load_vgg16(
     else:
         convolutions, trained_with = _from_keras(weights), "caffe"
     for name, kernel, bias, norm in convolutions:
+        norm_layer = model.get_layer(norm_name.format(name))
         if name == "1_1":
+            size = float(np.linalg.norm(kernel))
             kernel, bias = _for_pixels(kernel, bias, trained_with, preprocessing)
+            factor = size / float(np.linalg.norm(kernel))
+            kernel, bias = kernel * factor, bias * factor
+            norm = norm and _for_scaled(norm, factor, norm_layer.epsilon)
         model.get_layer(f"conv{name}").set_weights([kernel, bias])
         if norm:
-            model.get_layer(norm_name.format(name)).set_weights(norm)
+            norm_layer.set_weights(norm)
 
 
 def _from_keras(weights: str | Path) -> Iterator[tuple]:
@@ -109,6 +117,14 @@ def _for_pixels(
     factor = np.broadcast_to(trained.scale / scale, 3)
     shift = np.broadcast_to(trained.offset - offset * factor, 3)
     return kernel * factor[:, None], bias + np.einsum("hwcf,c->f", kernel, shift)
+
+
+def _for_scaled(norm: list[np.ndarray], factor: float, epsilon: float) -> list[np.ndarray]:
+    """The weights of a batch norm for inputs times `factor`, with the same outputs."""
+    gamma, beta, mean, variance = norm
+    scaled = factor**2 * variance
+    gamma = gamma * np.sqrt(scaled + epsilon) / (factor * np.sqrt(variance + epsilon))
+    return [gamma, beta, factor * mean, scaled]
 
 
 def _vgg16(weights: str) -> keras.Model:

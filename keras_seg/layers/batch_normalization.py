@@ -65,7 +65,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
             is_training=True,
         )
         # The operator returns the sample variance, n / (n - 1) of the mean square; Keras averages
-        # the mean square.
+        # the mean square. Only image poolings see the difference. There the sample variance gained
+        # nothing: -0.2 to +1.8 points of mIoU at batch 2, -0.1 to +0.2 at 4 and 8 (DeepLabV3+).
         pixels = tf.cast(pixels, tf.float32)
         variance *= tf.maximum(pixels - 1, 1) / pixels
         for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):

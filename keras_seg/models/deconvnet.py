@@ -57,7 +57,8 @@ def deconvnet(
             omits the three. The SegNet paper compares with 1024.
         backbone_weights: weights of VGG16 for the encoder's 3x3 convolutions: "imagenet", a file
             of `keras.applications.VGG16` without top, a file or mapping of torchvision's vgg16 or
-            vgg16_bn (whose norms are loaded too), or None for random values.
+            vgg16_bn (whose norms are loaded too), or None for random values. The first kernel is
+            converted to the network's pixels and keeps its size, with which it learns.
 
     Returns: a functional `keras.Model`.
 

@@ -72,7 +72,8 @@ def segnet(
             bayesian, else 0.
         backbone_weights: weights of VGG16 for the encoder's convolutions: "imagenet", a file of
             `keras.applications.VGG16` without top, a file or mapping of torchvision's vgg16 or
-            vgg16_bn (whose norms are loaded too), or None for random values.
+            vgg16_bn (whose norms are loaded too), or None for random values. The first kernel is
+            converted to the network's pixels and keeps its size, with which it learns.
 
     Returns: a functional `keras.Model`.
 

@@ -17,6 +17,7 @@ __all__ = [
     "keep_freed_memory",
     "output_losses",
     "output_masks",
+    "recalibrate",
     "train",
 ]
 
@@ -30,6 +31,7 @@ __getattr__, _ = lazy_names(
         "Diverged": "keras_seg.training.failures",
         "FirstBatchCheck": "keras_seg.training.first_batch",
         "TrainingResult": "keras_seg.training.fit",
+        "recalibrate": "keras_seg.training.recalibration",
         "train": "keras_seg.training.fit",
         "output_losses": "keras_seg.training.outputs",
         "output_masks": "keras_seg.training.outputs",

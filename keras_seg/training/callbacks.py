@@ -162,7 +162,7 @@ def duration_line(steps: int, seconds: float) -> str:
 
 
 class PlateauRate(keras.callbacks.Callback):
-    """Multiplies the learning rate by `factor` at each plateau of the validation mIoU."""
+    """Multiplies the learning rate by `factor` at each plateau of the monitor."""
 
     def __init__(self, history: History, recipe: Recipe):
         super().__init__()
@@ -190,7 +190,7 @@ class AverageWhileValidating(keras.callbacks.Callback):
 
 
 class StopEarly(keras.callbacks.Callback):
-    """Stops the training after `patience` epochs without a better validation mIoU."""
+    """Stops the training after `patience` epochs without progress of the monitor."""
 
     def __init__(self, history: History, patience: int):
         super().__init__()

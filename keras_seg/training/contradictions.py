@@ -57,6 +57,7 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _optimizer(recipe)
     yield from _classes(recipe)
     yield from _network(recipe)
+    yield from _teacher(recipe)
     yield from _losses(recipe)
     yield from _images(recipe)
     yield from _folds(recipe)
@@ -83,6 +84,11 @@ def _schedule(recipe: Recipe) -> Iterator[str]:
             f"early_stop={early_stop} contradicts schedule_options.patience="
             f"{options.patience}: the training would end before its rate falls. Make early_stop "
             "larger, or patience smaller."
+        )
+    if recipe.monitor != "miou" and early_stop is None and schedule != "plateau":
+        yield (
+            f"monitor={recipe.monitor!r} has no effect without early_stop and with schedule "
+            f"{schedule!r}. Set early_stop, choose schedule 'plateau', or leave monitor out."
         )
     plain = ScheduleOptions()
     for option, schedules in (
@@ -135,6 +141,16 @@ def _network(recipe: Recipe) -> Iterator[str]:
             yield (
                 f"model_options.{option}={recipe.model_options[option]} contradicts the entry "
                 f"{entry}={getattr(recipe, entry)} of the recipe. Leave it out of model_options."
+            )
+
+
+def _teacher(recipe: Recipe) -> Iterator[str]:
+    for entry in ("teacher_weight", "teacher_temperature"):
+        value = getattr(recipe, entry)
+        if recipe.teacher is None and value != getattr(Recipe, entry):
+            yield (
+                f"{entry}={value} has no effect without a teacher. Set teacher to the model.keras "
+                f"of a trained network, or leave {entry} out."
             )
 
 
@@ -273,12 +289,13 @@ def _paths(recipe: Recipe) -> Iterator[str]:
             f"output={recipe.output} contradicts data={recipe.data}: it is the folder of the data. "
             "Choose another --output."
         )
-    weights = recipe.initial_weights
-    if weights is not None and Path(weights).resolve().parent == output:
-        yield (
-            f"output={recipe.output} contradicts initial_weights={weights}, a file in that folder, "
-            "which would be overwritten. Choose another --output."
-        )
+    for entry in ("initial_weights", "teacher"):
+        path = getattr(recipe, entry)
+        if path is not None and Path(path).resolve().parent == output:
+            yield (
+                f"output={recipe.output} contradicts {entry}={path}, a file in that folder, "
+                "which would be overwritten. Choose another --output."
+            )
 
 
 def _known_terms(recipe: Recipe) -> list[LossTerm]:

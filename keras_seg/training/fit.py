@@ -35,6 +35,7 @@ from keras_seg.training.first_batch import check_first_batches
 from keras_seg.training.own_callbacks import own_callbacks
 from keras_seg.training.pictures import DrawOverlays, SaveBest
 from keras_seg.training.progress_bar import ProgressBar
+from keras_seg.training.recalibrated_run import recalibrate_best
 from keras_seg.training.recipe import Recipe
 from keras_seg.training.run import Rewrite, Run, start_run
 from keras_seg.training.start_line import start_line
@@ -149,6 +150,7 @@ def _set_up_process(recipe: Recipe, engine: Engine) -> None:
 def _fit(run: Run, own: list[keras.callbacks.Callback]) -> TrainingResult:
     """Trains the remaining steps of a run."""
     if run.is_finished:
+        recalibrate_best(run)  # unless the call that trained it has
         return _result(run, interrupted=False)
     check_first_batches(
         global_batches(run, run.first_step),  # equal in all workers: all of them refuse, or none
@@ -183,6 +185,8 @@ def _fit(run: Run, own: list[keras.callbacks.Callback]) -> TrainingResult:
         if unreadable is None:
             raise
         raise unreadable from None
+    if run.is_finished and not interrupted:
+        recalibrate_best(run)
     return _result(run, interrupted)
 
 

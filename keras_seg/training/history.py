@@ -6,11 +6,12 @@ import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from keras_seg.atomic_files import write_text
 
-MONITOR = "val_mean_iou"
+MONITOR, LOSS = "val_mean_iou", "val_loss"
 CSV_NAME, JSON_NAME = "log.csv", "log.jsonl"
 CHARTED = ("loss", "val_loss", "mean_iou", MONITOR)
 
@@ -60,12 +61,15 @@ class History:
         folder: folder of the run.
         epochs: number of completed epochs. Later rows are dropped, as they will be trained again.
         writes: whether the files are written.
+        monitor: what progress is measured by: "miou" or "loss" of the validation.
 
     Raises: ValueError if the log has fewer rows than `epochs`.
     """
 
-    def __init__(self, folder: Path, *, epochs: int = 0, writes: bool = True):
-        self.folder, self.writes = Path(folder), writes
+    def __init__(
+        self, folder: Path, *, epochs: int = 0, writes: bool = True, monitor: str = "miou"
+    ):
+        self.folder, self.writes, self.monitor = Path(folder), writes, monitor
         path = self.folder / JSON_NAME
         self.rows: list[dict] = read_rows(path)[:epochs] if epochs and path.exists() else []
         if len(self.rows) < epochs:
@@ -79,6 +83,13 @@ class History:
     def append(self, row: dict) -> None:
         """Adds the row of an epoch and writes both files."""
         self.rows.append(row)
+        self._write()
+
+    def correct(self, epoch: int, miou: float, iou: Sequence[float | None]) -> None:
+        """Replaces the validation mIoU of an epoch, from 1, and the IoU of each class."""
+        row = self.rows[epoch - 1]
+        row[MONITOR] = miou
+        row["val_iou"] = dict(zip(row.get("val_iou", {}), iou, strict=False))
         self._write()
 
     @property
@@ -95,16 +106,24 @@ class History:
         return best, self.scores.index(best) + 1
 
     @property
+    def progress(self) -> list[float]:
+        """Value of the monitor in each epoch, of which a higher one is better."""
+        if self.monitor == "miou":
+            return self.scores
+        return [-math.inf if math.isnan(row[LOSS]) else -row[LOSS] for row in self.rows]
+
+    @property
     def epochs_without_progress(self) -> int:
-        """Number of epochs since the best one."""
-        return len(self.rows) - self.best[1]
+        """Number of epochs since the best one by the monitor."""
+        values = self.progress
+        return len(values) - 1 - values.index(max(values)) if values else 0
 
     def plateaus(self, patience: int) -> int:
-        """Number of times that `patience` epochs in a row did not improve the validation mIoU."""
+        """Number of times that `patience` epochs in a row did not improve the monitor."""
         best, waited, count = -math.inf, 0, 0
-        for score in self.scores:
-            waited = 0 if score > best else waited + 1
-            best = max(best, score)
+        for value in self.progress:
+            waited = 0 if value > best else waited + 1
+            best = max(best, value)
             if waited == patience:
                 waited, count = 0, count + 1
         return count

@@ -52,11 +52,33 @@ def build_model(
     )  # refuses a crop of the wrong size
     if recipe.initial_weights is not None:
         tell(models.load_weights_from(model, recipe.initial_weights, classes=classes))
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = synchronized
+    norms = batch_norms(model)
+    for norm in norms:
+        norm.synchronized = synchronized
+        if recipe.batch_norm_momentum is not None:
+            norm.momentum = recipe.batch_norm_momentum
     freeze(model, recipe)
+    _check_norms(recipe, norms)
     return model
+
+
+def batch_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """The batch norms of a model, also those of the models in it."""
+    layers = model._flatten_layers()
+    return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+
+
+def _check_norms(recipe: Recipe, norms: Sequence[keras.Layer]) -> None:
+    """Raises ValueError for entries that need batch norms, if the network trains none."""
+    if any(norm.trainable for norm in norms):
+        return
+    for entry, usual in (("batch_norm_momentum", None), ("recalibrate", False)):
+        value = getattr(recipe, entry)
+        if value != usual:
+            raise ValueError(
+                f"{entry}={value} contradicts model={recipe.model}, which trains no batch norm "
+                f"with these model_options and freeze={recipe.freeze!r}. Leave {entry} out."
+            )
 
 
 def freeze(model: keras.Model, recipe: Recipe) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -60,7 +60,11 @@ CLASSES = {
 
 
 def make_optimizer(
-    recipe: Recipe, steps_per_epoch: int, *, backbone: Collection[str] = ()
+    recipe: Recipe,
+    steps_per_epoch: int,
+    *,
+    backbone: Collection[str] = (),
+    depthwise: Sequence[keras.Variable] = (),
 ) -> keras.optimizers.Optimizer:
     """Creates the recipe's optimizer with its schedule.
 
@@ -68,13 +72,18 @@ def make_optimizer(
         recipe: the recipe.
         steps_per_epoch: steps per epoch.
         backbone: paths of the variables to which `head_rate` does not apply.
+        depthwise: the depthwise kernels, see `depthwise_kernels`.
     """
     options = recipe.optimizer_options
     coupled = 0.0 if recipe.optimizer == "adamw" else recipe.weight_decay
+    undecayed = [] if options.decay_depthwise else list(depthwise)
+    paths = {variable.path for variable in undecayed}
 
     def rules(variable: keras.Variable) -> tuple[float, float]:
-        decay = coupled if options.decay_all or decays(variable) else 0.0
-        return 1.0 if variable.path in backbone else options.head_rate, decay
+        is_decayed = (options.decay_all or decays(variable)) and variable.path not in paths
+        factor = 1.0 if variable.path in backbone else options.head_rate
+        factor *= options.bias_rate if is_bias(variable) else 1.0
+        return factor, coupled if is_decayed else 0.0
 
     arguments = {
         "learning_rate": make_schedule(recipe, steps_per_epoch),
@@ -90,14 +99,34 @@ def make_optimizer(
     if recipe.optimizer == "adamw":
         arguments["weight_decay"] = recipe.weight_decay
     optimizer = CLASSES[recipe.optimizer](**arguments)
-    if recipe.optimizer == "adamw" and not options.decay_all:
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "alpha"])
+    if recipe.optimizer == "adamw":
+        names = [] if options.decay_all else ["bias", "gamma", "beta", "alpha"]
+        optimizer.exclude_from_weight_decay(var_list=undecayed, var_names=names)
     return optimizer
 
 
 def decays(variable: keras.Variable) -> bool:
     """Whether weight decay applies: to kernels, not to batch norm, biases and slopes."""
     return len(variable.shape) > 1 and not variable.path.endswith(("alpha", "bias"))
+
+
+def is_bias(variable: keras.Variable) -> bool:
+    """Whether a variable is the bias of a layer; the offset of a batch norm is not."""
+    return variable.path.rpartition("/")[2] == "bias"
+
+
+def depthwise_kernels(model: keras.Model) -> list[keras.Variable]:
+    """The depthwise kernels of a model.
+
+    Their shape does not tell them apart: a convolution with one filter has the same.
+    """
+    kernels = []
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
+            kernels.append(layer.kernel)
+        elif isinstance(layer, keras.layers.SeparableConv2D):
+            kernels.append(layer.depthwise_kernel)
+    return kernels
 
 
 def make_schedule(recipe: Recipe, steps_per_epoch: int) -> float | RecipeSchedule:

@@ -19,6 +19,7 @@ from keras_seg.training.recipe_io import from_record, read_yaml, to_record
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "nadam", "adadelta")
 SCHEDULES = ("poly", "cosine", "constant", "step", "plateau")
+MONITORS = ("miou", "loss")
 FREEZES = ("none", "norms", "backbone")
 ON_ERROR = ("stop", "skip")
 STRATEGIES = ("auto", "none", "mirrored", "multiworker", "tpu")
@@ -32,6 +33,8 @@ POSITIVE = (
     "steps_per_epoch",
     "early_stop",
     "max_minutes",
+    "teacher_weight",
+    "teacher_temperature",
 )
 NOT_NEGATIVE = ("weight_decay", "auxiliary_weight", "seed", "overlays")
 
@@ -44,6 +47,8 @@ class OptimizerOptions:
         momentum: momentum of sgd and rmsprop.
         nesterov: whether sgd uses Nesterov momentum.
         decay_all: whether weight decay also applies to batch norm and biases.
+        decay_depthwise: whether weight decay applies to depthwise kernels.
+        bias_rate: factor of the learning rate for biases; batch norm is not changed.
         clip_norm: largest global norm of the gradients; by default no limit.
         ema: momentum of an exponential moving average of the weights, which is then validated and
             saved; by default no average.
@@ -55,6 +60,8 @@ class OptimizerOptions:
     momentum: float = 0.9
     nesterov: bool = False
     decay_all: bool = False
+    decay_depthwise: bool = True
+    bias_rate: float = 1.0
     clip_norm: float | None = None
     ema: float | None = None
     head_rate: float = 1.0
@@ -66,7 +73,7 @@ class OptimizerOptions:
                 raise ValueError(
                     f"optimizer_options.{option} must be at least 0 and below 1. Received: {value}"
                 )
-        for option in ("clip_norm", "head_rate"):
+        for option in ("clip_norm", "head_rate", "bias_rate"):
             value = getattr(self, option)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"optimizer_options.{option} must be positive. Received: {value}")
@@ -81,7 +88,7 @@ class ScheduleOptions:
         power: exponent of poly.
         step_epochs: epochs after which step multiplies the rate by factor; a single number repeats.
         factor: factor of step and plateau.
-        patience: epochs without a better validation mIoU after which plateau applies its factor.
+        patience: epochs without progress of the `monitor` after which plateau applies its factor.
         floor: smallest share of the initial rate.
 
     Raises: ValueError for a value out of range.
@@ -149,15 +156,22 @@ class Recipe:
         steps_per_epoch: steps that count as one epoch; by default one pass over the images.
         max_minutes: pause the training at the end of the epoch in which this time runs out.
         early_stop: stop after this many epochs without a better validation mIoU.
+        monitor: what `early_stop` and the schedule plateau watch in the validation: "miou" or
+            "loss". The best model is always that of the best mIoU.
         loss: a name, a sum such as "cross_entropy+0.5*dice", a mapping of name and options, or a
             list of these. A loss of your own is named by its import path, "module:name", or by a
             mapping with `path` and its arguments.
         metrics: import paths of Keras metrics or of functions of masks and scores, "module:name",
             or mappings with `path` and the metric's arguments. They are logged beside the mIoU.
         auxiliary_weight: weight of the losses of auxiliary heads.
+        teacher: model.keras of a trained network with the same classes, usually a larger one, whose
+            scores on each training crop are learned besides the masks (knowledge distillation).
+        teacher_weight: weight of the loss against the teacher.
+        teacher_temperature: number by which both networks' logits are divided in that loss; above 1
+            it weighs the less probable classes more.
         optimizer: adam, adamw, sgd, rmsprop, nadam or adadelta.
         learning_rate: learning rate at the first step, or after the warm-up.
-        schedule: poly, cosine, constant or step over all steps, or plateau of the validation mIoU.
+        schedule: poly, cosine, constant or step over all steps, or plateau of the `monitor`.
         weight_decay: decoupled for adamw, added to the gradient for the others.
         optimizer_options: momentum, clipping, weight averaging and learning rate of the head.
         schedule_options: warm-up, and how the learning rate falls.
@@ -174,6 +188,10 @@ class Recipe:
         jit: compile the training step with XLA.
         strategy: auto, none, mirrored (all local devices), multiworker (TF_CONFIG) or tpu.
         sync_batch_norm: whether batch norm uses the statistics of all devices.
+        batch_norm_momentum: share of the moving statistics of batch norm that a step keeps; by
+            default that of the network.
+        recalibrate: after the last step, compute the statistics of batch norm anew over all
+            training images, and keep them if the validation mIoU is not lower.
         checkpoint_steps: steps between checkpoints, from which an interrupted training resumes.
         overlays: number of validation images that are drawn after each better epoch.
         seed: seed of initial weights, order and augmentation.
@@ -212,9 +230,13 @@ class Recipe:
     steps_per_epoch: int | None = None
     max_minutes: float | None = None
     early_stop: int | None = None
+    monitor: str = "miou"
     loss: str | dict | list = "cross_entropy+dice"
     metrics: list[str | dict] | None = None
     auxiliary_weight: float = 0.4
+    teacher: str | None = None
+    teacher_weight: float = 1.0
+    teacher_temperature: float = 1.0
     optimizer: str = "adam"
     learning_rate: float = 1e-3
     schedule: str = "poly"
@@ -231,6 +253,8 @@ class Recipe:
     jit: bool = False
     strategy: str = "auto"
     sync_batch_norm: bool = True
+    batch_norm_momentum: float | None = None
+    recalibrate: bool = False
     checkpoint_steps: int = 500
     overlays: int = 4
     seed: int = 0
@@ -261,6 +285,7 @@ class Recipe:
             ("freeze", FREEZES),
             ("strategy", STRATEGIES),
             ("on_error", ON_ERROR),
+            ("monitor", MONITORS),
         ):
             if getattr(self, entry) not in known:
                 raise ValueError(unknown_name(entry, getattr(self, entry), known))
@@ -273,6 +298,11 @@ class Recipe:
         for entry in NOT_NEGATIVE:
             if not 0 <= getattr(self, entry) < math.inf:
                 raise ValueError(f"{entry} must not be negative. Received: {getattr(self, entry)}")
+        momentum = self.batch_norm_momentum
+        if momentum is not None and not 0 <= momentum < 1:
+            raise ValueError(
+                f"batch_norm_momentum must be at least 0 and below 1. Received: {momentum}"
+            )
         if self.seed >= 2**32:
             raise ValueError(f"seed must be less than 2**32. Received: {self.seed}")
         if self.schedule == "step" and not self.schedule_options.step_epochs:

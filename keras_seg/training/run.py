@@ -22,11 +22,12 @@ from keras_seg.training.engines import Engine
 from keras_seg.training.environment import write_environment
 from keras_seg.training.history import History
 from keras_seg.training.network import build_model, output_channels
-from keras_seg.training.optimizers import make_optimizer
+from keras_seg.training.optimizers import depthwise_kernels, make_optimizer
 from keras_seg.training.outputs import MAIN, at_image_size, output_losses
 from keras_seg.training.own_losses import own_metrics
 from keras_seg.training.recipe import Recipe
 from keras_seg.training.saved_state import SavedState, remove_unfinished
+from keras_seg.training.teacher import taught, variables_of_teacher
 
 Rewrite = Callable[[keras.Model], keras.Model]
 """Turns the recipe's network, with its initial weights, into the network to train."""
@@ -126,7 +127,7 @@ def start_run(
         folder=folder,
         writes=writes,
         state=state,
-        history=History(folder, epochs=epochs, writes=writes),
+        history=History(folder, epochs=epochs, writes=writes, monitor=recipe.monitor),
         first_step=first_step,
     )
     if writes and epochs and not run.model_path.exists():
@@ -147,7 +148,8 @@ def _saved_state(
         "images": {each.split: len(each) for each in data_sets},
         "classes": list(data_sets[0].classes.names),
     }
-    return SavedState(checkpoints, model, writes=writes, data=data)
+    teacher = variables_of_teacher(model)
+    return SavedState(checkpoints, model, writes=writes, data=data, without=teacher)
 
 
 def _network(
@@ -181,23 +183,30 @@ def _compiled(
 ) -> tuple[keras.Model, MeanIoU]:
     """The model to train, with an optimizer that has its variables, and its metric."""
     model = engine.trainable(at_image_size(network))
+    tell = _tell if engine.writes else lambda sentence: None
+    model = taught(model, network, recipe, train_set, tell=tell)
     plain = set()
     if recipe.optimizer_options.head_rate != 1:
         layers = backbone_layers(network)
         plain = {variable.path for layer in layers for variable in layer.weights}
     arguments = output_losses(model, losses.get(loss), auxiliary_weight=recipe.auxiliary_weight)
-    metric = MeanIoU(
-        len(train_set.classes),
-        multi_label=train_set.multi_label,
-        from_logits=recipe.model_options.get("activation") is None,
-    )
+    metric = miou_metric(recipe, train_set)
     metrics = [metric, *own_metrics(recipe.metrics)]
     several = isinstance(arguments["metrics"], dict)
     arguments["metrics"] = {MAIN: metrics} if several else metrics
     model.compile(
-        make_optimizer(recipe, epoch_steps, backbone=plain),
+        make_optimizer(recipe, epoch_steps, backbone=plain, depthwise=depthwise_kernels(network)),
         jit_compile=engine.compiles(recipe.jit),
         **arguments,
     )
     model.optimizer.build(model.trainable_variables)
     return model, metric
+
+
+def miou_metric(recipe: Recipe, train_set: CachedDataset) -> MeanIoU:
+    """The mIoU of the main output."""
+    return MeanIoU(
+        len(train_set.classes),
+        multi_label=train_set.multi_label,
+        from_logits=recipe.model_options.get("activation") is None,
+    )

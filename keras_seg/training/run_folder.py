@@ -25,11 +25,13 @@ OVERLAYS = "overlays"
 TENSORBOARD = "tensorboard"
 CLASS_WEIGHTS_NAME = "class_weights.json"
 ENVIRONMENT_NAME = "environment.json"
+RECALIBRATION_NAME = "recalibration.json"
 MADE = (
     MODEL_NAME,
     RECIPE_NAME,
     CLASS_WEIGHTS_NAME,
     ENVIRONMENT_NAME,
+    RECALIBRATION_NAME,
     CSV_NAME,
     JSON_NAME,
     CHECKPOINTS,
@@ -40,6 +42,7 @@ MADE = (
 FREE = {
     *("output", "overwrite", "max_minutes", "checkpoint_steps", "overlays", "strategy"),
     "callbacks",  # a logger may be added to a run
+    "recalibrate",  # also after its end
     "chosen",
 }
 """Entries that may change when a training resumes, because no trained value depends on them."""

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -38,6 +39,7 @@ class SavedState:
         writes: False for workers other than the chief. They take part in saving, because reading
             distributed variables needs all workers, but keep no files.
         data: facts about the data, ready for JSON. A checkpoint of other data is refused.
+        without: variables of the model that do not change and have a file of their own.
 
     Attributes:
         step: step of the last checkpoint that was saved or restored.
@@ -45,15 +47,21 @@ class SavedState:
     """
 
     def __init__(
-        self, folder: Path, model: keras.Model, *, writes: bool = True, data: dict | None = None
+        self,
+        folder: Path,
+        model: keras.Model,
+        *,
+        writes: bool = True,
+        data: dict | None = None,
+        without: Sequence[keras.Variable] = (),
     ):
         self.folder, self.model, self.writes = Path(folder), model, writes
         self.data = data
         state = {id(v): v for v in (*model.variables, *model.optimizer.variables)}
-        metrics = {id(v) for v in model.metrics_variables}
+        left_out = {id(v) for v in (*model.metrics_variables, *without)}
         self._engine = current_engine()
         self._checkpoint = self._engine.checkpoint(
-            [variable for key, variable in state.items() if key not in metrics]
+            [variable for key, variable in state.items() if key not in left_out]
         )
         self.step = 0
         self.metrics: list[np.ndarray] = []

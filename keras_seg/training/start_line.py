@@ -15,10 +15,12 @@ def start_line(run: Run) -> str:
     """
     engine = run.engine
     devices = f"{engine.devices} x " if engine.devices > 1 else ""
+    teacher = run.recipe.teacher
     return (
         f"Training {run.recipe.model} ({_count(run.network.count_params())} parameters) on "
         f"{len(run.train_set)} images, validating on {len(run.val_set)}. Device: {devices}"
         f"{device_name(engine.name)} ({engine.name})."
+        f"{'' if teacher is None else f' Teacher: {teacher}.'}"
     )
 
 

@@ -1,14 +1,18 @@
 """What is special to SegNet and DeconvNet: VGG16's weights, odd sizes, dropout that stays on."""
 
+from unittest import mock
+
 import keras
 import numpy as np
 import pytest
 
-from keras_seg import backbones, models
+from keras_seg import backbones, layers, models
+from keras_seg.backbones import vgg16_weights
 from tests.helpers.networks import trainable_parameters
 
 NARROW = ((2, 2), (4, 4), (4, 4, 4), (8, 8, 8), (8, 8, 8))
 PIXELS = np.random.default_rng(0).uniform(0, 255, (1, 45, 61, 3)).astype("float32")
+TARGET = np.random.default_rng(1).normal(size=(1, 14, 14, 4))
 SLOW = pytest.mark.slow
 MODES = [pytest.param(mode, marks=SLOW) for mode in (None, "unit", "symmetric", "caffe")]
 """The test of a file of Keras takes the default, and compares the first map, too."""
@@ -62,13 +66,17 @@ class TestVgg16Weights:
         wanted = expected(PIXELS[:, :32, :32])["stride_16"]
         np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
 
-    def test_a_file_of_keras_gives_its_first_map(self, tmp_path):
+    def test_a_file_of_keras_gives_its_first_map_at_the_size_of_its_kernel(self, tmp_path):
         keras.utils.set_random_seed(0)
         theirs = keras.applications.VGG16(include_top=False, weights=None)
         theirs.get_layer("block1_conv1").bias.assign(np.linspace(-1, 1, 64))
         theirs.save_weights(tmp_path / "vgg16.weights.h5")
         model = models.segnet(backbone_weights=tmp_path / "vgg16.weights.h5")
-        found = inside(model, "conv1_1", PIXELS)
+        kernels = theirs.get_layer("block1_conv1").kernel, model.get_layer("conv1_1").kernel
+        sizes = [np.linalg.norm(kernel) for kernel in kernels]
+        assert sizes[0] == pytest.approx(sizes[1], rel=1e-5)
+        # pixels in 0..1 give a 255th of the published map, which the batch norm does not see
+        found = 255 * inside(model, "conv1_1", PIXELS)
         ready = keras.applications.vgg16.preprocess_input(PIXELS.copy())
         activated = keras.Model(theirs.input, theirs.get_layer("block1_conv1").output)(ready)
         wanted = np.asarray(activated)[:, 1:-1, 1:-1]  # with its ReLU
@@ -83,6 +91,36 @@ class TestVgg16Weights:
         assert (np.asarray(model.get_layer("conv3_2_bn").moving_variance) == 1).all()
         kernel = np.asarray(model.get_layer("conv5_3").kernel)
         np.testing.assert_array_equal(kernel, vgg16["features.40.weight"].transpose(2, 3, 1, 0))
+
+    @pytest.mark.parametrize(
+        ("mode", "largest"), [("caffe", 1e-6), ("unit", 5e-3), ("imagenet", 2e-2)]
+    )
+    def test_first_kernel_learns_alike_whatever_pixels_the_network_takes(self, mode, largest):
+        """A step of SGD turns the kernel by the same angle as in the authors' network.
+
+        The deviations of ImageNet's colours differ by 2 %; on pixels of 0..1 epsilon is visible.
+        """
+        rng = np.random.default_rng(0)
+        kernel, bias = rng.normal(size=(3, 3, 3, 4)), rng.normal(size=4)
+
+        def step(mode):
+            """The angle between the kernel before and after a step, per filter."""
+            x = image = keras.Input((16, 16, 3))
+            x = layers.Preprocessing(mode, dtype="float64")(x)
+            x = keras.layers.Conv2D(4, 3, name="conv1_1", dtype="float64")(x)
+            x = layers.BatchNormalization(epsilon=1e-5, name="conv1_1_bn", dtype="float64")(x)
+            model = keras.Model(image, x)
+            ready = [("1_1", kernel, bias, None)]
+            with mock.patch.object(vgg16_weights, "_from_keras", return_value=ready):
+                vgg16_weights.load_vgg16(model, "imagenet", mode, norm_name="conv{}_bn")
+            model.compile(keras.optimizers.SGD(1.0), "mse", run_eagerly=True)
+            before = model.get_layer("conv1_1").get_weights()[0].reshape(-1, 4)
+            model.train_on_batch(PIXELS[:, :16, :16], TARGET)
+            after = model.get_layer("conv1_1").get_weights()[0].reshape(-1, 4)
+            lengths = np.linalg.norm(before, axis=0) * np.linalg.norm(after, axis=0)
+            return np.arccos(np.clip((before * after).sum(0) / lengths, -1, 1))
+
+        np.testing.assert_allclose(step(mode), step("caffe"), rtol=largest)
 
     def test_what_does_not_fit_is_refused(self, vgg16):
         with pytest.raises(ValueError, match=r"13 convolutions .*Received: 12"):

@@ -27,6 +27,14 @@ CASES = {
         {"schedule": "plateau", "early_stop": 5},
         ("early_stop=5", "schedule_options.patience=5", "patience smaller"),
     ),
+    "a monitor that nothing watches": (
+        {"monitor": "loss"},
+        ("monitor='loss'", "early_stop", "schedule 'poly'", "leave monitor out"),
+    ),
+    "the temperature of no teacher": (
+        {"teacher_temperature": 2.0},
+        ("teacher_temperature=2.0", "without a teacher", "leave teacher_temperature out"),
+    ),
     "steps of another schedule": (
         {"schedule_options": ScheduleOptions(step_epochs=(4,))},
         ("schedule_options.step_epochs=(4,)", "schedule 'poly'", "'step'"),

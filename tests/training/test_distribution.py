@@ -65,10 +65,17 @@ COUNTED = 3 * (64 - 2) * 96
 
 @pytest.fixture
 def recipe(tmp_path):
-    """Three validation images and a batch of 4, so that a device would have none in the end."""
+    """Three validation images and a batch of 4, so that a device would have none in the end.
+
+    A network with random values teaches, so that its loss is shared among the devices, too.
+    """
+    from keras_seg import models
     from tests.helpers.folders import write_splits
     from tests.helpers.shapes import Shapes
 
+    keras.utils.set_random_seed(1)
+    teacher = models.unet((None, None, 3), 3, widths=(4, 4))
+    models.save(teacher, tmp_path / "teacher.keras", models.ModelCard(Shapes.classes))
     folder = write_splits(tmp_path / "shapes", Shapes("train"), Shapes("val", 3))
     recipe = Recipe(
         data=str(folder),
@@ -77,6 +84,7 @@ def recipe(tmp_path):
         crop=(32, 48),
         batch_size=4,
         epochs=2,
+        teacher=str(tmp_path / "teacher.keras"),
         optimizer="sgd",
         learning_rate=0.005,
         augmentation=Augmentation(scale=(0.8, 1.25)),

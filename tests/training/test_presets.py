@@ -3,6 +3,7 @@
 import math
 import re
 
+import numpy as np
 import pytest
 
 from keras_seg import cli, losses, models, training
@@ -41,6 +42,37 @@ class TestPresets:
         assert result.new_steps == 2 and result.epochs == 1 and result.finished
         assert math.isfinite(result.best_miou)
         assert models.read_card(result.model_path).network == recipe.model
+
+    @pytest.mark.parametrize("name", ["hrnet-cityscapes", "ocrnet-cityscapes"])
+    def test_class_weighted_loss_is_divided_by_the_sum_of_weights_as_in_pytorch(self, name):
+        """nn.CrossEntropyLoss(weight=w): the sum of w[y] * -log p[y] over the sum of w[y]."""
+        loss = record(name)["loss"]
+        rng, weights = np.random.default_rng(0), np.asarray(loss["class_weights"])
+        logits = rng.normal(size=(2, 6, 8, 19))
+        masks = rng.choice([0, 1, 13, 17, 255], (2, 6, 8))
+        known = masks != 255
+        shares = np.log(np.exp(logits).sum(-1)) - np.take_along_axis(
+            logits, np.where(known, masks, 0)[..., None], -1
+        ).squeeze(-1)
+        of_pixel = np.where(known, weights[np.where(known, masks, 0)], 0)
+        expected = (of_pixel * shares).sum() / of_pixel.sum()
+        measured = float(losses.get(loss)(masks, logits.astype("float32")))
+        assert measured == pytest.approx(expected, rel=1e-5)
+        plain = {key: value for key, value in loss.items() if key != "reduction"}
+        other = float(losses.get(plain)(masks, logits.astype("float32")))
+        assert other / measured == pytest.approx(of_pixel.sum() / known.sum(), rel=1e-5)
+
+    @pytest.mark.parametrize("name", ["resunetplusplus-polyps", "unetplusplus-nuclei"])
+    def test_dice_is_that_of_the_foreground_with_one_in_numerator_and_denominator(self, name):
+        """The authors' 1 - (2 I + 1) / (P + T + 1) over the whole batch."""
+        loss = record(name)["loss"]
+        dice = loss if isinstance(loss, dict) else loss[-1]
+        rng = np.random.default_rng(0)
+        logits, masks = rng.normal(size=(2, 4, 4, 2)), rng.integers(0, 2, (2, 4, 4))
+        shares = 1 / (1 + np.exp(logits[..., 0] - logits[..., 1]))
+        expected = 1 - (2 * (shares * masks).sum() + 1) / (shares.sum() + masks.sum() + 1)
+        measured = float(losses.get(dice)(masks, logits.astype("float32")))
+        assert measured == pytest.approx(expected, rel=1e-5)
 
     def test_flags_win_over_the_preset(self, monkeypatch, tmp_path):
         seen = []

@@ -21,6 +21,7 @@ from keras_seg.training.optimizers import (
     CLASSES,
     averaged_weights,
     decays,
+    depthwise_kernels,
     make_optimizer,
     make_schedule,
 )
@@ -78,6 +79,32 @@ class TestOptimizers:
             expected = plain[path] - 0.1 * share * start
             np.testing.assert_allclose(decayed[path], expected, rtol=1e-4, atol=1e-6)
 
+    @pytest.mark.parametrize("name", ["sgd", "adamw"])
+    def test_depthwise_kernels_keep_their_size_and_biases_learn_faster(self, name):
+        """Also where a convolution with one filter has a kernel of the same shape."""
+        kernels = {}
+        for decay in (0.0, 0.5):
+            keras.utils.set_random_seed(0)
+            x = image = keras.Input((4, 4, 3))
+            x = keras.layers.DepthwiseConv2D(3, name="depthwise")(x)
+            x = keras.layers.Conv2D(1, 1, name="one_filter")(x)
+            model = keras.Model(image, x)
+            options = OptimizerOptions(decay_depthwise=False, bias_rate=2.0)
+            recipe = replace(RECIPE, optimizer=name, optimizer_options=options, weight_decay=decay)
+            depthwise = depthwise_kernels(model)
+            assert [variable.path for variable in depthwise] == ["depthwise/kernel"]
+            optimizer = make_optimizer(replace(recipe, schedule="constant"), 1, depthwise=depthwise)
+            optimizer.build(model.trainable_variables)
+            before = {v.path: v.numpy() for v in model.trainable_variables}
+            ones = [np.ones(v.shape, "float32") for v in model.trainable_variables]
+            optimizer.apply(ones)
+            steps = {v.path: before[v.path] - v.numpy() for v in model.trainable_variables}
+            kernels[decay] = steps
+            np.testing.assert_allclose(steps["one_filter/bias"], 0.2, rtol=1e-5)
+            np.testing.assert_allclose(steps["depthwise/kernel"], 0.1, rtol=1e-4)
+        decayed = kernels[0.5]["one_filter/kernel"] - kernels[0.0]["one_filter/kernel"]
+        np.testing.assert_allclose(decayed, 0.1 * 0.5 * before["one_filter/kernel"], rtol=1e-3)
+
     def test_gradients_are_clipped_to_the_norm(self):
         before, after = one_step(OptimizerOptions(clip_norm=1e-3))
         step = np.sqrt(sum(np.sum((after[path] - before[path]) ** 2) for path in before))
@@ -134,6 +161,17 @@ class TestSchedules:
         again = History(tmp_path, epochs=5)
         assert again.best == (0.4, 5) and again.rows == history.rows[:5]
 
+    def test_progress_of_the_loss_is_a_smaller_one(self, tmp_path):
+        history = History(tmp_path, monitor="loss")
+        losses = (0.5, 0.4, 0.6, float("nan"), 0.3, 0.3, 0.5)
+        for epoch, loss in enumerate(losses, start=1):
+            row = {"epoch": epoch, "val_mean_iou": epoch / 10, "val_loss": loss}
+            history.append(row)
+        assert history.epochs_without_progress == 2 and history.plateaus(2) == 2
+        assert history.best == (0.7, 7)
+        history.correct(7, 0.8, [])
+        assert History(tmp_path, epochs=7).best == (0.8, 7)
+
     def test_a_log_that_lost_epochs_is_refused_and_stays(self, tmp_path):
         log, row = tmp_path / "log.jsonl", '{"epoch": 1, "val_mean_iou": 0.5}\n'
         log.write_text(row)
@@ -153,11 +191,28 @@ class TestSchedules:
             (ScheduleOptions, {"warmup_epochs": -1}, "warmup_epochs must be 0 or more"),
             (OptimizerOptions, {"ema": 1.0}, "optimizer_options.ema must be at least 0"),
             (OptimizerOptions, {"head_rate": 0}, "optimizer_options.head_rate must be positive"),
+            (OptimizerOptions, {"bias_rate": 0}, "optimizer_options.bias_rate must be positive"),
         ],
     )
     def test_options_that_make_no_sense(self, cls, entry, message):
         with pytest.raises(ValueError, match=message):
             cls(**entry)
+
+    @pytest.mark.parametrize("momentum", [-0.1, 1.0])
+    def test_momentum_of_batch_norm_is_a_share(self, momentum):
+        with pytest.raises(ValueError, match="batch_norm_momentum must be at least 0 and below 1"):
+            replace(RECIPE, batch_norm_momentum=momentum)
+
+    def test_momentum_of_batch_norm_is_that_of_all_norms(self):
+        options = {"backbone": "resnet18", "backbone_options": {"width": 8}, "channels": 8}
+        options |= {"backbone_weights": None}
+        recipe = replace(RECIPE, model="deeplabv3plus", model_options=options, crop=(64, 64))
+        for momentum, expected in ((None, {0.9}), (0.9997, {0.9997})):
+            recipe = replace(recipe, batch_norm_momentum=momentum)
+            model = network.build_model(recipe, 3, synchronized=True)
+            norms = network.batch_norms(model)
+            assert {norm.momentum for norm in norms} == expected
+            assert len(norms) > 20 and all(norm.synchronized for norm in norms)
 
     def test_steps_need_their_epochs(self):
         with pytest.raises(ValueError, match='"step" needs schedule_options.step_epochs'):

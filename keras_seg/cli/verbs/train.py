@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from keras_seg.cli.checks import check_data
 from keras_seg.cli.output import DONE, INTERRUPTED, REFUSED, STANDARD_STREAM, complain, say
 from keras_seg.cli.verbs.verb import Verb
-from keras_seg.model_paths import check_initial_weights
+from keras_seg.model_paths import check_model_entry
 
 if TYPE_CHECKING:  # imported when they are needed
     from jsonargparse import ArgumentParser
@@ -30,7 +30,8 @@ def train_verb(given: dict[str, Any], folds: int | None = None, **entries: Any) 
         entries: the entries of `keras_seg.training.Recipe`, with defaults.
     """
     check_data(given.get("data"))
-    check_initial_weights(given.get("initial_weights"))
+    for entry in ("initial_weights", "teacher"):
+        check_model_entry(given.get(entry), entry)
     # Without this TensorFlow uses the faster convolutions only on processors with AVX-512.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     from keras_seg import training
@@ -179,15 +180,20 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "Output": ("output", "overwrite", "overlays", "callbacks"),
     "Network": ("model", "model_options", "initial_weights", "freeze"),
     "Training images": ("resize", "crop", "batch_size", "balance", "border_weights", "transform"),
-    "Length": ("epochs", "steps_per_epoch", "max_minutes", "early_stop", "checkpoint_steps"),
+    "Length": (
+        *("epochs", "steps_per_epoch", "max_minutes", "early_stop", "monitor"),
+        "checkpoint_steps",
+    ),
     "Loss": ("loss", "auxiliary_weight", "metrics"),
+    "Knowledge distillation": ("teacher", "teacher_weight", "teacher_temperature"),
     "Optimizer": (
         *("optimizer", "learning_rate", "weight_decay", "optimizer_options."),
         *("schedule", "schedule_options."),
     ),
+    "Batch norm": ("batch_norm_momentum", "recalibrate", "sync_batch_norm"),
     "Random changes of each crop": ("augmentation.",),
     "Devices, speed and repeatability": (
-        *("strategy", "sync_batch_norm", "mixed_precision", "jit", "seed", "deterministic"),
+        *("strategy", "mixed_precision", "jit", "seed", "deterministic"),
     ),
 }
 VERB = Verb(
