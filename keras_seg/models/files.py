@@ -17,6 +17,7 @@ from keras_seg.model_paths import check_model_path
 from keras_seg.models.functional import as_functional
 from keras_seg.models.older_keras import open_to_older_keras
 from keras_seg.models.output_activation import model_output_activation
+from keras_seg.models.published import local_file
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
 """What zipfile raises for a damaged archive."""
@@ -57,11 +58,17 @@ def load(path: str | Path) -> keras.Model:
     Files written by `model.save("m.h5")` can be read, too. A single output is a tensor, also in
     files of Keras 3.10, which later versions of Keras read as a list.
 
+    Args:
+        path: the file; or a name of `list_weights()`, whose checkpoint is downloaded and converted
+            the first time; or "hf:user/repo" for a repository of the Hugging Face hub, with a
+            model of this package or of segmentation_models.pytorch.
+
     Returns: a `keras.Model`, not compiled.
 
-    Raises: FileNotFoundError, or ValueError that says what the file is, if it holds no Keras model.
+    Raises: FileNotFoundError, or ValueError that says what the file is, if it holds no Keras model;
+        RuntimeError that says what to do by hand, if weights cannot be downloaded.
     """
-    path = _check_archive(path)
+    path = _check_archive(local_file(path))
     if path.suffix.lower() != ".keras":
         _check_whole_model(path)
     try:
@@ -78,7 +85,7 @@ def read_card(path: str | Path) -> ModelCard | None:
 
     Raises: FileNotFoundError, or ValueError if the file is not a `.keras` archive.
     """
-    path = _check_archive(path)
+    path = _check_archive(local_file(path))
     if path.suffix.lower() != ".keras":
         return None
     with zipfile.ZipFile(path) as archive:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from keras_seg import losses, models
 from keras_seg.data.classes import ClassTable
 from keras_seg.model_paths import check_model_path
+from keras_seg.models.published import is_published
 from keras_seg.training.class_weights import options_without_data
 from keras_seg.training.contradictions import check_loss, check_recipe
 from keras_seg.training.engines import Engine
@@ -44,7 +45,7 @@ def check_with_data(recipe: Recipe, classes: ClassTable, *, multi_label: bool = 
 
 
 def _check_initial_weights(recipe: Recipe) -> None:
-    if recipe.initial_weights is None:
+    if recipe.initial_weights is None or is_published(recipe.initial_weights):
         return
     try:
         check_model_path(recipe.initial_weights, exported=False)

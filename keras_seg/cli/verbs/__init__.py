@@ -15,6 +15,7 @@ from keras_seg.cli.verbs import (
     train,
     verify_dataset,
     web,
+    weights,
 )
 from keras_seg.cli.verbs.verb import Verb
 
@@ -32,4 +33,5 @@ VERBS: dict[str, Verb] = {
     "verify-dataset": verify_dataset.VERB,
     "demo": demo.VERB,
     "models": models.VERB,
+    "weights": weights.VERB,
 }
