@@ -26,6 +26,7 @@ _SUBPACKAGES = (
     "losses",
     "metrics",
     "models",
+    "report",
     "training",
 )
 

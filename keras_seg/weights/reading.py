@@ -58,7 +58,8 @@ def read(checkpoint: Mapping | str | Path) -> dict[str, np.ndarray]:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: another kind of file, or one that cannot be read.
-        ImportError: a .pth file without PyTorch; the message says what to do.
+        ImportError: a .pth file that holds more than tensors, without PyTorch; the message says
+            what to do.
 
     Example:
         state_dict = {"module.conv.weight": np.ones((4, 3, 3, 3), "float32")}
