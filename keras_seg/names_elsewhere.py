@@ -49,6 +49,7 @@ ADVICE: dict[str, tuple[str, ...]] = {
         *("trainer", "finetune"),
     ),
     "Write keras_seg.inference.load(path).predict(image)": ("predictor", "infer", "segment"),
+    "Write keras_seg.report.save_to_hub(model, repo)": ("pushtohub", "uploadtohub"),
     EXPORT: ("totflite", "toonnx", "exporttflite", "exportonnx", "tfliteconverter", "convert"),
     "Write keras_seg.metrics.SegmentationMetrics(num_classes)": (
         *("getstats", "precision", "confusionmatrix", "classificationreport"),

@@ -71,7 +71,7 @@ def load(
     options = {"threads": threads, "scores": scores, "multi_label": multi_label}
     if not isinstance(path, str | Path) and hasattr(path, "layers"):
         return _model_runner(path, card, input_shape, value_range, options)
-    if isinstance(path, str) and not Path(path).suffix:
+    if isinstance(path, str | Path) and (str(path).startswith("hf:") or not Path(path).suffix):
         from keras_seg.models.published import local_file  # imports Keras
 
         path = local_file(path)

@@ -23,9 +23,9 @@ def is_published(name: object) -> bool:
 
     An existing file of that name is a path.
     """
-    if not isinstance(name, str):
+    if not isinstance(name, str | Path):
         return False
-    return name.startswith(HUB) or (name in PUBLISHED and not Path(name).exists())
+    return str(name).startswith(HUB) or (str(name) in PUBLISHED and not Path(name).exists())
 
 
 def local_file(path: str | Path) -> str | Path:
@@ -35,9 +35,10 @@ def local_file(path: str | Path) -> str | Path:
     """
     if is_published(path):
         return published_file(str(path))
-    is_name = isinstance(path, str) and re.fullmatch(r"[\w-]+", path) and not Path(path).exists()
-    if is_name and nearest_name(str(path), PUBLISHED):
-        find_weights(str(path))
+    text = str(path)
+    is_name = re.fullmatch(r"[\w-]+", text) and not Path(path).exists()
+    if is_name and nearest_name(text, PUBLISHED):
+        find_weights(text)
     return path
 
 

@@ -1,6 +1,8 @@
 """A repository for the hub: its files, its page, and what happens when the hub refuses."""
 
 import json
+import os
+import subprocess
 import sys
 import types
 
@@ -11,6 +13,7 @@ from keras_seg import cli, models
 from keras_seg.card import ModelCard
 from keras_seg.data import ClassTable
 from keras_seg.report import save_to_hub
+from tests.helpers.hub_server import hub_server
 
 CARD = ModelCard(ClassTable(("gap", "cell|wall")), network="unet")
 
@@ -111,3 +114,34 @@ def test_the_verb_pushes_and_the_other_lists(run, tmp_path, monkeypatch, capsys)
     shown = capsys.readouterr().out
     assert "Written, not published: cells" in shown and "hrnet_w48-cityscapes" in shown
     assert "55.83 %, as the authors state" in shown
+
+
+CLIENT = """
+import json, sys
+import numpy as np
+from keras_seg import models
+from keras_seg.report import save_to_hub
+address = save_to_hub(sys.argv[1], "me/cells", licence="mit")
+card = models.read_card("hf:me/cells")
+pixels = np.full((1, 32, 32, 3), 100, "float32")
+same = np.array_equal(models.load("hf:me/cells")(pixels), models.load(sys.argv[2])(pixels))
+print(json.dumps([address, card.classes.names, same]))
+"""
+
+
+@pytest.mark.slow
+def test_what_is_published_is_loaded_again_by_the_library_itself(run, tmp_path):
+    pytest.importorskip("huggingface_hub")
+    with hub_server(tmp_path / "hub") as address:
+        settings = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": "hf_x"}
+        done = subprocess.run(
+            [sys.executable, "-c", CLIENT, str(run), str(run / "model.keras")],
+            env=os.environ | settings | {"HF_HUB_DISABLE_XET": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert done.returncode == 0, done.stderr[-2000:]
+    place, classes, same = json.loads(done.stdout.splitlines()[-1])
+    assert place == f"{address}/me/cells" and classes == ["gap", "cell|wall"] and same
+    assert (tmp_path / "hub" / "me" / "cells" / "README.md").exists()

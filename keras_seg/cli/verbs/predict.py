@@ -47,7 +47,7 @@ def predict_verb(
     """Write palette masks of images, folders, patterns, videos or a camera.
 
     Args:
-        file: the model: .keras, .tflite or .onnx.
+        file: the model: .keras, .tflite or .onnx, or a name of `keras-seg weights`.
         inputs: image or video files, folders, patterns, camera:0, or - for standard input.
         output: folder for X_mask.png and the other files of each image X. A multi-label model
             writes one X_LABEL_mask.png per label. - writes the mask of one image to standard
