@@ -65,7 +65,7 @@ def _converted(repo: str, config: Path, checkpoint: Path) -> Path:
     if not output.exists():
         channels = settings.get("in_channels") or 3
         shape = (None, None, channels)
-        convert_file(checkpoint, "smp", output, input_shape=shape, options=options)
+        convert_file(checkpoint.parent, "smp", output, input_shape=shape, options=options)
     return output
 
 
