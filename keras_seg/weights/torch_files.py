@@ -153,7 +153,7 @@ def _from_sequence(file: BinaryIO) -> Any:
 
 
 def _dtype(storage: _Storage, order: str) -> np.dtype:
-    return np.dtype(DTYPES[storage.kind]).newbyteorder(order)
+    return np.dtype(f"{order}{DTYPES[storage.kind]}")
 
 
 def _with_arrays(content: Any, numbers: Callable, *, view: bool = True) -> Any:
