@@ -8,7 +8,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, cast
 
 import keras
 
@@ -99,7 +99,7 @@ def register(
             check_options(annotations_of(build), options)
             model = build(*positional, **options)
             if weights is not None:
-                load_weights_from(model, weights)
+                load_weights_from(model, cast("str | Path", weights))
             return model
 
         _NETWORKS[name] = Network(checked, title, paper, size_multiple, tiny, int8_decibels)
@@ -134,8 +134,6 @@ def build(
     name: str,
     input_shape: ImageShape = (None, None, 3),
     num_classes: int = 21,
-    *,
-    weights: str | Path | None = None,
     **options: Any,
 ) -> keras.Model:
     """Builds a network by name.
@@ -144,9 +142,8 @@ def build(
         name: one of `list_models()`.
         input_shape: (height, width, channels), None for a free height or width.
         num_classes: number of mask values to predict.
-        weights: a `.keras` file of the same network, or a name of `list_weights()`, whose weights
-            are taken, see `load_weights_from`.
-        options: keyword arguments of the network's builder.
+        options: keyword arguments of the network's builder; and `weights`, a `.keras` file of the
+            same network or a name of `list_weights()`, see `load_weights_from`.
 
     Returns: a functional `keras.Model`.
 
@@ -160,8 +157,7 @@ def build(
     network = find(name)
     former = FORMER_OPTIONS.get(name, ())
     for option in options:
-        if option not in network.options and option not in former:
+        if option not in (*network.options, *former, WEIGHTS):
             known = ("input_shape", "num_classes", *network.options)
             raise ValueError(unknown_option(name, option, known))
-    given = {} if weights is None else {WEIGHTS: weights}
-    return network.build(input_shape, num_classes, **options, **given)
+    return network.build(input_shape, num_classes, **options)
