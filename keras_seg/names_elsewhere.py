@@ -79,6 +79,7 @@ ADVICE: dict[str, tuple[str, ...]] = {
     ),
     'Write keras_seg.losses.get("cross_entropy+dice")': ("loss", "criterions", "criterion"),
     "Write keras_seg.metrics.MeanIoU(num_classes)": ("metric", "evaluation"),
+    "Write keras_seg.report.save_to_hub(model, repo)": ("pushtohub", "uploadtohub"),
     EXPORT: ("totflite", "toonnx", "exporttflite", "exportonnx", "tfliteconverter", "convert"),
     "Write keras_seg.metrics.SegmentationMetrics(num_classes)": (
         *("getstats", "precision", "confusionmatrix", "classificationreport"),

@@ -163,10 +163,11 @@ def cells(name: str, row: dict) -> list[str]:
     name = name.removeprefix("encoder ")
     if "error" in row:
         return [name, row["error"], "", "", "", ""]
+    sizes = [name, f"{row['parameters'] / 1e6:.2f}", f"{row['multiply_adds'] / 1e9:.2f}"]
+    if "median_ms" not in row:
+        return [*sizes, "not measured", "", ""]
     return [
-        name,
-        f"{row['parameters'] / 1e6:.2f}",
-        f"{row['multiply_adds'] / 1e9:.2f}",
+        *sizes,
         f"{row['median_ms']:.0f} / {row['p90_ms']:.0f}",
         str(row["peak_mib"]),
         str(row["peak_mib"] - row["idle_mib"]),
@@ -177,7 +178,7 @@ def kept(old: dict, record: dict) -> dict:
     """Rows of an earlier run with the same settings; failed ones are tried again."""
     same = all(old.get(key) == record[key] for key in ("versions", "size"))
     same = same and old["machine"]["threads"] == record["machine"]["threads"]
-    return {n: row for n, row in old["rows"].items() if "error" not in row} if same else {}
+    return {n: row for n, row in old["rows"].items() if "median_ms" in row} if same else {}
 
 
 def _question(name: str, options) -> list[str]:

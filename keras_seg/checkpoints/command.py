@@ -22,14 +22,14 @@ def convert_file(
     *,
     input_shape: tuple = (None, None, 3),
     options: dict | None = None,
-    classes: tuple[str, ...] | None = None,
+    classes: ClassTable | tuple[str, ...] | None = None,
 ) -> keras.Model:
     """Converts a checkpoint and saves the model with its class names.
 
     Args:
         checkpoint, source, input_shape, options: as for `convert`.
         output: .keras file; its folder is created. No file is left if anything fails.
-        classes: a name per value of the mask; numbers by default.
+        classes: a name per value of the mask, or a table with colours; numbers by default.
 
     Returns: the model.
 
@@ -58,7 +58,7 @@ def _parsed(options: dict) -> dict:
     }
 
 
-def class_table(model: keras.Model, names: tuple[str, ...] | None) -> ClassTable:
+def class_table(model: keras.Model, names: ClassTable | tuple[str, ...] | None) -> ClassTable:
     """A table that fits the scores; one channel stands for two classes, by a sigmoid."""
     scores = next(iter(model.output.values())) if isinstance(model.output, dict) else model.output
     count = max(scores.shape[-1], 2)
@@ -66,7 +66,7 @@ def class_table(model: keras.Model, names: tuple[str, ...] | None) -> ClassTable
         return ClassTable.numbered(count)
     if len(names) != count:
         raise ValueError(f"The checkpoint has {count} classes. Received {len(names)}: {names}")
-    return ClassTable(tuple(names))
+    return names if isinstance(names, ClassTable) else ClassTable(tuple(names))
 
 
 def summary(model: keras.Model) -> str:

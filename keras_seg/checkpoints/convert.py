@@ -31,7 +31,7 @@ def convert(
 
     Args:
         checkpoint: tensor name → array, or a .safetensors, .npz, .h5, .pth, .pt or .ckpt file (the
-            last three need PyTorch, and run no code from the file), or the folder that
+            last three run no code from the file), or the folder that
             `save_pretrained` of segmentation_models.pytorch or timm writes. A config.json in the
             folder, or beside a .safetensors file, is read too.
         source: the public repository that the names come from, one of `list_sources()`.

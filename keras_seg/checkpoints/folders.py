@@ -39,17 +39,17 @@ def read_with_settings(checkpoint: Mapping | str | Path) -> tuple[dict[str, np.n
                 f"writes. It holds: {names}. Pass the checkpoint file itself."
             )
         path = files[0]
-        return read(path), _settings(path.with_name(CONFIG))
+        return read(path), read_settings(path.with_name(CONFIG))
     tensors = read(path)
     if path.name not in WEIGHTS and path.suffix != ".safetensors":
         return tensors, {}
-    settings = _settings(path.with_name(CONFIG))
+    settings = read_settings(path.with_name(CONFIG))
     if settings:
         warnings.warn(f"The options of {path.with_name(CONFIG)} are used.", stacklevel=3)
     return tensors, settings
 
 
-def _settings(path: Path) -> dict:
+def read_settings(path: Path) -> dict:
     if not path.is_file():
         return {}
     try:

@@ -74,7 +74,7 @@ ENCODERS = (
 """smp's own encoders that keras_seg has; those of timm are recognised by their tensors."""
 OURS = (
     f"Of smp's own it has {', '.join(ENCODERS)}; of timm's (tu-) ResNets, VGGs, "
-    "MobileNetV2 and V3, EfficientNetV2-B0 to B3, ConvNeXt and HRNet."
+    "MobileNetV2 and V3, EfficientNetV2-B0 to B3, EfficientNet-Lite, ConvNeXt and HRNet."
 )
 FIRST_KERNEL = re.compile(
     r"encoder\.(model\.)?(conv1|conv1\.0|conv_stem|features[._]0(\.0)?|stem[._]0(\.conv)?)\.weight$"

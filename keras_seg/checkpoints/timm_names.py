@@ -16,6 +16,14 @@ TWINS = {
         )
         for size in ("large", "small")
     },
+    **{
+        f"efficientnet_lite{size}": (
+            f"tf_efficientnet_lite{size}",
+            (f"efficientnet_lite{size}",),
+            "pads as PyTorch does and has another epsilon",
+        )
+        for size in range(5)
+    },
 }
 """Found by comparing the tensors of all models of timm 1.0.31."""
 WIDTHS_OF_TWINS = ("", "_075", "_100")
@@ -29,13 +37,14 @@ NAMES = (
     (r"tf_mobilenetv3_(small|large)_minimalistic_timm", r"tf_mobilenetv3_{1}_minimal_\d+"),
     (r"mobilenetv3_(small|large)_timm", r"(tf_)?mobilenetv3_{1}_\d+"),
     (r"tf_efficientnetv2_(b\d)_timm", r"tf_efficientnetv2_{1}"),
+    (r"efficientnet_(lite\d)", r"(tf_)?efficientnet_{1}"),
     (r"convnext_tiny_timm", r"convnext_\w+"),
     (r"xception_timm", r"(legacy_)?xception"),
 )
 OURS = (
     r"resnet(18|34|50|101|152)|resnet(50|101|152)c|vgg(16|19)(_bn)?|xception(41|65|71)?"
     r"|legacy_xception|hrnet_w\w+|mobilenetv2_\w+|(tf_)?mobilenetv3_(small|large)_\w+"
-    r"|tf_efficientnetv2_b[0-3]|convnext_\w+"
+    r"|tf_efficientnetv2_b[0-3]|(tf_)?efficientnet_lite[0-4]|convnext_\w+"
 )
 """Names in timm of all encoders that keras_seg has."""
 
@@ -71,6 +80,8 @@ def told_apart(
             )
         return recognised
     base = base_name(name)
+    if encoder.startswith("efficientnet_lite") and base == encoder:
+        return encoder, options | {"tensorflow": False}
     if called in TWINS and base in TWINS[called][1]:
         raise ValueError(
             f"keras_seg has no {base}. It has the tensors of {TWINS[encoder][0]}, but blurs or "

@@ -29,6 +29,18 @@ def check_counts(**counts: int | None) -> None:
 def check_data(source: str | None) -> None:
     """Raises FileNotFoundError if data is a folder that does not exist; None is passed over."""
     if source is not None:
-        from keras_seg.data.open_by_name import check_source
+        from keras_seg.model_paths import check_model_path
+from keras_seg.data.open_by_name import check_source
 
         check_source(source)
+
+
+def check_model(file: Path) -> None:
+    """Checks the path of a model to predict with; a name of published weights is passed over.
+
+    Raises: as `check_model_path`.
+    """
+    from keras_seg.published_weights import is_published
+
+    if not is_published(file):
+        check_model_path(file)

@@ -1,4 +1,4 @@
-"""Tables of all networks and encoders with their sizes, and one network in detail."""
+"""Tables of all networks, encoders and published weights, and one of them in detail."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 from rich.table import Table
+
+from keras_seg.published_weights import ROWS, find_weights
 
 SIZES = Path(__file__).with_name("sizes.json")
 """Parameters and multiply-adds of the default networks, stored so that no TensorFlow is needed."""
@@ -76,6 +78,42 @@ def describe(name: str, input_shape: tuple[int, int, int], options: dict, plot: 
         draw(model, plot)
         lines += ["", f"drawn into {plot}"]
     return "\n".join(lines)
+
+
+def weights_table() -> Table:
+    """Table of published weights, for the terminal. Imports no TensorFlow."""
+    table = Table(box=None)
+    table.add_column("name", no_wrap=True)
+    for title in ("mIoU", "classes", "licence", "measured on"):
+        table.add_column(title)
+    for row in ROWS:
+        stated = "" if row.miou is None else f"{row.miou}"
+        table.add_row(row.name, stated, str(len(row.classes)), row.licence, row.measured)
+    return table
+
+
+def describe_weights(name: str) -> str:
+    """The facts of published weights, a line each.
+
+    Raises: ValueError for an unknown name.
+    """
+    row = find_weights(name)
+    stated = "not stated by the authors"
+    if row.miou is not None:
+        stated = f"{row.miou} %, as the authors state ({row.measured})"
+    names = row.classes.names
+    lines = [
+        f"name        {row.name}",
+        f"trained on  {row.trained_on}",
+        f"mIoU        {stated}",
+        f"licence     {row.licence}; that of the training data may restrict the use further",
+        f"classes     {len(names)}: {', '.join(names[:30])}{', ...' if len(names) > 30 else ''}",
+        f"page        {row.page}",
+        f"file        {row.url}",
+        f"SHA-256     {row.sha256 or 'not published'}",
+        f"source      {row.source}",
+    ]
+    return "\n".join([*lines, *([f"note        {row.note}"] if row.note else [])])
 
 
 def _amounts(facts: dict) -> tuple[str, str]:

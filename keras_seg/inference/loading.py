@@ -36,7 +36,8 @@ def load(
     """Opens a .keras, .h5, .tflite or .onnx file, or a Keras model, for prediction.
 
     Args:
-        path: the file, whose suffix gives its format; or a model in memory, functional, Sequential
+        path: the file, whose suffix gives its format, or the name of published weights, see
+            `keras_seg.models.load`; or a model in memory, functional, Sequential
             or subclassed, which takes pixels in 0..255. Its classes are numbered.
         threads: number of CPU threads; None for all that this process may use. TensorFlow fixes
             its number with the first run; `runner.threads` is the number in use.
@@ -70,6 +71,10 @@ def load(
     options = {"threads": threads, "scores": scores, "multi_label": multi_label}
     if not isinstance(path, str | Path) and hasattr(path, "layers"):
         return _model_runner(path, card, input_shape, value_range, options)
+    if isinstance(path, str | Path) and (str(path).startswith("hf:") or not Path(path).suffix):
+        from keras_seg.models.published import local_file  # imports Keras
+
+        path = local_file(path)
     path = check_model_path(path)
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be None or at least 1. Received: {threads}")

@@ -7,6 +7,8 @@ Every builder takes `input_shape` (height, width, channels; None for a free heig
     preprocessing: normalisation of pixels in 0..255 inside the model, see
         `keras_seg.layers.Preprocessing`; None for images that are already normalised.
     backbone, backbone_weights: encoder and its weights, where a network takes one.
+    weights: a `.keras` file of the same network, or a name of `list_weights()`, whose weights are
+        taken, see `load_weights_from`.
     variant: details of published implementations, see `keras_seg.models.variants`.
     name: name of the returned model.
 """
@@ -37,10 +39,12 @@ from keras_seg.models.uncertainty import predict_with_uncertainty
 from keras_seg.models.unet import unet
 from keras_seg.models.unetplusplus import prune, unetplusplus
 from keras_seg.names_elsewhere import attribute_error
+from keras_seg.published_weights import PublishedWeights, find_weights, list_weights
 
 __all__ = [
     "FacePart",
     "ModelCard",
+    "PublishedWeights",
     "as_functional",
     "build",
     "danet",
@@ -48,12 +52,14 @@ __all__ = [
     "deeplabv3plus",
     "face_parser",
     "find",
+    "find_weights",
     "for_inference",
     "freeze_backbone",
     "gridnet",
     "hrnet",
     "icnn",
     "list_models",
+    "list_weights",
     "load",
     "load_weights_from",
     "multiply_adds",

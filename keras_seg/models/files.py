@@ -19,6 +19,7 @@ from keras_seg.model_paths import check_model_path
 from keras_seg.models.functional import as_functional
 from keras_seg.models.older_keras import open_to_older_keras, write_for_older_keras
 from keras_seg.models.output_activation import model_output_activation
+from keras_seg.models.published import local_file
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
 """What zipfile raises for a damaged archive."""
@@ -62,11 +63,17 @@ def load(path: str | Path) -> keras.Model:
     value. A single input or output is a tensor, also in files that Keras reads as lists of one:
     Keras then warns at every call with a tensor.
 
+    Args:
+        path: the file; or a name of `list_weights()`, whose checkpoint is downloaded and converted
+            the first time; or "hf:user/repo" for a repository of the Hugging Face hub, with a
+            model of this package or of segmentation_models.pytorch.
+
     Returns: a `keras.Model`, not compiled.
 
-    Raises: FileNotFoundError, or ValueError that says what the file is, if it holds no Keras model.
+    Raises: FileNotFoundError, or ValueError that says what the file is, if it holds no Keras model;
+        RuntimeError that says what to do by hand, if weights cannot be downloaded.
     """
-    path = _check_archive(path)
+    path = _check_archive(local_file(path))
     if path.suffix.lower() != ".keras":
         _check_whole_model(path)
     try:
@@ -95,7 +102,7 @@ def read_card(path: str | Path) -> ModelCard | None:
 
     Raises: FileNotFoundError, or ValueError if the file is not a `.keras` archive.
     """
-    path = _check_archive(path)
+    path = _check_archive(local_file(path))
     if path.suffix.lower() != ".keras":
         return None
     with zipfile.ZipFile(path) as archive:

@@ -36,7 +36,8 @@ def load_weights_from(model: keras.Model, path: str | Path, *, classes: Sequence
 
     Args:
         model: the network; it is not changed if an error is raised.
-        path: a file that `keras-seg train`, `keras-seg convert` or `models.save` has written.
+        path: a file that `keras-seg train`, `keras-seg convert` or `models.save` has written, or a
+            name that `load` takes.
         classes: names of the classes of the model. The sentence says if the file has others.
 
     Returns: a sentence that says how many layers were taken, and which were not.

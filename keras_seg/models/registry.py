@@ -7,18 +7,22 @@ import inspect
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec
+from pathlib import Path
+from typing import Any, ParamSpec, cast
 
 import keras
 
 from keras_seg.backends import check_backend
 from keras_seg.models.former_options import FORMER_OPTIONS, with_variant
+from keras_seg.models.initial_weights import load_weights_from
 from keras_seg.models.names_elsewhere import unknown_option
 from keras_seg.models.options import ImageShape, annotations_of, check_options, check_scores
 from keras_seg.models.variants import Variant
 from keras_seg.names import unknown_name
 
 P = ParamSpec("P")
+WEIGHTS = "weights"
+"""An option that all builders have: a file or a name of published weights."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def register(
 
         parameters = inspect.signature(build).parameters
         default_classes = parameters["num_classes"].default
-        allowed = {*parameters, *FORMER_OPTIONS.get(name, ())}
+        allowed = {*parameters, *FORMER_OPTIONS.get(name, ()), WEIGHTS}
 
         @functools.wraps(build)
         def checked(*positional: P.args, **options: P.kwargs) -> keras.Model:
@@ -88,11 +92,15 @@ def register(
             for option in options:
                 if option not in allowed:
                     raise TypeError(unknown_option(name, option, parameters))
+            weights = options.pop(WEIGHTS, None)
             options = with_variant(name, variant_record(build), options)
             num_classes = (*positional[1:], options.get("num_classes", default_classes))[0]
             check_scores(num_classes, options.get("activation"))
             check_options(annotations_of(build), options)
-            return build(*positional, **options)
+            model = build(*positional, **options)
+            if weights is not None:
+                load_weights_from(model, cast("str | Path", weights))
+            return model
 
         _NETWORKS[name] = Network(checked, title, paper, size_multiple, tiny, int8_decibels)
         return checked
@@ -123,7 +131,10 @@ def find(name: str) -> Network:
 
 
 def build(
-    name: str, input_shape: ImageShape = (None, None, 3), num_classes: int = 21, **options: Any
+    name: str,
+    input_shape: ImageShape = (None, None, 3),
+    num_classes: int = 21,
+    **options: Any,
 ) -> keras.Model:
     """Builds a network by name.
 
@@ -131,7 +142,8 @@ def build(
         name: one of `list_models()`.
         input_shape: (height, width, channels), None for a free height or width.
         num_classes: number of mask values to predict.
-        options: keyword arguments of the network's builder.
+        options: keyword arguments of the network's builder; and `weights`, a `.keras` file of the
+            same network or a name of `list_weights()`, see `load_weights_from`.
 
     Returns: a functional `keras.Model`.
 
@@ -145,7 +157,7 @@ def build(
     network = find(name)
     former = FORMER_OPTIONS.get(name, ())
     for option in options:
-        if option not in network.options and option not in former:
+        if option not in (*network.options, *former, WEIGHTS):
             known = ("input_shape", "num_classes", *network.options)
             raise ValueError(unknown_option(name, option, known))
     return network.build(input_shape, num_classes, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,20 @@ def model_files(run: Path, measured: Measured | None = None) -> list[ModelFile]:
             row |= reports[path.name][0]
         rows.append(ModelFile(path.name, **row))
     return rows
+
+
+def keras_miou(run: Path) -> str:
+    """The mIoU of model.keras that the exports of a run measured beside their files; "" for none.
+
+    Several exports may have used other images: the latest counts.
+    """
+    latest = ""
+    for path in sorted(run.glob("*.json"), key=lambda path: path.stat().st_mtime):
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, OSError):
+            record = json.loads(path.read_text())
+            miou = record["gate"]["comparison"]["evaluations"]["keras"]["miou"]
+            latest = percent(miou) if miou is not None else latest
+    return latest
 
 
 def _own(measured: Measured | None) -> dict[str, str]:

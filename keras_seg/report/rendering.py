@@ -1,8 +1,12 @@
-"""Renders the templates of this folder as HTML pages that load nothing and run no script."""
+"""Renders the templates of this folder: HTML pages that load nothing and run no script, and
+Markdown pages for the hub.
+"""
 
 from __future__ import annotations
 
 import functools
+import html
+import re
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -20,6 +24,19 @@ def render(template: str, **values: Any) -> str:
         values: what the template refers to.
     """
     return _environment().get_template(template).render(policy=POLICY, **values) + "\n"
+
+
+def render_text(template: str, **values: Any) -> str:
+    """The Markdown page of a template. The filter `cell` escapes a value for a cell of a table."""
+    environment = _environment().overlay(autoescape=False)
+    environment.filters["cell"] = _cell
+    return environment.get_template(template).render(**values) + "\n"
+
+
+def _cell(value: object) -> str:
+    """A value in one line of Markdown, without the meaning that its characters have there."""
+    text = " ".join(str(value).split())
+    return re.sub(r"([\\`*_\[\]|])", r"\\\1", html.escape(text, quote=False))
 
 
 @functools.cache

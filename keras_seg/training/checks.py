@@ -12,6 +12,7 @@ from __future__ import annotations
 from keras_seg import losses, models
 from keras_seg.data.classes import ClassTable
 from keras_seg.model_paths import check_model_entry
+from keras_seg.published_weights import is_published
 from keras_seg.training.class_weights import options_without_data
 from keras_seg.training.contradictions import check_loss, check_recipe
 from keras_seg.training.engines import Engine
@@ -26,7 +27,8 @@ def check_before_data(recipe: Recipe, engine: Engine) -> None:
     """Checks everything that needs neither data nor a built network."""
     engine.check_batch(recipe.batch_size)
     for entry in ("initial_weights", "teacher"):
-        check_model_entry(getattr(recipe, entry), entry)
+        if not is_published(getattr(recipe, entry)):
+            check_model_entry(getattr(recipe, entry), entry)
     _check_network(recipe)
     _check_loss_options(recipe)
     own_metrics(recipe.metrics)

@@ -132,8 +132,9 @@ class Recipe:
         model: name of the network, see `keras-seg models`. In a recipe file, "auto" lets
             `keras-seg train` choose it, and every entry that the file does not have, from the data.
         model_options: arguments of the network's builder.
-        initial_weights: model.keras of the same network, whose weights the training starts from. If
-            it has other classes, the head starts from random values.
+        initial_weights: model.keras of the same network, whose weights the training starts from, or
+            published weights by their name, see `keras-seg weights`. If it has other classes, the
+            head starts from random values.
         num_classes: number of classes, checked against the data; by default taken from the data. 1
             gives data of two classes a network with one output channel and a sigmoid.
         multi_label: whether a pixel may have several classes, so that each has its own sigmoid; by

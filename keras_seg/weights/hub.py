@@ -64,6 +64,53 @@ def download(hub_file: HubFile, *, remedy: str) -> Path:
     return path
 
 
+def list_repository(repo: str, revision: str | None = None) -> list[str]:
+    """Names of the files in a repository of the hub.
+
+    Args:
+        repo: "owner/name".
+        revision: branch, tag or commit; None for the main branch.
+
+    Raises:
+        ImportError: huggingface_hub is not installed.
+        RuntimeError: the hub does not answer, or has no such repository.
+    """
+    try:
+        from huggingface_hub import HfApi
+    except ImportError as error:
+        raise ImportError(
+            f"Repositories of the hub, such as {repo}, are read with huggingface_hub: "
+            "pip install huggingface_hub."
+        ) from error
+    try:
+        return list(HfApi().list_repo_files(repo, revision=revision))
+    except Exception as error:  # the library raises many kinds of errors
+        raise RuntimeError(
+            f"https://huggingface.co/{repo} could not be read ({type(error).__name__}: {error}). "
+            "Check the name and the connection. Or download its files by hand, and load the .keras "
+            "file, or convert the folder: keras-seg convert FOLDER --source smp --output m.keras"
+        ) from error
+
+
+def fetch(repo: str, file: str, revision: str | None = None) -> Path:
+    """Downloads a file of a repository of the hub, or takes it from the cache of the hub.
+
+    Raises:
+        RuntimeError: the file is neither in the cache nor available, or it is damaged.
+    """
+    from huggingface_hub import hf_hub_download
+
+    try:
+        path = Path(hf_hub_download(repo, file, revision=revision))
+    except Exception as error:  # the library raises many kinds of errors
+        raise RuntimeError(
+            f"https://huggingface.co/{repo}/{file} could not be downloaded "
+            f"({type(error).__name__}: {error}). Check the connection, and start again."
+        ) from error
+    _check_digest(path)
+    return path
+
+
 def _check_digest(path: Path) -> None:
     """Raises RuntimeError if the SHA-256 of a cached file is not the announced one.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import warnings
 from collections.abc import Mapping
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from keras_seg.weights.torch_files import read_torch
 
 WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model", "net", "network")
 """Entries under which training scripts store the tensors of the network."""
@@ -55,7 +58,8 @@ def read(checkpoint: Mapping | str | Path) -> dict[str, np.ndarray]:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: another kind of file, or one that cannot be read.
-        ImportError: a .pth file without PyTorch; the message says what to do.
+        ImportError: a .pth file that holds more than tensors, without PyTorch; the message says
+            what to do.
 
     Example:
         state_dict = {"module.conv.weight": np.ones((4, 3, 3, 3), "float32")}
@@ -155,10 +159,13 @@ def _read_torch(path: Path) -> Mapping:
     try:
         import torch
     except ImportError as error:
-        raise ImportError(
-            f"Reading {path.name} needs PyTorch: pip install torch. Or convert it to "
-            ".safetensors where PyTorch is installed."
-        ) from error
+        try:
+            return read_torch(path)
+        except pickle.UnpicklingError as unknown:
+            raise ImportError(
+                f"{path.name} holds more than tensors ({unknown}), and reading that needs PyTorch: "
+                "pip install torch. Or convert it to .safetensors where PyTorch is installed."
+            ) from error
     # weights_only: a downloaded pickle must not run code
     return torch.load(path, map_location="cpu", weights_only=True)
 

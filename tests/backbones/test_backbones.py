@@ -38,6 +38,7 @@ SIZED = [
     "tf_mobilenetv3_large_minimalistic_timm",
     "hrnet_w18_small_v1",
     "xception_timm",
+    "efficientnet_lite0",
     *("xception41", "keras_xception", "tf_efficientnetv2_b0_timm"),
 ]
 FIRST, LAST = {16: 0, 8: 0}, {16: 1, 8: 3}
@@ -61,6 +62,7 @@ LARGE_SAMPLES = [
     ("mobilenetv3_large_timm", FIRST),
     ("efficientnetv2_b0", LAST),
     ("tf_efficientnetv2_b0_timm", LAST),
+    ("efficientnet_lite0", LAST),
     ("convnext_tiny", {16: 0, 8: 1}),
     ("xception41", FIRST),
     ("xception_timm", {16: 0}),
@@ -199,6 +201,7 @@ class TestSizes:
                 "imagenet",
             ),
             ("convnext_tiny_timm", "timm/convnext_tiny.fb_in1k", "Apache-2.0", "imagenet"),
+            ("efficientnet_lite4", "timm/tf_efficientnet_lite4.in1k", "Apache-2.0", "symmetric"),
         ],
     )
     def test_imagenet_file_licence_and_pixels_are_those_that_timm_states(

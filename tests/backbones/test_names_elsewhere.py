@@ -13,6 +13,7 @@ from keras_seg.backbones.names_elsewhere import ENCODERS_ELSEWHERE, unknown_back
         ("densenet121", "Nearest: resnet50."),
         ("efficientnetb0", "Nearest: efficientnetv2_b0."),
         ("efficientnet-b7", "EfficientNetB0(include_top=False)"),
+        ("timm-tf_efficientnet_lite0", "Nearest: efficientnet_lite0."),
         ("timm-efficientnet-b0", "Nearest: efficientnetv2_b0."),
         ("se_resnext50_32x4d", "Nearest: resnet50 or resnet101."),
         ("inceptionresnetv2", "Nearest: keras_xception"),

@@ -138,6 +138,7 @@ class TestTwins:
                 "timm_mobilenetv3_large_100",
                 ("mobilenetv3_large_100", "tf_mobilenetv3_large_100"),
             ),
+            ("timm_efficientnet_lite0", ("tf_efficientnet_lite0", "efficientnet_lite0")),
         ],
     )
     def test_tensors_of_several_models_are_asked_for_their_name(self, case, models):
@@ -157,6 +158,14 @@ class TestTwins:
     def test_the_name_of_a_model_that_we_lack_is_refused(self):
         with pytest.raises(ValueError, match="model='resnet26' is an encoder that keras_seg does"):
             convert(tensors_of("timm_resnet50"), "timm", model="resnet26")
+
+    @pytest.mark.parametrize(
+        ("name", "options"),
+        [("tf_efficientnet_lite2.in1k", {}), ("efficientnet_lite2", {"tensorflow": False})],
+    )
+    def test_lite_networks_of_both_frameworks_are_told_apart(self, name, options):
+        recognised = told_apart(("efficientnet_lite2", {}), name, word="model")
+        assert recognised == ("efficientnet_lite2", options)
 
     def test_a_width_that_timm_has_once_is_not_asked_for(self):
         assert told_apart(("mobilenetv3_small_timm", {"alpha": 0.5}), None, word="model")[0] == (

@@ -12,6 +12,7 @@ ENCODERS = (
     "mobilenetv3_small_timm",
     "tf_mobilenetv3_small_minimalistic_timm",
     "tf_efficientnetv2_b0_timm",
+    "efficientnet_lite0",
     "convnext_tiny_timm",
     "xception_timm",
     "mobilenetv2",

@@ -33,7 +33,7 @@ FLOORS = (
     {"layers"},
     {"losses", "metrics"},
     {"data"},  # the check of the first batch reads the loss and the metrics of a model
-    {"blocks", "card", "keras_registration", "weights"},
+    {"blocks", "card", "keras_registration", "published_weights", "weights"},
     {"backbones"},
     {"models"},
     {"checkpoints"},

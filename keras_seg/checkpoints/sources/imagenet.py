@@ -7,8 +7,9 @@ import re
 import keras
 
 from keras_seg import backbones
-from keras_seg.backbones import efficientnetv2, mobilenetv2, mobilenetv3
+from keras_seg.backbones import efficientnet_lite, efficientnetv2, mobilenetv2, mobilenetv3
 from keras_seg.backbones.hrnet import VARIANTS, variant_from_shapes
+from keras_seg.backbones.mobile_blocks import Rules
 from keras_seg.backbones.mobilenetv2 import names_from_torchvision
 from keras_seg.backbones.table import CLASSIFIER, MOBILENETV3_CLASSIFIER
 from keras_seg.backbones.vgg import CONVOLUTIONS
@@ -124,7 +125,7 @@ def encoder_of(shapes: Shapes) -> tuple[str, dict]:
 
 
 def _mobile_network(shapes: Shapes) -> tuple[str, dict]:
-    """`encoder_of` for MobileNetV2 and V3 and EfficientNetV2."""
+    """`encoder_of` for MobileNetV2 and V3, EfficientNetV2 and EfficientNet-Lite."""
     if "blocks.1.0.conv_exp.weight" in shapes:
         depth = _count(shapes, r"blocks\.5")
         for variant in efficientnetv2.FACTORS:
@@ -140,11 +141,23 @@ def _mobile_network(shapes: Shapes) -> tuple[str, dict]:
                 return f"mobilenetv3_{size}_timm", {"alpha": alpha}
             return f"tf_mobilenetv3_{size}_minimalistic_timm", {"alpha": alpha}
     counts = [_count(shapes, rf"blocks\.{i}") for i in range(len(mobilenetv2.STAGES))]
+    if shapes["blocks.2.0.conv_dw.weight"][-1] == efficientnet_lite.STAGES[2].kernel:
+        return _efficientnet_lite(shapes, counts)
     stem = shapes["conv_stem.weight"][0]
     alpha = shapes["blocks.6.0.conv_pwl.weight"][0] / mobilenetv2.STAGES[-1][1]
     scaled = alpha == 1 or stem != mobilenetv2.STEM_CHANNELS
     arguments = {"alpha": alpha, "counts": counts, "scaled_ends": scaled} | _without_head(shapes)
     return "mobilenetv2_timm", arguments
+
+
+def _efficientnet_lite(shapes: Shapes, counts: list[int]) -> tuple[str, dict]:
+    """The EfficientNet-Lite with these blocks and channels; Lite1 and Lite2 have equal blocks."""
+    last = efficientnet_lite.STAGES[-1]
+    for variant, (alpha, _) in efficientnet_lite.FACTORS.items():
+        widths = shapes["blocks.6.0.conv_pwl.weight"][0], Rules(alpha=alpha).channels(last.channels)
+        if list(efficientnet_lite.block_counts(variant)) == counts and widths[0] == widths[1]:
+            return f"efficientnet_{variant}", _without_head(shapes)
+    raise ValueError(f"No EfficientNet-Lite has {counts} blocks in its stages.")
 
 
 def _without_head(shapes: Shapes) -> dict:

@@ -11,11 +11,13 @@ from keras_seg.cli.verbs import (
     models,
     predict,
     presets,
+    push,
     quantize_aware,
     report,
     train,
     verify_dataset,
     web,
+    weights,
 )
 from keras_seg.cli.verbs.verb import Verb
 
@@ -30,8 +32,10 @@ VERBS: dict[str, Verb] = {
     "evaluate": evaluate.VERB,
     "predict": predict.VERB,
     "report": report.VERB,
+    "push": push.VERB,
     "web": web.VERB,
     "verify-dataset": verify_dataset.VERB,
     "demo": demo.VERB,
     "models": models.VERB,
+    "weights": weights.VERB,
 }

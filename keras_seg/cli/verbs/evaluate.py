@@ -6,10 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from keras_seg.cli.checks import check_apart, check_counts, check_data
+from keras_seg.cli.checks import check_apart, check_counts, check_data, check_model
 from keras_seg.cli.output import DONE, say, write_json
 from keras_seg.cli.verbs.verb import Verb
-from keras_seg.model_paths import check_model_path
 
 if TYPE_CHECKING:  # imported when a threshold is written
     from keras_seg.card import ModelCard
@@ -58,7 +57,7 @@ def evaluate_verb(
     """
     check_apart(file=file, json_file=json_file)
     check_counts(threads=threads, limit=limit)
-    check_model_path(file)
+    check_model(file)
     check_data(data)
     from keras_seg import inference
     from keras_seg.inference.instance_map import instance_options

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from keras_seg.cli.checks import check_apart, check_counts
+from keras_seg.cli.checks import check_apart, check_counts, check_model
 from keras_seg.cli.output import DONE, REFUSED, STANDARD_STREAM, complain, say, tell
 from keras_seg.cli.streams import (
     as_files,
@@ -14,7 +14,6 @@ from keras_seg.cli.streams import (
     in_typed_names,
 )
 from keras_seg.cli.verbs.verb import Verb
-from keras_seg.model_paths import check_model_path
 
 if TYPE_CHECKING:  # imported when a prediction runs
     from keras_seg.inference.prediction import Runner
@@ -48,7 +47,7 @@ def predict_verb(
     """Write palette masks of images, folders, patterns, videos or a camera.
 
     Args:
-        file: the model: .keras, .tflite or .onnx.
+        file: the model: .keras, .tflite or .onnx, or a name of `keras-seg weights`.
         inputs: image or video files, folders, patterns, camera:0, or - for standard input.
         output: folder for X_mask.png and the other files of each image X. A multi-label model
             writes one X_LABEL_mask.png per label. - writes the mask of one image to standard
@@ -88,7 +87,7 @@ def predict_verb(
             polygons=polygons,
             instances=instances,
         )
-    check_model_path(file)
+    check_model(file)
     from keras_seg import inference
     from keras_seg.inference.files.inputs import check_inputs
 

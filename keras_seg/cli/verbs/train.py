@@ -30,8 +30,11 @@ def train_verb(given: dict[str, Any], folds: int | None = None, **entries: Any) 
         entries: the entries of `keras_seg.training.Recipe`, with defaults.
     """
     check_data(given.get("data"))
+    from keras_seg.published_weights import is_published
+
     for entry in ("initial_weights", "teacher"):
-        check_model_entry(given.get(entry), entry)
+        if not is_published(given.get(entry)):
+            check_model_entry(given.get(entry), entry)
     # Without this TensorFlow uses the faster convolutions only on processors with AVX-512.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     from keras_seg import training
