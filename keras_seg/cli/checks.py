@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from keras_seg.model_paths import check_model_path
+
 
 def check_apart(**paths: Path | None) -> None:
     """Raises ValueError if two arguments name the same file, which would be overwritten."""
@@ -29,8 +31,7 @@ def check_counts(**counts: int | None) -> None:
 def check_data(source: str | None) -> None:
     """Raises FileNotFoundError if data is a folder that does not exist; None is passed over."""
     if source is not None:
-        from keras_seg.model_paths import check_model_path
-from keras_seg.data.open_by_name import check_source
+        from keras_seg.data.open_by_name import check_source
 
         check_source(source)
 
