@@ -76,8 +76,8 @@ def export(
             the accuracy unmeasured.
         card: classes and size multiple of a model in memory; a .keras file has its own.
         words: any field of `ExportOptions` (format, quantize, input_shape, input, head, max_drop,
-            sizing, layout, subpixel, limit, threads, scores, multi_label, threshold). It replaces
-            the value in `options`.
+            sizing, layout, batch, opset, subpixel, limit, threads, scores, multi_label,
+            threshold). It replaces the value in `options`.
 
     Returns: what the file contains, and how it compares with the Keras model.
 
@@ -158,7 +158,7 @@ def _calibration_images(network: NetworkToExport, calibration: Data | None) -> C
     if not network.options.kind.needs_calibration:
         return NO_IMAGES
     sizing = resolve_sizing(network.options.sizing, network.card)
-    return choose_images(dataset, network.shape, sizing=sizing)
+    return choose_images(dataset, network.tried_shape, sizing=sizing)
 
 
 def _evaluation_data(

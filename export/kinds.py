@@ -131,6 +131,10 @@ KINDS = {
 """(format, quantize) → kind."""
 AXIS_ORDERS = {"tflite": ("nhwc",), "onnx": ("nhwc", "nchw")}
 """Format → orders of the axes of the image and the scores that it can have."""
+FREE_FORMATS = ("onnx",)
+"""Formats whose files may leave batch, height and width free, and have an opset."""
+OPSETS = range(17, 27)
+"""Versions of the ONNX operators that files can be written in; ONNX Runtime 1.32 runs them all."""
 FORMATS = tuple(AXIS_ORDERS)
 INPUTS = tuple(dict.fromkeys(image for kind in KINDS.values() for image in kind.images))
 """Types of the image that files take. Values are pixels in 0..255; as int8, pixel - 128."""

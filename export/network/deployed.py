@@ -7,29 +7,33 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_seg.export.network.copies import float32_copy, rebuilt
+from keras_seg.export.network.copies import float32_copy, free_copy, rebuilt
 from keras_seg.export.network.dead_taps import without_dead_taps
 from keras_seg.export.network.folding import scale_and_offset
 from keras_seg.export.network.layer_rules import PER_CHANNEL, is_scale_and_offset
 from keras_seg.export.network.plan import make_plan
 from keras_seg.export.network.subpixel import with_subpixel_convolutions
-from keras_seg.export.options import ExportOptions
+from keras_seg.export.options import FREE, ExportOptions
 from keras_seg.inference.keras_runner import first_output
 from keras_seg.layers import Preprocessing
 from keras_seg.weights import set_weights
 
 
 def deploy(
-    model: keras.Model, input_shape: tuple[int, int, int], options: ExportOptions
+    model: keras.Model, input_shape: tuple[int | None, int | None, int], options: ExportOptions
 ) -> keras.Model:
     """A copy of a network for the device, with the rewrites that are fastest in its kind of file.
 
     Raises: ExportError if the network cannot be rebuilt at this size.
     """
     kind = options.kind
-    deployed = without_dead_taps(
-        deployed_model(model, input_shape, norms_to_convolutions=kind.norms_to_convolutions)
+    rebuilt_model = deployed_model(
+        model,
+        input_shape,
+        batch=None if options.batch == FREE else int(options.batch),
+        norms_to_convolutions=kind.norms_to_convolutions,
     )
+    deployed = without_dead_taps(rebuilt_model)
     if not (options.subpixel and kind.largest_subpixel_kernel):
         return deployed
     return with_subpixel_convolutions(
@@ -38,29 +42,36 @@ def deploy(
 
 
 def deployed_model(
-    model: keras.Model, input_shape: tuple[int, int, int], *, norms_to_convolutions: bool = False
+    model: keras.Model,
+    input_shape: tuple[int | None, int | None, int],
+    *,
+    batch: int | None = 1,
+    norms_to_convolutions: bool = False,
 ) -> keras.Model:
     """A copy of a network with the same weights, in the form that all exported files share.
 
-    The shape is static with batch 1: only then do dilated convolutions stay one operator, and batch
-    norms fold into them. Further training outputs are removed, everything is float32, and the
-    normalisation is a 1x1 depthwise convolution, which is one fast operator in int8 where multiply
-    and subtract are two slow ones.
+    The shape is static with batch 1 by default: only then do dilated convolutions stay one operator
+    in TFLite, and batch norms fold into them. Further training outputs are removed, everything is
+    float32, and the normalisation is a 1x1 depthwise convolution, which is one fast operator in
+    int8 where multiply and subtract are two slow ones.
 
     Args:
+        input_shape: (height, width, channels), None for a free height or width.
+        batch: number of images at once, None for any.
         norms_to_convolutions: also replaces batch norms that fold into no convolution by such
             convolutions. In integers, their products would be rounded in one range for all
             channels before the sum; a convolution has a scale per channel and rounds once.
 
     Raises: ExportError if the network cannot be rebuilt at this size.
     """
-    image = keras.Input(input_shape, batch_size=1, name="image")
+    image = keras.Input(input_shape, batch_size=batch, name="image")
+    static = batch == 1 and None not in input_shape
     unfolded = _unfolded_norms(model) if norms_to_convolutions else set()
 
     def copy(layer: keras.Layer) -> keras.Layer:
         if isinstance(layer, Preprocessing) or id(layer) in unfolded:
             return _ScaleAndOffset(1, name=layer.name, dtype="float32")
-        return float32_copy(layer)
+        return float32_copy(layer) if static else free_copy(layer)
 
     return rebuilt(model, image, copy, _copy_weights)
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from keras_seg.export.onnx import cost as onnx_cost
 from keras_seg.export.onnx import faults as onnx_faults
 from keras_seg.export.onnx.graph import Shapes
+from keras_seg.export.proof.oldest import oldest_onnx_runtime, oldest_tflite
 from keras_seg.export.tflite.cost import arena_bytes, delegation, multiply_adds
 from keras_seg.export.tflite.faults import float_islands, problems_of
 from keras_seg.export.tflite.graph import read_graphs
@@ -41,6 +42,8 @@ class Audit:
             none. None for .onnx files, and for .tflite files with problems.
         undelegated: operator → count of those that LiteRT runs in its own, single-threaded kernels;
             empty likewise.
+        oldest_runtime: the oldest runtime that has all operators in their versions, such as
+            "TensorFlow Lite 2.5.0" or "ONNX Runtime 1.14"; None if it is not known.
     """
 
     path: str
@@ -54,6 +57,7 @@ class Audit:
     arena_bytes: int | None = None
     partitions: int | None = None
     undelegated: dict[str, int] = field(default_factory=dict)
+    oldest_runtime: str | None = None
 
     def to_dict(self) -> dict:
         """Everything as plain values for JSON."""
@@ -69,6 +73,8 @@ class Audit:
         for name, count in self.tensors.items():
             table.add_row(f"tensors of {name}", str(count))
         table.add_row("size", megabytes(self.size_bytes))
+        if self.oldest_runtime is not None:
+            table.add_row(f"oldest runtime: {self.oldest_runtime}", "")
         if self.multiply_adds is not None:
             table.add_row("memory for maps", megabytes(self.arena_bytes))
             table.add_row("multiply-adds", f"{self.multiply_adds / 1e6:,.1f} M")
@@ -114,6 +120,7 @@ def _audit_tflite(path: Path) -> Audit:
         Counter(tensor.dtype for graph in graphs for tensor in graph.tensors),
         [island for graph in graphs for island in float_islands(graph)],
         problems,
+        oldest_tflite(content),
     )
     if problems:  # to open a file with some of these ends the process
         return audited
@@ -149,6 +156,7 @@ def _audit_onnx(path: Path) -> Audit:
         Counter(types.Name(tensor.data_type) for tensor in proto.graph.initializer),
         onnx_faults.float_islands(shapes),
         problems,
+        oldest_onnx_runtime(proto),
     )
     return replace(
         audited,
@@ -158,7 +166,12 @@ def _audit_onnx(path: Path) -> Audit:
 
 
 def _audit(
-    path: Path, operators: Counter, tensors: Counter, islands: list[str], problems: list[str]
+    path: Path,
+    operators: Counter,
+    tensors: Counter,
+    islands: list[str],
+    problems: list[str],
+    oldest_runtime: str | None,
 ) -> Audit:
     return Audit(
         path=str(path),
@@ -168,6 +181,7 @@ def _audit(
         tensors=dict(tensors.most_common()),
         islands=tuple(islands),
         problems=tuple(problems),
+        oldest_runtime=oldest_runtime,
     )
 
 

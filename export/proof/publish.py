@@ -15,6 +15,7 @@ from keras_seg.export.aware.trained_ranges import unexpected_islands
 from keras_seg.export.errors import ExportError
 from keras_seg.export.network_to_export import NetworkToExport
 from keras_seg.export.proof.audit import Audit, audit
+from keras_seg.export.proof.freedom import check_freedom
 from keras_seg.export.proof.gate import GateResult, judge
 from keras_seg.inference.checksum import with_checksum
 
@@ -57,6 +58,7 @@ def publish(
         audited = _audited(draft, network)
         exported = inference.load(draft, threads=network.options.threads)
         _check_runs(exported, network)
+        check_freedom(exported, network)
         if evaluation is not None:
             result = judge(network.reference, exported, evaluation, network.options)
         draft.replace(path)
@@ -70,7 +72,7 @@ def _check_runs(exported: inference.Runner, network: NetworkToExport) -> None:
             f"The file takes images of {exported.input_shape} instead of {network.shape}. "
             "Please report the network."
         )
-    if not np.isfinite(exported.run(np.zeros(network.shape, np.uint8))).all():
+    if not np.isfinite(exported.run(np.zeros(network.tried_shape, np.uint8))).all():
         raise ExportError(
             "The outputs of the file are not finite for a black image. Look for NaN or infinite "
             "weights in the model. A learning rate that is too high causes them."

@@ -10,7 +10,10 @@ from keras_seg.card import ModelCard
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.export.int8 import clipped_ranges
-from keras_seg.export.onnx import convert as onnx
+from keras_seg.export.int8.calibrated import Calibrated
+from keras_seg.export.network.deployed import deploy
+from keras_seg.export.network_to_export import open_network
+from keras_seg.export.onnx import ranges
 
 pytestmark = pytest.mark.xdist_group("clipped_ranges")  # one worker, so that fixtures are made once
 
@@ -77,15 +80,38 @@ class TestClippedRanges:
         assert exported(network, tmp_path / f"m.{suffix}", bright=16).clipped is None
 
 
-def test_network_is_converted_once_for_all_ranges_that_are_tried(network, tmp_path, monkeypatch):
-    convert, calls = clipped_ranges.float_graph, []
-    monkeypatch.setattr(
-        clipped_ranges, "float_graph", lambda *words: [calls.append(1), convert(*words)][1]
-    )
-    quantize, images = onnx.to_int8, []
-    monkeypatch.setattr(
-        onnx, "to_int8", lambda graph, some: [images.append(len(some)), quantize(graph, some)][1]
-    )
+def test_network_is_converted_and_measured_once_for_all_ranges_that_are_tried(
+    network, tmp_path, monkeypatch
+):
+    calls = {}
+
+    def counted(room, name):
+        function = getattr(room, name)
+
+        def call(*arguments, **words):
+            calls[name] = calls.get(name, 0) + 1
+            return function(*arguments, **words)
+
+        monkeypatch.setattr(room, name, call)
+
+    counted(clipped_ranges, "float_graph")
+    counted(ranges.quantization, "create_calibrator")
+    counted(clipped_ranges, "quantized")
     assert exported(network, tmp_path / "m.onnx", bright=2).clipped
-    assert len(calls) == 1
-    assert images[0] == max(images) and len(set(images)) == len(images) > 2
+    assert calls.pop("quantized") > 2
+    assert calls == {"float_graph": 1, "create_calibrator": 1}
+
+
+def test_ranges_of_a_tflite_file_are_those_that_were_asked_for(network):
+    options = room.ExportOptions("tflite", "int8", SHAPE)
+    opened = open_network(network, options, ModelCard(Dim(2).classes))
+    images = [Dim(2)[i].image for i in range(4)]
+    calibrated = Calibrated.measured(deploy(network, SHAPE, opened.options), opened, images[:1])
+    extremes = calibrated.extremes(images)
+    assert extremes.shape == (4, len(calibrated.graph.tensors), 2)
+    (pixels,) = calibrated.graph.inputs
+    assert (extremes[:, pixels] == [min(map(np.min, images)), max(map(np.max, images))]).all()
+    low, high = extremes[..., 0].min(0), extremes[..., 1].max(0)
+    together = Calibrated.measured(deploy(network, SHAPE, opened.options), opened, images)
+    ranges_of = [tensor.extent for tensor in calibrated.with_ranges(low, high).graph.tensors]
+    assert ranges_of == [tensor.extent for tensor in together.graph.tensors]
