@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -136,6 +137,7 @@ def _write(
     own = replace(network, options=replace(network.options, subpixel=False))
     for form in [network, own] if network.options.subpixel else [own]:
         deployed = deploy(form.model, form.shape, form.options)
+        gc.collect()  # models that were steps on the way, with all weights
         try:
             file = converter_of(form.options.kind)(deployed, form, images, evaluation)
             return form, file, *publish(file.content, path, form, evaluation)

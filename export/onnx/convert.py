@@ -21,6 +21,7 @@ from keras_seg.export.onnx.faults import foreign_nodes
 from keras_seg.export.onnx.free_axes import name_free_axes, write_paddings
 from keras_seg.export.onnx.from_tensorflow import onnx_of
 from keras_seg.export.onnx.graph import without_weights
+from keras_seg.export.onnx.on_disk import saved
 from keras_seg.export.onnx.opset import NEWEST_OF_TF2ONNX, with_opset
 from keras_seg.export.onnx.precision import simplified, to_fp16, to_int8
 from keras_seg.export.options import DEFAULT_OPSET, ExportOptions
@@ -91,7 +92,12 @@ def float_graph(deployed: keras.Model, network: NetworkToExport) -> onnx.ModelPr
     if options.is_free or options.batch != 1:
         write_paddings(proto)
         name_free_axes(proto, options.layout, classes=options.puts_out_classes)
-    graph, opset = simplified(proto), options.opset or DEFAULT_OPSET
+    producer = proto.producer_name, proto.producer_version
+    with saved(proto) as source:
+        del proto  # as large as the file
+        graph = simplified(source)
+    graph.producer_name, graph.producer_version = producer
+    opset = options.opset or DEFAULT_OPSET
     return with_opset(graph, opset) if opset > NEWEST_OF_TF2ONNX else graph
 
 

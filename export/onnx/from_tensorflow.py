@@ -1,15 +1,15 @@
 """A deployed network as an .onnx graph, by tf2onnx and in little memory.
 
 tf2onnx copies weights with every TensorFlow graph that it makes, some ten times. So the function is
-traced with a constant of one number in the place of each large kernel, and the kernel itself is
-given to tf2onnx when it writes the constants of the .onnx graph.
+traced with its large kernels as arguments, and frozen and optimized without their values. Then each
+argument becomes a constant of one number, and tf2onnx is given the values when it writes nodes.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
-from collections.abc import Iterator, Mapping
+import gc
+from collections.abc import Iterator, Mapping, Sequence
 from unittest import mock
 
 import keras
@@ -27,32 +27,27 @@ from keras_seg.export.options import DEFAULT_OPSET
 
 LARGE = 2**14
 """Number of values from which on a kernel stays outside of TensorFlow's graphs."""
-NUMBER = 0.375
-"""What stands for the values of a kernel. No pass of TensorFlow treats it in a special way."""
-KERNEL_OPERATORS = ("Conv2D", "Conv2DBackpropInput", "DepthwiseConv2dNative", "MatMul")
-"""Operators whose kernels TensorFlow does not look into."""
-
-Function = tf.types.experimental.GenericFunction
 
 
 class Kernels(Mapping[str, bytes]):
-    """Name of a constant that stands for a kernel → the values of the kernel, read when needed."""
+    """Name of a kernel in the graphs → its values, which are copied when they are asked for."""
 
-    def __init__(self, variables: dict[str, keras.Variable]) -> None:
-        self.variables = variables
+    def __init__(self, variables: Sequence[keras.Variable]) -> None:
+        # tensors share the memory of their variables, which cannot be read within a graph
+        tensors = [tf.convert_to_tensor(each.value) for each in variables]
+        self.tensors = {f"kernel_{i}": tensor for i, tensor in enumerate(tensors)}
 
     def __getitem__(self, name: str) -> bytes:
-        with tf.init_scope():  # tf2onnx asks within a graph
-            return np.asarray(self.variables[name], np.float32).tobytes()
+        return np.asarray(self.tensors[name]).tobytes()
 
     def __contains__(self, name: object) -> bool:
-        return name in self.variables
+        return name in self.tensors
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.variables)
+        return iter(self.tensors)
 
     def __len__(self) -> int:
-        return len(self.variables)
+        return len(self.tensors)
 
 
 def onnx_of(deployed: keras.Model, network: NetworkToExport) -> onnx.ModelProto:
@@ -60,19 +55,12 @@ def onnx_of(deployed: keras.Model, network: NetworkToExport) -> onnx.ModelProto:
 
     Raises: ExportError with what tf2onnx says.
     """
-    large = [each for each in deployed.variables if np.prod(each.shape) >= LARGE]
-    kernels = Kernels({f"kernel_{i}": each for i, each in enumerate(large)})
-    try:
-        converted = _converted(deployed, network, kernels)
-        return converted or _converted(deployed, network, Kernels({}))
-    except Exception as error:  # tf2onnx raises whatever its rewriters run into
-        raise ExportError(f"tf2onnx cannot write this network. It says: {error}") from error
-
-
-def _converted(
-    deployed: keras.Model, network: NetworkToExport, kernels: Kernels
-) -> onnx.ModelProto | None:
-    """The graph; None if TensorFlow would change one of the kernels, or look into it."""
+    large = [
+        each
+        for each in deployed.variables
+        if np.prod(each.shape) >= LARGE and each.dtype == "float32"
+    ]
+    kernels = Kernels(large)
     function, spec = function_to_convert(
         deployed,
         network.options,
@@ -80,18 +68,31 @@ def _converted(
         from_logits=network.from_logits,
         multi_label=network.card.multi_label,
         threshold=network.card.threshold,
-        stand_ins={name: (each, NUMBER) for name, each in kernels.variables.items()},
+        variables=large,
     )
-    concrete = function.get_concrete_function(spec)
-    names = [
+    specs = [tf.TensorSpec(each.shape, each.dtype, name) for name, each in kernels.tensors.items()]
+    concrete = function.get_concrete_function(spec, *specs)
+    try:
+        proto = _converted(concrete, kernels, network)
+    except Exception as error:  # tf2onnx raises whatever its rewriters run into
+        raise ExportError(f"tf2onnx cannot write this network. It says: {error}") from error
+    gc.collect()  # graphs of tf2onnx, whose nodes refer to them, with all weights
+    return proto
+
+
+def _converted(
+    concrete: tf.types.experimental.ConcreteFunction, kernels: Kernels, network: NetworkToExport
+) -> onnx.ModelProto:
+    inputs, outputs = (
         [tensor.name for tensor in ends if tensor.dtype != tf.resource]
         for ends in (concrete.inputs, concrete.outputs)
-    ]
-    readers = _readers(concrete.graph.as_graph_def(), kernels)
+    )
     with tf.device("/cpu:0"):
-        frozen = tf2onnx.tf_loader.from_function(concrete, *names)
-    if readers is None or readers != _readers(frozen, kernels):
-        return None
+        frozen = tf2onnx.tf_loader.from_function(concrete, inputs, outputs)
+    for node in frozen.node:
+        if node.name in kernels:
+            _make_constant(node)
+    names = [name for name in inputs if name.removesuffix(":0") not in kernels], outputs
     try:
         proto = _written(frozen, concrete, names, kernels, network, catch_errors=False)
     except Exception:  # a pass failed and spoilt the graph; with copies tf2onnx undoes it
@@ -100,21 +101,22 @@ def _converted(
     return proto
 
 
-def _readers(graph: tf.compat.v1.GraphDef, kernels: Kernels) -> Counter | None:
-    """(name of a kernel, operator) → number of such operators that read the kernel.
-
-    None if an operator reads one that may look into it.
-    """
-    readers = Counter(
-        (name, node.op) for node in graph.node for name in node.input if name in kernels
-    )
-    return None if any(kind not in KERNEL_OPERATORS for _, kind in readers) else readers
+def _make_constant(node: tf.compat.v1.NodeDef) -> None:
+    """Turns an argument into a constant that is zero everywhere, which is stored as one number."""
+    shape, dtype = node.attr["shape"].shape, node.attr["dtype"].type
+    node.op = "Const"
+    node.ClearField("attr")
+    node.attr["dtype"].type = dtype
+    tensor = node.attr["value"].tensor
+    tensor.dtype = dtype
+    tensor.tensor_shape.CopyFrom(shape)
+    tensor.float_val.append(0.0)
 
 
 def _written(
     frozen: tf.compat.v1.GraphDef,
     concrete: tf.types.experimental.ConcreteFunction,
-    names: list[list[str]],
+    names: tuple[list[str], list[str]],
     kernels: Kernels,
     network: NetworkToExport,
     *,
@@ -135,7 +137,10 @@ def _written(
             inputs_as_nchw=names[0][:1] if options.layout == "nchw" else None,
             outputs_as_nchw=scores if options.layout == "nchw" else None,
             const_node_values=kernels,
-            tensors_to_rename=tf2onnx.convert.tensor_names_from_structed(concrete, *names),
+            # after the image come constants that layers hold, which keep their names
+            tensors_to_rename=tf2onnx.convert.tensor_names_from_structed(
+                concrete, names[0][:1], names[1]
+            ),
         )
         onnx_graph = tf2onnx.optimizer.optimize_graph(onnx_graph, catch_errors)
         return onnx_graph.make_model(f"converted from {concrete.name}")

@@ -16,6 +16,7 @@ def saved(proto: onnx.ModelProto) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "source.onnx"
         onnx.save(proto, path)
+        del proto  # so that the caller can release it
         yield path
 
 

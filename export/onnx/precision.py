@@ -23,22 +23,20 @@ IMAGE_OPERATORS = ("Cast", "Transpose")
 """Operators that may come between the image and the operator that quantizes it."""
 
 
-def simplified(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph with batch norms and paddings folded into convolutions, and fewer transposes.
+def simplified(source: Path) -> onnx.ModelProto:
+    """The graph of a file with batch norms and paddings folded into convolutions.
 
     tf2onnx leaves batch norms behind depthwise and transposed convolutions, and transposes around
-    operators that it cannot look through (pooling indices). The result has standard operators only,
-    and is the same on every machine.
+    operators that it cannot look through (pooling indices), most of which are removed. The result
+    has standard operators only, and is the same on every machine.
     """
-    optimized = through_files(proto, _optimize)
+    target = source.with_name("target.onnx")
+    _optimize(source, target)
+    optimized = onnx.load(target)
     used = {node.domain for node in optimized.graph.node}
     versions = [entry for entry in optimized.opset_import if entry.domain in used | {""}]
     del optimized.opset_import[:]
     optimized.opset_import.extend(versions)
-    optimized.producer_name, optimized.producer_version = (
-        proto.producer_name,
-        proto.producer_version,
-    )
     _transpose_no_vectors(optimized.graph)
     return optimized
 

@@ -68,7 +68,7 @@ class ONNXRunner(Runner):
             raise unreadable_file(path, "image network's .onnx", reason)
         self._image_name, self._dtype = image.name, DTYPES[image.type]
         self._batch = image.shape[0] if isinstance(image.shape[0], int) else None
-        self._foreign = None
+        self._foreign, self._batch_is_tried = None, False
         if text is None:
             self._init_foreign(path, threads, card, scores, multi_label)
             return
@@ -116,9 +116,19 @@ class ONNXRunner(Runner):
     def run_batch(self, images: np.ndarray) -> np.ndarray:
         """`run` for images of one size, as many together as the file takes."""
         self._check(images[0])
+        if len(images) > 1 and self._foreign is not None and not self._batch_is_tried:
+            self._batch = self._batch or self._foreign_batch(images[:2])
+            self._batch_is_tried = True
         step = self.at_once(images.shape[1:3])
         groups = [images[start : start + step] for start in range(0, len(images), step)]
         return np.concatenate([self._as_scores(self._forward(group)) for group in groups])
+
+    def _foreign_batch(self, images: np.ndarray) -> int | None:
+        """1 for a foreign file that names its batch as free and takes one image all the same."""
+        try:
+            return None if len(self._forward(images)) == len(images) else 1
+        except Exception:  # the errors of ONNX Runtime share no base class below Exception
+            return 1
 
     def _run_all(self, images: np.ndarray) -> list[np.ndarray]:
         """All outputs, for images as the file takes them."""
