@@ -2,8 +2,8 @@
 
     python -m benchmarks.measure.conversions [--quick] [--networks unet ...] [--files ...]
 
-The model has random weights. Integer files are calibrated on 32 images of coarse noise. With such
-weights and images the search for clipped ranges may run; the table says where it did. Writes
+The model has random weights. Integer files are calibrated on images of coarse noise. With such
+weights and images the search for clipped ranges may run; the table says where it found some. Writes
 `conversions.json` after each conversion; a second call continues. Writes `conversions.md` at the
 end.
 """
@@ -51,12 +51,12 @@ def main() -> None:
     record = {
         "machine": common.machine(options.threads),
         "versions": common.versions(PACKAGES),
-        "images": IMAGES,
+        "images": options.images,
         "conversions": {},
     }
     if path.exists() and not options.fresh:
         old = json.loads(path.read_text())
-        if old.get("versions") == record["versions"]:
+        if all(old.get(key) == record[key] for key in ("versions", "images")):
             record["conversions"] = old["conversions"]
     networks = QUICK_NETWORKS if options.quick else NETWORKS
     for name in options.networks or networks:
@@ -64,7 +64,7 @@ def main() -> None:
             done = record["conversions"].setdefault(name, {})
             if file in done and "error" not in done[file]:
                 continue
-            words = json.dumps([*networks[name], *FILES[file]])
+            words = json.dumps([*networks[name], *FILES[file], options.images])
             module = "benchmarks.measure.conversions"
             done[file] = ask(module, ["--measure", words], timeout=TIMEOUT_SECONDS)
             print(f"{name}, {file}: {done[file]}", flush=True)
@@ -73,14 +73,14 @@ def main() -> None:
 
 
 def measure(
-    network: str, size: list[int], words: dict, file_format: str, quantize: str | None
+    network: str, size: list[int], words: dict, file_format: str, quantize: str | None, count: int
 ) -> dict[str, float | bool]:
     """Peak memory, seconds and size of one conversion, in this process."""
     from keras_seg import models
     from keras_seg.export import export
 
     model = models.build(network, (None, None, 3), CLASSES, **words)
-    images = [coarse_noise(size, seed) for seed in range(IMAGES)] if quantize == "int8" else None
+    images = [coarse_noise(size, seed) for seed in range(count)] if quantize == "int8" else None
     before = resident_mib()
     forget_peak()
     begun, cpu = time.perf_counter(), time.process_time()
@@ -131,13 +131,16 @@ def markdown(record: dict) -> str:
         "file, MiB",
         "seconds, wall / CPU",
     )
-    return "\n".join([common.machine_line(record) + "\n", common.markdown_table(header, rows)])
+    images = f"Integer files are calibrated on {record['images']} images.\n"
+    line = common.machine_line(record) + "\n"
+    return "\n".join([line, images, common.markdown_table(header, rows)])
 
 
 def _arguments():
     parser = common.parser(__doc__, quick="one small network")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, help="default: all")
     parser.add_argument("--files", nargs="+", choices=FILES, help="default: all")
+    parser.add_argument("--images", type=int, default=IMAGES, help="calibration images")
     parser.add_argument("--fresh", action="store_true", help="measure kept parts again")
     parser.add_argument("--measure", help="one conversion as JSON; for its own process")
     return parser.parse_args()

@@ -12,22 +12,20 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from ai_edge_litert import schema_py_generated as schema
 from tensorflow.lite.python.convert import mlir_quantize
-from tensorflow.lite.python.optimize import calibrator
 
 from keras_seg.export.network_to_export import NetworkToExport
 from keras_seg.export.options import ExportOptions
 from keras_seg.export.tflite.convert import calibrate, layer_of, tflite_graph, types_of_ends
 from keras_seg.export.tflite.graph import Graph, Operator, read_graphs
+from keras_seg.export.tflite.measured_ranges import with_ranges
 from keras_seg.export.tflite.metadata import read_model, write_model
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
@@ -92,31 +90,9 @@ class Calibrated:
                 denylisted_nodes=names,
             )
 
-    def extremes(self, images: Iterable[np.ndarray]) -> np.ndarray:
-        """(images, tensors, 2) smallest and largest values on (H, W, C) uint8 images.
-
-        NaN for tensors without a range. The image itself is measured on all images at once.
-        """
-        ends = list(self.graph.inputs)
-        dtype = self.graph.tensors[ends[0]].dtype.lower()
-        extremes = np.stack([_ranges(self._measured_on(image.astype(dtype))) for image in images])
-        extremes[:, ends, 0] = extremes[:, ends, 0].min(0)
-        extremes[:, ends, 1] = extremes[:, ends, 1].max(0)
-        return extremes
-
-    def _measured_on(self, image: np.ndarray) -> bytes:
-        # one calibrator would widen the ranges of the images before
-        return calibrator.Calibrator(self.content).calibrate(lambda: iter([[image[None]]]))
-
     def with_ranges(self, low: np.ndarray, high: np.ndarray) -> Calibrated:
         """The same network with other ranges, one number per tensor; NaN changes nothing."""
-        content = bytearray(self.content)
-        for i, quantization in _quantizations(content):
-            if not np.isnan(low[i]):
-                quantization.MinAsNumpy()[0] = low[i]  # a view of the file
-                quantization.MaxAsNumpy()[0] = high[i]
-        content = bytes(content)
-        return replace(self, content=content, graph=read_graphs(content)[0])
+        return replace(self, content=with_ranges(self.content, low, high))
 
     def until_scores(self) -> Calibrated:
         """The same network with float images, cut off at the scores, before the class map."""
@@ -143,24 +119,6 @@ def _only_calibrate(
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     calibrate(converter, options, images)
     converter._experimental_calibrate_only = True  # as tf.lite's own debugger does
-
-
-def _ranges(content: bytes) -> np.ndarray:
-    """(tensors, 2) ranges in a calibrated file; NaN for tensors without one."""
-    count = schema.Model.GetRootAs(content).Subgraphs(0).TensorsLength()
-    ranges = np.full((count, 2), np.nan)
-    for i, quantization in _quantizations(content):
-        ranges[i] = quantization.Min(0), quantization.Max(0)
-    return ranges
-
-
-def _quantizations(content: bytes | bytearray) -> Iterator[tuple[int, Any]]:
-    """(number, record of the range) of the tensors that have one range."""
-    graph = schema.Model.GetRootAs(content).Subgraphs(0)
-    for i in range(graph.TensorsLength()):
-        quantization = graph.Tensors(i).Quantization()
-        if quantization is not None and quantization.MinLength() == 1:
-            yield i, quantization
 
 
 def with_enclosed(graph: Graph, kept: frozenset[int]) -> frozenset[int]:

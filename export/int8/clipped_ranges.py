@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import keras
@@ -29,7 +29,10 @@ from keras_seg.export.onnx.convert import float_graph, images_for, with_card
 from keras_seg.export.onnx.precision import quantized
 from keras_seg.export.onnx.ranges import MeasuredRanges
 from keras_seg.export.options import HEADS
-from keras_seg.export.tflite.convert import as_int8, tflite_file
+from keras_seg.export.tflite.convert import tflite_file, types_of_ends
+from keras_seg.export.tflite.graph import read_graphs
+from keras_seg.export.tflite.measured_ranges import MeasuredRanges as MeasuredTensors
+from keras_seg.export.tflite.measured_ranges import measuring
 from keras_seg.export.tflite.metadata import with_card as with_tflite_card
 
 ACCEPTED = 5.0
@@ -100,19 +103,18 @@ class TensorRanges:
     deployed: keras.Model
     network: NetworkToExport
     images: Sequence[np.ndarray]
+    measured: list[MeasuredTensors] = field(default_factory=list)
 
     def unclipped(self) -> bytes:
-        return tflite_file(self.deployed, self.network, self.images, as_int8)
+        return tflite_file(self.deployed, self.network, self.images, measuring(self.measured))
 
     def trials(self) -> Iterator[tuple[float, bytes]]:
-        calibrated = Calibrated.measured(self.deployed, self.network, self.images[:1])
-        extremes = calibrated.extremes(self.images)
+        (measured,), options = self.measured, self.network.options
+        graph = read_graphs(measured.content)[0]
+        calibrated = Calibrated(measured.content, graph, {}, *types_of_ends(options))
         for quantile in QUANTILES:
-            low = np.quantile(extremes[..., 0], 1 - quantile, axis=0)
-            high = np.quantile(extremes[..., 1], quantile, axis=0)
-            content = calibrated.with_ranges(low, high).quantized(frozenset())
-            head = HEADS[self.network.options.head]
-            yield quantile, with_tflite_card(content, self.network.card, head)
+            content = calibrated.with_ranges(*measured.at(quantile)).quantized(frozenset())
+            yield quantile, with_tflite_card(content, self.network.card, HEADS[options.head])
 
 
 @dataclass(frozen=True)

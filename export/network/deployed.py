@@ -36,8 +36,11 @@ def deploy(
     deployed = without_dead_taps(rebuilt_model)
     if not (options.subpixel and kind.largest_subpixel_kernel):
         return deployed
+    # at a free size tf2onnx cuts and pads what a transposed convolution outputs
     return with_subpixel_convolutions(
-        deployed, transposed=kind.subpixel_transposed, largest=kind.largest_subpixel_kernel
+        deployed,
+        transposed=kind.subpixel_transposed or options.is_free,
+        largest=kind.largest_subpixel_kernel,
     )
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnxruntime import quantization
 
 from keras_seg.export.onnx.on_disk import saved
@@ -49,12 +51,7 @@ class MeasuredRanges:
         """
         name = proto.graph.input[0].name
         with saved(proto) as path:
-            calibrator = quantization.create_calibrator(
-                path,
-                quantized_types(),
-                augmented_model_path=str(path.with_name("augmented.onnx")),
-            )
-            session, scores = calibrator.infer_session, len(proto.graph.output)
+            session, scores = _measuring_session(path), len(proto.graph.output)
             outputs = [output.name for output in session.get_outputs()][scores:]
             values = [np.ravel(session.run(outputs, {name: image})) for image in images]
         low, high = np.stack(values).reshape(len(values), -1, 2).transpose(2, 0, 1)
@@ -73,6 +70,18 @@ class MeasuredRanges:
         reach = np.maximum(np.abs(self.lowest), np.abs(self.highest))
         ratios = reach / np.maximum(np.median(reach, 0), TINY)
         return np.argsort(ratios.max(1)).tolist()
+
+
+def _measuring_session(path: Path) -> onnxruntime.InferenceSession:
+    """A session that outputs the smallest and the largest value of every map, too."""
+    augmented = str(path.with_name("augmented.onnx"))
+    quantization.MinMaxCalibrater(path, quantized_types(), augmented).augment_graph()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    # no map may vanish into another operator
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.enable_cpu_mem_arena = False  # it would hold several times the maps of one image
+    return onnxruntime.InferenceSession(augmented, options, providers=["CPUExecutionProvider"])
 
 
 def quantized_types() -> list[str]:

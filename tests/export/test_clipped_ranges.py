@@ -14,6 +14,9 @@ from keras_seg.export.int8.calibrated import Calibrated
 from keras_seg.export.network.deployed import deploy
 from keras_seg.export.network_to_export import open_network
 from keras_seg.export.onnx import ranges
+from keras_seg.export.tflite.convert import as_int8, tflite_file
+from keras_seg.export.tflite.graph import read_graphs
+from keras_seg.export.tflite.measured_ranges import measuring
 
 pytestmark = pytest.mark.xdist_group("clipped_ranges")  # one worker, so that fixtures are made once
 
@@ -95,23 +98,32 @@ def test_network_is_converted_and_measured_once_for_all_ranges_that_are_tried(
         monkeypatch.setattr(room, name, call)
 
     counted(clipped_ranges, "float_graph")
-    counted(ranges.quantization, "create_calibrator")
+    counted(ranges, "_measuring_session")
     counted(clipped_ranges, "quantized")
     assert exported(network, tmp_path / "m.onnx", bright=2).clipped
     assert calls.pop("quantized") > 2
-    assert calls == {"float_graph": 1, "create_calibrator": 1}
+    assert calls == {"float_graph": 1, "_measuring_session": 1}
 
 
-def test_ranges_of_a_tflite_file_are_those_that_were_asked_for(network):
+def test_ranges_of_single_images_together_are_those_of_all(network):
     options = room.ExportOptions("tflite", "int8", SHAPE)
     opened = open_network(network, options, ModelCard(Dim(2).classes))
-    images = [Dim(2)[i].image for i in range(4)]
-    calibrated = Calibrated.measured(deploy(network, SHAPE, opened.options), opened, images[:1])
-    extremes = calibrated.extremes(images)
-    assert extremes.shape == (4, len(calibrated.graph.tensors), 2)
-    (pixels,) = calibrated.graph.inputs
-    assert (extremes[:, pixels] == [min(map(np.min, images)), max(map(np.max, images))]).all()
-    low, high = extremes[..., 0].min(0), extremes[..., 1].max(0)
-    together = Calibrated.measured(deploy(network, SHAPE, opened.options), opened, images)
-    ranges_of = [tensor.extent for tensor in calibrated.with_ranges(low, high).graph.tensors]
+    deployed = deploy(network, SHAPE, opened.options)
+    images, measured = [Dim(2)[i].image for i in range(4)], []
+    file = tflite_file(deployed, opened, images, measuring(measured))
+    assert file == tflite_file(deployed, opened, images, as_int8)
+    together = Calibrated.measured(deployed, opened, images)
+    (found,) = measured
+    assert found.extremes.shape == (4, len(together.graph.tensors), 2)
+    ranges_of = [tensor.extent for tensor in read_graphs(found.content)[0].tensors]
     assert ranges_of == [tensor.extent for tensor in together.graph.tensors]
+    low, high = found.at(0.5)
+    narrow = read_graphs(together.with_ranges(low, high).content)[0]
+    (image,) = narrow.inputs
+    assert narrow.tensors[image].extent == together.graph.tensors[image].extent
+    extents = [
+        (new.extent, old.extent)
+        for new, old in zip(narrow.tensors, together.graph.tensors, strict=True)
+        if old.extent is not None
+    ]
+    assert all(new <= old for new, old in extents) and any(new < old for new, old in extents)
