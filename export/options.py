@@ -298,7 +298,7 @@ def _checked_input_shape(shape: Any) -> tuple[int | None, ...] | None:
     if shape is None or isinstance(shape, str) or not hasattr(shape, "__len__") or len(shape) != 2:
         return None if shape is None else checked_shape(shape)
     for size in shape:
-        whole = isinstance(size, numbers.Integral) and not isinstance(size, bool) and size > 0
+        whole = isinstance(size, numbers.Integral) and not isinstance(size, bool) and int(size) > 0
         if size is not None and not whole:
             raise ValueError(
                 "input_shape is (height, width) in pixels, which the number of channels may "

@@ -114,7 +114,7 @@ class TensorRanges:
         calibrated = Calibrated(measured.content, graph, {}, *types_of_ends(options))
         for quantile in QUANTILES:
             content = calibrated.with_ranges(*measured.at(quantile)).quantized(frozenset())
-            yield quantile, with_tflite_card(content, self.network.card, HEADS[options.head])
+            yield quantile, with_tflite_card(content, self.network.card, HEADS[str(options.head)])
 
 
 @dataclass(frozen=True)

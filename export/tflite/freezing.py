@@ -32,7 +32,7 @@ class GivenOnce:
     """
 
     def __init__(self, graph: tf.compat.v1.GraphDef) -> None:
-        self._graph: tf.compat.v1.GraphDef | None = graph
+        self._graphs = [graph]
         light = tf.compat.v1.GraphDef(library=graph.library)
         for node in graph.node:
             light.node.add(
@@ -41,8 +41,7 @@ class GivenOnce:
         self.node, self.library = light.node, light.library
 
     def SerializeToString(self) -> bytes:
-        graph, self._graph = self._graph, None
-        return graph.SerializeToString()
+        return self._graphs.pop().SerializeToString()
 
 
 def _frozen(concrete: tf.types.experimental.ConcreteFunction) -> tuple:

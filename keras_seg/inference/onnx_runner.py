@@ -68,7 +68,8 @@ class ONNXRunner(Runner):
             raise unreadable_file(path, "image network's .onnx", reason)
         self._image_name, self._dtype = image.name, DTYPES[image.type]
         self._batch = image.shape[0] if isinstance(image.shape[0], int) else None
-        self._foreign, self._batch_is_tried = None, False
+        self._batch_is_tried = False
+        self._foreign = None
         if text is None:
             self._init_foreign(path, threads, card, scores, multi_label)
             return
