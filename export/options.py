@@ -107,14 +107,14 @@ class ExportOptions:
     max_drop: float = 1.0
     sizing: str = "auto"
     layout: str = "nhwc"
-    batch: int | str = 1
-    opset: int | None = None
     subpixel: bool = True
     limit: int | None = None
     threads: int | None = None
     scores: str | None = None
     multi_label: bool | None = None
     threshold: float | list[float] | tuple[float, ...] | None = None
+    batch: int | str = 1
+    opset: int | None = None
 
     def __post_init__(self) -> None:
         for option, names in choices().items():
@@ -238,14 +238,14 @@ class ExportWords(TypedDict, total=False):
     max_drop: float
     sizing: str
     layout: str
-    batch: int | str
-    opset: int | None
     subpixel: bool
     limit: int | None
     threads: int | None
     scores: str | None
     multi_label: bool | None
     threshold: float | list[float] | tuple[float, ...] | None
+    batch: int | str
+    opset: int | None
 
 
 def choices() -> dict[str, tuple[str | None, ...]]:

@@ -58,7 +58,7 @@ class TestFiles:
 
     def test_dilated_convolutions_are_one_operator_and_axes_have_names(self, free):
         operators = free.audit.operators
-        assert operators["Conv"] == 3 and not {"SpaceToDepth", "Pad"} & {*operators}
+        assert operators["Conv"] == 4 and not {"SpaceToDepth", "Pad"} & {*operators}
         graph = onnx.load(free.path).graph
         for value in (graph.input[0], graph.output[0]):
             names = [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
