@@ -80,7 +80,9 @@ def _measuring_session(path: Path) -> onnxruntime.InferenceSession:
     options.log_severity_level = 3
     # no map may vanish into another operator
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.enable_cpu_mem_arena = False  # it would hold several times the maps of one image
+    # an arena, and maps that are measured at the end, would hold several times the memory
+    options.enable_cpu_mem_arena = False
+    options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
     return onnxruntime.InferenceSession(augmented, options, providers=["CPUExecutionProvider"])
 
 
