@@ -83,6 +83,7 @@ BENCHMARKS = (
     Benchmark("training", takes=("torch_python",)),
     Benchmark("peers", takes=("torch_python",)),
     Benchmark("start", takes=("torch_python",)),
+    Benchmark("conversions"),
     Benchmark("commits", needs=("before",)),
     Benchmark("scale"),
     Benchmark("profiles"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -77,8 +78,8 @@ def export(
             the accuracy unmeasured.
         card: classes and size multiple of a model in memory; a .keras file has its own.
         words: any field of `ExportOptions` (format, quantize, input_shape, input, head, max_drop,
-            sizing, layout, target, subpixel, limit, threads, scores, multi_label, threshold,
-            board). It replaces the value in `options`.
+            sizing, layout, target, batch, opset, subpixel, limit, threads, scores, multi_label,
+            threshold, board). It replaces the value in `options`.
 
     Returns: what the file contains, and how it compares with the Keras model. Core ML runs on macOS
         alone: a package that is exported elsewhere is not compared, which `accuracy` says.
@@ -141,6 +142,7 @@ def _write(
     own = replace(network, options=replace(network.options, subpixel=False))
     for form in [network, own] if network.options.subpixel else [own]:
         deployed = deploy(form.model, form.shape, form.options)
+        gc.collect()  # models that were steps on the way, with all weights
         try:
             file = converter_of(form.options.kind)(deployed, form, images, evaluation)
             return form, file, *publish(file.content, path, form, evaluation)
@@ -163,7 +165,7 @@ def _calibration_images(network: NetworkToExport, calibration: Data | None) -> C
     if not network.options.kind.needs_calibration:
         return NO_IMAGES
     sizing = resolve_sizing(network.options.sizing, network.card)
-    return choose_images(dataset, network.shape, sizing=sizing)
+    return choose_images(dataset, network.tried_shape, sizing=sizing)
 
 
 def _evaluation_data(

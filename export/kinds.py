@@ -158,6 +158,10 @@ AXIS_ORDERS = {"tflite": ("nhwc",), "onnx": ("nhwc", "nchw"), "coreml": ("nhwc",
 """Format → orders of the axes of the image and the scores that it can have."""
 SUFFIXES = {"tflite": ".tflite", "onnx": ".onnx", "coreml": ".mlpackage"}
 """Format → suffix of its files; a Core ML package is a folder."""
+FREE_FORMATS = ("onnx",)
+"""Formats whose files may leave batch, height and width free, and have an opset."""
+OPSETS = range(17, 27)
+"""Versions of the ONNX operators that files can be written in; ONNX Runtime 1.32 runs them all."""
 FORMATS = tuple(AXIS_ORDERS)
 INPUTS = tuple(dict.fromkeys(image for kind in KINDS.values() for image in kind.images))
 """Types of the image that files take. Values are pixels in 0..255; as int8, pixel - 128."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_seg.card import EMPTY_CHECKSUM, ModelCard
 from keras_seg.export.errors import ExportError
+from keras_seg.export.kinds import FREE_FORMATS
 from keras_seg.export.network.deployed import float32_model
 from keras_seg.export.options import ExportOptions
 from keras_seg.inference.cards import check_card_arguments, count_classes, numbered_card
@@ -26,6 +27,10 @@ from keras_seg.version import __version__
 
 MAX_CLASSES = {"uint8": 255, "int8": 128, "int32": 255}
 """Type of a class map → number of classes that it holds; 255 means "unknown" in masks."""
+
+
+TRIED = 128
+"""Height or width in pixels at which a file of free size is tried."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,17 @@ class NetworkToExport:
     reference: KerasRunner
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of the image in pixels."""
+    def shape(self) -> tuple[int | None, int | None, int]:
+        """(height, width, channels) of the image in pixels, None where free."""
         return self.reference.input_shape
+
+    @property
+    def tried_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) at which a file is calibrated and tried.
+
+        Free sides have the size of the training images, or else about `TRIED` pixels.
+        """
+        return tried_shape(self.reference)
 
     @property
     def from_logits(self) -> bool:
@@ -82,7 +95,8 @@ def open_network(
     own_shape, channels = model_shapes(model)
     card = card or numbered_card(channels, bool(options.multi_label))
     check_class_map(options, count_classes(channels))
-    shape = resolve_shape(own_shape, options.input_shape, card)
+    may_be_free = options.format in FREE_FORMATS
+    shape = resolve_shape(own_shape, options.input_shape, card, may_be_free=may_be_free)
     reference = KerasRunner(
         float32_model(model),
         card,
@@ -98,7 +112,7 @@ def open_network(
         reference.card, threshold=_threshold_of_file(reference, options.threshold)
     )
     reference.put_out(options.runner_head)
-    _check_decided(reference, shape)
+    _check_decided(reference)
     card = replace(
         reference.card,
         margin=output_margin(model),
@@ -112,15 +126,26 @@ def open_network(
     return NetworkToExport(model, options, card, reference)
 
 
+def tried_shape(reference: KerasRunner) -> tuple[int, int, int]:
+    """`NetworkToExport.tried_shape` from the runner of the network."""
+    size = reference.card.image_size or (TRIED, TRIED)
+    return (*reference.network_size(size), reference.input_shape[2])
+
+
 def resolve_shape(
-    own_shape: tuple[int | None, ...], input_shape: tuple[int | None, ...] | None, card: ModelCard
-) -> tuple[int, int, int]:
-    """The static (height, width, channels) of the file.
+    own_shape: tuple[int | None, ...],
+    input_shape: tuple[int | None, ...] | None,
+    card: ModelCard,
+    *,
+    may_be_free: bool = False,
+) -> tuple[int | None, int | None, int]:
+    """The (height, width, channels) of the file.
 
     Args:
         own_shape: shape of the model, None where free.
         input_shape: (height, width) or (height, width, channels); None for the shape of the model,
             or for the size of its training images if the model leaves both sides free.
+        may_be_free: whether None in `input_shape` leaves a side of the file free.
 
     Raises: ValueError for a shape that stays free, contradicts the model, or is not a size that it
         can take.
@@ -128,13 +153,15 @@ def resolve_shape(
     shape = own_shape if input_shape is None else input_shape
     if len(shape) == 2:
         shape = (*shape, own_shape[2])
-    if shape[:2] == (None, None) and card.image_size is not None:
+    is_free = may_be_free and input_shape is not None
+    if shape[:2] == (None, None) and card.image_size is not None and not is_free:
         shape = (*card.image_size, own_shape[2])
-    if len(shape) != 3 or None in shape:
+    if len(shape) != 3 or (None in shape and not is_free):
         raise ValueError(
             "A file for a device has a fixed size. "
             f"Received: input_shape={input_shape} for a model of {own_shape}. "
-            f"Pass input_shape, such as (256, 256, {own_shape[2]})."
+            f"Pass input_shape, such as (256, 256, {own_shape[2]}). An .onnx file may leave the "
+            "size free: input_shape=(None, None)."
         )
     if shape[2] != own_shape[2]:
         size = shape[1:] if shape[0] == own_shape[2] else shape[:2]  # with the channels first
@@ -144,10 +171,13 @@ def resolve_shape(
         )
     for axis, size, own in zip(("height", "width"), shape, own_shape, strict=False):
         if own not in (None, size):
+            free = " A file of free size needs a model of free size." if size is None else ""
             raise ValueError(
                 f"The model has the fixed {axis} {own}. Received: input_shape={shape}. "
-                "Leave input_shape out."
+                f"Leave input_shape out.{free}"
             )
+        if size is None:
+            continue
         if size < 1 or size % card.size_multiple:
             near = " and ".join(map(str, nearest_sizes(max(size, 1), card.size_multiple)))
             raise ValueError(
@@ -173,13 +203,13 @@ def _threshold_of_file(
     return tuple(map(float, threshold))
 
 
-def _check_decided(reference: KerasRunner, shape: tuple[int, int, int]) -> None:
+def _check_decided(reference: KerasRunner) -> None:
     """Raises ValueError if a class map is to be decided at a threshold that has no meaning.
 
     This is so for two channels that are no probabilities of exclusive classes.
     """
     if reference.card.head == "argmax" and reference.card.threshold is not None:
-        reference.run(np.zeros(shape, np.uint8))
+        reference.run(np.zeros(tried_shape(reference), np.uint8))
 
 
 def check_class_map(options: ExportOptions, num_classes: int) -> None:

@@ -17,8 +17,10 @@ from keras_seg.export.devices.table import DEVICES, TARGETS
 from keras_seg.export.kinds import (
     AXIS_ORDERS,
     FORMATS,
+    FREE_FORMATS,
     INPUTS,
     KINDS,
+    OPSETS,
     SUFFIXES,
     Kind,
     kinds_that,
@@ -34,6 +36,11 @@ HEADS = {
     "fused_argmax": "classes",
 }
 """Head of a file → name of its output."""
+
+
+FREE = "free"
+"""`batch` of a file that takes any number of images."""
+DEFAULT_OPSET = 18
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,9 @@ class ExportOptions:
             than float32 because no delegate runs it, and refused if an operator has no such form.
             "int8", "mixed" and "int16x8" need calibration images.
         input_shape: height and width of the image in pixels, for a model of free size; the number
-            of channels may follow. By default the size that the training images had.
+            of channels may follow. By default the size that the training images had. In an .onnx
+            file, None leaves a side free: (None, None) takes images of any size that the network
+            takes.
         input: type of the image. Values are pixels in 0..255 as "float32" or "uint8". "int8", for
             TFLite int8 and mixed, is pixel - 128, which is what such a file computes with: nothing
             is converted, scores come out as int8 with a scale and classes as int8. TFLite Micro
@@ -77,6 +86,10 @@ class ExportOptions:
             that the device runs, where the same numbers can be computed with them, and the report
             says what is left to the CPU. `keras-seg audit FILE --target NAME` says the same of any
             file. Only .tflite files have a target other than "cpu".
+        batch: number of images that an .onnx file takes at once, or "free" for any number. A
+            .tflite file takes one.
+        opset: version of the ONNX operators, 17 or newer; by default 18, which ONNX Runtime 1.14
+            and newer run.
         subpixel: rewrite nearest up-sampling with the convolution behind it, and transposed
             convolutions, as sub-pixel convolutions: the same numbers in 0.7 to 0.97 of the time.
             A target without the operator DEPTH_TO_SPACE gets other operators. A quantization-aware
@@ -100,7 +113,7 @@ class ExportOptions:
 
     format: str | None = None
     quantize: str | None = None
-    input_shape: list[int] | tuple[int, ...] | None = None
+    input_shape: list[int | None] | tuple[int | None, ...] | None = None
     input: str = "float32"
     head: str | None = None
     max_drop: float = 1.0
@@ -114,6 +127,8 @@ class ExportOptions:
     multi_label: bool | None = None
     threshold: float | list[float] | tuple[float, ...] | None = None
     board: bool = False
+    batch: int | str = 1
+    opset: int | None = None
 
     def __post_init__(self) -> None:
         for option, names in choices().items():
@@ -134,6 +149,12 @@ class ExportOptions:
                 raise ValueError(f"{option} must be at least 1, or None for all. Received: {value}")
         if self.multi_label is not None:
             flag(self.multi_label, "multi_label")
+        _check_batch(self.batch)
+        if self.opset is not None and whole_number(self.opset, "opset") not in OPSETS:
+            raise ValueError(
+                f"opset must be {OPSETS[0]} to {OPSETS[-1]}. Received: {self.opset}. Leave it out "
+                f"for {DEFAULT_OPSET}."
+            )
         if self.format is not None:
             self._take_only_type(self.format)
             self._check_combination(self.format)
@@ -157,11 +178,14 @@ class ExportOptions:
                 f"{format} files hold images as (height, width, channels). Received: layout="
                 f"{self.layout!r}. Leave layout out, or write an .onnx file."
             )
-        if self.board and format == "coreml":
+        if self.board and (format == "coreml" or self.batch != 1):
+            received = "format='coreml'" if format == "coreml" else f"batch={self.batch!r}"
             raise ValueError(
-                "board=True writes programs for .tflite and .onnx files. Received: format="
-                "'coreml'. docs/coreml.md has the Swift code for a package. Leave board out."
+                "board=True writes programs for .tflite and .onnx files that take one image. "
+                f"Received: {received}. docs/coreml.md has the Swift code for a package. Leave "
+                "board out."
             )
+        self._check_freedom(format)
         if self.input not in self.kind.images:
             fitting = kinds_that(lambda kind: self.input in kind.images)
             raise ValueError(
@@ -190,6 +214,27 @@ class ExportOptions:
     def device(self) -> Device:
         """The row of the table of devices."""
         return DEVICES[self.target]
+
+    def _check_freedom(self, format: str) -> None:
+        """Raises ValueError for properties that only files for servers have."""
+        if format in FREE_FORMATS:
+            return
+        advice = "Leave {} out, or write an .onnx file."
+        if self.batch != 1:
+            raise ValueError(
+                f"A .{format} file takes one image at a time. Received: batch={self.batch!r}. "
+                f"{advice.format('batch')}"
+            )
+        if self.opset is not None:
+            raise ValueError(
+                f"An opset is the version of the operators of .onnx files. Received: opset="
+                f"{self.opset} for a {format} file. {advice.format('opset')}"
+            )
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the file leaves height or width free."""
+        return self.input_shape is not None and None in self.input_shape[:2]
 
     @property
     def kind(self) -> Kind:
@@ -243,7 +288,7 @@ class ExportWords(TypedDict, total=False):
 
     format: str | None
     quantize: str | None
-    input_shape: list[int] | tuple[int, ...] | None
+    input_shape: list[int | None] | tuple[int | None, ...] | None
     input: str
     head: str | None
     max_drop: float
@@ -257,6 +302,8 @@ class ExportWords(TypedDict, total=False):
     multi_label: bool | None
     threshold: float | list[float] | tuple[float, ...] | None
     board: bool
+    batch: int | str
+    opset: int | None
 
 
 def choices() -> dict[str, tuple[str | None, ...]]:
@@ -297,14 +344,23 @@ def _check_name(option: str, received: str | None, known: tuple[str | None, ...]
         raise ValueError(unknown_name(option, received, [name for name in known if name]))
 
 
+def _check_batch(batch: Any) -> None:
+    if batch != FREE and (isinstance(batch, str) or whole_number(batch, "batch") < 1):
+        raise ValueError(
+            f"batch must be a whole number of at least 1, or {FREE!r} for any number of images. "
+            f"Received: {batch!r}"
+        )
+
+
 def _checked_input_shape(shape: Any) -> tuple[int | None, ...] | None:
     """(height, width) or (height, width, channels); ValueError for anything else."""
     if shape is None or isinstance(shape, str) or not hasattr(shape, "__len__") or len(shape) != 2:
         return None if shape is None else checked_shape(shape)
     for size in shape:
-        if not isinstance(size, numbers.Integral) or isinstance(size, bool) or size < 1:
+        whole = isinstance(size, numbers.Integral) and not isinstance(size, bool) and int(size) > 0
+        if size is not None and not whole:
             raise ValueError(
                 "input_shape is (height, width) in pixels, which the number of channels may "
                 f"follow. Received: {shape!r}. Write for example (256, 256)."
             )
-    return tuple(map(int, shape))
+    return tuple(None if size is None else int(size) for size in shape)

@@ -28,7 +28,7 @@ class ExportReport:
     Attributes:
         path: path of the file.
         options: the options of the export, completed with the format, the head and the (height,
-            width, channels) of the file.
+            width, channels) of the file, None where free.
         audit: its operators and tensors.
         gate: how it compares with the Keras model, None without evaluation images.
         calibration_images: number of images that ranges were measured on, 0 if none were needed.
@@ -65,8 +65,8 @@ class ExportReport:
         return self.options.quantize
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) in pixels."""
+    def input_shape(self) -> tuple[int | None, int | None, int]:
+        """(height, width, channels) in pixels, None where free."""
         return self.options.input_shape
 
     @property
@@ -116,11 +116,12 @@ class ExportReport:
 
     def table(self) -> Table:
         """The facts as a table for the terminal."""
-        height, width, channels = self.input_shape
+        height, width, channels = (size or "any" for size in self.input_shape)
+        batch = "" if self.options.batch == 1 else f", batch {self.options.batch}"
         table = Table("exported")
         table.add_column(Text(str(self.path)))
         table.add_row("format", f"{self.format}, {self.options.kind.label}")
-        table.add_row("image", f"{height} x {width} x {channels}, {self.input}")
+        table.add_row("image", f"{height} x {width} x {channels}, {self.input}{batch}")
         table.add_row("output", self.head)
         if self.card.threshold is not None:
             table.add_row("threshold", threshold_in_words(self.card.threshold))

@@ -25,6 +25,7 @@ from keras_seg.export.network_to_export import NetworkToExport
 from keras_seg.export.options import ExportOptions
 from keras_seg.export.tflite.convert import calibrate, layer_of, tflite_graph, types_of_ends
 from keras_seg.export.tflite.graph import Graph, Operator, read_graphs
+from keras_seg.export.tflite.measured_ranges import with_ranges
 from keras_seg.export.tflite.metadata import read_model, write_model
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
@@ -92,6 +93,10 @@ class Calibrated:
                 denylisted_ops=several,
                 denylisted_nodes=names,
             )
+
+    def with_ranges(self, low: np.ndarray, high: np.ndarray) -> Calibrated:
+        """The same network with other ranges, one number per tensor; NaN changes nothing."""
+        return replace(self, content=with_ranges(self.content, low, high))
 
     def until_scores(self) -> Calibrated:
         """The same network with float images, cut off at the scores, before the class map."""

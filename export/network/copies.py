@@ -55,6 +55,33 @@ def float32_copy(layer: keras.layers.Layer) -> keras.layers.Layer:
     return kind.from_config(in_float32(layer.get_config()))
 
 
+def free_copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """As `float32_copy`, with dilated convolutions that are one operator at a free size, too.
+
+    TensorFlow splits an image of free size or batch for them, and joins the parts again.
+    """
+    kinds = {keras.layers.Conv2D: _GroupedConv2D, keras.layers.DepthwiseConv2D: _DilatedDepthwise}
+    is_dilated = type(layer) in kinds and tuple(layer.dilation_rate) != (1, 1)
+    if not is_dilated or layer.data_format != "channels_last":
+        return float32_copy(layer)
+    return kinds[type(layer)].from_config(in_float32(layer.get_config()))
+
+
+class _DilatedDepthwise(keras.layers.DepthwiseConv2D):
+    """A dilated depthwise convolution as one operator, which runs in no TensorFlow on a CPU."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        strides, rates = tf.nest.flatten(self.strides), tf.nest.flatten(self.dilation_rate)
+        outputs = tf.raw_ops.DepthwiseConv2dNative(
+            input=inputs,
+            filter=self.kernel,
+            strides=[1, *strides, 1],
+            padding=self.padding.upper(),
+            dilations=[1, *rates, 1],
+        )
+        return self.activation(outputs + self.bias if self.use_bias else outputs)
+
+
 class _GroupedConv2D(keras.layers.Conv2D):
     """A grouped convolution as one operator; Keras calls a function that XLA compiles."""
 

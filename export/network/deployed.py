@@ -8,59 +8,65 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_seg.export.network.copies import float32_copy, in_float32, rebuilt
+from keras_seg.export.network.copies import float32_copy, free_copy, in_float32, rebuilt
 from keras_seg.export.network.dead_taps import without_dead_taps
 from keras_seg.export.network.folding import scale_and_offset
 from keras_seg.export.network.layer_rules import PER_CHANNEL, is_scale_and_offset
 from keras_seg.export.network.plan import make_plan
 from keras_seg.export.network.pooling_masks import MaskCalls, masks_in_place_of
 from keras_seg.export.network.subpixel import with_subpixel_convolutions
-from keras_seg.export.options import ExportOptions
+from keras_seg.export.options import FREE, ExportOptions
 from keras_seg.inference.keras_runner import first_output
 from keras_seg.layers import FakeQuantize, LocalResponseNormalization, Preprocessing
 from keras_seg.weights import set_weights
 
 
 def deploy(
-    model: keras.Model, input_shape: tuple[int, int, int], options: ExportOptions
+    model: keras.Model, input_shape: tuple[int | None, int | None, int], options: ExportOptions
 ) -> keras.Model:
     """A copy of a network for the device, with the rewrites that are fastest in its kind of file.
 
     Raises: ExportError if the network cannot be rebuilt at this size.
     """
     kind = options.kind
-    deployed = without_dead_taps(
-        deployed_model(
-            model,
-            input_shape,
-            norms_to_convolutions=kind.norms_to_convolutions,
-            local_norm=_local_norm(model, options),
-            pooling_masks=options.device.compares_by_masks or not kind.casts_to_uint8,
-        )
+    rebuilt_model = deployed_model(
+        model,
+        input_shape,
+        batch=None if options.batch == FREE else int(options.batch),
+        norms_to_convolutions=kind.norms_to_convolutions,
+        local_norm=_local_norm(model, options),
+        pooling_masks=options.device.compares_by_masks or not kind.casts_to_uint8,
     )
+    deployed = without_dead_taps(rebuilt_model)
     if not (options.subpixel and kind.largest_subpixel_kernel):
         return deployed
+    # at a free size tf2onnx cuts and pads what a transposed convolution outputs
     return with_subpixel_convolutions(
-        deployed, transposed=kind.subpixel_transposed, largest=kind.largest_subpixel_kernel
+        deployed,
+        transposed=kind.subpixel_transposed or options.is_free,
+        largest=kind.largest_subpixel_kernel,
     )
 
 
 def deployed_model(
     model: keras.Model,
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int | None, int | None, int],
     *,
+    batch: int | None = 1,
     norms_to_convolutions: bool = False,
     local_norm: type[LocalResponseNormalization] = LocalResponseNormalization,
     pooling_masks: bool = False,
 ) -> keras.Model:
     """A copy of a network with the same weights, in the form that all exported files share.
 
-    The shape is static with batch 1: only then do dilated convolutions stay one operator, and batch
-    norms fold into them. Further training outputs are removed, everything is float32, and the
-    normalisation is a 1x1 depthwise convolution, which is one fast operator in int8 where multiply
-    and subtract are two slow ones.
+    The shape is static with batch 1 by default: only then do dilated convolutions stay one operator
+    in TFLite, and batch norms fold into them. Further training outputs are removed, everything is
+    float32, and the normalisation is a 1x1 depthwise convolution, which is one fast operator in
+    int8 where multiply and subtract are two slow ones.
 
     Args:
+        input_shape: (height, width, channels), None for a free height or width.
+        batch: number of images at once, None for any.
         norms_to_convolutions: also replaces batch norms that fold into no convolution by such
             convolutions. In integers, their products would be rounded in one range for all
             channels before the sum; a convolution has a scale per channel and rounds once.
@@ -69,7 +75,8 @@ def deployed_model(
 
     Raises: ExportError if the network cannot be rebuilt at this size.
     """
-    image = keras.Input(input_shape, batch_size=1, name="image")
+    image = keras.Input(input_shape, batch_size=batch, name="image")
+    static = batch == 1 and None not in input_shape
     unfolded = _unfolded_norms(model) if norms_to_convolutions else set()
 
     def copy(layer: keras.Layer) -> keras.Layer:
@@ -78,7 +85,7 @@ def deployed_model(
         if type(layer) is LocalResponseNormalization:
             return local_norm.from_config(in_float32(layer.get_config()))
         masked = masks_in_place_of(layer) if pooling_masks else None
-        return masked or float32_copy(layer)
+        return masked or (float32_copy(layer) if static else free_copy(layer))
 
     return rebuilt(model, image, copy, _copy_weights, MaskCalls() if pooling_masks else None)
 

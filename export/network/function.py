@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -19,6 +21,7 @@ def function_to_convert(
     from_logits: bool,
     multi_label: bool,
     threshold: Threshold | None = None,
+    variables: Sequence[keras.Variable] = (),
 ) -> tuple[tf.types.experimental.GenericFunction, tf.TensorSpec]:
     """The function and the TensorSpec of its image.
 
@@ -30,20 +33,27 @@ def function_to_convert(
         from_logits: False for a network that ends in probabilities.
         multi_label: whether each channel is an independent label (sigmoid).
         threshold: probability above which a class map has the second of two classes; None for 0.5.
+        variables: weights that the function takes as arguments after the image, in this order.
     """
     shape, grid, head = deployed.inputs[0].shape, None, options.head
     if head == "fused_argmax":
         cut = coarse_scores(deployed, from_logits)
         deployed, grid, head, from_logits = cut.model, cut.grid, "argmax", cut.from_logits
 
-    @tf.function  # ONNX files hold its name
-    def deploy(image: tf.Tensor) -> dict[str, tf.Tensor]:
+    def output_of(image: tf.Tensor) -> dict[str, tf.Tensor]:
         scores = first_output(deployed(tf.cast(image, tf.float32), training=False))
         if head == "argmax":
             output = _class_map(scores, from_logits, options, threshold)
         else:
             output = _with_head(scores, head, from_logits, multi_label)
         return {HEADS[options.head]: repeated(output, shape[1:3], grid) if grid else output}
+
+    @tf.function  # ONNX files hold its name
+    def deploy(image: tf.Tensor, *values: tf.Tensor) -> dict[str, tf.Tensor]:
+        if not variables:
+            return output_of(image)
+        with keras.StatelessScope(list(zip(variables, values, strict=True))):
+            return output_of(image)
 
     return deploy, tf.TensorSpec(shape, image_dtype, name="image")
 

@@ -11,6 +11,26 @@ MOVES = ("Cast", "Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 """Operators that compute nothing."""
 ACTIVATIONS = ("Clip", "LeakyRelu", "Relu")
 """Operators that runtimes fuse into the one before them."""
+LARGE = 2**10
+"""Number of values from which on a constant is a weight, not a shape or the like."""
+
+
+def without_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy with large weights as inputs, for tools that need no values and copy all weights."""
+    copy = onnx.ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import)
+    graph, source = copy.graph, proto.graph
+    graph.name = source.name
+    graph.node.extend(source.node)
+    graph.input.extend(source.input)
+    graph.output.extend(source.output)
+    graph.value_info.extend(source.value_info)
+    for tensor in source.initializer:
+        if math.prod(tensor.dims) < LARGE:
+            graph.initializer.append(tensor)
+        else:
+            value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            graph.input.append(value)
+    return copy
 
 
 class Shapes:
@@ -27,11 +47,11 @@ class Shapes:
     """
 
     def __init__(self, proto: onnx.ModelProto):
-        graph = onnx.shape_inference.infer_shapes(proto).graph
+        graph = onnx.shape_inference.infer_shapes(without_weights(proto)).graph
         self.graph = proto.graph
-        self.constants = {tensor.name for tensor in graph.initializer}
-        self.shape = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
-        self.dtype = {tensor.name: tensor.data_type for tensor in graph.initializer}
+        self.constants = {tensor.name for tensor in proto.graph.initializer}
+        self.shape = {tensor.name: tuple(tensor.dims) for tensor in proto.graph.initializer}
+        self.dtype = {tensor.name: tensor.data_type for tensor in proto.graph.initializer}
         for value in (*graph.input, *graph.value_info, *graph.output):
             kind = value.type.tensor_type
             if kind.elem_type and kind.HasField("shape"):  # else neither a tensor nor inferred

@@ -7,43 +7,36 @@ module chooses their settings and corrects their results.
 from __future__ import annotations
 
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 from onnxruntime import quantization
+from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
 
-PREPARED = {"onnx.quant.pre_process": "onnxruntime.quant"}
-"""Metadata entry that marks a graph as simplified, so that the quantizer does not warn."""
-FLOAT_OPERATORS = ("Softmax", "LayerNormalization", "InstanceNormalization")
-"""Operators that stay float in an int8 file.
+from keras_seg.export.onnx.on_disk import through_files
+from keras_seg.export.onnx.ranges import MeasuredRanges, quantized_types
 
-Attention over 4,096 pixels has probabilities around 1/4096, which steps of 1/256 round to zero.
-Norms are as slow in integers as in float, and far less exact.
-"""
 IMAGE_OPERATORS = ("Cast", "Transpose")
 """Operators that may come between the image and the operator that quantizes it."""
 
 
-def simplified(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph with batch norms and paddings folded into convolutions, and fewer transposes.
+def simplified(source: Path) -> onnx.ModelProto:
+    """The graph of a file with batch norms and paddings folded into convolutions.
 
     tf2onnx leaves batch norms behind depthwise and transposed convolutions, and transposes around
-    operators that it cannot look through (pooling indices). The result has standard operators only,
-    and is the same on every machine.
+    operators that it cannot look through (pooling indices), most of which are removed. The result
+    has standard operators only, and is the same on every machine.
     """
-    optimized = _through_files(proto, _optimize)
+    target = source.with_name("target.onnx")
+    _optimize(source, target)
+    optimized = onnx.load(target)
     used = {node.domain for node in optimized.graph.node}
     versions = [entry for entry in optimized.opset_import if entry.domain in used | {""}]
     del optimized.opset_import[:]
     optimized.opset_import.extend(versions)
-    optimized.producer_name, optimized.producer_version = (
-        proto.producer_name,
-        proto.producer_version,
-    )
     _transpose_no_vectors(optimized.graph)
     return optimized
 
@@ -60,10 +53,19 @@ def to_fp16(proto: onnx.ModelProto) -> onnx.ModelProto:
     return converted
 
 
-def to_int8(proto: onnx.ModelProto, images: Sequence[np.ndarray]) -> onnx.ModelProto:
-    """The graph with quantized weights, and a QDQ pair at every tensor.
+def to_int8(proto: onnx.ModelProto, images: Iterable[np.ndarray]) -> onnx.ModelProto:
+    """The graph with quantized weights, and a QDQ pair at every tensor; see `quantized`.
 
     `proto` is not changed and can be quantized again, with other images.
+
+    Args:
+        images: to measure ranges on, as the graph takes them: (1, H, W, C) or (1, C, H, W).
+    """
+    return quantized(proto, MeasuredRanges.of(proto, images).over())
+
+
+def quantized(proto: onnx.ModelProto, ranges: quantization.TensorsData) -> onnx.ModelProto:
+    """The graph in int8, with these ranges of its maps.
 
     - Maps are uint8, which is fastest in ONNX Runtime.
     - Weights are int8 with a scale per channel and use 7 of their 8 bits. x86 processors without
@@ -71,39 +73,27 @@ def to_int8(proto: onnx.ModelProto, images: Sequence[np.ndarray]) -> onnx.ModelP
       7 bits cost up to 1.5 dB and give the same results everywhere.
     - Runtimes fuse the pairs into integer operators where they have them, and compute the other
       operators in float. Products of two maps, as in attention, and `FLOAT_OPERATORS` stay float.
-
-    Args:
-        images: to measure ranges on, as the graph takes them: (1, H, W, C) or (1, C, H, W).
     """
-    onnx.helper.set_model_props(proto, PREPARED)
-    types = {*quantization.registry.QDQRegistry, *quantization.registry.QLinearOpsRegistry}
 
     def quantize(source: Path, target: Path) -> None:
-        quantization.quantize_static(
-            source,  # with a graph in memory it would move the weights to files that it deletes
-            target,
-            _Reader(proto.graph.input[0].name, images),
-            op_types_to_quantize=sorted(types.difference(FLOAT_OPERATORS)),
+        quantizer = quantization.QDQQuantizer(
+            load_model_with_shape_infer(source),
             per_channel=True,
             reduce_range=True,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
+            weight_qType=quantization.QuantType.QInt8,
+            activation_qType=quantization.QuantType.QUInt8,
+            tensors_range=ranges,
+            nodes_to_quantize=[],
+            nodes_to_exclude=[],
+            op_types_to_quantize=quantized_types(),
             extra_options={"MatMulConstBOnly": True},
         )
+        quantizer.quantize_model()
+        quantizer.model.save_model_to_file(target)
 
-    quantized = _through_files(proto, quantize)
-    _take_pixels_as_they_are(quantized.graph)
-    return quantized
-
-
-class _Reader(quantization.CalibrationDataReader):
-    """Gives images to the quantizer one by one, and then None."""
-
-    def __init__(self, name: str, images: Sequence[np.ndarray]):
-        self._feeds: Iterator[dict] = iter([{name: image} for image in images])
-
-    def get_next(self) -> dict | None:
-        return next(self._feeds, None)
+    result = through_files(proto, quantize)
+    _take_pixels_as_they_are(result.graph)
+    return result
 
 
 def _optimize(source: Path, target: Path) -> None:
@@ -113,15 +103,6 @@ def _optimize(source: Path, target: Path) -> None:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(target)
     onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
-
-
-def _through_files(proto: onnx.ModelProto, step: Callable[[Path, Path], None]) -> onnx.ModelProto:
-    """A step that ONNX Runtime takes from file to file."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "source.onnx", Path(folder) / "target.onnx"
-        onnx.save(proto, source)
-        step(source, target)
-        return onnx.load(target)
 
 
 def _transpose_no_vectors(graph: onnx.GraphProto) -> None:

@@ -18,6 +18,7 @@ from keras_seg.export.kinds import SUFFIXES
 from keras_seg.export.onnx import cost as onnx_cost
 from keras_seg.export.onnx import faults as onnx_faults
 from keras_seg.export.onnx.graph import Shapes
+from keras_seg.export.proof.oldest import oldest_onnx_runtime, oldest_tflite
 from keras_seg.export.tflite.cost import arena_bytes, delegation, multiply_adds
 from keras_seg.export.tflite.faults import float_islands, problems_of
 from keras_seg.export.tflite.graph import read_graphs
@@ -53,6 +54,8 @@ class Audit:
         target: the device that `left_over` is about; None if none was asked for.
         left_over: the operators that the device leaves to the CPU, each with the rule and the
             option that avoids it.
+        oldest_runtime: the oldest runtime that has all operators in their versions, such as
+            "TensorFlow Lite 2.5.0" or "ONNX Runtime 1.14"; None if it is not known.
     """
 
     path: str
@@ -68,6 +71,7 @@ class Audit:
     undelegated: dict[str, int] = field(default_factory=dict)
     target: str | None = None
     left_over: tuple[LeftOver, ...] = ()
+    oldest_runtime: str | None = None
 
     @property
     def placed(self) -> int:
@@ -98,6 +102,8 @@ class Audit:
         for name, count in self.tensors.items():
             table.add_row(f"tensors of {name}", str(count))
         table.add_row("size", megabytes(self.size_bytes))
+        if self.oldest_runtime is not None:
+            table.add_row(f"oldest runtime: {self.oldest_runtime}", "")
         if self.multiply_adds is not None:
             table.add_row("memory for maps", megabytes(self.arena_bytes))
             table.add_row("multiply-adds", f"{self.multiply_adds / 1e6:,.1f} M")
@@ -163,6 +169,7 @@ def _audit_tflite(path: Path) -> Audit:
         Counter(tensor.dtype for graph in graphs for tensor in graph.tensors),
         [island for graph in graphs for island in float_islands(graph)],
         problems,
+        oldest_tflite(content),
     )
     if problems:  # to open a file with some of these ends the process
         return audited
@@ -198,6 +205,7 @@ def _audit_onnx(path: Path) -> Audit:
         Counter(types.Name(tensor.data_type) for tensor in proto.graph.initializer),
         onnx_faults.float_islands(shapes),
         problems,
+        oldest_onnx_runtime(proto),
     )
     return replace(
         audited,
@@ -208,11 +216,16 @@ def _audit_onnx(path: Path) -> Audit:
 
 def _audit_coreml(path: Path) -> Audit:
     operators, tensors = operators_and_tensors(path)
-    return replace(_audit(path, operators, tensors, [], []), size_bytes=package_bytes(path))
+    return replace(_audit(path, operators, tensors, [], [], None), size_bytes=package_bytes(path))
 
 
 def _audit(
-    path: Path, operators: Counter, tensors: Counter, islands: list[str], problems: list[str]
+    path: Path,
+    operators: Counter,
+    tensors: Counter,
+    islands: list[str],
+    problems: list[str],
+    oldest_runtime: str | None,
 ) -> Audit:
     return Audit(
         path=str(path),
@@ -222,6 +235,7 @@ def _audit(
         tensors=dict(tensors.most_common()),
         islands=tuple(islands),
         problems=tuple(problems),
+        oldest_runtime=oldest_runtime,
     )
 
 

@@ -18,6 +18,7 @@ from keras_seg.export.errors import ExportError
 from keras_seg.export.kinds import Kind
 from keras_seg.export.network_to_export import NetworkToExport
 from keras_seg.export.proof.audit import Audit, audit
+from keras_seg.export.proof.freedom import check_freedom
 from keras_seg.export.proof.gate import GateResult, judge
 from keras_seg.inference.checksum import with_checksum
 
@@ -61,6 +62,7 @@ def publish(
         if network.options.kind.runs_here:
             exported = _opened(draft, network)
             _check_runs(exported, network)
+            check_freedom(exported, network)
             if evaluation is not None:
                 result = judge(network.reference, exported, evaluation, network.options)
         replace_path(draft, path)
@@ -90,7 +92,7 @@ def _check_runs(exported: inference.Runner, network: NetworkToExport) -> None:
             f"The file takes images of {exported.input_shape} instead of {network.shape}. "
             "Please report the network."
         )
-    if not np.isfinite(exported.run(np.zeros(network.shape, np.uint8))).all():
+    if not np.isfinite(exported.run(np.zeros(network.tried_shape, np.uint8))).all():
         raise ExportError(
             "The outputs of the file are not finite for a black image. Look for NaN or infinite "
             "weights in the model. A learning rate that is too high causes them."

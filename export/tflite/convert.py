@@ -27,6 +27,7 @@ from keras_seg.export.errors import ExportError
 from keras_seg.export.network.function import function_to_convert
 from keras_seg.export.network_to_export import NetworkToExport
 from keras_seg.export.options import HEADS, ExportOptions
+from keras_seg.export.tflite.freezing import converter_of
 from keras_seg.export.tflite.metadata import with_card
 from keras_seg.export.tflite.spellings.respell import respelled
 from keras_seg.quiet import without_log_lines
@@ -167,9 +168,7 @@ def tflite_graph(
         function = with_rounded_head(function, options.head)
     concrete = function.get_concrete_function(spec)
     with _quiet():
-        # without a trackable object the variables become constants, which then fold; with one, a
-        # Keras 3 model's variables stay resources of the file
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+        converter = converter_of(concrete)
         converter.target_spec.supported_ops = [FLOAT_OPERATORS]
         configure(converter, options, images)
         try:

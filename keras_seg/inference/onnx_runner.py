@@ -34,9 +34,9 @@ DTYPES = {
 class ONNXRunner(Runner):
     """Runs an .onnx file on the CPU.
 
-    Its image and scores are (1, H, W, C), or (1, C, H, W) if its card says layout "nchw". The
-    axes, the batch size and the score output of a foreign file are found from its shapes, see
-    `keras_seg.inference.foreign`.
+    Its image and scores are (B, H, W, C), or (B, C, H, W) if its card says layout "nchw". B is 1,
+    another number, or free; several images then run together. The axes, the batch size and the
+    score output of a foreign file are found from its shapes, see `keras_seg.inference.foreign`.
 
     Args:
         path: the file.
@@ -67,6 +67,8 @@ class ONNXRunner(Runner):
             reason = f"its input is {image.type} of shape {image.shape}"
             raise unreadable_file(path, "image network's .onnx", reason)
         self._image_name, self._dtype = image.name, DTYPES[image.type]
+        self._batch = image.shape[0] if isinstance(image.shape[0], int) else None
+        self._batch_is_tried = False
         self._foreign = None
         if text is None:
             self._init_foreign(path, threads, card, scores, multi_label)
@@ -104,18 +106,47 @@ class ONNXRunner(Runner):
             find, tensors.channels, scores=scores, multi_label=multi_label, trusted=trusted
         )
 
+    def at_once(self, window: tuple[int, int]) -> int:
+        """Number of windows of this size in one run: the batch of the file, or for a free one as
+        many as `pixels_at_once` allows.
+        """
+        if self._batch is None:
+            return max(1, self.pixels_at_once // (window[0] * window[1]))
+        return self._batch
+
+    def run_batch(self, images: np.ndarray) -> np.ndarray:
+        """`run` for images of one size, as many together as the file takes."""
+        self._check(images[0])
+        if len(images) > 1 and self._foreign is not None and not self._batch_is_tried:
+            self._batch = self._batch or self._foreign_batch(images[:2])
+            self._batch_is_tried = True
+        step = self.at_once(images.shape[1:3])
+        groups = [images[start : start + step] for start in range(0, len(images), step)]
+        return np.concatenate([self._as_scores(self._forward(group)) for group in groups])
+
+    def _foreign_batch(self, images: np.ndarray) -> int | None:
+        """1 for a foreign file that names its batch as free and takes one image all the same."""
+        try:
+            return None if len(self._forward(images)) == len(images) else 1
+        except Exception:  # the errors of ONNX Runtime share no base class below Exception
+            return 1
+
     def _run_all(self, images: np.ndarray) -> list[np.ndarray]:
         """All outputs, for images as the file takes them."""
         return self._session.run(None, {self._image_name: images.astype(self._dtype)})
 
     def _forward(self, images: np.ndarray) -> np.ndarray:
+        count = len(images)
+        if self._batch is not None and count < self._batch:
+            rest = np.repeat(images[-1:], self._batch - count, axis=0)
+            images = np.concatenate([images, rest])
         if self._foreign is not None:
             outputs = self._run_all(self._foreign.to_input(images))
-            return self._foreign.from_output(outputs[self._foreign.output], len(images))
+            return self._foreign.from_output(outputs[self._foreign.output], count)
         channels_first = self.card.layout == "nchw"
         images = images.astype(self._dtype)
         images = images.transpose(0, 3, 1, 2) if channels_first else images
-        output = self._session.run(None, {self._image_name: images})[0]
+        output = self._session.run(None, {self._image_name: images})[0][:count]
         return output.transpose(0, 2, 3, 1) if channels_first and output.ndim == 4 else output
 
 

@@ -68,7 +68,7 @@ class Runner(NetworkRunner):
                 one size, "tile" if they kept their scale. "resize" for a foreign file.
             tta: flips and scales whose probabilities are averaged; None for the image alone.
             batch_size: maximum number of images of one size in memory. A .keras file runs them
-                together, exported files one by one.
+                together, and so does an .onnx file that takes several; other files run one by one.
             threshold: probability above which a pixel has the second of two classes, or a label of
                 a multi-label network; for labels one number, or one per label. None for that of
                 the card, or 0.5.

@@ -124,7 +124,7 @@ class NetworkRunner(abc.ABC):
         return pixels_and_known(image, self.input_shape[2], value_range, nodata)
 
     def at_once(self, window: tuple[int, int]) -> int:
-        """Number of windows of this size in one run: 1, since exported files take one image."""
+        """Number of windows of this size in one run: 1, for files that take one image."""
         return 1
 
     def run(self, image: np.ndarray) -> np.ndarray:
@@ -144,7 +144,10 @@ class NetworkRunner(abc.ABC):
 
     @abc.abstractmethod
     def _forward(self, images: np.ndarray) -> np.ndarray:
-        """(1, H, W, C) uint8 → dequantized scores, or classes, with the batch axis."""
+        """(B, H, W, C) uint8 → dequantized scores, or classes, with the batch axis.
+
+        B is 1, or at most what `at_once` says.
+        """
 
     def _as_scores(self, outputs: np.ndarray) -> np.ndarray:
         """Outputs of `_forward` in the types that `run` promises."""

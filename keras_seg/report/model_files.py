@@ -117,5 +117,6 @@ def _latency(side: dict, size: list | None) -> dict[str, str]:
     milliseconds = side.get("latency_ms_median")
     if milliseconds is None:
         return {}
-    sizing = sizing_text(side["sizing"], (size[0], size[1])) if size and "sizing" in side else ""
+    known = size and None not in size and "sizing" in side
+    sizing = sizing_text(side["sizing"], (size[0], size[1])) if known else ""
     return {"latency": f"{milliseconds:.1f} ms", "latency_sizing": sizing}

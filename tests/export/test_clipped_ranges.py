@@ -10,7 +10,13 @@ from keras_seg.card import ModelCard
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
 from keras_seg.export.int8 import clipped_ranges
-from keras_seg.export.onnx import convert as onnx
+from keras_seg.export.int8.calibrated import Calibrated
+from keras_seg.export.network.deployed import deploy
+from keras_seg.export.network_to_export import open_network
+from keras_seg.export.onnx import ranges
+from keras_seg.export.tflite.convert import as_int8, tflite_file
+from keras_seg.export.tflite.graph import read_graphs
+from keras_seg.export.tflite.measured_ranges import measuring
 
 pytestmark = pytest.mark.xdist_group("clipped_ranges")  # one worker, so that fixtures are made once
 
@@ -77,15 +83,47 @@ class TestClippedRanges:
         assert exported(network, tmp_path / f"m.{suffix}", bright=16).clipped is None
 
 
-def test_network_is_converted_once_for_all_ranges_that_are_tried(network, tmp_path, monkeypatch):
-    convert, calls = clipped_ranges.float_graph, []
-    monkeypatch.setattr(
-        clipped_ranges, "float_graph", lambda *words: [calls.append(1), convert(*words)][1]
-    )
-    quantize, images = onnx.to_int8, []
-    monkeypatch.setattr(
-        onnx, "to_int8", lambda graph, some: [images.append(len(some)), quantize(graph, some)][1]
-    )
+def test_network_is_converted_and_measured_once_for_all_ranges_that_are_tried(
+    network, tmp_path, monkeypatch
+):
+    calls = {}
+
+    def counted(room, name):
+        function = getattr(room, name)
+
+        def call(*arguments, **words):
+            calls[name] = calls.get(name, 0) + 1
+            return function(*arguments, **words)
+
+        monkeypatch.setattr(room, name, call)
+
+    counted(clipped_ranges, "float_graph")
+    counted(ranges, "_measuring_session")
+    counted(clipped_ranges, "quantized")
     assert exported(network, tmp_path / "m.onnx", bright=2).clipped
-    assert len(calls) == 1
-    assert images[0] == max(images) and len(set(images)) == len(images) > 2
+    assert calls.pop("quantized") > 2
+    assert calls == {"float_graph": 1, "_measuring_session": 1}
+
+
+def test_ranges_of_single_images_together_are_those_of_all(network):
+    options = room.ExportOptions("tflite", "int8", SHAPE)
+    opened = open_network(network, options, ModelCard(Dim(2).classes))
+    deployed = deploy(network, SHAPE, opened.options)
+    images, measured = [Dim(2)[i].image for i in range(4)], []
+    file = tflite_file(deployed, opened, images, measuring(measured))
+    assert file == tflite_file(deployed, opened, images, as_int8)
+    together = Calibrated.measured(deployed, opened, images)
+    (found,) = measured
+    assert found.extremes.shape == (4, len(together.graph.tensors), 2)
+    ranges_of = [tensor.extent for tensor in read_graphs(found.content)[0].tensors]
+    assert ranges_of == [tensor.extent for tensor in together.graph.tensors]
+    low, high = found.at(0.5)
+    narrow = read_graphs(together.with_ranges(low, high).content)[0]
+    (image,) = narrow.inputs
+    assert narrow.tensors[image].extent == together.graph.tensors[image].extent
+    extents = [
+        (new.extent, old.extent)
+        for new, old in zip(narrow.tensors, together.graph.tensors, strict=True)
+        if old.extent is not None
+    ]
+    assert all(new <= old for new, old in extents) and any(new < old for new, old in extents)

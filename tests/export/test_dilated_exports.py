@@ -62,3 +62,16 @@ def test_no_convolution_falls_apart_into_batches(case, tmp_path):
     expected = np.asarray(model(pixels[None].astype("float32")))[0]
     found = inference.load(report.path).run(pixels)
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(64, 96), (128, 160)])
+def test_small_deeplab_with_16_bit_maps(size, tmp_path):
+    """A file of this kind was once refused for an overflow in LiteRT."""
+    keras.utils.set_random_seed(0)
+    model = models.build("deeplabv3plus", (*size, 3), 3, **models.find("deeplabv3plus").tiny)
+    images = np.random.default_rng(0).integers(0, 256, (4, *size, 3)).astype(np.uint8)
+    report = export(model, tmp_path / "m.tflite", quantize="int16x8", calibration=images)
+    assert not report.audit.islands
+    scores = [inference.load(each).run(images[0]) for each in (model, report.path)]
+    assert np.abs(np.subtract(*scores)).max() < 0.05 * np.abs(scores[0]).max()

@@ -92,6 +92,30 @@ class TestOnnx:
         image = image_of((37, 51))
         np.testing.assert_array_equal(inference.predict(path, image), expected(image).argmax(-1))
 
+    @pytest.mark.parametrize(("batch", "runs"), [("b", 1), (2, 3), (1, 5)])
+    def test_images_run_together_if_the_file_takes_several(self, tmp_path, batch, runs):
+        path = onnx_convolution(tmp_path / "m.onnx", (batch, 3, *SIZE), (batch, 5, *SIZE))
+        runner = inference.load(path)
+        images = np.stack([image_of() for _ in range(5)])
+        runner.run_batch(images)  # a file that names its batch as free is tried first
+        calls, run = [], runner._run_all
+        runner._run_all = lambda some: [calls.append(len(some)), run(some)][1]
+        scores = runner.run_batch(images)
+        np.testing.assert_allclose(scores, expected(images), rtol=1e-4, atol=1e-4)
+        assert len(calls) == runs
+
+    def test_a_free_batch_that_takes_one_image_only(self, tmp_path):
+        reshape = helper.make_node("Reshape", ["scores", "shape"], ["out"])
+        path = tmp_path / "m.onnx"
+        onnx_convolution(path, ("b", 3, *SIZE), ("b", 5, *SIZE), to=[reshape])
+        model = onnx.load(path)
+        shape = onnx.numpy_helper.from_array(np.array([1, 5, *SIZE]), "shape")
+        model.graph.initializer.append(shape)
+        onnx.save(model, path)
+        images = np.stack([image_of() for _ in range(3)])
+        scores = inference.load(path).run_batch(images)
+        np.testing.assert_allclose(scores, expected(images), rtol=1e-4, atol=1e-4)
+
     def test_square_images_of_as_many_rows_as_classes(self, tmp_path):
         path = onnx_convolution(tmp_path / "m.onnx", (1, 3, 5, 5), (1, 5, 5, 5))
         image = image_of((5, 5))

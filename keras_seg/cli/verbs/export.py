@@ -74,7 +74,7 @@ def add_export_options(verb: Verb, parser: ArgumentParser) -> None:
     fields = {field.name: field.default for field in dataclasses.fields(ExportOptions)}
     types["quantize"] = Literal[FLOAT32, *filter(None, choices()["quantize"])]
     fields["quantize"] = FLOAT32
-    types["input_shape"] = list[int] | None
+    types["input_shape"] = list[int | None] | None
     types["threshold"] = float | list[float] | None
     add_signature(verb, parser, skip=fields)
     del fields["board"]
@@ -104,7 +104,7 @@ VERB = Verb(
         "File": (
             *("output", "format", "quantize", "input_shape", "input", "head", "threshold", "board"),
         ),
-        "Spelling for a device": ("target", "layout", "subpixel"),
+        "Spelling for a device": ("target", "layout", "batch", "opset", "subpixel"),
         "Comparison with the model": (
             *("data", "max_drop", "sizing", "limit", "threads", "json_file"),
         ),
