@@ -56,7 +56,8 @@ def unpack(content: bytes, folder: Path) -> None:
     """Writes the files of a package into a new folder."""
     folder.mkdir()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        archive.extractall(folder)
+        for name in archive.namelist():
+            archive.extract(name, folder)
 
 
 def package_bytes(folder: Path) -> int:

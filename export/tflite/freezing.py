@@ -52,5 +52,7 @@ def _frozen(concrete: tf.types.experimental.ConcreteFunction) -> tuple:
     graph, _ = convert_to_constants._replace_variables_by_constants(converter_data=data)
     del data
     gc.collect()  # its nodes refer to each other, and hold all weights
-    inputs = [tensor for tensor in concrete.inputs if tensor.dtype != tf.resource]
+    # the last inputs are what the function captured, which became constants: variables, and tensors
+    # such as the mean of Keras' Normalization
+    inputs = concrete.inputs[: len(concrete.inputs) - len(concrete.captured_inputs)]
     return GivenOnce(graph), inputs, concrete.outputs, None

@@ -65,7 +65,7 @@ class ObjectAttention(keras.layers.Layer):
     def call(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         queries, keys, values = (ops.cast(x, self.compute_dtype) for x in (queries, keys, values))
         # scaling the K keys is cheaper than scaling H x W x K products
-        keys = _flat(keys) * ops.cast(keys.shape[-1] ** -0.5, keys.dtype)
+        keys = _flat(keys) * keys.shape[-1] ** -0.5
         fits = ops.matmul(_flat(queries), ops.transpose(keys, (0, 2, 1)))
         shares = ops.cast(ops.softmax(in_float32(fits)), values.dtype)
         context = ops.matmul(shares, _flat(values))

@@ -38,14 +38,29 @@ NEEDED = {
 """Calls that are safe with this argument alone."""
 
 
+def _functions(node: ast.ClassDef) -> list[ast.FunctionDef]:
+    return [each for each in node.body if isinstance(each, ast.FunctionDef)]
+
+
 def unsafe_lines(source: str) -> list[str]:
     """What a module does with files or shells that it should not."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
+    found, tree = [], ast.parse(source)
+    restricted = [
+        base
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and "find_class" in {f.name for f in _functions(node)}
+        for base in node.bases
+    ]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names]
-            found += [f"import {n}" for n in names if n.split(".")[0] in UNPICKLING]
+            found += [f"import {n}" for n in names if n.split(".")[0] in UNPICKLING - {"pickle"}]
+            if isinstance(node, ast.ImportFrom) and node.module == "pickle":
+                found.append(ast.unparse(node))
+        of_pickle = isinstance(node, ast.Attribute) and ast.unparse(node.value) == "pickle"
+        if of_pickle and node.attr != "UnpicklingError" and node not in restricted:
+            found.append(ast.unparse(node))
         if not isinstance(node, ast.Call):
             continue
         name = ast.unparse(node.func)
@@ -63,7 +78,10 @@ def unsafe_lines(source: str) -> list[str]:
 @pytest.mark.parametrize(
     "line",
     [
-        "import pickle",
+        "import pickle; pickle.load(file)",
+        "from pickle import loads",
+        "pickle.Unpickler(file).load()",
+        "class Reader(pickle.Unpickler):\n    def persistent_load(self, pid): ...",
         "from joblib import load",
         "torch.load(path)",
         "torch.load(path, weights_only=False)",

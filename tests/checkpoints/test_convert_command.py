@@ -1,7 +1,9 @@
 """`keras-seg convert` leaves a file that predicts, or an error and no file."""
 
+import pickle
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,7 +83,7 @@ def test_a_checkpoint_that_lacks_tensors_is_refused_with_their_names(
 
 def test_without_pytorch_the_remedy_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "torch", None)
-    (tmp_path / "unet.pth").write_bytes(b"")
+    (tmp_path / "unet.pth").write_bytes(pickle.dumps(Path("a class that no state dict needs")))
     output = str(tmp_path / "model.keras")
     arguments = ["convert", str(tmp_path / "unet.pth"), "--source", "milesial", "--output", output]
     assert cli.main(arguments) == cli.WRONG_INPUT

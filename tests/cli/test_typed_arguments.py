@@ -167,7 +167,7 @@ class TestErrors:
             ("train --epochs=", "--epochs must be a whole number. Received: an empty text."),
             (
                 "export m.keras --format onxx",
-                "one of tflite, onnx. Received: onxx. Did you mean onnx?",
+                "one of tflite, onnx, coreml. Received: onxx. Did you mean onnx?",
             ),
             ("evaluate m.keras --threshold 50%", "a number or a list of numbers. Received: 50%."),
             ("train --classes 3", "as in --classes NAME NAME. Received: 3."),
@@ -221,7 +221,7 @@ class TestCompletion:
         ("words", "completions"),
         [
             ("keras-seg verif", ["verify-dataset"]),
-            ("keras-seg train --batch", ["--batch_size"]),
+            ("keras-seg train --batch_s", ["--batch_size"]),
             ("keras-seg export m.keras --quantize in", ["int8", "int16x8"]),
             ("keras-seg train --model unetp", ["unetplusplus"]),
             ("keras-seg train --loss foc", ["focal", "focal_tversky"]),
