@@ -4,6 +4,7 @@ import http.server
 import threading
 from dataclasses import replace
 from hashlib import sha256
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from keras_seg import checkpoints, inference, models
 from keras_seg.models.published import is_published, published_file
 from keras_seg.published_weights import PUBLISHED, ROWS
 from keras_seg.training import Recipe
+from keras_seg.training.checks import check_before_data
 from keras_seg.weights.downloads import download_file
 from tests.helpers.reference import CASES, image, read_golden, state_dict
 
@@ -158,10 +160,11 @@ class TestByName:
         assert not is_published(NAME) and not is_published(tmp_path / "m.keras")
 
     def test_a_recipe_takes_the_name(self):
-        from keras_seg.training.checks import _check_initial_weights
-
+        engine = SimpleNamespace(check_batch=lambda size: None)
         recipe = Recipe(data="builtin:cells", output="run", initial_weights=NAME)
-        assert _check_initial_weights(recipe) is None
+        check_before_data(recipe, engine)
+        with pytest.raises(FileNotFoundError, match="initial_weights: "):
+            check_before_data(replace(recipe, initial_weights=f"{NAME}.keras"), engine)
 
 
 def _options_of(facts):
