@@ -14,7 +14,7 @@ from keras_seg.training import start_line as module
 def test_the_line_counts_parameters_and_images(parameters, text, monkeypatch):
     monkeypatch.setattr(module, "device_name", lambda backend: f"a {backend} chip")
     run = SimpleNamespace(
-        recipe=SimpleNamespace(model="unet"),
+        recipe=SimpleNamespace(model="unet", teacher=None),
         network=SimpleNamespace(count_params=lambda: parameters),
         train_set=range(16),
         val_set=range(4),
