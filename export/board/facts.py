@@ -15,7 +15,7 @@ from keras_seg.inference.results import megabytes, threshold_in_words
 
 PHOTO = (3000, 4000)
 """(height, width) of the photo for which the memory of `board.py` is stated."""
-C_TYPES = {"float32": "float", "uint8": "uint8_t", "int8": "int8_t"}
+C_TYPES = {"float32": "float", "uint8": "uint8_t", "int8": "int8_t", "int32": "int32_t"}
 """Type of a tensor → type in C++."""
 
 

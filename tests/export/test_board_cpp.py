@@ -17,6 +17,7 @@ STUB = Path(__file__).parents[1] / "helpers" / "formula_tflite.h"
 MODELS = {
     "tiles": {},
     "tiles of classes": {"head": "argmax", "types": ("uint8", "uint8")},
+    "tiles of classes of an accelerator": {"head": "argmax", "types": ("int8", "int32")},
     "tiles of integers": {"types": ("int8", "int8")},
     "tiles of a single logit": {"scores": 1, "threshold": 0.3},
     "tiles of labels": {"multi_label": True, "threshold": (0.3, 0.5, 0.8)},
