@@ -22,8 +22,7 @@ from keras_seg.backbones.mobile_blocks import (
     TENSORFLOW_EPSILON,
     Rules,
     Stage,
-    conv_norm_act,
-    stage_maps,
+    efficientnet_maps,
 )
 
 STAGES = (
@@ -94,33 +93,20 @@ def efficientnet_lite_maps(
         epsilon=TENSORFLOW_EPSILON if tensorflow else BATCH_NORM_EPSILON,
     )
     stages = [
-        stage._replace(expansions=stage.expansions[:1] * count, activation=RELU6)
+        stage._replace(expansions=stage.expansions[:1] * count)
         for stage, count in zip(STAGES, block_counts(variant), strict=True)
     ]
-    x = conv_norm_act(
+    return efficientnet_maps(
         x,
-        STEM_CHANNELS,
+        stages,
         rules,
-        stride=2,
+        stem_channels=STEM_CHANNELS,
+        head_channels=HEAD_CHANNELS if with_head else None,
         activation=RELU6,
-        name=f"{prefix}conv_stem",
-        norm_name=f"{prefix}bn1",
+        output_stride=output_stride,
+        first_block=first_block,
+        prefix=prefix,
     )
-    maps = stage_maps(
-        x, stages, rules, output_stride=output_stride, first_block=first_block, prefix=prefix
-    )
-    if not with_head:
-        return maps
-    maps["stride_32"] = conv_norm_act(
-        maps["stride_32"],
-        HEAD_CHANNELS,
-        rules,
-        kernel=1,
-        activation=RELU6,
-        name=f"{prefix}conv_head",
-        norm_name=f"{prefix}bn2",
-    )
-    return maps
 
 
 def block_counts(variant: str) -> tuple[int, ...]:

@@ -16,8 +16,7 @@ from keras_seg.backbones.mobile_blocks import (
     TENSORFLOW_EPSILON,
     Rules,
     Stage,
-    conv_norm_act,
-    stage_maps,
+    efficientnet_maps,
 )
 
 STAGES = (
@@ -72,33 +71,20 @@ def efficientnetv2_maps(
         gate="sigmoid",
     )
     stages = [
-        stage._replace(expansions=stage.expansions[:1] * count, activation=SWISH)
+        stage._replace(expansions=stage.expansions[:1] * count)
         for stage, count in zip(STAGES, block_counts(variant), strict=True)
     ]
-    x = conv_norm_act(
+    return efficientnet_maps(
         x,
-        rules.channels(STEM_CHANNELS),
+        stages,
         rules,
-        stride=2,
+        stem_channels=rules.channels(STEM_CHANNELS),
+        head_channels=rules.channels(HEAD_CHANNELS) if with_head else None,
         activation=SWISH,
-        name=f"{prefix}conv_stem",
-        norm_name=f"{prefix}bn1",
+        output_stride=output_stride,
+        first_block=first_block,
+        prefix=prefix,
     )
-    maps = stage_maps(
-        x, stages, rules, output_stride=output_stride, first_block=first_block, prefix=prefix
-    )
-    if not with_head:
-        return maps
-    maps["stride_32"] = conv_norm_act(
-        maps["stride_32"],
-        rules.channels(HEAD_CHANNELS),
-        rules,
-        kernel=1,
-        activation=SWISH,
-        name=f"{prefix}conv_head",
-        norm_name=f"{prefix}bn2",
-    )
-    return maps
 
 
 def block_counts(variant: str) -> tuple[int, ...]:

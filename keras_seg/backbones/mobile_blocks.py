@@ -153,6 +153,40 @@ def conv_norm_act(
     )
 
 
+def efficientnet_maps(
+    x: KerasTensor,
+    stages: Sequence[Stage],
+    rules: Rules,
+    *,
+    stem_channels: int,
+    head_channels: int | None,
+    activation: str,
+    output_stride: int,
+    first_block: str,
+    prefix: str,
+) -> dict[str, KerasTensor]:
+    """The stem, the stages, and the 1x1 convolution that widens the last map, by timm's names.
+
+    Args:
+        head_channels: channels of the widened map; None ends with the last block.
+        activation: of every convolution, also in the stages.
+
+    Raises: as `stage_maps`.
+    """
+    ends = {"rules": rules, "activation": activation}
+    names = {"name": f"{prefix}conv_stem", "norm_name": f"{prefix}bn1"}
+    x = conv_norm_act(x, stem_channels, stride=2, **ends, **names)
+    stages = [stage._replace(activation=activation) for stage in stages]
+    maps = stage_maps(
+        x, stages, rules, output_stride=output_stride, first_block=first_block, prefix=prefix
+    )
+    if head_channels is not None:
+        names = {"name": f"{prefix}conv_head", "norm_name": f"{prefix}bn2"}
+        last = conv_norm_act(maps["stride_32"], head_channels, kernel=1, **ends, **names)
+        maps["stride_32"] = last
+    return maps
+
+
 def _inverted_residual(
     x: KerasTensor,
     filters: int,

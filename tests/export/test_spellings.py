@@ -6,6 +6,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from keras import layers as kl
 
+from benchmarks.edge.toolchains import answer
 from keras_seg import export as room
 from keras_seg import inference
 from keras_seg.export.devices.table import DEVICES
@@ -21,7 +22,6 @@ from keras_seg.layers import MaxPoolingWithIndices2D, MaxUnpooling2D
 from tests.helpers.colour_blocks import ColourBlocks, card_of, small_network
 from tests.helpers.tiny_tflite import (
     ZERO_POINT,
-    answer,
     bilinear,
     depth_to_space,
     empty,

@@ -1,8 +1,7 @@
-"""Files of one operator, made without a converter, and what LiteRT answers for them."""
+"""Files of one operator, made without a converter."""
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from keras_seg.export.tflite.metadata import write_model
 from keras_seg.export.tflite.spellings.editor import TYPES, FileEditor
@@ -71,16 +70,6 @@ def image_for(content, seed=0):
     if editor.dtype(image) == "INT8":
         return random.integers(-128, 128, shape).astype(np.int8)
     return random.normal(size=shape).astype(np.float32)
-
-
-def answer(content, image):
-    """The output of LiteRT's own kernels; XNNPACK rounds in another way."""
-    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = Interpreter(model_content=content, experimental_op_resolver_type=plain)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
-    interpreter.invoke()
-    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 
 def kinds(content):
