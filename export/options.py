@@ -179,11 +179,12 @@ class ExportOptions:
                 f"{self.layout!r}. Leave layout out, or write an .onnx file."
             )
         if self.board and (format == "coreml" or self.batch != 1):
-            received = "format='coreml'" if format == "coreml" else f"batch={self.batch!r}"
+            received = f"batch={self.batch!r}."
+            if format == "coreml":
+                received = "format='coreml'. docs/coreml.md has the Swift code for a package."
             raise ValueError(
                 "board=True writes programs for .tflite and .onnx files that take one image. "
-                f"Received: {received}. docs/coreml.md has the Swift code for a package. Leave "
-                "board out."
+                f"Received: {received} Leave board out."
             )
         self._check_freedom(format)
         if self.input not in self.kind.images:

@@ -6,6 +6,7 @@ is guessed: a checkpoint without a public address is not here.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from urllib.parse import urlparse
 
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.layouts import ade20k, cityscapes, lip, voc
-from keras_seg.names import unknown_name
+from keras_seg.names import nearest_name, unknown_name
 
 HUB = "hf:"
 """Prefix of a repository on the Hugging Face hub."""
@@ -299,3 +300,11 @@ def is_published(name: object) -> bool:
     if not isinstance(name, str | Path):
         return False
     return str(name).startswith(HUB) or (str(name) in PUBLISHED and not Path(name).exists())
+
+
+def check_near_name(path: str | Path) -> None:
+    """Raises ValueError for what is no file, and nearly a name of published weights."""
+    text = str(path)
+    is_name = re.fullmatch(r"[\w-]+", text) and not Path(path).exists()
+    if is_name and nearest_name(text, PUBLISHED):
+        find_weights(text)

@@ -39,9 +39,10 @@ def check_data(source: str | None) -> None:
 def check_model(file: Path) -> None:
     """Checks the path of a model to predict with; a name of published weights is passed over.
 
-    Raises: as `check_model_path`.
+    Raises: as `check_model_path`; ValueError for what is nearly such a name.
     """
-    from keras_seg.published_weights import is_published
+    from keras_seg.published_weights import check_near_name, is_published
 
     if not is_published(file):
+        check_near_name(file)
         check_model_path(file)

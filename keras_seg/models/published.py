@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import re
 from pathlib import Path
 
-from keras_seg.names import nearest_name
 from keras_seg.published_weights import (
     HUB,
-    PUBLISHED,
     PublishedWeights,
+    check_near_name,
     find_weights,
     is_published,
 )
@@ -29,10 +27,7 @@ def local_file(path: str | Path) -> str | Path:
     """
     if is_published(path):
         return published_file(str(path))
-    text = str(path)
-    is_name = re.fullmatch(r"[\w-]+", text) and not Path(path).exists()
-    if is_name and nearest_name(text, PUBLISHED):
-        find_weights(text)
+    check_near_name(path)
     return path
 
 
