@@ -28,6 +28,7 @@ from benchmarks.measure.halves import between_the_halves
 from keras_seg import inference, models, training
 from keras_seg.data.pipeline import steps_per_epoch
 from keras_seg.training.data_sets import open_data
+from keras_seg.training.outputs import at_image_size, output_losses, output_masks
 from keras_seg.training.recipe import Recipe
 
 NETWORKS = {
@@ -134,11 +135,12 @@ def epochs_in(recipes: dict[str, Recipe], minutes: float, num_classes: int) -> i
 
 
 def seconds_of_a_step(recipe: Recipe, num_classes: int) -> float:
-    model = models.build(recipe.model, (None, None, 3), num_classes, **recipe.model_options)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss, jit_compile=False)
-    images = np.zeros((recipe.batch_size, *recipe.crop, 3), "float32")
-    masks = np.zeros(images.shape[:3], "int32")
+    shape = (None, None, recipe.channels or 3)
+    network = models.build(recipe.model, shape, num_classes, **recipe.model_options)
+    model = at_image_size(network)
+    model.compile("adam", jit_compile=False, **output_losses(model, "cross_entropy"))
+    images = np.zeros((recipe.batch_size, *recipe.crop, shape[-1]), "float32")
+    images, masks = output_masks(model)(images, np.zeros(images.shape[:3], "int32"))
     took = []
     for _ in range(4):
         start = time.perf_counter()
