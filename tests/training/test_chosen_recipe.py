@@ -16,9 +16,9 @@ from keras_seg.training.default_rules import LARGEST_WEIGHT, RULES, _percent, cl
 from keras_seg.training.fingerprint import Fingerprint, Machine, fingerprint_of, stored_facts
 from keras_seg.training.recipe_io import from_record
 
-CPU = Machine(gpu=False, has_imagenet=lambda: False)
-CPU_ONLINE = Machine(gpu=False, has_imagenet=lambda: True)
-GPU = Machine(gpu=True, has_imagenet=lambda: True)
+CPU = Machine(gpu=False, trained_encoder=lambda: None)
+CPU_ONLINE = Machine(gpu=False, trained_encoder=lambda: "efficientnet_lite0")
+GPU = Machine(gpu=True, trained_encoder=lambda: "efficientnet_lite0")
 GIVEN = {"data": "folder", "output": "run"}
 
 MICROSCOPY = Fingerprint(
@@ -103,7 +103,7 @@ class TestRules:
         def fails():
             raise AssertionError("U-Net needs no weights")
 
-        chosen("microscopy", Machine(gpu=False, has_imagenet=fails))
+        chosen("microscopy", Machine(gpu=False, trained_encoder=fails))
 
     def test_large_images_are_resized_and_validated_in_small_batches(self):
         recipe = chosen("satellite")
