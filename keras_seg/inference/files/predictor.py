@@ -53,7 +53,7 @@ class FilePredictor:
     def predict_all(
         self, sources: list[Input]
     ) -> Iterator[tuple[Input, Future[PredictionFiles | None]]]:
-        """Each input with its outcome, which `finish` takes; closing it removes unfinished files."""
+        """Each input with its outcome, for `finish`. Closing it removes unfinished files."""
         images = sum(source.kind == "image" for source in sources)
         self._pool = RunnerPool(self._runner, self._workers, images)
         # one thread more, so that an image is read while others are predicted; but random numbers
