@@ -86,6 +86,11 @@ class NetworkRunner(abc.ABC):
         return self.size_multiple, 0, self.size_multiple
 
     @property
+    def draws_random_numbers(self) -> bool:
+        """Whether a prediction depends on those before it, as with dropout at inference."""
+        return False
+
+    @property
     def margin(self) -> tuple[int, int]:
         """(rows, columns) of the image that the output lacks on each side."""
         return self.card.margin

@@ -58,7 +58,7 @@ class FilePredictor:
         self._pool = RunnerPool(self._runner, self._workers, images)
         # one thread more, so that an image is read while others are predicted; but random numbers
         # of dropout belong to images in their order
-        threads = self._pool.count + (0 if self._options.outputs.uncertainty else 1)
+        threads = self._pool.count + (0 if self._runner.draws_random_numbers else 1)
         outcomes = in_order(self._image_files, self._named(sources), threads, unused=_discard)
         with closing(outcomes):
             yield from zip(sources, outcomes, strict=True)
