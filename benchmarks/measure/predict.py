@@ -1,7 +1,7 @@
 """Prediction of a folder of images: this package, one after the other and on all cores, and a loop.
 
     python -m benchmarks.measure.predict [--data FOLDER] [--before COMMIT]
-        [--torch-python PYTHON] [--files FOLDER] [--quick]
+        [--torch-python PYTHON] [--files FOLDER] [--rounds N] [--quick]
 
 A small U-Net is trained on the built-in cells for a moment and exported. Each side then predicts
 the same images, from files to masks in files, in a process of its own; the sides take turns. The
@@ -32,10 +32,10 @@ PACKAGES = ("keras-seg", "tensorflow", "keras", "numpy", "pillow", "ai-edge-lite
 ROOT = Path(__file__).parents[2]
 SIDES_SCRIPT = Path(__file__).with_name("predict_sides.py")
 CROP = 128
-IMAGES, QUICK_IMAGES = 60, 4
+IMAGES, QUICK_IMAGES = 16, 4
 PHOTO = (1224, 1632)
 """Height and width of the large images, of 2 megapixels."""
-PHOTOS, QUICK_PHOTOS = 4, 1
+PHOTOS, QUICK_PHOTOS = 2, 1
 ROUNDS, QUICK_ROUNDS = 3, 1
 FILES = {"int8": "int8.tflite", "float32": "float32.tflite", "ONNX": "float32.onnx"}
 ALONE, ONE_CORE, IN_TURN, NOW, BEFORE, LOOP = (
@@ -51,7 +51,7 @@ TIMEOUT_SECONDS = 300
 
 def main() -> None:
     options = _arguments()
-    rounds = QUICK_ROUNDS if options.quick else ROUNDS
+    rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     record = {
         "machine": common.machine(options.threads),
         "versions": common.versions(PACKAGES),
@@ -234,6 +234,7 @@ def _row(name: str, side: dict) -> tuple[str, ...]:
 def _arguments() -> argparse.Namespace:
     parser = common.parser(__doc__, quick=f"a tiny network, {QUICK_IMAGES} images, one round")
     parser.add_argument("--data", type=Path, help="folder of images for the small ones")
+    parser.add_argument("--rounds", type=int, help="turns of each side")
     parser.add_argument("--files", type=Path, help=f"folder with {', '.join(FILES.values())}")
     parser.add_argument("--before", help="commit, branch or tag to compare with")
     parser.add_argument("--torch-python", help="interpreter that has ONNX Runtime and Pillow")
