@@ -85,6 +85,7 @@ BENCHMARKS = (
     Benchmark("start", takes=("torch_python",)),
     Benchmark("conversions"),
     Benchmark("commits", needs=("before",)),
+    Benchmark("predict", takes=("data", "before", "torch_python")),
     Benchmark("scale"),
     Benchmark("profiles"),
     Benchmark("defaults", takes=("data",)),

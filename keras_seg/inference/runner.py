@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import abc
 import importlib
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -87,6 +86,11 @@ class NetworkRunner(abc.ABC):
         return self.size_multiple, 0, self.size_multiple
 
     @property
+    def draws_random_numbers(self) -> bool:
+        """Whether a prediction depends on those before it, as with dropout at inference."""
+        return False
+
+    @property
     def margin(self) -> tuple[int, int]:
         """(rows, columns) of the image that the output lacks on each side."""
         return self.card.margin
@@ -123,6 +127,14 @@ class NetworkRunner(abc.ABC):
         value_range, nodata = value_range or self.card.value_range, self.card.nodata
         return pixels_and_known(image, self.input_shape[2], value_range, nodata)
 
+    def copies(self, count: int) -> list[Self]:
+        """Runners of the same network that can run at the same time, each in its own thread.
+
+        Returns: at most `count` runners, which share the CPU threads of this one; or this runner
+            alone, if its format runs one image after the other.
+        """
+        return [self]
+
     def at_once(self, window: tuple[int, int]) -> int:
         """Number of windows of this size in one run: 1, for files that take one image."""
         return 1
@@ -140,6 +152,8 @@ class NetworkRunner(abc.ABC):
 
     def run_batch(self, images: np.ndarray) -> np.ndarray:
         """`run` for images of one size: (B, H, W, C) → (B, H, W, num_classes) or (B, H, W)."""
+        if len(images) == 1:  # without a copy
+            return self.run(images[0])[None]
         return np.stack([self.run(image) for image in images])
 
     @abc.abstractmethod
@@ -222,13 +236,6 @@ class NetworkRunner(abc.ABC):
         ramp = np.linspace(0, 255, height, dtype=np.float32)[:, None, None]
         image[:, width // 2 :] = ramp
         return self._forward(image[None].astype(np.uint8)).astype(np.float32)
-
-
-def available_threads() -> int:
-    """Number of CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def __getattr__(name: str) -> Any:

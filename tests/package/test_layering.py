@@ -24,6 +24,7 @@ FLOORS = (
         "names",
         "names_elsewhere",
         "output_activation",
+        "parallel",
         "quiet",
         "safety",
         "tested_versions",

@@ -21,6 +21,7 @@ def evaluate_verb(
     split: Literal["train", "val"] = "val",
     sizing: Literal["auto", "resize", "tile"] = "auto",
     threads: int | None = None,
+    workers: int | None = None,
     limit: int | None = None,
     json_file: Path | None = None,
     scores: Literal["logits", "probabilities"] | None = None,
@@ -41,6 +42,8 @@ def evaluate_verb(
         sizing: how a network of fixed size processes other images: resized, or in overlapping
             tiles. auto resizes if the training did, and for models of other origin.
         threads: number of CPU threads; all by default.
+        workers: number of images in work at the same time, which share the threads; by default one
+            per thread, but at most 8. The latency is measured with one.
         limit: number of images to use; all by default.
         json_file: file for the result as JSON; - for standard output.
         scores: output of a model that keras-seg did not write; by default read from its graph.
@@ -56,7 +59,7 @@ def evaluate_verb(
             --instances.
     """
     check_apart(file=file, json_file=json_file)
-    check_counts(threads=threads, limit=limit)
+    check_counts(threads=threads, workers=workers, limit=limit)
     check_model(file)
     check_data(data)
     from keras_seg import inference
@@ -68,6 +71,11 @@ def evaluate_verb(
         raise ValueError(
             "search_threshold finds the best scores of pixels, and --instances measures objects. "
             "Write the threshold found (--write_threshold), then measure with --instances."
+        )
+    if workers is not None and search_threshold is not None:
+        raise ValueError(
+            "search_threshold takes the images one by one. Received: workers="
+            f"{workers}. Leave one of them out."
         )
     objects = instance_options(instances, min_area, split_touching)
     runner = inference.load(file, threads=threads, scores=scores, multi_label=multi_label)
@@ -89,7 +97,12 @@ def evaluate_verb(
         write_json(json_file, search.to_dict())
     else:
         result = inference.evaluate(
-            runner, dataset, threshold=threshold, instances=objects, **options
+            runner,
+            dataset,
+            threshold=threshold,
+            instances=objects,
+            workers=workers,
+            **options,
         )
         say(result.table())
         say(result.class_table())
@@ -156,7 +169,7 @@ VERB = Verb(
         },
     },
     topics={
-        "Images": ("data", "split", "sizing", "limit", "threads"),
+        "Images": ("data", "split", "sizing", "limit", "threads", "workers"),
         "Result": ("json_file",),
         "Threshold": ("threshold", "search_threshold", "write_threshold"),
         "Objects": ("instances", "min_area", "split_touching"),

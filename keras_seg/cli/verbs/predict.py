@@ -39,6 +39,7 @@ def predict_verb(
     overwrite: bool = False,
     frames: int | None = None,
     threads: int | None = None,
+    workers: int | None = None,
     value_range: tuple[float, float] | None = None,
     threshold: float | list[float] | None = None,
     scores: Literal["logits", "probabilities"] | None = None,
@@ -67,6 +68,8 @@ def predict_verb(
         face_size: height and width of the faces that the parts were cropped from in training.
         frames: number of frames of each video or camera; all by default.
         threads: number of CPU threads; all by default.
+        workers: number of images in work at the same time, which share the threads; by default one
+            per thread, but at most 8.
         value_range: values of black and white in images of more than 8 bits; by default those of
             the training.
         threshold: probability above which a pixel has a label, or the second of two classes; for
@@ -76,7 +79,7 @@ def predict_verb(
             write.
     """
     check_apart(file=file, output=output)
-    check_counts(frames=frames, threads=threads)
+    check_counts(frames=frames, threads=threads, workers=workers)
     to_stream = str(output) == STANDARD_STREAM
     if to_stream:
         check_standard_output(
@@ -114,6 +117,7 @@ def predict_verb(
             frames=frames,
             proposals=proposals,
             threshold=threshold,
+            workers=workers,
         )
     total = result.done + result.skipped + len(result.failed)
     before = f", {result.skipped} of them before" if result.skipped else ""
@@ -188,7 +192,16 @@ VERB = Verb(
     topics={
         "Files": ("output", "overlay", "probabilities", "uncertainty", "polygons", "overwrite"),
         "Prediction": (
-            *("sizing", "flips", "scales", "threshold", "value_range", "frames", "threads"),
+            *(
+                "sizing",
+                "flips",
+                "scales",
+                "threshold",
+                "value_range",
+                "frames",
+                "threads",
+                "workers",
+            ),
         ),
         "Objects": ("instances", "min_area", "split_touching"),
         "Single networks": ("proposals", "parts", "face_size"),

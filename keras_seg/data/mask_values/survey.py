@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from keras_seg.data.mask_values.remedies import Remedies
 from keras_seg.data.progress import tracked
 from keras_seg.data.reading.images import UNREADABLE
 from keras_seg.names import IGNORE_CLASS
+from keras_seg.parallel import available_threads, in_order
 
 SAMPLED = 32
 """Number of masks that are read before a training; more only if these show no object."""
@@ -161,17 +161,17 @@ def survey_masks(
         counts = {} if values is None else count_labels(values)
         return {value: count for value, count in counts.items() if value not in left_out}
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for chunk in [paths] if whole else _spread(paths):
-            outcomes = pool.map(count, chunk)
-            outcomes = tracked(outcomes, title, total=len(chunk)) if whole else outcomes
-            for path, counts in zip(chunk, outcomes, strict=True):
-                if isinstance(counts, Exception):
-                    survey.errors.append(counts)
-                elif counts:
-                    survey.add(counts, path)
-            if survey.shows_objects:
-                break
+    for chunk in [paths] if whole else _spread(paths):
+        outcomes: Iterable[Future] = in_order(count, chunk, available_threads())
+        outcomes = tracked(outcomes, title, total=len(chunk)) if whole else outcomes
+        for path, outcome in zip(chunk, outcomes, strict=True):
+            counts = outcome.result()
+            if isinstance(counts, Exception):
+                survey.errors.append(counts)
+            elif counts:
+                survey.add(counts, path)
+        if survey.shows_objects:
+            break
     return survey
 
 

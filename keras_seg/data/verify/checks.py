@@ -6,7 +6,6 @@ import hashlib
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +32,7 @@ from keras_seg.data.verify.file_checks import (
 from keras_seg.data.verify.image_values import no_data_warnings, range_errors
 from keras_seg.data.verify.report import DatasetReport, Problem
 from keras_seg.data.verify.suggestion import SampleFacts, sample_facts, suggest
+from keras_seg.parallel import available_threads, in_order
 
 SPLITS = ("train", "val")
 MEASURED = 200
@@ -180,6 +180,6 @@ def _read_all(dataset: SegmentationDataset, split: str) -> Iterator[SampleFacts 
             sample, len(dataset.classes), digest.digest(), measure=measure, index=index
         )
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        outcomes = pool.map(read, range(len(dataset)))
-        yield from tracked(outcomes, f"Reading {split}", total=len(dataset))
+    outcomes = in_order(read, range(len(dataset)), available_threads())
+    for outcome in tracked(outcomes, f"Reading {split}", total=len(dataset)):
+        yield outcome.result()

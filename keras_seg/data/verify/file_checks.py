@@ -8,6 +8,7 @@ from keras_seg.data.folder.scan import scan_folder
 from keras_seg.data.reading.images import orientation
 from keras_seg.data.verify.class_checks import ABOUT_CLASSES
 from keras_seg.data.verify.report import Problem
+from keras_seg.parallel import available_threads, in_order
 
 
 def pairing_errors(dataset: SegmentationDataset, split: str) -> list[Problem]:
@@ -20,9 +21,9 @@ def pairing_errors(dataset: SegmentationDataset, split: str) -> list[Problem]:
 
 def orientation_warnings(dataset: SegmentationDataset, split: str) -> list[Problem]:
     """Images with an EXIF orientation."""
-    turned = [
-        pair.image.name for pair in getattr(dataset, "pairs", ()) if orientation(pair.image) != 1
-    ]
+    paths = [pair.image for pair in getattr(dataset, "pairs", ())]
+    found = in_order(orientation, paths, available_threads())
+    turned = [path.name for path, each in zip(paths, found, strict=True) if each.result() != 1]
     if not turned:
         return []
     message = (

@@ -65,7 +65,7 @@ def sample_facts(
         count_classes(sample.mask, num_classes),
         int((sample.mask == IGNORE_CLASS).reshape(*sample.mask.shape[:2], -1).all(axis=-1).sum()),
         digest,
-        image.shape[-1] == 1 or bool((image == image[..., :1]).all()),
+        all(np.array_equal(image[..., 0], band) for band in np.moveaxis(image, -1, 0)[1:]),
         object_diameters(sample) if measure else None,
         index,
     )
