@@ -93,7 +93,7 @@ class RemotePath:
         return hash(str(self))
 
     def __lt__(self, other: RemotePath) -> bool:
-        return str(self) < str(other)
+        return self.key.split("/") < other.key.split("/")  # the order of pathlib
 
     def __truediv__(self, name: str | PurePosixPath) -> RemotePath:
         return RemotePath(f"{self}/{name}")

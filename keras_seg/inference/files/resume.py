@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from keras_seg.inference.files.inputs import Input
@@ -29,14 +30,13 @@ class PredictionLog:
         self._path = folder / LOG_NAME
         self._records: dict[str, dict] = {}
         if self._path.exists():
-            for line in self._path.read_text(errors="replace").splitlines():
-                if (record := _record_of(line)) is not None:
-                    self._records[record["source"]] = record
+            for record in records_in(self._path.read_text(errors="replace")):
+                self._records[record["source"]] = record
         self._owners = {record["name"]: source for source, record in self._records.items()}
 
     def name_of(self, source: Input) -> str:
         """The name of an input's predictions in this folder, the same whenever it is asked for."""
-        key = _key(source)
+        key = key_of(source)
         if key in self._records:
             return self._records[key]["name"]
         name, count = source.name, 1
@@ -48,20 +48,24 @@ class PredictionLog:
 
     def is_finished(self, source: Input) -> bool:
         """Whether the unchanged input was predicted with these settings, and its files exist."""
-        record = self._records.get(_key(source))
+        record = self._records.get(key_of(source))
         return (
             record is not None
             and record["settings"] == self.settings
-            and record["state"] == _file_state(source)
-            and all((self.folder / file).exists() for file in record["files"])
+            and record["state"] == file_state(source)
+            and all(map(self._has, record["files"]))
         )
+
+    def _has(self, file: str) -> bool:
+        """Whether a file of a prediction is in the folder."""
+        return (self.folder / file).exists()
 
     def add(self, source: Input, files: list[Path], size: tuple[int, int] | None) -> None:
         """Records that these files hold the prediction of an input; size: (height, width)."""
         record = {
-            "source": _key(source),
+            "source": key_of(source),
             "name": self.name_of(source),
-            "state": _file_state(source),
+            "state": file_state(source),
             "settings": self.settings,
             "size": size,
             "files": [str(file.relative_to(self.folder)) for file in files],
@@ -73,7 +77,7 @@ class PredictionLog:
 
     def record_of(self, source: Input) -> dict | None:
         """The record of a finished input, None if there is none."""
-        return self._records.get(_key(source))
+        return self._records.get(key_of(source))
 
     def result_files(self) -> set[Path]:
         """Absolute paths of all files that hold predictions."""
@@ -81,11 +85,19 @@ class PredictionLog:
         return {folder / file for record in self._records.values() for file in record["files"]}
 
 
-def _key(source: Input) -> str:
+def records_in(text: str) -> Iterator[dict]:
+    """The records in the text of a log."""
+    for line in text.splitlines():
+        if (record := _record_of(line)) is not None:
+            yield record
+
+
+def key_of(source: Input) -> str:
+    """What identifies an input in the log."""
     return str(source.path if source.kind == "camera" else source.path.resolve())
 
 
-def _file_state(source: Input) -> list | None:
+def file_state(source: Input) -> list | None:
     """(bytes, time of the last change) of a file."""
     if source.kind == "camera" or not source.path.exists():
         return None
