@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc"),
     pytest.mark.xdist_group("ray"),
 ]
-IMAGES = 240
+IMAGES = 60
 MARK = "KERAS_SEG_TEST_CLUSTER"
 SECONDS = 240
 
@@ -33,7 +33,7 @@ def data(tmp_path_factory):
     random = np.random.default_rng(0)
     for number in range(IMAGES):
         blocks = random.integers(0, 256, (20, 30, 3)).astype(np.uint8)
-        image = Image.fromarray(blocks).resize((600, 400))
+        image = Image.fromarray(blocks).resize((300, 200))
         image.save(folder / "images" / f"{number:03d}.jpg")
     (folder / "images" / "broken.jpg").write_text("no image")
     done = predict(folder, "whole", "--threads", "1")

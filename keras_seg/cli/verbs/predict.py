@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from keras_seg.cli.checks import check_apart, check_counts, check_model
-from keras_seg.cli.output import DONE, REFUSED, STANDARD_STREAM, complain, say, tell
+from keras_seg.cli.output import (
+    DONE,
+    REFUSED,
+    STANDARD_STREAM,
+    complain,
+    say,
+    tell,
+    text_on_stderr,
+)
 from keras_seg.cli.streams import (
     as_files,
     as_folder,
@@ -112,7 +121,9 @@ def predict_verb(
     if parts is None:
         tell(_start_line(file, runner, engine))
     plain = flips == "none" and tuple(scales) == (1.0,)
-    with as_files(inputs) as paths, as_folder(output) as folder:
+    # Ray writes its own messages to standard output
+    kept = text_on_stderr() if engine != "local" else nullcontext()
+    with as_files(inputs) as paths, as_folder(output) as folder, kept:
         result = predict_anywhere(
             with_range(runner, value_range),
             paths,

@@ -30,13 +30,14 @@ class PredictionLog:
         self._path = folder / LOG_NAME
         self._records: dict[str, dict] = {}
         if self._path.exists():
-            for record in records_in(self._path.read_text(errors="replace")):
-                self._records[record["source"]] = record
+            for line in self._path.read_text(errors="replace").splitlines():
+                if (record := _record_of(line)) is not None:
+                    self._records[record["source"]] = record
         self._owners = {record["name"]: source for source, record in self._records.items()}
 
     def name_of(self, source: Input) -> str:
         """The name of an input's predictions in this folder, the same whenever it is asked for."""
-        key = key_of(source)
+        key = _key(source)
         if key in self._records:
             return self._records[key]["name"]
         name, count = source.name, 1
@@ -48,11 +49,11 @@ class PredictionLog:
 
     def is_finished(self, source: Input) -> bool:
         """Whether the unchanged input was predicted with these settings, and its files exist."""
-        record = self._records.get(key_of(source))
+        record = self._records.get(_key(source))
         return (
             record is not None
             and record["settings"] == self.settings
-            and record["state"] == file_state(source)
+            and record["state"] == _file_state(source)
             and all(map(self._has, record["files"]))
         )
 
@@ -63,9 +64,9 @@ class PredictionLog:
     def add(self, source: Input, files: list[Path], size: tuple[int, int] | None) -> None:
         """Records that these files hold the prediction of an input; size: (height, width)."""
         record = {
-            "source": key_of(source),
+            "source": _key(source),
             "name": self.name_of(source),
-            "state": file_state(source),
+            "state": _file_state(source),
             "settings": self.settings,
             "size": size,
             "files": [str(file.relative_to(self.folder)) for file in files],
@@ -77,7 +78,7 @@ class PredictionLog:
 
     def record_of(self, source: Input) -> dict | None:
         """The record of a finished input, None if there is none."""
-        return self._records.get(key_of(source))
+        return self._records.get(_key(source))
 
     def result_files(self) -> set[Path]:
         """Absolute paths of all files that hold predictions."""
@@ -85,19 +86,11 @@ class PredictionLog:
         return {folder / file for record in self._records.values() for file in record["files"]}
 
 
-def records_in(text: str) -> Iterator[dict]:
-    """The records in the text of a log."""
-    for line in text.splitlines():
-        if (record := _record_of(line)) is not None:
-            yield record
-
-
-def key_of(source: Input) -> str:
-    """What identifies an input in the log."""
+def _key(source: Input) -> str:
     return str(source.path if source.kind == "camera" else source.path.resolve())
 
 
-def file_state(source: Input) -> list | None:
+def _file_state(source: Input) -> list | None:
     """(bytes, time of the last change) of a file."""
     if source.kind == "camera" or not source.path.exists():
         return None
@@ -116,3 +109,9 @@ def _record_of(line: str) -> dict | None:
         return record if names and within and record.keys() >= {"settings", "state"} else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def records_in(text: str) -> Iterator[dict]:
+    """The records in the text of a log."""
+    records = map(_record_of, text.splitlines())
+    return (record for record in records if record is not None)

@@ -19,7 +19,7 @@ from keras_seg.engines.job import Job
 from keras_seg.inference.files.inputs import Input
 from keras_seg.inference.files.options import PredictionOptions
 from keras_seg.inference.files.predict import predict_files
-from keras_seg.inference.files.resume import LOG_NAME, file_state, key_of, records_in
+from keras_seg.inference.files.resume import LOG_NAME, records_in
 from keras_seg.inference.network_copy import NetworkCopy
 from keras_seg.inference.prediction import Runner
 from keras_seg.storage import AnyPath, RemotePath, put, transfer, write_text_at
@@ -130,11 +130,14 @@ class PredictionJob(Job[Shard, ShardResult]):
         records = {record["source"]: record for record in records_in(text)}
         lines, files = [], []
         for source, copy in local.items():
-            record = records.get(key_of(copy))
-            if record is not None:
-                own = {"source": key_of(source), "state": file_state(source)}
-                lines.append(json.dumps(record | own | {"settings": self.settings}) + "\n")
-                files += record["files"]
+            record = records.get(str(copy.path.resolve()))
+            if record is None:  # its prediction failed
+                continue
+            record["settings"] = self.settings
+            if source is not copy:
+                record |= {"source": str(source.path), "state": list(source.path.stat())}
+            lines.append(json.dumps(record) + "\n")
+            files += record["files"]
 
         errors = transfer(lambda file: put(masks / file, self.output / file), files)
         for error in filter(None, errors):
