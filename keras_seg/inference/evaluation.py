@@ -6,17 +6,23 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from keras_seg.data.as_dataset import Data, as_dataset, has_masks
+from keras_seg.data.as_dataset import Data, as_dataset
+from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import Sample, SegmentationDataset
+from keras_seg.engines import check_engine, open_engine
+from keras_seg.inference.comparable import check_comparable, check_has_objects
+from keras_seg.inference.evaluation_job import measured_on
 from keras_seg.inference.instance_map import InstanceOptions
 from keras_seg.inference.loading import as_runner
+from keras_seg.inference.network_copy import check_can_be_copied
 from keras_seg.inference.object_scores import ObjectScores
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.results import Comparison, Evaluation
@@ -43,6 +49,9 @@ def evaluate(
     progress: bool | None = None,
     threshold: Threshold | None = None,
     instances: InstanceOptions | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    threads: int | None = None,
 ) -> Evaluation:
     """Measures a network on images with masks.
 
@@ -51,8 +60,13 @@ def evaluate(
         dataset: a data set, its name ("builtin:cells", a folder), (images, masks) as arrays, or a
             `tf.data.Dataset` or PyDataset of (images, masks).
         sizing, limit, progress, threshold, instances: as for `compare`.
+        engine: "local", or "ray" for the machines of a Ray cluster, which all have to see the
+            files of the data set. Scores are those of one machine; latencies are those of the
+            workers.
+        address: address of the cluster, such as "auto".
+        threads: CPU threads of each worker of a cluster; 1 by default.
 
-    Raises: ValueError as `compare`.
+    Raises: ValueError as `compare`; for an engine also for a model in memory.
 
     Example:
         >>> model = keras_seg.models.unet((None, None, 3), 2, widths=(4, 8))
@@ -60,7 +74,19 @@ def evaluate(
         >>> keras_seg.inference.evaluate(model, (images, masks)).images
         2
     """
+    check_engine(engine, address)
     runner = as_runner(runner)
+    if engine != "local":
+        check_can_be_copied(runner)
+        check_sizing(sizing)
+        opened = _dataset_for({runner.format: runner}, dataset, limit, threshold, instances)
+        make = partial(_measurement, sizing, threshold, instances, opened.classes)
+        indices = evenly_spread(len(opened), limit)
+        with open_engine(engine, address, threads=threads) as workers:
+            measured = measured_on(
+                workers, runner, opened, indices, make, threads=threads, progress=progress
+            )
+        return measured.evaluation(opened.classes.names)
     comparison = compare(
         {runner.format: runner},
         dataset,
@@ -110,27 +136,11 @@ def compare(
     """
     check_sizing(sizing)
     loaded = {name: as_runner(runner) for name, runner in runners.items()}
-    first_runner = next(iter(loaded.values()))
-    dataset = as_dataset(
-        dataset,
-        what="evaluation",
-        channels=first_runner.input_shape[2],
-        classes=first_runner.card.classes,
-        split="val",
-        value_range=first_runner.card.value_range,
-        nodata=first_runner.card.nodata,
-        multi_label=first_runner.card.multi_label,
-    )
-    check_comparable(loaded, dataset, limit)
-    for runner in loaded.values():
-        check_threshold(runner, threshold)
+    dataset = _dataset_for(loaded, dataset, limit, threshold, instances)
     measured = {
-        name: NetworkMeasurement(runner, sizing, threshold) for name, runner in loaded.items()
+        name: _measurement(sizing, threshold, instances, dataset.classes, runner)
+        for name, runner in loaded.items()
     }
-    if instances is not None:
-        _check_has_objects(dataset)
-        for each in measured.values():
-            each.objects = ObjectScores(dataset.classes, instances)
     first = next(iter(measured.values()))
     indices = evenly_spread(len(dataset), limit)
     console = Console(file=sys.stderr)
@@ -145,6 +155,47 @@ def compare(
         {name: each.equal / each.pixels for name, each in others.items()},
         {name: each.difference for name, each in others.items()},
     )
+
+
+def _dataset_for(
+    runners: Mapping[str, Runner],
+    data: Data,
+    limit: int | None,
+    threshold: Threshold | None,
+    instances: InstanceOptions | None,
+) -> SegmentationDataset:
+    """Opens the data set and checks that these networks can be measured on it."""
+    first = next(iter(runners.values()))
+    dataset = as_dataset(
+        data,
+        what="evaluation",
+        channels=first.input_shape[2],
+        classes=first.card.classes,
+        split="val",
+        value_range=first.card.value_range,
+        nodata=first.card.nodata,
+        multi_label=first.card.multi_label,
+    )
+    check_comparable(runners, dataset, limit)
+    for runner in runners.values():
+        check_threshold(runner, threshold)
+    if instances is not None:
+        check_has_objects(dataset)
+    return dataset
+
+
+def _measurement(
+    sizing: str,
+    threshold: Threshold | None,
+    instances: InstanceOptions | None,
+    classes: ClassTable,
+    runner: Runner,
+) -> NetworkMeasurement:
+    """An empty measurement."""
+    measurement = NetworkMeasurement(runner, sizing, threshold)
+    if instances is not None:
+        measurement.objects = ObjectScores(classes, instances)
+    return measurement
 
 
 def evenly_spread(length: int, limit: int | None) -> list[int]:
@@ -184,6 +235,19 @@ class NetworkMeasurement:
         if self._has_scores_like(first):
             for own, other in zip(self.outputs, first.outputs, strict=True):
                 self.difference = max(self.difference or 0.0, float(np.abs(own - other).max()))
+
+    def counts(self) -> dict[str, Any]:
+        """What was counted, without the network."""
+        names = ("confusion", "seconds", "images", "objects")
+        return {name: getattr(self, name) for name in names}
+
+    def add_counts(self, counts: dict[str, Any]) -> None:
+        """Adds what another measurement of the network counted on other images."""
+        self.confusion += counts["confusion"]
+        self.seconds += counts["seconds"]
+        self.images += counts["images"]
+        if self.objects is not None:
+            self.objects.extend(counts["objects"])
 
     def evaluation(self, names: tuple[str, ...]) -> Evaluation:
         """The result, with the names of the classes."""
@@ -237,55 +301,3 @@ def _stated(threshold: Threshold) -> float | tuple[float, ...]:
     """A threshold as plain numbers."""
     several = isinstance(threshold, Sequence | np.ndarray)
     return tuple(map(float, threshold)) if several else float(threshold)
-
-
-def _check_has_objects(dataset: SegmentationDataset) -> None:
-    if dataset.multi_label:
-        raise ValueError(
-            f"Objects are measured in masks with one class per pixel. Received: {dataset.name!r}, "
-            "whose pixels may have several labels. Leave instances out."
-        )
-
-
-def check_comparable(
-    runners: Mapping[str, Runner], dataset: SegmentationDataset, limit: int | None = None
-) -> None:
-    """Raises ValueError if these networks cannot be measured on that data set."""
-    if len(dataset) == 0:
-        raise ValueError(
-            f"Evaluation needs at least one image. Received: {dataset.name!r}, split "
-            f"{dataset.split!r}, without images. Choose another split."
-        )
-    if not has_masks(dataset):
-        raise ValueError(
-            f"Evaluation needs masks. Received: the {len(dataset)} images of {dataset.name!r} "
-            "without any. Pass images with masks; `keras-seg predict` makes masks of images."
-        )
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit must be None or at least 1. Received: {limit}")
-    for runner in runners.values():
-        if runner.card.multi_label != dataset.multi_label:
-            raise _label_mismatch(runner, dataset)
-        if runner.num_classes != len(dataset.classes):
-            raise ValueError(
-                f"{runner.what} predicts {runner.num_classes} classes "
-                f"({', '.join(runner.card.classes.names)}). Received: data set {dataset.name!r} "
-                f"with {len(dataset.classes)} ({', '.join(dataset.classes.names)}). "
-                "Evaluate on data with the classes that the network was trained for."
-            )
-
-
-def _label_mismatch(runner: Runner, dataset: SegmentationDataset) -> ValueError:
-    """The error if one has labels and the other mutually exclusive classes."""
-    labels = ", ".join(dataset.classes.names)
-    if dataset.multi_label:
-        return ValueError(
-            f"{runner.what} predicts one class per pixel. Received: data set {dataset.name!r} with "
-            f"labels of which a pixel may have several ({labels}). If each channel of the model "
-            "has its own sigmoid, load it with multi_label=True (--multi_label true)."
-        )
-    return ValueError(
-        f"{runner.what} predicts labels of which a pixel may have several. Received: data set "
-        f"{dataset.name!r} with one class per pixel ({labels}). Evaluate on multi-label data, or "
-        "load a foreign model with multi_label=False."
-    )

@@ -54,6 +54,11 @@ class ObjectScores:
             if not np.isnan(precisions).any():
                 self._precisions[label].append(precisions)
 
+    def extend(self, other: ObjectScores) -> None:
+        """Adds the images of another count with the same classes."""
+        for label, precisions in other._precisions.items():
+            self._precisions[label] += precisions
+
     def precisions(self) -> dict[str, float] | None:
         """IoU threshold → mean over the classes of the mean precision of their images."""
         classes = [np.mean(images, axis=0) for images in self._precisions.values() if images]

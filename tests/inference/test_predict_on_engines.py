@@ -2,13 +2,15 @@
 
 import json
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from keras_seg import inference
+from keras_seg import engines, inference
 from keras_seg.engines.local import LocalEngine
+from keras_seg.inference.evaluation_job import EvaluationJob
 from keras_seg.inference.files import predict_on as predict_on_module
 from keras_seg.inference.files.inputs import Input
 from keras_seg.inference.files.options import OutputOptions, PredictionOptions
@@ -256,7 +258,7 @@ class TestPaths:
 
 
 def _opened(paths, threads):
-    runner = Stub(darkness, classes=2)
+    runner = Stub(darkness)
     runner.files, runner.threads = tuple(paths), threads
     return runner
 
@@ -269,3 +271,39 @@ class TestRefusals:
             inference.predict(Stub(darkness), np.zeros((4, 4, 3), np.uint8), output=tmp_path)
         with pytest.raises(ValueError, match="Unknown engine 'spark'"):
             inference.predict(Stub(darkness), "a.png", output=tmp_path, engine="spark")
+
+
+class Split(LocalEngine):
+    """Workers of another process, as far as pickling goes, whose results come in any order."""
+
+    workers = 1
+
+    def run(self, job, tasks):
+        job = pickle.loads(pickle.dumps(job))
+        yield from reversed(list(super().run(job, tasks)))
+
+
+class TestEvaluation:
+    @pytest.mark.parametrize("objects", [None, inference.InstanceOptions()])
+    def test_scores_are_those_of_one_process(self, tmp_path, monkeypatch, objects):
+        random = np.random.default_rng(0)
+        images = random.integers(0, 256, (20, 8, 8, 3)).astype(np.uint8)
+        data = images, random.integers(0, 3, (20, 8, 8)).astype(np.uint8)
+        (tmp_path / "model.tflite").write_bytes(b"content")
+        runner = Stub(darkness)
+        whole = inference.evaluate(runner, data, instances=objects, limit=17)
+        with pytest.raises(ValueError, match="Received: a model in memory"):
+            inference.evaluate(runner, data, engine="ray")
+        runner.path = tmp_path / "model.tflite"
+        runner.files, runner.reopen = (runner.path,), _opened
+        monkeypatch.setitem(engines.ENGINES, "ray", f"{__name__}:Split")
+        parts = inference.evaluate(runner, data, instances=objects, limit=17, engine="ray")
+        assert parts.images == 17 and parts.confusion.tolist() == whole.confusion.tolist()
+        assert parts.instance_precision == whole.instance_precision
+        assert (parts.miou, parts.instance_ap) == (whole.miou, whole.instance_ap)
+
+    def test_an_image_that_ends_workers_ends_the_measurement(self):
+        job = EvaluationJob(None, SimpleNamespace(name="cells"), None)
+        assert job.split((3, 4)) == [(3,), (4,)]
+        with pytest.raises(RuntimeError, match=r"'cells'\[3\] cannot be measured\. It died\."):
+            job.lost((3,), "It died.")
