@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from keras_seg import engines, inference
+from keras_seg.data.verify import to_dict, verify_dataset
+from keras_seg.data.verify.reading import ReadingJob
 from keras_seg.engines.local import LocalEngine
 from keras_seg.inference.evaluation_job import EvaluationJob
 from keras_seg.inference.files import predict_on as predict_on_module
@@ -307,3 +309,15 @@ class TestEvaluation:
         assert job.split((3, 4)) == [(3,), (4,)]
         with pytest.raises(RuntimeError, match=r"'cells'\[3\] cannot be measured\. It died\."):
             job.lost((3,), "It died.")
+
+
+def test_verification_reads_the_same_on_an_engine(monkeypatch, shapes_folder):
+    monkeypatch.setitem(engines.ENGINES, "ray", f"{__name__}:Split")
+    next((shapes_folder / "images").rglob("*.png")).write_text("no image")
+    whole = verify_dataset(str(shapes_folder))
+    parts = verify_dataset(str(shapes_folder), engine="ray")
+    assert whole.errors and to_dict(parts) == to_dict(whole)
+    assert ReadingJob(None, "train").split((1, 2)) == [(1,), (2,)]
+    dataset = SimpleNamespace(name="cells")
+    _, (problem,) = ReadingJob(dataset, "train").lost((3,), "It died.")
+    assert problem.message == "'cells'[3]: It died."
