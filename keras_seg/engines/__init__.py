@@ -1,6 +1,6 @@
 """Engines: where the parts of a large job run, in this process or on the machines of a cluster.
 
-An engine takes a `Job` and its tasks, which are small, and yields their results. An engine of your
+An engine takes a `keras_seg.engines.job.Job` and its tasks, which are small, and yields their results. An engine of your
 own is an entry of `ENGINES`.
 """
 
@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import importlib
 
-from keras_seg.engines.job import Engine, Job
+from keras_seg.engines.job import Engine
 from keras_seg.names import unknown_name
-
-__all__ = ["ENGINES", "Engine", "Job", "check_engine", "open_engine"]
 
 ENGINES = {
     "local": "keras_seg.engines.local:LocalEngine",

@@ -27,7 +27,8 @@ from keras_seg.data.verify.image_values import no_data_warnings, range_errors
 from keras_seg.data.verify.reading import read_all
 from keras_seg.data.verify.report import DatasetReport, Problem
 from keras_seg.data.verify.suggestion import SampleFacts, suggest
-from keras_seg.engines import Engine, check_engine, open_engine
+from keras_seg.engines import check_engine, open_engine
+from keras_seg.engines.job import Engine
 
 SPLITS = ("train", "val")
 

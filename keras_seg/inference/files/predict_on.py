@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from keras_seg.atomic_files import only_user
-from keras_seg.engines import Engine, check_engine, open_engine
+from keras_seg.engines import check_engine, open_engine
+from keras_seg.engines.job import Engine
 from keras_seg.engines.local import LocalEngine
 from keras_seg.inference.files.coco import write_coco
 from keras_seg.inference.files.earlier_results import without_earlier_results
