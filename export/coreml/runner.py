@@ -12,7 +12,7 @@ from keras_seg.card import CARD_ENTRY
 from keras_seg.export.coreml.package import import_coremltools
 from keras_seg.inference import Runner
 from keras_seg.inference.cards import card_from_text, count_classes
-from keras_seg.inference.runner import available_threads
+from keras_seg.parallel import available_threads
 
 
 class CoreMLRunner(Runner):

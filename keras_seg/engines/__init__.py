@@ -1,7 +1,7 @@
 """Engines: where the parts of a large job run, in this process or on the machines of a cluster.
 
-An engine takes a `keras_seg.engines.job.Job` and its tasks, which are small, and yields their results. An engine of your
-own is an entry of `ENGINES`.
+An engine takes a `keras_seg.engines.job.Job` and its tasks, which are small, and yields their
+results. An engine of your own is an entry of `ENGINES`.
 """
 
 from __future__ import annotations

@@ -23,7 +23,14 @@ from keras_seg.inference.scores import (
     to_probabilities,
 )
 from keras_seg.inference.sizing import is_resized
-from keras_seg.inference.tiles import even_groups, gaussian, meeting_positions, positions
+from keras_seg.inference.tiles import (
+    divided,
+    even_groups,
+    gaussian,
+    meeting_positions,
+    positions,
+    window_weights,
+)
 from keras_seg.inference.views import TestTimeAugmentation, averaged_probabilities
 
 WHOLE_PIXELS = 2**23
@@ -117,7 +124,7 @@ def _blended_bands(
         for row in range(0, min(done, height - top), ROWS):
             part = slice(row, min(row + ROWS, done, height - top))
             weights = np.outer(down_sum[part], across_sum[:width]).astype(np.float32)
-            probabilities = total[part, :width] / weights[..., None]
+            probabilities = divided(total[part, :width].copy(), weights[..., None])
             if not runner.card.multi_label:
                 probabilities = both_classes(probabilities)
             mask = mask_of(runner, probabilities, "probabilities", threshold)
@@ -136,7 +143,7 @@ def _add_windows(
     tta: TestTimeAugmentation | None,
 ) -> np.ndarray:
     """`total` plus the weighted probabilities of a row of windows; None for a new total."""
-    weight = np.outer(*(gaussian(length) for length in window))[..., None]
+    weight = window_weights(window)
     for group in even_groups(lefts, runner.at_once(window)):
         parts = np.stack([_padded_window(image, left, window) for left in group])
         probabilities = _window_probabilities(runner, parts, tta)
@@ -144,6 +151,8 @@ def _add_windows(
             if total is None:
                 width = max(image.shape[1], window[1])
                 total = np.zeros((window[0], width, each.shape[-1]), np.float32)
+            if weight.shape != each.shape:  # once
+                weight = np.repeat(weight, each.shape[-1], axis=-1)
             total[:, left : left + window[1]] += weight * each
     return total
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from keras_seg.inference.runner import available_threads
+from keras_seg.parallel import available_threads
 
 MAX_GRAPHS = 8
 """Number of image sizes for which a compiled model is kept, so that memory is limited."""

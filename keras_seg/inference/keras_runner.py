@@ -22,6 +22,7 @@ from keras_seg.inference.keras_forward import forward_of, use_threads
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.runner import Shape
 from keras_seg.inference.scores import class_map, threshold_in_use, to_probabilities
+from keras_seg.layers import MonteCarloDropout
 from keras_seg.models import files
 from keras_seg.models.functional import as_functional
 from keras_seg.models.output_activation import model_output_activation
@@ -122,6 +123,11 @@ class KerasRunner(Runner):
             scores=scores,
             multi_label=multi_label,
         )
+
+    @property
+    def draws_random_numbers(self) -> bool:
+        layers = self.model._flatten_layers()
+        return any(isinstance(layer, MonteCarloDropout) for layer in layers)
 
     @property
     def size_rule(self) -> tuple[int, int, int]:

@@ -30,8 +30,8 @@ class ObjectScores:
         self._labels = [label for label in object_classes(classes) if label != border]
         self._precisions: dict[int, list[np.ndarray]] = {label: [] for label in self._labels}
 
-    def add(self, sample: Sample, mask: np.ndarray) -> None:
-        """Adds an image.
+    def measured(self, sample: Sample, mask: np.ndarray) -> dict[int, np.ndarray]:
+        """Class → precision of its objects in an image at each threshold, for `add`.
 
         The true objects are those of the sample, or else the objects of its mask. Objects of a
         class are matched with objects of that class. Pixels of truth 255 belong to no object.
@@ -47,17 +47,18 @@ class ObjectScores:
         found = np.zeros(len(predicted) + 1, np.int32)
         found[1:] = [each.label for each in predicted.objects]
         truth, true_labels = self._true_objects(sample)
+        precisions = {}
         for label in self._labels:
             true_objects = np.where(true_labels == label, truth, 0)
             objects = np.where(found[predicted.labels] == label, predicted.labels, 0)
-            precisions = precision_of_counts(match_counts(true_objects, objects))
+            precisions[label] = precision_of_counts(match_counts(true_objects, objects))
+        return precisions
+
+    def add(self, measured: dict[int, np.ndarray]) -> None:
+        """Adds what `measured` returned for an image."""
+        for label, precisions in measured.items():
             if not np.isnan(precisions).any():
                 self._precisions[label].append(precisions)
-
-    def extend(self, other: ObjectScores) -> None:
-        """Adds the images of another count with the same classes."""
-        for label, precisions in other._precisions.items():
-            self._precisions[label] += precisions
 
     def precisions(self) -> dict[str, float] | None:
         """IoU threshold → mean over the classes of the mean precision of their images."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,9 +15,9 @@ from keras_seg.inference.cards import card_from_text, count_classes, foreign_car
 from keras_seg.inference.checksum import check_checksum
 from keras_seg.inference.foreign import Tensor, find_tensors
 from keras_seg.inference.prediction import Runner
-from keras_seg.inference.runner import available_threads
 from keras_seg.model_paths import unreadable_file
 from keras_seg.output_activation import OutputActivation
+from keras_seg.parallel import available_threads
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -105,6 +106,17 @@ class ONNXRunner(Runner):
         self._decide_head(
             find, tensors.channels, scores=scores, multi_label=multi_label, trusted=trusted
         )
+
+    def copies(self, count: int) -> list[ONNXRunner]:
+        """`count` runners that share one session, see `NetworkRunner.copies`."""
+        if count == 1:
+            return [self]
+        share = max(1, self.threads // count)
+        session = _open_session(self.path, share)
+        runners = [copy.copy(self) for _ in range(count)]
+        for runner in runners:
+            runner.threads, runner._session = share, session
+        return runners
 
     def at_once(self, window: tuple[int, int]) -> int:
         """Number of windows of this size in one run: the batch of the file, or for a free one as

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import abc
 import importlib
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -90,6 +89,11 @@ class NetworkRunner(abc.ABC):
         return self.size_multiple, 0, self.size_multiple
 
     @property
+    def draws_random_numbers(self) -> bool:
+        """Whether a prediction depends on those before it, as with dropout at inference."""
+        return False
+
+    @property
     def margin(self) -> tuple[int, int]:
         """(rows, columns) of the image that the output lacks on each side."""
         return self.card.margin
@@ -125,6 +129,14 @@ class NetworkRunner(abc.ABC):
         """As `pixels_of`, and which pixels hold data: (H, W) bool, None if all do."""
         value_range, nodata = value_range or self.card.value_range, self.card.nodata
         return pixels_and_known(image, self.input_shape[2], value_range, nodata)
+
+    def copies(self, count: int) -> list[NetworkRunner]:
+        """Runners of the same network that can run at the same time, each in its own thread.
+
+        Returns: at most `count` runners, which share the CPU threads of this one; or this runner
+            alone, if its format runs one image after the other.
+        """
+        return [self]
 
     def at_once(self, window: tuple[int, int]) -> int:
         """Number of windows of this size in one run: 1, for files that take one image."""
@@ -225,13 +237,6 @@ class NetworkRunner(abc.ABC):
         ramp = np.linspace(0, 255, height, dtype=np.float32)[:, None, None]
         image[:, width // 2 :] = ramp
         return self._forward(image[None].astype(np.uint8)).astype(np.float32)
-
-
-def available_threads() -> int:
-    """Number of CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def __getattr__(name: str) -> Any:

@@ -14,6 +14,8 @@ SUM_TOLERANCE = 0.03
 float16 rounds."""
 Threshold = float | Sequence[float]
 """A probability, or for a multi-label network one per label."""
+FEW_CLASSES = 7
+"""Up to so many classes NumPy is slow along the last axis, and adds them one after the other."""
 
 
 def to_probabilities(
@@ -24,14 +26,34 @@ def to_probabilities(
     Probabilities are returned as they are, also those of one sigmoid per channel.
     """
     if head == "argmax":
-        return np.eye(num_classes, dtype=np.float32)[scores]
+        return np.take(np.eye(num_classes, dtype=np.float32), scores, axis=0)
     if head == "probabilities":
         return scores
     if scores.shape[-1] == 1 or multi_label:
         with np.errstate(over="ignore"):  # exp of a large number is infinite, its inverse is 0
             return 1 / (1 + np.exp(-scores))
+    if scores.shape[-1] <= FEW_CLASSES:
+        return _softmax_of_few(scores)
     exponent = np.exp(scores - scores.max(-1, keepdims=True))
     return exponent / exponent.sum(-1, keepdims=True)
+
+
+def _softmax_of_few(scores: np.ndarray) -> np.ndarray:
+    """The softmax class by class: several times as fast, and equal to the last bit."""
+    result = np.empty(scores.shape, scores.dtype)
+    before, after = np.moveaxis(scores, -1, 0), np.moveaxis(result, -1, 0)
+    largest = before[0].copy()
+    for each in before[1:]:
+        np.maximum(largest, each, out=largest)
+    for each, shifted in zip(before, after, strict=True):
+        np.subtract(each, largest, out=shifted)
+    np.exp(result, out=result)
+    total = after[0].copy()
+    for each in after[1:]:
+        total += each
+    for each in after:
+        each /= total
+    return result
 
 
 def both_classes(probabilities: np.ndarray) -> np.ndarray:

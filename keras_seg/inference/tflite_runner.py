@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import warnings
 from dataclasses import replace
@@ -15,10 +16,10 @@ from keras_seg.inference.cards import card_from_text, count_classes, foreign_car
 from keras_seg.inference.checksum import check_checksum
 from keras_seg.inference.foreign import Tensor, find_tensors
 from keras_seg.inference.prediction import Runner
-from keras_seg.inference.runner import available_threads
 from keras_seg.inference.tflite_file import open_interpreter, read_card_text
 from keras_seg.inference.tflite_output_activation import tflite_output_activation
 from keras_seg.model_paths import unreadable_file
+from keras_seg.parallel import available_threads
 
 NARROW = 64
 """An input whose range is smaller than this does not take pixels in 0..255."""
@@ -55,6 +56,7 @@ class TFLiteRunner(Runner):
         threads = threads or available_threads()
         self._interpreter = open_interpreter(path, threads)
         self._lock = threading.Lock()  # an interpreter has one set of tensors
+        self._ends: tuple[dict, dict] | None = None
         self._foreign = None
         content = path.read_bytes()
         text = read_card_text(path, content)
@@ -103,6 +105,18 @@ class TFLiteRunner(Runner):
             find, tensors.channels, scores=scores, multi_label=multi_label, trusted=trusted
         )
 
+    def copies(self, count: int) -> list[TFLiteRunner]:
+        """`count` runners with interpreters of their own, see `NetworkRunner.copies`."""
+        return [self] if count == 1 else [self._copy(count) for _ in range(count)]
+
+    def _copy(self, count: int) -> TFLiteRunner:
+        """A runner with its own interpreter and one of `count` shares of the threads."""
+        other = copy.copy(self)
+        other.threads = max(1, self.threads // count)
+        other._interpreter = open_interpreter(self.path, other.threads)
+        other._lock, other._ends = threading.Lock(), None
+        return other
+
     def _run_all(self, images: np.ndarray) -> list[np.ndarray]:
         """All outputs of a foreign file, for images as it takes them."""
         (image,) = self._interpreter.get_input_details()
@@ -119,6 +133,7 @@ class TFLiteRunner(Runner):
         if tuple(image["shape"]) != shape:  # only in a file of free size
             self._interpreter.resize_tensor_input(image["index"], shape, strict=True)
             self._interpreter.allocate_tensors()
+            self._ends = None
 
     def _forward(self, images: np.ndarray) -> np.ndarray:
         with self._lock:
@@ -139,8 +154,11 @@ class TFLiteRunner(Runner):
         return _dequantized(result, output)
 
     def _details(self) -> tuple[dict, dict]:
-        interpreter = self._interpreter
-        return interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        """Input and output, kept because LiteRT takes long to describe them."""
+        if self._ends is None:
+            interpreter = self._interpreter
+            self._ends = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        return self._ends
 
 
 def quantized(images: np.ndarray, detail: dict) -> np.ndarray:
@@ -159,7 +177,10 @@ def _dequantized(values: np.ndarray, detail: dict) -> np.ndarray:
     scale, zero_point = detail["quantization"]
     if scale == 0:
         return values
-    return (values.astype(np.float32) - zero_point) * np.float32(scale)
+    result = values.astype(np.float32)
+    result -= zero_point
+    result *= np.float32(scale)
+    return result
 
 
 def _tensor(detail: dict) -> Tensor:

@@ -11,7 +11,7 @@ from itertools import pairwise, product
 
 import numpy as np
 
-from keras_seg.inference.scores import to_probabilities
+from keras_seg.inference.scores import FEW_CLASSES, to_probabilities
 
 STEP = 0.5
 """Largest distance of neighbouring windows, as a share of the window."""
@@ -42,9 +42,9 @@ def tiled_probabilities(
     height, width = images.shape[1:3]
     padding = [(0, max(0, full - size)) for full, size in zip(window, (height, width), strict=True)]
     images = np.pad(images, [(0, 0), *padding, (0, 0)], mode="edge")
-    weight = np.outer(*(gaussian(length) for length in window))[..., None]
+    weight = window_weights(window)
     tops, lefts = (positions(n, w) for n, w in zip(images.shape[1:3], window, strict=True))
-    total, weights = None, np.zeros((*images.shape[:3], 1), np.float32)
+    total, weights = None, np.zeros((*images.shape[1:3], 1), np.float32)
     for group in even_groups(list(product(range(len(images)), tops, lefts)), at_once):
         places = [
             np.s_[i, top : top + window[0], left : left + window[1]] for i, top, left in group
@@ -54,9 +54,29 @@ def tiled_probabilities(
             probabilities = to_probabilities(window_scores, head, num_classes, multi_label)
             if total is None:
                 total = np.zeros((*images.shape[:3], probabilities.shape[-1]), np.float32)
-            total[place] += weight * probabilities
-            weights[place] += weight
-    return (total / weights)[:, :height, :width]
+                weight_per_class = np.repeat(weight, probabilities.shape[-1], axis=-1)
+            total[place] += weight_per_class * probabilities
+            if place[0] == 0:  # the weights of all images are equal
+                weights[place[1:]] += weight
+    return divided(total, weights)[:, :height, :width]
+
+
+def window_weights(window: tuple[int, int]) -> np.ndarray:
+    """(height, width, 1) float32 weights of the pixels of a window."""
+    return np.outer(*(gaussian(length) for length in window))[..., None]
+
+
+def divided(total: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(..., n) sums divided in place by (..., 1) weights.
+
+    Few classes are divided one by one, because NumPy is slow along a short last axis.
+    """
+    if total.shape[-1] > FEW_CLASSES:
+        total /= weights
+        return total
+    for each in np.moveaxis(total, -1, 0):
+        each /= weights[..., 0]
+    return total
 
 
 def overlap_tiled(

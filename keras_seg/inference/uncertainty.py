@@ -90,9 +90,7 @@ def check_has_dropout(runner: Runner) -> None:
             f"Uncertainty needs dropout, which exported files do not have. Received: {runner.path}."
             " Give the .keras file."
         )
-    from keras_seg.layers import MonteCarloDropout
-
-    if not any(isinstance(layer, MonteCarloDropout) for layer in runner.model._flatten_layers()):
+    if not runner.draws_random_numbers:
         raise ValueError(
             "Uncertainty needs dropout at inference. Received: "
             f"{runner.model.name!r}, which has none. Build the network with bayesian=True."

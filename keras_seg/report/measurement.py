@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.inference.evaluation import NetworkMeasurement, evenly_spread
+from keras_seg.inference.evaluation import evenly_spread
+from keras_seg.inference.measurement import NetworkMeasurement
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.results import Evaluation
 from keras_seg.inference.sizing import is_resized, resolve_sizing
@@ -40,7 +41,7 @@ def measure(runner: Runner, dataset: SegmentationDataset, limit: int | None) -> 
     scores: dict[int, float] = {}
     for index in evenly_spread(len(dataset), limit):
         sample = dataset[index]
-        measurement.add(sample, measurement)
+        measurement.add(sample)
         counts = confusion_matrix(
             sample.mask, measurement.mask, runner.num_classes, name=sample.name
         )

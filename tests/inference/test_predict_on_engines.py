@@ -305,7 +305,7 @@ class TestEvaluation:
         assert (parts.miou, parts.instance_ap) == (whole.miou, whole.instance_ap)
 
     def test_an_image_that_ends_workers_ends_the_measurement(self):
-        job = EvaluationJob(None, SimpleNamespace(name="cells"), None)
+        job = EvaluationJob(None, SimpleNamespace(name="cells"))
         assert job.split((3, 4)) == [(3,), (4,)]
         with pytest.raises(RuntimeError, match=r"'cells'\[3\] cannot be measured\. It died\."):
             job.lost((3,), "It died.")

@@ -25,6 +25,7 @@ FLOORS = (
         "names",
         "names_elsewhere",
         "output_activation",
+        "parallel",
         "quiet",
         "safety",
         "storage",

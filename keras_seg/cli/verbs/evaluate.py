@@ -23,6 +23,7 @@ def evaluate_verb(
     split: Literal["train", "val"] = "val",
     sizing: Literal["auto", "resize", "tile"] = "auto",
     threads: int | None = None,
+    workers: int | None = None,
     limit: int | None = None,
     json_file: Path | None = None,
     scores: Literal["logits", "probabilities"] | None = None,
@@ -44,7 +45,9 @@ def evaluate_verb(
         split: part of the data.
         sizing: how a network of fixed size processes other images: resized, or in overlapping
             tiles. auto resizes if the training did, and for models of other origin.
-        threads: number of CPU threads; all by default, and one per worker with --engine ray.
+        threads: number of CPU threads; all by default, and one per process with --engine ray.
+        workers: number of images in work at the same time, which share the threads; by default one
+            per thread, but at most 8. The latency is measured with one.
         limit: number of images to use; all by default.
         json_file: file for the result as JSON; - for standard output.
         scores: output of a model that keras-seg did not write; by default read from its graph.
@@ -64,7 +67,7 @@ def evaluate_verb(
             this machine.
     """
     check_apart(file=file, json_file=json_file)
-    check_counts(threads=threads, limit=limit)
+    check_counts(threads=threads, workers=workers, limit=limit)
     check_engine(engine, address)
     if engine != "local" and search_threshold is not None:
         raise ValueError(
@@ -82,6 +85,11 @@ def evaluate_verb(
         raise ValueError(
             "search_threshold finds the best scores of pixels, and --instances measures objects. "
             "Write the threshold found (--write_threshold), then measure with --instances."
+        )
+    if workers is not None and search_threshold is not None:
+        raise ValueError(
+            "search_threshold takes the images one by one. Received: workers="
+            f"{workers}. Leave one of them out."
         )
     objects = instance_options(instances, min_area, split_touching)
     runner = inference.load(file, threads=threads, scores=scores, multi_label=multi_label)
@@ -102,11 +110,11 @@ def evaluate_verb(
         say(search.table())
         write_json(json_file, search.to_dict())
     else:
-        cluster = {"engine": engine, "address": address, "threads": threads}
+        words = {"engine": engine, "address": address, "threads": threads, "workers": workers}
         # Ray writes its own messages to standard output
         with text_on_stderr() if engine != "local" else nullcontext():
             result = inference.evaluate(
-                runner, dataset, threshold=threshold, instances=objects, **options, **cluster
+                runner, dataset, threshold=threshold, instances=objects, **options, **words
             )
         say(result.table())
         say(result.class_table())
@@ -173,7 +181,7 @@ VERB = Verb(
         },
     },
     topics={
-        "Images": ("data", "split", "sizing", "limit", "threads"),
+        "Images": ("data", "split", "sizing", "limit", "threads", "workers"),
         "Result": ("json_file",),
         "Clusters": ("engine", "address"),
         "Threshold": ("threshold", "search_threshold", "write_threshold"),

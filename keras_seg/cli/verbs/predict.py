@@ -49,6 +49,7 @@ def predict_verb(
     overwrite: bool = False,
     frames: int | None = None,
     threads: int | None = None,
+    workers: int | None = None,
     value_range: tuple[float, float] | None = None,
     threshold: float | list[float] | None = None,
     scores: Literal["logits", "probabilities"] | None = None,
@@ -79,7 +80,9 @@ def predict_verb(
             the model.
         face_size: height and width of the faces that the parts were cropped from in training.
         frames: number of frames of each video or camera; all by default.
-        threads: number of CPU threads; all by default, and one per worker with --engine ray.
+        threads: number of CPU threads; all by default, and one per process with --engine ray.
+        workers: number of images in work at the same time, which share the threads; by default one
+            per thread, but at most 8.
         value_range: values of black and white in images of more than 8 bits; by default those of
             the training.
         threshold: probability above which a pixel has a label, or the second of two classes; for
@@ -92,7 +95,7 @@ def predict_verb(
             this machine.
     """
     check_apart(file=file, output=Path(output))
-    check_counts(frames=frames, threads=threads)
+    check_counts(frames=frames, threads=threads, workers=workers)
     check_engine(engine, address)
     to_stream = output == STANDARD_STREAM
     if engine != "local" and STANDARD_STREAM in (output, *inputs):
@@ -140,6 +143,7 @@ def predict_verb(
             engine=engine,
             address=address,
             threads=threads,
+            workers=workers,
         )
     total = result.done + result.skipped + len(result.failed)
     before = f", {result.skipped} of them before" if result.skipped else ""
@@ -216,7 +220,16 @@ VERB = Verb(
     topics={
         "Files": ("output", "overlay", "probabilities", "uncertainty", "polygons", "overwrite"),
         "Prediction": (
-            *("sizing", "flips", "scales", "threshold", "value_range", "frames", "threads"),
+            *(
+                "sizing",
+                "flips",
+                "scales",
+                "threshold",
+                "value_range",
+                "frames",
+                "threads",
+                "workers",
+            ),
         ),
         "Clusters": ("engine", "address"),
         "Objects": ("instances", "min_area", "split_touching"),

@@ -41,6 +41,8 @@ class Rows(Protocol):
 class PredictionFiles:
     """Writes bands to hidden files; `commit` gives these their names, `discard` removes them.
 
+    `complete` closes the files, in the thread that wrote them.
+
     Args:
         base: path of the files without `_mask.png` and other endings.
         size: (height, width) of the image.
@@ -59,7 +61,8 @@ class PredictionFiles:
         *,
         place: GeoReference | None = None,
     ) -> None:
-        self._base, self._size, self._place = base, size, place
+        self.size = size
+        self._base, self._place = base, place
         self._card, self._classes, self._options = card, card.classes, options
         self._hidden: dict[Path, Path] = {}
         self._masks: list[np.ndarray] = []
@@ -135,20 +138,28 @@ class PredictionFiles:
             chosen = band.mask[..., None].astype(np.int64)
             self._confidences.append(np.take_along_axis(scores, chosen, -1)[..., 0].astype("f2"))
 
-    def commit(self) -> list[Path]:
-        """Completes the files and gives them their names; returns these."""
+    def complete(self) -> None:
+        """Writes what needs the whole mask, and closes the files, which have no names yet."""
         if self._overlay:
             _write(self._overlay, self._overlay_bands.end())
         for file in self._open_files():
             file.close()
-        mask = np.concatenate(self._masks) if self._masks else np.zeros(self._size, np.uint8)
+        mask = np.concatenate(self._masks) if self._masks else np.zeros(self.size, np.uint8)
         options = self._options.instances
         objects = None if options is None else self._write_objects(mask, options)
         if self._options.polygons == "geojson":
             collection = geojson(mask, self._classes, place=self._place, objects=objects)
             self._hidden_path(".geojson").write_text(json.dumps(collection))
-        for path, hidden in self._hidden.items():
-            hidden.replace(path)
+        self._masks, self._confidences = [], []
+
+    def commit(self) -> list[Path]:
+        """Gives the complete files their names; returns these."""
+        try:
+            for path, hidden in self._hidden.items():
+                hidden.replace(path)
+        except BaseException:
+            self.discard()
+            raise
         return list(self._hidden)
 
     def _write_objects(self, mask: np.ndarray, options: InstanceOptions) -> Instances:
@@ -164,7 +175,7 @@ class PredictionFiles:
         write_labels(self._hidden_path(ending), objects)
         write_table(self._hidden_path(TABLE_ENDING), objects.objects)
         if ending.endswith(".png"):
-            for rows in self._on_map(ending, (*self._size, 1), np.uint16):
+            for rows in self._on_map(ending, (*self.size, 1), np.uint16):
                 rows.write(objects.labels)
                 rows.close()
         return objects

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,11 @@ from keras_seg.inference.files.inputs import Input, find_inputs, without_masks_b
 from keras_seg.inference.files.label_masks import mask_endings
 from keras_seg.inference.files.options import OutputOptions, PredictionOptions
 from keras_seg.inference.files.predictor import FilePredictor
-from keras_seg.inference.files.read_ahead import read_ahead
 from keras_seg.inference.files.resume import PredictionLog
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.scores import Threshold
 from keras_seg.inference.views import TestTimeAugmentation
+from keras_seg.parallel import checked_workers
 
 UNREADABLE = (ValueError, OSError)
 """Errors of a damaged, missing or unsuitable file; the other inputs are still predicted."""
@@ -54,6 +55,7 @@ def predict_files(
     frames: int | None = None,
     proposals: str | None = None,
     threshold: Threshold | None = None,
+    workers: int | None = None,
 ) -> FilesResult:
     """Writes `X_mask.png` (palette, class indices), and further files if asked, for each image X.
 
@@ -78,12 +80,16 @@ def predict_files(
         frames: maximum number of frames of each video or camera.
         proposals: "max" or "mean" combines the scores for parts of the image, see
             `predict_by_proposals`.
+        workers: number of images that are read, predicted and written at the same time. They share
+            the CPU threads of the runner. None for one per thread, but at most 8. The files do not
+            depend on it.
 
     Raises: ValueError for inputs or options that do not fit; OSError if nothing can be written.
     """
     outputs = outputs or OutputOptions()
     options = PredictionOptions(sizing, tta, outputs, frames, proposals, threshold)
     options.check(runner)
+    checked_workers(workers)
     inputs = list(inputs)
     sources = find_inputs(inputs)
     output.mkdir(parents=True, exist_ok=True)
@@ -91,22 +97,26 @@ def predict_files(
     endings = mask_endings(runner.card.classes, runner.card.multi_label)
     sources = without_masks_beside(without_earlier_results(sources, log, endings), inputs)
     unfinished = [source for source in sources if overwrite or not log.is_finished(source)]
-    failed = _predict_each(FilePredictor(runner, options, log), unfinished, runner)
+    predictor = FilePredictor(runner, options, log, workers=workers)
+    failed = _predict_each(predictor, unfinished)
     if outputs.polygons == "coco":
         write_coco(sources, log, runner.card, instances=outputs.instances is not None)
     return FilesResult(len(unfinished) - len(failed), len(sources) - len(unfinished), failed)
 
 
-def _predict_each(predictor: FilePredictor, sources: list[Input], runner: Runner) -> list[str]:
+def _predict_each(predictor: FilePredictor, sources: list[Input]) -> list[str]:
     """Predicts the inputs behind a progress bar; returns a message per input that failed."""
     failed = []
     console = Console(file=sys.stderr)
     hidden = not console.is_terminal
-    with Progress(console=console, disable=hidden, transient=True) as progress:
+    with (
+        Progress(console=console, disable=hidden, transient=True) as progress,
+        closing(predictor.predict_all(sources)) as outcomes,
+    ):
         task = progress.add_task("Predicting", total=len(sources))
-        for source, image in read_ahead(sources, runner):
+        for source, outcome in outcomes:
             try:
-                predictor.predict(source, image)
+                predictor.finish(source, outcome)
             except UNREADABLE as error:
                 if isinstance(error, OSError) and not _is_about_input(error, source):
                     raise

@@ -25,6 +25,7 @@ from keras_seg.inference.files.shard_log import ShardLog
 from keras_seg.inference.files.shards import SHARDS, PredictionJob, Shard, ShardResult
 from keras_seg.inference.network_copy import NetworkCopy, check_can_be_copied
 from keras_seg.inference.prediction import Runner
+from keras_seg.parallel import checked_workers
 from keras_seg.storage import AnyPath, RemotePath, as_path, is_url
 
 LARGEST_SHARD = 256
@@ -42,11 +43,12 @@ def predict_anywhere(
     engine: str = "local",
     address: str | None = None,
     threads: int | None = None,
+    workers: int | None = None,
 ) -> FilesResult:
     """`predict_files` for local files on this machine, and `predict_on` for everything else.
 
     Args:
-        runner, inputs, output, options, overwrite, threads: as for `predict_on`.
+        runner, inputs, output, options, overwrite, threads, workers: as for `predict_on`.
         engine, address: as for `keras_seg.engines.open_engine`.
 
     Raises: as `predict_on` and `open_engine`.
@@ -65,10 +67,18 @@ def predict_anywhere(
             frames=options.frames,
             proposals=options.proposals,
             threshold=options.threshold,
+            workers=workers,
         )
     with open_engine(engine, address, threads=threads) as opened:
         return predict_on(
-            opened, runner, inputs, folder, options, overwrite=overwrite, threads=threads
+            opened,
+            runner,
+            inputs,
+            folder,
+            options,
+            overwrite=overwrite,
+            threads=threads,
+            workers=workers,
         )
 
 
@@ -81,6 +91,7 @@ def predict_on(
     *,
     overwrite: bool = False,
     threads: int | None = None,
+    workers: int | None = None,
 ) -> FilesResult:
     """As `predict_files`, on an engine, and with files of object stores.
 
@@ -95,11 +106,13 @@ def predict_on(
         output: folder of the results.
         options: how inputs are predicted, and what is written.
         overwrite: predict again what was finished before.
-        threads: CPU threads of a worker.
+        threads: CPU threads of a process of the engine.
+        workers: number of images that such a process works on at the same time.
 
     Raises: ValueError for inputs or options that do not fit; OSError if nothing can be written.
     """
     options.check(runner)
+    checked_workers(workers)
     _check(engine, runner, output, options)
     inputs = list(inputs)
     sources = find_inputs(inputs)
@@ -110,7 +123,7 @@ def predict_on(
         sources = without_masks_beside(without_earlier_results(sources, log, endings), inputs)
         unfinished = [each for each in sources if overwrite or not log.is_finished(each)]
         named = [each._replace(name=log.name_of(each)) for each in unfinished]
-        job = PredictionJob(NetworkCopy(runner), options, log.settings, output, threads)
+        job = PredictionJob(NetworkCopy(runner), options, log.settings, output, threads, workers)
         try:
             failed = _run(engine, job, shards_of(named, engine.workers))
         finally:

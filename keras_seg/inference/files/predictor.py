@@ -1,16 +1,17 @@
-"""Predicts one input after the other into the folder of a log."""
+"""Predicts inputs into the folder of a log: images in several threads, videos one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
 from keras_seg.data.mask_colors import outline_width, overlay
 from keras_seg.data.reading.georeference import GeoReference, read_georeference
-from keras_seg.data.reading.rows import ArrayRows, ImageRows
+from keras_seg.data.reading.rows import ArrayRows, ImageRows, open_rows
 from keras_seg.inference import bands
 from keras_seg.inference.bands import Band, predict_in_bands
 from keras_seg.inference.files.inputs import Input
@@ -21,31 +22,82 @@ from keras_seg.inference.files.resume import PredictionLog
 from keras_seg.inference.files.video import Video, VideoWriter
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.proposals import predict_by_proposals
+from keras_seg.inference.runner_pool import RunnerPool
 from keras_seg.inference.scores import mask_of
 from keras_seg.inference.uncertainty import predict_uncertainty
+from keras_seg.parallel import in_order
 
 
 class FilePredictor:
-    """Predicts inputs with a runner, writes the files and records them in the log."""
+    """Predicts inputs with a runner, writes the files and records them in the log.
 
-    def __init__(self, runner: Runner, options: PredictionOptions, log: PredictionLog) -> None:
-        self._runner = runner
-        self._options = options
-        self._log = log
+    Several images are read, predicted and written at the same time, each in its own thread. Their
+    files get names, and lines in the log, in the order of the inputs.
 
-    def predict(self, source: Input, image: Future[ImageRows] | None) -> None:
-        """Predicts an input; `image` is the future of its image, None for a video or camera."""
-        base = self._log.folder / self._log.name_of(source)
-        if image is None:
+    Args:
+        runner, options, log: the network, how to predict, and the folder.
+        workers: number of images in work, see `RunnerPool`.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        options: PredictionOptions,
+        log: PredictionLog,
+        *,
+        workers: int | None = None,
+    ) -> None:
+        self._runner, self._options = runner, options
+        self._log, self._workers = log, workers
+
+    def predict_all(
+        self, sources: list[Input]
+    ) -> Iterator[tuple[Input, Future[PredictionFiles | None]]]:
+        """Each input with its outcome, for `finish`. Closing it removes unfinished files."""
+        images = sum(source.kind == "image" for source in sources)
+        self._pool = RunnerPool(self._runner, self._workers, images)
+        # one thread more, so that an image is read while others are predicted; but random numbers
+        # of dropout belong to images in their order
+        threads = self._pool.count + (0 if self._runner.draws_random_numbers else 1)
+        outcomes = in_order(self._image_files, self._named(sources), threads, unused=_discard)
+        with closing(outcomes):
+            yield from zip(sources, outcomes, strict=True)
+
+    def finish(self, source: Input, outcome: Future[PredictionFiles | None]) -> None:
+        """Gives the files of an input their names and records them; predicts a video.
+
+        Raises: what the prediction raised.
+        """
+        files = outcome.result()
+        if files is None:
+            base = self._log.folder / self._log.name_of(source)
             self._log.add(source, self._predict_video(base, source), None)
             return
-        rows = image.result()
+        self._log.add(source, files.commit(), files.size)
+
+    def _named(self, sources: Iterable[Input]) -> Iterator[tuple[Input, Path]]:
+        """Each input with the path of its files; names are given in the order of the inputs."""
+        for source in sources:
+            yield source, self._log.folder / self._log.name_of(source)
+
+    def _image_files(self, named: tuple[Input, Path]) -> PredictionFiles | None:
+        """The complete files of an image; None for a video or camera."""
+        source, base = named
+        if source.kind != "image":
+            return None
+        card = self._runner.card
+        rows = open_rows(
+            source.path,
+            self._runner.input_shape[2],
+            whole_pixels=bands.WHOLE_PIXELS,
+            value_range=card.value_range,
+            nodata=card.nodata,
+        )
         try:
             place = read_georeference(source.path)
-            files = self._predict_image(base, rows, self._options.outputs, place)
+            return self._predict_image(base, rows, self._options.outputs, place)
         finally:
             rows.close()
-        self._log.add(source, files, rows.shape[:2])
 
     def _predict_image(
         self,
@@ -53,26 +105,33 @@ class FilePredictor:
         rows: ImageRows,
         outputs: OutputOptions,
         place: GeoReference | None = None,
-    ) -> list[Path]:
+        *,
+        alone: bool = False,
+    ) -> PredictionFiles:
         height, width, _ = rows.shape
         if height == 0 or width == 0:
             raise ValueError("The image has no pixels.")
+        alone = alone or self._pool.needs_all(rows.shape)
         files = PredictionFiles(base, (height, width), self._runner.card, outputs, place=place)
-        top = 0
         try:
-            for band, deviation in self._bands(rows):
-                bottom = top + len(band.image)
-                files.write(band, deviation, rows.take_known(top, bottom))
-                top = bottom
-            return files.commit()
+            with self._pool.taken(alone=alone) as runner:
+                predicted: Iterable = self._bands(runner, rows)
+                if alone:
+                    _write(files, rows, predicted)
+                else:
+                    predicted = list(predicted)  # one band, written while others are predicted
+            if not alone:
+                _write(files, rows, predicted)
+            files.complete()
         except BaseException:
             files.discard()
             raise
+        return files
 
-    def _bands(self, rows: ImageRows) -> Iterator[tuple[Band, np.ndarray | None]]:
+    def _bands(self, runner: Runner, rows: ImageRows) -> Iterator[tuple[Band, np.ndarray | None]]:
         """Bands of the prediction, each with its deviation or None; small images are one band."""
         height, width, _ = rows.shape
-        runner, options = self._runner, self._options
+        options = self._options
         sizing, tta, threshold = options.sizing, options.tta, options.threshold
         large = height * width > bands.WHOLE_PIXELS
         if large:
@@ -129,7 +188,8 @@ class FilePredictor:
                 number += 1
                 target = base / f"{number:06d}"
                 outputs = OutputOptions(polygons=polygons, instances=options.outputs.instances)
-                files += self._predict_image(target, ArrayRows(frame), outputs)
+                rows = ArrayRows(frame)
+                files += self._predict_image(target, rows, outputs, alone=True).commit()
                 if writer is not None:
                     mask = read_prediction(target, card)
                     width = outline_width(mask.shape[:2])
@@ -147,3 +207,18 @@ class FilePredictor:
             hidden.replace(path)
             files.append(path)
         return files
+
+
+def _write(
+    files: PredictionFiles, rows: ImageRows, predicted: Iterable[tuple[Band, np.ndarray | None]]
+) -> None:
+    top = 0
+    for band, deviation in predicted:
+        bottom = top + len(band.image)
+        files.write(band, deviation, rows.take_known(top, bottom))
+        top = bottom
+
+
+def _discard(files: PredictionFiles | None) -> None:
+    if files is not None:
+        files.discard()

@@ -28,6 +28,8 @@ class PredictionLog:
         self.folder = folder
         self.settings = settings
         self._path = folder / LOG_NAME
+        self._keys: dict[Input, str] = {}
+        self._ends_in_a_line = False
         self._records: dict[str, dict] = {}
         if self._path.exists():
             for line in self._path.read_text(errors="replace").splitlines():
@@ -37,7 +39,7 @@ class PredictionLog:
 
     def name_of(self, source: Input) -> str:
         """The name of an input's predictions in this folder, the same whenever it is asked for."""
-        key = _key(source)
+        key = self._key(source)
         if key in self._records:
             return self._records[key]["name"]
         name, count = source.name, 1
@@ -49,7 +51,7 @@ class PredictionLog:
 
     def is_finished(self, source: Input) -> bool:
         """Whether the unchanged input was predicted with these settings, and its files exist."""
-        record = self._records.get(_key(source))
+        record = self._records.get(self._key(source))
         return (
             record is not None
             and record["settings"] == self.settings
@@ -64,7 +66,7 @@ class PredictionLog:
     def add(self, source: Input, files: list[Path], size: tuple[int, int] | None) -> None:
         """Records that these files hold the prediction of an input; size: (height, width)."""
         record = {
-            "source": _key(source),
+            "source": self._key(source),
             "name": self.name_of(source),
             "state": _file_state(source),
             "settings": self.settings,
@@ -72,22 +74,31 @@ class PredictionLog:
             "files": [str(file.relative_to(self.folder)) for file in files],
         }
         self._records[record["source"]] = record
-        complete = not self._path.exists() or self._path.read_bytes().endswith(b"\n")
+        start = "" if self._ends_in_a_line or self._is_complete() else "\n"
+        self._ends_in_a_line = False
         with self._path.open("a") as file:
-            file.write(("" if complete else "\n") + json.dumps(record) + "\n")
+            file.write(start + json.dumps(record) + "\n")
+        self._ends_in_a_line = True
+
+    def _is_complete(self) -> bool:
+        """Whether the log ends with a complete line, or is not there."""
+        return not self._path.exists() or self._path.read_bytes().endswith(b"\n")
+
+    def _key(self, source: Input) -> str:
+        """What identifies an input: its absolute path, kept because links take long to follow."""
+        if source not in self._keys:
+            path = source.path if source.kind == "camera" else source.path.resolve()
+            self._keys[source] = str(path)
+        return self._keys[source]
 
     def record_of(self, source: Input) -> dict | None:
         """The record of a finished input, None if there is none."""
-        return self._records.get(_key(source))
+        return self._records.get(self._key(source))
 
     def result_files(self) -> set[Path]:
         """Absolute paths of all files that hold predictions."""
         folder = self.folder.resolve()
         return {folder / file for record in self._records.values() for file in record["files"]}
-
-
-def _key(source: Input) -> str:
-    return str(source.path if source.kind == "camera" else source.path.resolve())
 
 
 def _file_state(source: Input) -> list | None:

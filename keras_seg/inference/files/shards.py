@@ -71,6 +71,7 @@ class PredictionJob(Job[Shard, ShardResult]):
         settings: what finished inputs record about network and options.
         output: the output folder, which all workers see.
         threads: CPU threads of a worker.
+        workers: number of images that it works on at the same time, as for `predict_files`.
     """
 
     network: NetworkCopy
@@ -78,6 +79,7 @@ class PredictionJob(Job[Shard, ShardResult]):
     settings: dict
     output: AnyPath
     threads: int | None = None
+    workers: int | None = None
 
     def start(self) -> Callable[[Shard], ShardResult]:
         """Opens the network. Raises: ValueError if the output folder is not seen from here."""
@@ -117,6 +119,7 @@ class PredictionJob(Job[Shard, ShardResult]):
                 frames=self.options.frames,
                 proposals=self.options.proposals,
                 threshold=self.options.threshold,
+                workers=self.workers,
             )
             for message in result.failed:
                 failed.append(_with_addresses(message, local))
