@@ -28,13 +28,12 @@ class Job(abc.ABC, Generic[Task, Result]):
 
 
 class Engine(abc.ABC):
-    """Runs jobs.
+    """Runs jobs."""
 
-    Attributes:
-        workers: number of workers that the engine has now, for the choice of the size of tasks.
-    """
-
-    workers: int = 1
+    @property
+    def workers(self) -> int:
+        """Number of workers that the engine has now, for the choice of the size of tasks."""
+        return 1
 
     @abc.abstractmethod
     def run(self, job: Job[Task, Result], tasks: Sequence[Task]) -> Iterator[Result]:

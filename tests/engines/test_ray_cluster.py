@@ -1,6 +1,7 @@
 """A Ray cluster of two machines, whose workers, machines and driver are killed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from PIL import Image
 
 from tests.helpers.tiny_tflite import bilinear
 
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # a busy machine
 ray = pytest.importorskip("ray", reason="needs the extra `ray`")
 pytestmark = [
     pytest.mark.slow,
@@ -48,12 +50,14 @@ def cluster(monkeypatch, tmp_path_factory):
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv(MARK, str(time.time_ns()))
-    monkeypatch.setenv("RAY_TMPDIR", f"/tmp/ray-{os.getpid()}")  # a socket's path is short
+    folder = f"/tmp/ray-{os.getpid()}"  # the path of a socket is short
+    monkeypatch.setenv("RAY_TMPDIR", folder)
     memory = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
     cluster = Cluster(initialize_head=True, head_node_args={**memory, "include_dashboard": False})
     cluster.second = cluster.add_node(**memory)
     yield cluster
     cluster.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def predict(folder, output, *options):

@@ -278,8 +278,6 @@ class TestRefusals:
 class Split(LocalEngine):
     """Workers of another process, as far as pickling goes, whose results come in any order."""
 
-    workers = 1
-
     def run(self, job, tasks):
         job = pickle.loads(pickle.dumps(job))
         yield from reversed(list(super().run(job, tasks)))
