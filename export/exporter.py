@@ -36,7 +36,7 @@ from keras_seg.export.proof.audit import Audit
 from keras_seg.export.proof.gate import GateError, GateResult
 from keras_seg.export.proof.publish import check_writable, publish
 from keras_seg.export.report import ExportReport
-from keras_seg.inference.evaluation import check_comparable
+from keras_seg.inference.comparable import check_comparable
 from keras_seg.inference.sizing import resolve_sizing
 from keras_seg.layers import DepthToSpace
 from keras_seg.model_paths import check_model_path

@@ -70,7 +70,7 @@ def in_typed_names(message: str, typed: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def as_folder(output: Path) -> Iterator[Path]:
+def as_folder(output: str | Path) -> Iterator[str | Path]:
     """The output folder; for `-` a temporary one, whose mask then goes to standard output.
 
     Raises: ValueError if the folder holds several masks.

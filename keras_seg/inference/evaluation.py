@@ -12,12 +12,15 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from keras_seg.data.as_dataset import Data, as_dataset, has_masks
+from keras_seg.data.as_dataset import Data, as_dataset
 from keras_seg.data.dataset import Sample, SegmentationDataset
+from keras_seg.engines import check_engine, open_engine
+from keras_seg.inference.comparable import check_comparable, check_has_objects
+from keras_seg.inference.evaluation_job import EvaluationJob, empty_measurement, measured_on
 from keras_seg.inference.instance_map import InstanceOptions
 from keras_seg.inference.loading import as_runner
 from keras_seg.inference.measurement import ImageMeasurement, NetworkMeasurement
-from keras_seg.inference.object_scores import ObjectScores
+from keras_seg.inference.network_copy import NetworkCopy, check_can_be_copied
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.results import Comparison, Evaluation
 from keras_seg.inference.runner_pool import RunnerPool
@@ -43,6 +46,9 @@ def evaluate(
     threshold: Threshold | None = None,
     instances: InstanceOptions | None = None,
     workers: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    threads: int | None = None,
 ) -> Evaluation:
     """Measures a network on images with masks.
 
@@ -51,8 +57,13 @@ def evaluate(
         dataset: a data set, its name ("builtin:cells", a folder), (images, masks) as arrays, or a
             `tf.data.Dataset` or PyDataset of (images, masks).
         sizing, limit, progress, threshold, instances, workers: as for `compare`.
+        engine: "local", or "ray" for the machines of a Ray cluster, which all have to see the
+            files of the data set. Scores are those of one machine; latencies are those of the
+            workers of the cluster, which run one image at a time.
+        address: address of the cluster, such as "auto".
+        threads: CPU threads of each worker of a cluster; 1 by default.
 
-    Raises: ValueError as `compare`.
+    Raises: ValueError as `compare`; for an engine also for a model in memory.
 
     Example:
         >>> model = keras_seg.models.unet((None, None, 3), 2, widths=(4, 8))
@@ -60,7 +71,17 @@ def evaluate(
         >>> keras_seg.inference.evaluate(model, (images, masks)).images
         2
     """
+    check_engine(engine, address)
     runner = as_runner(runner)
+    if engine != "local":
+        check_can_be_copied(runner)
+        check_sizing(sizing)
+        opened = _dataset_for({runner.format: runner}, dataset, limit, threshold, instances)
+        indices = evenly_spread(len(opened), limit)
+        job = EvaluationJob(NetworkCopy(runner), opened, sizing, threshold, instances, threads)
+        with open_engine(engine, address, threads=threads) as cluster:
+            measured = measured_on(cluster, job, indices, progress=progress)
+        return measured.evaluation(opened.classes.names)
     comparison = compare(
         {runner.format: runner},
         dataset,
@@ -116,27 +137,11 @@ def compare(
     check_sizing(sizing)
     checked_workers(workers)
     loaded = {name: as_runner(runner) for name, runner in runners.items()}
-    first_runner = next(iter(loaded.values()))
-    dataset = as_dataset(
-        dataset,
-        what="evaluation",
-        channels=first_runner.input_shape[2],
-        classes=first_runner.card.classes,
-        split="val",
-        value_range=first_runner.card.value_range,
-        nodata=first_runner.card.nodata,
-        multi_label=first_runner.card.multi_label,
-    )
-    check_comparable(loaded, dataset, limit)
-    for runner in loaded.values():
-        check_threshold(runner, threshold)
+    dataset = _dataset_for(loaded, dataset, limit, threshold, instances)
     measured = {
-        name: NetworkMeasurement(runner, sizing, threshold) for name, runner in loaded.items()
+        name: empty_measurement(runner, dataset.classes, sizing, threshold, instances)
+        for name, runner in loaded.items()
     }
-    if instances is not None:
-        _check_has_objects(dataset)
-        for each in measured.values():
-            each.objects = ObjectScores(dataset.classes, instances)
     networks = list(measured.values())
     indices = evenly_spread(len(dataset), limit)
     console = Console(file=sys.stderr)
@@ -155,6 +160,33 @@ def compare(
         {name: each.equal / each.pixels for name, each in others.items()},
         {name: each.difference for name, each in others.items()},
     )
+
+
+def _dataset_for(
+    runners: Mapping[str, Runner],
+    data: Data,
+    limit: int | None,
+    threshold: Threshold | None,
+    instances: InstanceOptions | None,
+) -> SegmentationDataset:
+    """Opens the data set and checks that these networks can be measured on it."""
+    first = next(iter(runners.values()))
+    dataset = as_dataset(
+        data,
+        what="evaluation",
+        channels=first.input_shape[2],
+        classes=first.card.classes,
+        split="val",
+        value_range=first.card.value_range,
+        nodata=first.card.nodata,
+        multi_label=first.card.multi_label,
+    )
+    check_comparable(runners, dataset, limit)
+    for runner in runners.values():
+        check_threshold(runner, threshold)
+    if instances is not None:
+        check_has_objects(dataset)
+    return dataset
 
 
 def _measured_images(
@@ -200,55 +232,3 @@ def evenly_spread(length: int, limit: int | None) -> list[int]:
     """Indices of at most `limit` of `length` images; every measurement uses the same ones."""
     count = min(limit or length, length)
     return np.linspace(0, length - 1, count).round().astype(int).tolist()
-
-
-def _check_has_objects(dataset: SegmentationDataset) -> None:
-    if dataset.multi_label:
-        raise ValueError(
-            f"Objects are measured in masks with one class per pixel. Received: {dataset.name!r}, "
-            "whose pixels may have several labels. Leave instances out."
-        )
-
-
-def check_comparable(
-    runners: Mapping[str, Runner], dataset: SegmentationDataset, limit: int | None = None
-) -> None:
-    """Raises ValueError if these networks cannot be measured on that data set."""
-    if len(dataset) == 0:
-        raise ValueError(
-            f"Evaluation needs at least one image. Received: {dataset.name!r}, split "
-            f"{dataset.split!r}, without images. Choose another split."
-        )
-    if not has_masks(dataset):
-        raise ValueError(
-            f"Evaluation needs masks. Received: the {len(dataset)} images of {dataset.name!r} "
-            "without any. Pass images with masks; `keras-seg predict` makes masks of images."
-        )
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit must be None or at least 1. Received: {limit}")
-    for runner in runners.values():
-        if runner.card.multi_label != dataset.multi_label:
-            raise _label_mismatch(runner, dataset)
-        if runner.num_classes != len(dataset.classes):
-            raise ValueError(
-                f"{runner.what} predicts {runner.num_classes} classes "
-                f"({', '.join(runner.card.classes.names)}). Received: data set {dataset.name!r} "
-                f"with {len(dataset.classes)} ({', '.join(dataset.classes.names)}). "
-                "Evaluate on data with the classes that the network was trained for."
-            )
-
-
-def _label_mismatch(runner: Runner, dataset: SegmentationDataset) -> ValueError:
-    """The error if one has labels and the other mutually exclusive classes."""
-    labels = ", ".join(dataset.classes.names)
-    if dataset.multi_label:
-        return ValueError(
-            f"{runner.what} predicts one class per pixel. Received: data set {dataset.name!r} with "
-            f"labels of which a pixel may have several ({labels}). If each channel of the model "
-            "has its own sigmoid, load it with multi_label=True (--multi_label true)."
-        )
-    return ValueError(
-        f"{runner.what} predicts labels of which a pixel may have several. Received: data set "
-        f"{dataset.name!r} with one class per pixel ({labels}). Evaluate on multi-label data, or "
-        "load a foreign model with multi_label=False."
-    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,20 @@ def load_face_parser(
     runner = KerasRunner(model, card, path=first.path, threads=threads)
     runner.files = (first.path, *(other.path for other in others.values()))
     runner.needs_whole = face_size is None
+    runner.reopen = partial(_load_copies, tuple(others), parts, face_size)
     return runner
+
+
+def _load_copies(
+    names: Sequence[str],
+    parts: Sequence[FacePart],
+    face_size: tuple[int, int] | None,
+    paths: Sequence[Path],
+    threads: int | None,
+) -> Runner:
+    """As `load_face_parser`, from copies of its files."""
+    nets = dict(zip(names, paths[1:], strict=True))
+    return load_face_parser(paths[0], nets, parts=parts, face_size=face_size, threads=threads)
 
 
 def _check_names(given: Mapping[str, object], known: Sequence[str]) -> None:

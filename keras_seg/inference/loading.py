@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,8 @@ from keras_seg.model_paths import KERAS_SUFFIXES, check_model_path
 
 if TYPE_CHECKING:
     import keras
+
+    from keras_seg.inference.files.predict import FilesResult
 
 
 def load(
@@ -92,6 +96,8 @@ def load(
             f"{path} takes images of shape {runner.input_shape}. Received: input_shape="
             f"{input_shape}. Leave input_shape out, or export at that size."
         )
+    words = {"input_shape": input_shape, "card": card, "scores": scores, "multi_label": multi_label}
+    runner.reopen = partial(_load_copy, words)
     return with_range(runner, value_range)
 
 
@@ -105,7 +111,10 @@ def predict(
     batch_size: int = 8,
     threshold: Threshold | None = None,
     value_range: ValueRange | None = None,
-) -> np.ndarray | list[np.ndarray]:
+    output: str | Path | None = None,
+    engine: str = "local",
+    address: str | None = None,
+) -> np.ndarray | list[np.ndarray] | FilesResult:
     """`Runner.predict` in one call: masks, or class probabilities, of images of any size.
 
     Args:
@@ -114,15 +123,44 @@ def predict(
         image: one image or several, as for `Runner.predict`; also a folder of images, and a
             tf.data.Dataset, PyDataset or generator of images or (images, masks).
         probabilities, sizing, tta, batch_size, threshold, value_range: as for `Runner.predict`.
+        output: folder to which masks are written, as by `keras-seg predict`, in place of being
+            returned: a local one or one of an object store, such as "s3://bucket/masks". `image` is
+            then a file, a folder, a pattern or a list of them, also in an object store.
+        engine: "local", or "ray" for the machines of a Ray cluster; needs `output`.
+        address: address of the cluster, such as "auto".
 
-    Raises: as `load` and `Runner.predict`.
+    Returns: masks or probabilities; with `output` the numbers of predicted inputs (`done`,
+        `skipped`) and a message per input that failed (`failed`).
+
+    Raises: as `load` and `Runner.predict`; ValueError for an engine without `output`, or an image
+        in memory with it.
 
     Example:
         >>> model = keras_seg.models.unet((None, None, 3), 2, widths=(4, 8))
         >>> keras_seg.inference.predict(model, np.zeros((32, 48, 3), np.uint8)).shape
         (32, 48)
     """
-    return as_runner(runner).predict(
+    runner = as_runner(runner)
+    if output is not None:
+        from keras_seg.inference.files.options import OutputOptions, PredictionOptions
+        from keras_seg.inference.files.predict_on import predict_anywhere
+
+        options = PredictionOptions(
+            sizing, tta, OutputOptions(probabilities=probabilities), threshold=threshold
+        )
+        return predict_anywhere(
+            with_range(runner, value_range),
+            _paths_of(image),
+            output,
+            options,
+            engine=engine,
+            address=address,
+        )
+    if engine != "local":
+        raise ValueError(
+            f'engine={engine!r} writes masks as files. Give their folder: output="masks".'
+        )
+    return runner.predict(
         image,
         probabilities=probabilities,
         sizing=sizing,
@@ -131,6 +169,26 @@ def predict(
         threshold=threshold,
         value_range=value_range,
     )
+
+
+def _paths_of(image: object) -> list[str | Path]:
+    """The paths of a file or of several.
+
+    Raises: ValueError for something else.
+    """
+    given = list(image) if isinstance(image, list | tuple) else [image]
+    for each in given:
+        if not isinstance(each, str | Path):
+            raise ValueError(
+                "With output, image is a path or a list of paths. Received: "
+                f"{type(each).__name__}. Leave output out for images in memory."
+            )
+    return given
+
+
+def _load_copy(words: dict, paths: Sequence[Path], threads: int | None) -> Runner:
+    """As `load`, from a copy of the file; at the top of the module, so that it can be pickled."""
+    return load(paths[0], threads=threads, **words)
 
 
 def as_runner(model: Runner | keras.Model | str | Path) -> Runner:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import importlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -54,6 +54,8 @@ class NetworkRunner(abc.ABC):
         files: all files that the predictions depend on.
         needs_whole: the network needs whole images and cannot work on windows.
         pixels_at_once: number of pixels of all windows in one run, for formats that take batches.
+        reopen: opens the network again from copies of `files`, with a number of threads, as workers
+            on other machines do; None for a model in memory.
     """
 
     format: str
@@ -69,6 +71,7 @@ class NetworkRunner(abc.ABC):
         self.input_shape = input_shape
         self.num_classes = num_classes
         self.threads = threads
+        self.reopen: Callable[[Sequence[Path], int | None], NetworkRunner] | None = None
 
     @property
     def what(self) -> object:

@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_seg.data.as_dataset import Data, as_dataset
-from keras_seg.inference.evaluation import check_comparable, evenly_spread
+from keras_seg.inference.comparable import check_comparable
+from keras_seg.inference.evaluation import evenly_spread
 from keras_seg.inference.loading import as_runner
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.results import percent

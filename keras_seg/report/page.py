@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_seg.atomic_files import write_text
 from keras_seg.data.dataset import SegmentationDataset
-from keras_seg.inference.evaluation import check_comparable
+from keras_seg.inference.comparable import check_comparable
 from keras_seg.inference.prediction import Runner
 from keras_seg.inference.results import percent
 from keras_seg.masks.confusion import iou_per_class, scores_per_class

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from keras_seg.cli.checks import check_apart, check_counts, check_data, check_model
-from keras_seg.cli.output import DONE, say, write_json
+from keras_seg.cli.output import DONE, say, text_on_stderr, write_json
 from keras_seg.cli.verbs.verb import Verb
+from keras_seg.engines import check_engine
 
 if TYPE_CHECKING:  # imported when a threshold is written
     from keras_seg.card import ModelCard
@@ -32,6 +34,8 @@ def evaluate_verb(
     instances: bool = False,
     min_area: int = 0,
     split_touching: Literal["distance"] | None = None,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
 ) -> int:
     """Measure a .keras, .tflite or .onnx file: mIoU, latency and size.
 
@@ -41,7 +45,7 @@ def evaluate_verb(
         split: part of the data.
         sizing: how a network of fixed size processes other images: resized, or in overlapping
             tiles. auto resizes if the training did, and for models of other origin.
-        threads: number of CPU threads; all by default.
+        threads: number of CPU threads; all by default, and one per process with --engine ray.
         workers: number of images in work at the same time, which share the threads; by default one
             per thread, but at most 8. The latency is measured with one.
         limit: number of images to use; all by default.
@@ -57,9 +61,19 @@ def evaluate_verb(
         min_area: smallest number of pixels of a predicted object, for --instances.
         split_touching: distance separates touching objects at the necks of their region, for
             --instances.
+        engine: where images are measured: in this process, or on the machines of a Ray cluster,
+            which all have to see the data set.
+        address: the cluster, auto or HOST:PORT; by default that of RAY_ADDRESS, or a new one on
+            this machine.
     """
     check_apart(file=file, json_file=json_file)
     check_counts(threads=threads, workers=workers, limit=limit)
+    check_engine(engine, address)
+    if engine != "local" and search_threshold is not None:
+        raise ValueError(
+            "search_threshold runs in one process. Leave --engine out, or search on a part of the "
+            "images: --limit 1000."
+        )
     check_model(file)
     check_data(data)
     from keras_seg import inference
@@ -96,14 +110,12 @@ def evaluate_verb(
         say(search.table())
         write_json(json_file, search.to_dict())
     else:
-        result = inference.evaluate(
-            runner,
-            dataset,
-            threshold=threshold,
-            instances=objects,
-            workers=workers,
-            **options,
-        )
+        words = {"engine": engine, "address": address, "threads": threads, "workers": workers}
+        # Ray writes its own messages to standard output
+        with text_on_stderr() if engine != "local" else nullcontext():
+            result = inference.evaluate(
+                runner, dataset, threshold=threshold, instances=objects, **options, **words
+            )
         say(result.table())
         say(result.class_table())
         write_json(json_file, result.to_dict())
@@ -171,6 +183,7 @@ VERB = Verb(
     topics={
         "Images": ("data", "split", "sizing", "limit", "threads", "workers"),
         "Result": ("json_file",),
+        "Clusters": ("engine", "address"),
         "Threshold": ("threshold", "search_threshold", "write_threshold"),
         "Objects": ("instances", "min_area", "split_touching"),
         "A model that keras-seg did not write": ("scores", "multi_label"),

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from keras_seg.cli.checks import check_apart, check_counts, check_model
-from keras_seg.cli.output import DONE, REFUSED, STANDARD_STREAM, complain, say, tell
+from keras_seg.cli.output import (
+    DONE,
+    REFUSED,
+    STANDARD_STREAM,
+    complain,
+    say,
+    tell,
+    text_on_stderr,
+)
 from keras_seg.cli.streams import (
     as_files,
     as_folder,
@@ -14,6 +23,7 @@ from keras_seg.cli.streams import (
     in_typed_names,
 )
 from keras_seg.cli.verbs.verb import Verb
+from keras_seg.engines import check_engine
 
 if TYPE_CHECKING:  # imported when a prediction runs
     from keras_seg.inference.prediction import Runner
@@ -22,7 +32,7 @@ if TYPE_CHECKING:  # imported when a prediction runs
 def predict_verb(
     file: Path,
     inputs: list[str],
-    output: Path = Path("predictions"),
+    output: str = "predictions",
     sizing: Literal["auto", "resize", "tile"] = "auto",
     flips: Literal["none", "horizontal", "both"] = "none",
     scales: tuple[float, ...] = (1.0,),
@@ -44,15 +54,18 @@ def predict_verb(
     threshold: float | list[float] | None = None,
     scores: Literal["logits", "probabilities"] | None = None,
     multi_label: bool | None = None,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
 ) -> int:
     """Write palette masks of images, folders, patterns, videos or a camera.
 
     Args:
         file: the model: .keras, .tflite or .onnx, or a name of `keras-seg weights`.
-        inputs: image or video files, folders, patterns, camera:0, or - for standard input.
-        output: folder for X_mask.png and the other files of each image X. A multi-label model
-            writes one X_LABEL_mask.png per label. - writes the mask of one image to standard
-            output.
+        inputs: image or video files, folders, patterns, camera:0, or - for standard input. Files
+            and folders may be in an object store, as s3://bucket/photos.
+        output: folder for X_mask.png and the other files of each image X, also in an object store.
+            A multi-label model writes one X_LABEL_mask.png per label. - writes the mask of one
+            image to standard output.
         sizing: how a network of fixed size processes other images: resized, or in overlapping
             tiles. auto resizes if the training did, and for models of other origin.
         flips: average the predictions over mirrored images.
@@ -67,7 +80,7 @@ def predict_verb(
             the model.
         face_size: height and width of the faces that the parts were cropped from in training.
         frames: number of frames of each video or camera; all by default.
-        threads: number of CPU threads; all by default.
+        threads: number of CPU threads; all by default, and one per process with --engine ray.
         workers: number of images in work at the same time, which share the threads; by default one
             per thread, but at most 8.
         value_range: values of black and white in images of more than 8 bits; by default those of
@@ -77,10 +90,16 @@ def predict_verb(
         scores: output of a model that keras-seg did not write; by default read from its graph.
         multi_label: whether a pixel may have several labels, for a model that keras-seg did not
             write.
+        engine: where images are predicted: in this process, or on the machines of a Ray cluster.
+        address: the cluster, auto or HOST:PORT; by default that of RAY_ADDRESS, or a new one on
+            this machine.
     """
-    check_apart(file=file, output=output)
+    check_apart(file=file, output=Path(output))
     check_counts(frames=frames, threads=threads, workers=workers)
-    to_stream = str(output) == STANDARD_STREAM
+    check_engine(engine, address)
+    to_stream = output == STANDARD_STREAM
+    if engine != "local" and STANDARD_STREAM in (output, *inputs):
+        raise ValueError("- is a stream of this machine, which --engine ray cannot use.")
     if to_stream:
         check_standard_output(
             inputs,
@@ -95,28 +114,35 @@ def predict_verb(
     from keras_seg.inference.files.inputs import check_inputs
 
     check_inputs(each for each in inputs if each != STANDARD_STREAM)
-    from keras_seg.inference.files.options import OutputOptions
-    from keras_seg.inference.files.predict import predict_files
+    from keras_seg.inference.files.options import OutputOptions, PredictionOptions
+    from keras_seg.inference.files.predict_on import predict_anywhere
     from keras_seg.inference.instance_map import instance_options
     from keras_seg.inference.loading import with_range
 
     objects = instance_options(instances, min_area, split_touching)
     runner = _load(file, parts, face_size, threads, scores, multi_label)
     if parts is None:
-        tell(_start_line(file, runner))
+        tell(_start_line(file, runner, engine))
     plain = flips == "none" and tuple(scales) == (1.0,)
-    with as_files(inputs) as paths, as_folder(output) as folder:
-        result = predict_files(
+    # Ray writes its own messages to standard output
+    kept = text_on_stderr() if engine != "local" else nullcontext()
+    with as_files(inputs) as paths, as_folder(output) as folder, kept:
+        result = predict_anywhere(
             with_range(runner, value_range),
             paths,
             folder,
-            sizing=sizing,
-            tta=None if plain else inference.TestTimeAugmentation(flips, tuple(scales)),
-            outputs=OutputOptions(overlay, probabilities, uncertainty, polygons, objects),
+            PredictionOptions(
+                sizing=sizing,
+                tta=None if plain else inference.TestTimeAugmentation(flips, tuple(scales)),
+                outputs=OutputOptions(overlay, probabilities, uncertainty, polygons, objects),
+                frames=frames,
+                proposals=proposals,
+                threshold=threshold,
+            ),
             overwrite=overwrite,
-            frames=frames,
-            proposals=proposals,
-            threshold=threshold,
+            engine=engine,
+            address=address,
+            threads=threads,
             workers=workers,
         )
     total = result.done + result.skipped + len(result.failed)
@@ -130,14 +156,15 @@ def predict_verb(
     return REFUSED if result.failed else DONE
 
 
-def _start_line(file: Path, runner: Runner) -> str:
+def _start_line(file: Path, runner: Runner, engine: str) -> str:
     """What runs, on images of which size, and where."""
     card, size = runner.card, runner.input_shape[:2]
     kind = "labels" if card.multi_label else "classes"
     images = "images of any size" if None in size else f"images of {size[0]}x{size[1]} pixels"
+    where = f"{runner.threads} CPU threads" if engine == "local" else f"the engine {engine}"
     return (
         f"Predicting with {file}: {card.network or 'a network'}, {len(card.classes)} {kind}, "
-        f"{images}; {runner.format} on {runner.threads} CPU threads"
+        f"{images}; {runner.format} on {where}"
     )
 
 
@@ -168,7 +195,8 @@ VERB = Verb(
         "inputs": {
             "nargs": "+",
             "type": str,
-            "help": "image or video files, folders, patterns, camera:0, or - for standard input",
+            "help": "image or video files, folders, patterns, camera:0, or - for standard input; "
+            "files and folders may be in an object store, as s3://bucket/photos",
         },
         "--value_range": {
             "nargs": 2,
@@ -203,6 +231,7 @@ VERB = Verb(
                 "workers",
             ),
         ),
+        "Clusters": ("engine", "address"),
         "Objects": ("instances", "min_area", "split_touching"),
         "Single networks": ("proposals", "parts", "face_size"),
         "A model that keras-seg did not write": ("scores", "multi_label"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Literal
 
 from keras_seg.cli.checks import check_data
-from keras_seg.cli.output import DONE, REFUSED, say, write_json
+from keras_seg.cli.output import DONE, REFUSED, say, text_on_stderr, write_json
 from keras_seg.cli.verbs.verb import Verb
+from keras_seg.engines import check_engine
 
 
 def verify_verb(
@@ -17,6 +20,8 @@ def verify_verb(
     pictures: Path | None = None,
     write_classes: bool = False,
     multi_label: bool | None = None,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
 ) -> int:
     """Check images and masks: pairs, sizes, values, damage, duplicates and class balance.
 
@@ -29,7 +34,12 @@ def verify_verb(
         pictures: .html or .png file with sample overlays of all classes and both splits.
         write_classes: write names, colours and mask values to classes.json in the folder.
         multi_label: whether a pixel may have several classes; by default as classes.json says.
+        engine: where samples are read: in this process, or on the machines of a Ray cluster, which
+            all have to see the data set.
+        address: the cluster, auto or HOST:PORT; by default that of RAY_ADDRESS, or a new one on
+            this machine.
     """
+    check_engine(engine, address)
     check_data(data)
     from keras_seg.data import verify
 
@@ -41,9 +51,16 @@ def verify_verb(
         say(f"{path} {kept}. Check the names, and change them where needed.", soft_wrap=True)
         classes = None
 
-    report = verify.verify_dataset(
-        data, classes=classes, channels=channels, multi_label=multi_label
-    )
+    # Ray writes its own messages to standard output
+    with text_on_stderr() if engine != "local" else nullcontext():
+        report = verify.verify_dataset(
+            data,
+            classes=classes,
+            channels=channels,
+            multi_label=multi_label,
+            engine=engine,
+            address=address,
+        )
     say(verify.to_text(report))
     write_json(json_file, verify.to_dict(report))
     if pictures is not None:

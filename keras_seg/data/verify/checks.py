@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from keras_seg.data.annotations import recognise
 from keras_seg.data.as_dataset import Data, as_dataset, has_masks
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.folder.dataset import FolderDataset
-from keras_seg.data.folder.pairs import SizesDiffer, ValuesOutside
 from keras_seg.data.folder.scan import NoPairs
-from keras_seg.data.mask_values.pixels import UnknownColors
 from keras_seg.data.open_by_name import open_dataset
-from keras_seg.data.progress import tracked
 from keras_seg.data.reading.images import UNREADABLE
 from keras_seg.data.verify.class_checks import class_warnings, label_problems
-from keras_seg.data.verify.color_checks import ColorProblem, in_one_problem
+from keras_seg.data.verify.color_checks import in_one_problem
 from keras_seg.data.verify.duplicates import find_duplicates
 from keras_seg.data.verify.file_checks import (
     mask_problems,
@@ -30,13 +24,13 @@ from keras_seg.data.verify.file_checks import (
     pairing_errors,
 )
 from keras_seg.data.verify.image_values import no_data_warnings, range_errors
+from keras_seg.data.verify.reading import read_all
 from keras_seg.data.verify.report import DatasetReport, Problem
-from keras_seg.data.verify.suggestion import SampleFacts, sample_facts, suggest
-from keras_seg.parallel import available_threads, in_order
+from keras_seg.data.verify.suggestion import SampleFacts, suggest
+from keras_seg.engines import check_engine, open_engine
+from keras_seg.engines.job import Engine
 
 SPLITS = ("train", "val")
-MEASURED = 200
-"""Objects are measured in about this many training images, spread evenly."""
 
 
 def verify_dataset(
@@ -46,6 +40,8 @@ def verify_dataset(
     channels: int = 3,
     validation: Data | None = None,
     multi_label: bool | None = None,
+    engine: str = "local",
+    address: str | None = None,
 ) -> DatasetReport:
     """Reads every sample of both splits and reports all problems. Bad data never raise.
 
@@ -57,6 +53,9 @@ def verify_dataset(
         channels: number of channels of the images.
         validation: validation data that go with training data that are not a name.
         multi_label: whether a pixel may have several classes; None for what the data say.
+        engine: "local", or "ray" to read the samples on the machines of a Ray cluster, which all
+            have to see the files.
+        address: address of the cluster, such as "auto".
 
     Returns: errors, warnings, facts of each sample, and a suggestion for a first training.
 
@@ -65,9 +64,22 @@ def verify_dataset(
         report = verify_dataset("builtin:cells")
         report.errors, report.suggestion.crop  # [], (128, 128)
     """
+    check_engine(engine, address)
+    with open_engine(engine, address) as workers:
+        return _report(source, validation, ClassTable.of(classes), channels, multi_label, workers)
+
+
+def _report(
+    source: Data,
+    validation: Data | None,
+    classes: ClassTable | None,
+    channels: int,
+    multi_label: bool | None,
+    engine: Engine,
+) -> DatasetReport:
     named = isinstance(source, str | os.PathLike)
     report = DatasetReport(str(source) if named else type(source).__name__)
-    classes, given = ClassTable.of(classes), {"train": source, "val": validation}
+    given = {"train": source, "val": validation}
     for split in SPLITS:
         data = given[split]
         if data is None and not named:
@@ -90,7 +102,7 @@ def verify_dataset(
         report.multi_label = dataset.multi_label
         report.samples[split], report.datasets[split] = len(dataset), dataset
         report.readings[split] = getattr(dataset, "reading", "")
-        _check_split(report, dataset, split)
+        _check_split(report, dataset, split, engine)
     find_duplicates(report)
     for split in report.facts:
         label_problems(report, split)
@@ -146,8 +158,10 @@ def _once(
     ]
 
 
-def _check_split(report: DatasetReport, dataset: SegmentationDataset, split: str) -> None:
-    outcomes = in_one_problem(list(_read_all(dataset, split)), dataset, split)
+def _check_split(
+    report: DatasetReport, dataset: SegmentationDataset, split: str, engine: Engine
+) -> None:
+    outcomes = in_one_problem(list(read_all(dataset, split, engine)), dataset, split)
     errors, doubts = mask_problems(dataset, split)
     report.facts[split] = [each for each in outcomes if isinstance(each, SampleFacts)]
     report.errors += pairing_errors(dataset, split)
@@ -157,29 +171,3 @@ def _check_split(report: DatasetReport, dataset: SegmentationDataset, split: str
     report.warnings += orientation_warnings(dataset, split)
     report.warnings += no_data_warnings(dataset, split)
     report.warnings += doubts
-
-
-def _read_all(dataset: SegmentationDataset, split: str) -> Iterator[SampleFacts | Problem]:
-    measured_every = max(1, len(dataset) // MEASURED)
-
-    def read(index: int) -> SampleFacts | Problem:
-        try:
-            sample = dataset[index]
-        except SizesDiffer as error:
-            return Problem("sizes", split, str(error))
-        except UnknownColors as error:
-            return ColorProblem("values", split, str(error), error.colors)
-        except ValuesOutside as error:
-            return Problem("values", split, str(error))
-        except UNREADABLE as error:
-            return Problem("unreadable", split, str(error))
-        digest = hashlib.blake2b(repr(sample.image.shape).encode())
-        digest.update(np.ascontiguousarray(sample.image).tobytes())
-        measure = split == "train" and index % measured_every == 0
-        return sample_facts(
-            sample, len(dataset.classes), digest.digest(), measure=measure, index=index
-        )
-
-    outcomes = in_order(read, range(len(dataset)), available_threads())
-    for outcome in tracked(outcomes, f"Reading {split}", total=len(dataset)):
-        yield outcome.result()

@@ -45,7 +45,7 @@ class FilesResult:
 
 def predict_files(
     runner: Runner,
-    inputs: Iterable[str | Path],
+    inputs: Iterable[str | Path | Input],
     output: Path,
     *,
     sizing: str = "auto",

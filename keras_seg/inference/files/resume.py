@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from keras_seg.inference.files.inputs import Input
@@ -55,8 +56,12 @@ class PredictionLog:
             record is not None
             and record["settings"] == self.settings
             and record["state"] == _file_state(source)
-            and all((self.folder / file).exists() for file in record["files"])
+            and all(map(self._has, record["files"]))
         )
+
+    def _has(self, file: str) -> bool:
+        """Whether a file of a prediction is in the folder."""
+        return (self.folder / file).exists()
 
     def add(self, source: Input, files: list[Path], size: tuple[int, int] | None) -> None:
         """Records that these files hold the prediction of an input; size: (height, width)."""
@@ -115,3 +120,9 @@ def _record_of(line: str) -> dict | None:
         return record if names and within and record.keys() >= {"settings", "state"} else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def records_in(text: str) -> Iterator[dict]:
+    """The records in the text of a log."""
+    records = map(_record_of, text.splitlines())
+    return (record for record in records if record is not None)
