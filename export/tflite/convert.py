@@ -27,7 +27,12 @@ from keras_seg.export.errors import ExportError
 from keras_seg.export.network.function import function_to_convert
 from keras_seg.export.network_to_export import NetworkToExport
 from keras_seg.export.options import HEADS, ExportOptions
-from keras_seg.export.tflite.freezing import converter_of
+from keras_seg.export.tflite.freezing import (
+    converter_of,
+    has_float_kernels,
+    write_kernels_late,
+)
+from keras_seg.export.tflite.late_weights import NotFilledError
 from keras_seg.export.tflite.metadata import with_card
 from keras_seg.export.tflite.spellings.respell import respelled
 from keras_seg.quiet import without_log_lines
@@ -167,13 +172,20 @@ def tflite_graph(
     if has_ranges:
         function = with_rounded_head(function, options.head)
     concrete = function.get_concrete_function(spec)
-    with _quiet():
+
+    def converted(*, late: bool) -> bytes:
         converter = converter_of(concrete)
         converter.target_spec.supported_ops = [FLOAT_OPERATORS]
         configure(converter, options, images)
+        if late and has_float_kernels(converter):
+            write_kernels_late(converter, concrete)
+        return converter.convert()
+
+    with _quiet(), without_log_lines():
         try:
-            with without_log_lines():
-                return converter.convert()
+            with contextlib.suppress(NotFilledError):
+                return converted(late=not has_ranges)
+            return converted(late=False)
         except Exception as error:  # the converter raises its own, ValueError and RuntimeError
             raise _explained(error, concrete.graph, deployed, options) from error
 
