@@ -29,6 +29,7 @@ from keras_seg.export.network_to_export import NetworkToExport
 from keras_seg.export.options import HEADS, ExportOptions
 from keras_seg.export.tflite.freezing import (
     converter_of,
+    files_written_in_little_memory,
     has_float_kernels,
     write_kernels_late,
 )
@@ -146,8 +147,13 @@ def tflite_file(
 
     Raises: ExportError that names the operators which TFLite does not have.
     """
-    content = respelled(tflite_graph(deployed, network, images, configure), network.options.device)
-    return with_card(content, network.card, HEADS[network.options.head])
+    options = network.options
+    # none of the steps has a name here, so that each is released by the next
+    return with_card(
+        respelled(tflite_graph(deployed, network, images, configure), options.device),
+        network.card,
+        HEADS[options.head],
+    )
 
 
 def tflite_graph(
@@ -181,7 +187,7 @@ def tflite_graph(
             write_kernels_late(converter, concrete)
         return converter.convert()
 
-    with _quiet(), without_log_lines():
+    with _quiet(), without_log_lines(), files_written_in_little_memory():
         try:
             with contextlib.suppress(NotFilledError):
                 return converted(late=not has_ranges)

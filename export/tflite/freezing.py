@@ -6,12 +6,18 @@ keeps both until it ends. That is eight copies of all weights.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from unittest import mock
+
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.tools import flatbuffer_utils
 from tensorflow.python.framework import convert_to_constants
 
 from keras_seg.export.freed_memory import give_back_freed_memory
 from keras_seg.export.tflite.late_weights import LateKernels
+from keras_seg.export.tflite.metadata import as_tensorflow_writes
 
 
 def converter_of(concrete: tf.types.experimental.ConcreteFunction) -> tf.lite.TFLiteConverter:
@@ -40,6 +46,14 @@ def write_kernels_late(
         return optimize(kernels.fill(content), *arguments, **words)
 
     converter._optimize_tflite_model = filled
+
+
+@contextlib.contextmanager
+def files_written_in_little_memory() -> Iterator[None]:
+    """Lets the converter's last steps, which are in Python, write files with fewer copies."""
+    write = "convert_object_to_bytearray"
+    with mock.patch.object(flatbuffer_utils, write, as_tensorflow_writes):
+        yield
 
 
 def has_float_kernels(converter: tf.lite.TFLiteConverter) -> bool:

@@ -192,7 +192,8 @@ class _GraphReader:
             if name not in needed:
                 needed.add(name)
                 waiting += _inputs_of(self.nodes[name])
-        part = tf.compat.v1.GraphDef(node=[self.nodes[name] for name in sorted(needed)])
+        nodes = [self.nodes[name] for name in sorted(needed)]
+        part = tf.compat.v1.GraphDef(node=nodes, versions=self.graph.versions)
         with tf.Graph().as_default() as graph, tf.compat.v1.Session(graph=graph) as session:
             tf.import_graph_def(part, name="")
             return dict(zip(names, session.run([f"{name}:0" for name in names]), strict=True))
