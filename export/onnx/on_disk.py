@@ -49,7 +49,7 @@ def moved_to(file: io.BufferedWriter, tensor: onnx.TensorProto) -> onnx.TensorPr
     place = {"location": Path(file.name).name, "offset": file.tell(), "length": len(values)}
     file.write(values)
     moved = onnx.TensorProto(
-        name=tensor.name,
+        name=tensor.name or None,
         data_type=tensor.data_type,
         dims=tensor.dims,
         data_location=onnx.TensorProto.EXTERNAL,
