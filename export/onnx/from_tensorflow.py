@@ -28,6 +28,8 @@ from keras_seg.export.options import DEFAULT_OPSET
 
 LARGE = 2**14
 """Number of values from which on a kernel stays outside of TensorFlow's graphs."""
+ON_DISK = 2**14
+"""Number of bytes from which on a constant is written to a file of its own."""
 
 
 class Kernels(Mapping[str, bytes]):
@@ -158,7 +160,7 @@ def _put_on_disk(graph: tf2onnx.graph.Graph, path: Path) -> None:
     """Writes the large constants of a graph of tf2onnx to a file, since the model copies all."""
     with path.open("wb") as file:
         for node in graph.get_nodes():
-            if node.is_const() and len(node.attr["value"].t.raw_data) >= LARGE:
+            if node.is_const() and len(node.attr["value"].t.raw_data) >= ON_DISK:
                 node.set_attr("value", moved_to(file, node.attr["value"].t))
 
 
