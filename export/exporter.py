@@ -142,17 +142,18 @@ def _write(
     own = replace(network, options=replace(network.options, subpixel=False))
     for form in [network, own] if network.options.subpixel else [own]:
         deployed = deploy(form.model, form.shape, form.options)
+        is_rewritten = any(isinstance(layer, DepthToSpace) for layer in deployed.layers)
         give_back_freed_memory()  # models that were steps on the way
         try:
-            convert = converter_of(form.options.kind)
+            files = [converter_of(form.options.kind)(deployed, form, images, evaluation)]
+            del deployed
             # the file has no name here, so that `publish` can release it
-            written = publish(convert(deployed, form, images, evaluation), path, form, evaluation)
-            return form, *written
+            return form, *publish(files.pop(), path, form, evaluation)
         except GateError:
             raise
         except ExportError as error:
             refused = error
-        if not any(isinstance(layer, DepthToSpace) for layer in deployed.layers):
+        if not is_rewritten:
             break
     raise refused
 

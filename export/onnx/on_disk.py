@@ -62,21 +62,26 @@ def moved_to(file: io.BufferedWriter, tensor: onnx.TensorProto) -> onnx.TensorPr
 def bytes_of(proto: onnx.ModelProto) -> bytes:
     """`proto.SerializeToString()` without its two copies of all weights on the way."""
     file = io.BytesIO()
-    graph = onnx.ModelProto.DESCRIPTOR.fields_by_name["graph"]
-    weights = onnx.GraphProto.DESCRIPTOR.fields_by_name["initializer"]
     for entry, value in proto.ListFields():
-        if entry.number != graph.number:
+        if entry.name != "graph":
             file.write(_only(proto, entry.name))
             continue
-        file.write(_head(entry.number, value.ByteSize()))
-        for part, content in value.ListFields():
-            if part.number != weights.number:
-                file.write(_only(value, part.name))
-                continue
-            for tensor in content:
-                file.write(_head(part.number, tensor.ByteSize()))
-                file.write(tensor.SerializeToString())
+        # `ByteSize` of the graph would write it to measure it
+        file.write(_head(entry.number, sum(map(len, _parts(value)))))
+        file.writelines(_parts(value))
     return file.getvalue()
+
+
+def _parts(graph: onnx.GraphProto) -> Iterator[bytes]:
+    """The bytes of a graph, one weight at a time."""
+    for entry, value in graph.ListFields():
+        if entry.name != "initializer":
+            yield _only(graph, entry.name)
+            continue
+        for tensor in value:
+            content = tensor.SerializeToString()
+            yield _head(entry.number, len(content))
+            yield content
 
 
 def _only(proto: onnx.ModelProto | onnx.GraphProto, name: str) -> bytes:

@@ -64,6 +64,7 @@ def publish(
         give_back_freed_memory()
         # the audit comes first, because running some files ends the process
         audited = _audited(draft, network)
+        give_back_freed_memory()
         if network.options.kind.runs_here:
             exported = _opened(draft, network)
             _check_runs(exported, network)

@@ -12,12 +12,15 @@ from unittest import mock
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.python import lite
 from tensorflow.lite.tools import flatbuffer_utils
 from tensorflow.python.framework import convert_to_constants
 
 from keras_seg.export.freed_memory import give_back_freed_memory
 from keras_seg.export.tflite.late_weights import LateKernels
 from keras_seg.export.tflite.metadata import as_tensorflow_writes
+
+STAND_IN = b"the file is elsewhere"
 
 
 def converter_of(concrete: tf.types.experimental.ConcreteFunction) -> tf.lite.TFLiteConverter:
@@ -36,16 +39,36 @@ def write_kernels_late(
 ) -> None:
     """Lets a converter of float files write large kernels at its end.
 
-    `convert` then raises NotFilledError if a kernel has no place in the file.
+    `convert` then raises NotFilledError if a kernel has no place in the file. The methods of the
+    converter hand each other the file and keep it until they end, so they get a stand-in for it.
     """
-    kernels, optimize = LateKernels(), converter._optimize_tflite_model
-    converter._freeze_concrete_function = lambda: _frozen(concrete, kernels)
+    kernels, files = LateKernels(), []
+    convert, optimize, quantize = (
+        lite._convert_graphdef,
+        converter._optimize_tflite_model,
+        converter._quantize,
+    )
+    calibrated = converter.representative_dataset is not None
 
-    def filled(content: bytes, *arguments: object, **words: object) -> bytes:
+    def convert_graph(*arguments: object, **words: object) -> bytes:
+        files.append(kernels.fill(convert(*arguments, **words)))
         give_back_freed_memory()
-        return optimize(kernels.fill(content), *arguments, **words)
+        return STAND_IN
 
-    converter._optimize_tflite_model = filled
+    def optimize_file(stand_in: bytes, *arguments: object, **words: object) -> bytes:
+        return optimize(stand_in if calibrated else files.pop(), *arguments, **words)
+
+    def quantize_file(stand_in: bytes, *arguments: object, **words: object) -> bytes:
+        return quantize(files.pop(), *arguments, **words)
+
+    def convert_all() -> bytes:
+        with mock.patch.object(lite, "_convert_graphdef", convert_graph):
+            return type(converter).convert(converter)
+
+    converter._freeze_concrete_function = lambda: _frozen(concrete, kernels)
+    converter._optimize_tflite_model = optimize_file
+    converter._quantize = quantize_file
+    converter.convert = convert_all
 
 
 @contextlib.contextmanager
