@@ -83,7 +83,7 @@ BENCHMARKS = (
     Benchmark("training", takes=("torch_python",)),
     Benchmark("peers", takes=("torch_python",)),
     Benchmark("start", takes=("torch_python",)),
-    Benchmark("conversions"),
+    Benchmark("conversions", takes=("before",)),
     Benchmark("commits", needs=("before",)),
     Benchmark("predict", takes=("data", "before", "torch_python")),
     Benchmark("scale"),

@@ -8,7 +8,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ANSWER = "measured:"
@@ -19,12 +19,24 @@ RESET_PEAK = "5"
 MIB = 2**20
 
 
-def ask(module: str, arguments: Sequence[str], *, timeout: float) -> dict:
-    """The answer of `python -m module *arguments`, or {"error": the reason}."""
-    command = [sys.executable, "-m", module, *arguments]
+def ask(
+    module: str,
+    arguments: Sequence[str],
+    *,
+    timeout: float,
+    variables: Mapping[str, str] | None = None,
+) -> dict:
+    """The answer of `python -m module *arguments`, or {"error": the reason}.
+
+    Args:
+        variables: environment variables, with which PYTHONPATH alone says where modules are.
+    """
+    path = [] if variables is None else ["-P"]
+    command = [sys.executable, *path, "-m", module, *arguments]
+    environment = os.environ | QUIET | dict(variables or {})
     try:
         process = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, env=os.environ | QUIET
+            command, capture_output=True, text=True, timeout=timeout, env=environment
         )
     except subprocess.TimeoutExpired:
         return {"error": f"not finished after {timeout:g} s"}

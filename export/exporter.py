@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,6 +20,7 @@ from keras_seg.export.board.pack import check_board, write_board
 from keras_seg.export.conversion import ConvertedFile
 from keras_seg.export.converters import converter_of
 from keras_seg.export.errors import ExportError
+from keras_seg.export.freed_memory import give_back_freed_memory
 from keras_seg.export.int8.calibration import (
     COUNT,
     NO_IMAGES,
@@ -142,15 +142,18 @@ def _write(
     own = replace(network, options=replace(network.options, subpixel=False))
     for form in [network, own] if network.options.subpixel else [own]:
         deployed = deploy(form.model, form.shape, form.options)
-        gc.collect()  # models that were steps on the way, with all weights
+        is_rewritten = any(isinstance(layer, DepthToSpace) for layer in deployed.layers)
+        give_back_freed_memory()  # models that were steps on the way
         try:
-            file = converter_of(form.options.kind)(deployed, form, images, evaluation)
-            return form, file, *publish(file.content, path, form, evaluation)
+            files = [converter_of(form.options.kind)(deployed, form, images, evaluation)]
+            del deployed
+            # the file has no name here, so that `publish` can release it
+            return form, *publish(files.pop(), path, form, evaluation)
         except GateError:
             raise
         except ExportError as error:
             refused = error
-        if not any(isinstance(layer, DepthToSpace) for layer in deployed.layers):
+        if not is_rewritten:
             break
     raise refused
 

@@ -1,12 +1,14 @@
 """Every network on the edge: accuracy and cost of each kind of exported file.
 
     python -m benchmarks.edge --data FOLDER [--runs FOLDER] [--quick] [--names NAME ...]
+    python -m benchmarks.edge --models FOLDER [--data FOLDER] [--vela PROGRAM] [--quick]
 
-A network with a finished run under `--runs` is taken from there, at its training size. The others
-are trained for `--seconds` on crops of `--data`. Each network is then trained with quantization for
-`--aware_seconds` and exported in every format. All files are evaluated on the same validation
-images, in turn. Trained networks are kept in `--cache`. Results are written after every network,
-and a second call continues. Writes `edge.json` and `edge.md`.
+The second form measures networks that are trained already; see `benchmarks.edge.trained`. In the
+first, a network with a finished run under `--runs` is taken from there, at its training size. The
+others are trained for `--seconds` on crops of `--data`. Each network is then trained with
+quantization for `--aware_seconds` and exported in every format. All files are evaluated on the same
+validation images, in turn. Trained networks are kept in `--cache`. Results are written after every
+network, and a second call continues. Writes `edge.json` and `edge.md`.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import time
 from pathlib import Path
 
 from benchmarks.common import RESULTS, machine, versions, write
+from benchmarks.edge import trained
 from benchmarks.edge.tables import markdown
 from benchmarks.own_process import ask
 
@@ -34,6 +37,9 @@ ALIKE = ("versions", "data", "size", "seconds", "aware_seconds", "images")
 
 def main() -> None:
     options = _arguments()
+    if options.models is not None:
+        trained.run(options)
+        return
     from keras_seg import models
 
     path = options.output / "edge.json"
@@ -119,10 +125,13 @@ def _keep(path: Path, record: dict) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="folder or built-in set of images with masks")
+    parser.add_argument("--data", help="folder or built-in set of images with masks")
+    parser.add_argument("--models", type=Path, help="folder of runs or .keras files to measure")
+    parser.add_argument("--files", nargs="+", choices=trained.FILES, help="of --models: only these")
+    parser.add_argument("--vela", help="the program of ethos-u-vela, for --models")
     parser.add_argument("--runs", type=Path, help="folder with folders of finished runs")
     parser.add_argument("--quick", action="store_true", help="seconds of training, few images")
-    parser.add_argument("--names", nargs="+", help="only these networks")
+    parser.add_argument("--names", nargs="+", help="only these networks, or these of --models")
     parser.add_argument("--fresh", action="store_true", help="measure kept networks again")
     parser.add_argument("--size", type=int, nargs=2, help="height and width of crops and files")
     parser.add_argument("--seconds", type=float, help="of training a network")
@@ -134,6 +143,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, help="folder for trained networks and their files")
     parser.add_argument("--output", type=Path, help="folder; quick runs go to a temporary one")
     options = parser.parse_args()
+    if options.models is not None:
+        trained.complete(options)
+        return options
+    if options.data is None:
+        parser.error("pass --data, or --models for networks that are trained already")
     quick, temporary = options.quick, Path(tempfile.gettempdir()) / "keras_seg_edge"
     options.size = options.size or ([64, 64] if quick else [128, 128])
     options.seconds = options.seconds or (3.0 if quick else 70.0)

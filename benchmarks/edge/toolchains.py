@@ -34,8 +34,8 @@ np.save(output, interpreter.get_output(0))
 def vela(content: bytes, target: str, program: str = "vela") -> dict:
     """What Vela makes of a file.
 
-    Returns: "cpu" (operators that it leaves to the CPU), "cycles_npu" and "cycles_total" (its
-        estimate for the part on the NPU), or "error".
+    Returns: "cpu" (operators that it leaves to the CPU), "cycles_npu", "cycles_total" and
+        "milliseconds" (its estimates for the part on the NPU), or "error".
     """
     configuration = CONFIGURATIONS[target]
     with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +55,7 @@ def vela(content: bytes, target: str, program: str = "vela") -> dict:
             return {"error": lines[-1][:200] if lines else f"code {process.returncode}"}
         (row,) = csv.DictReader(summaries[0].read_text().splitlines())
     cycles = {key: int(float(row[key])) for key in ("cycles_npu", "cycles_total")}
-    return {"cpu": int(count[1]), **cycles}
+    return {"cpu": int(count[1]), **cycles, "milliseconds": 1e3 * float(row["inference_time"])}
 
 
 def micro(content: bytes, image: np.ndarray, python: str = sys.executable) -> np.ndarray | str:

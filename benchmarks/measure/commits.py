@@ -39,7 +39,7 @@ TURNS, QUICK_TURNS = 4, 2
 
 def main() -> None:
     options = _arguments()
-    commits = {side: _hash(getattr(options, side)) for side in SIDES}
+    commits = {side: full_hash(getattr(options, side)) for side in SIDES}
     with tempfile.TemporaryDirectory() as folder:
         environments = {
             side: environment(unpack(commit, Path(folder, side)))
@@ -153,7 +153,8 @@ def _row(named: tuple[str, dict]) -> tuple[str, ...]:
     return (name, *cells, f"{times['after']['ratio']:.3f}")
 
 
-def _hash(commit: str) -> str:
+def full_hash(commit: str) -> str:
+    """The hash of a commit, branch or tag; SystemExit if there is none."""
     command = ["git", "-C", str(ROOT), "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

@@ -6,13 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_seg.export.errors import ExportError
 from keras_seg.inference.keras_runner import first_output
+from keras_seg.layers.quantized_convolutions import RoundedKernel
+from keras_seg.weights import set_weights
 
 REDUCED = {"float16", "bfloat16", "mixed_float16", "mixed_bfloat16"}
 """Names of the dtype policies that a copy replaces by float32."""
+OWN_WEIGHTS = (keras.layers.Normalization, RoundedKernel)
+"""Layers that derive values from their weights, or round them for the converter."""
 
 
 def copy_of(layer: keras.layers.Layer, config: dict[str, Any]) -> keras.layers.Layer:
@@ -65,6 +70,28 @@ def free_copy(layer: keras.layers.Layer) -> keras.layers.Layer:
     if not is_dilated or layer.data_format != "channels_last":
         return float32_copy(layer)
     return kinds[type(layer)].from_config(in_float32(layer.get_config()))
+
+
+def share_weights(target: keras.Layer, source: keras.Layer) -> None:
+    """Gives a layer the weights of another, which has the same ones, in float32.
+
+    The two layers then compute with the same variables, which saves the memory of a copy, so the
+    weights of neither may change afterwards. They are copied where the types differ, and for
+    `OWN_WEIGHTS`.
+    """
+    pairs = list(zip(target.weights, source.weights, strict=True))
+    owns = any(isinstance(layer, OWN_WEIGHTS) for layer in target._flatten_layers())
+    if owns or any(not _can_share(*pair) for pair in pairs):
+        set_weights(target, [np.asarray(value, np.float32) for value in source.get_weights()])
+        return
+    for ours, theirs in pairs:
+        ours._value = theirs._value
+
+
+def _can_share(ours: keras.Variable, theirs: keras.Variable) -> bool:
+    """Whether two variables hold the same kind of numbers."""
+    types = {ours.dtype, theirs.dtype}
+    return types == {"float32"} and tuple(ours.shape) == tuple(theirs.shape)
 
 
 class _DilatedDepthwise(keras.layers.DepthwiseConv2D):

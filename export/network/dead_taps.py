@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_seg.export.network.copies import share_weights
 from keras_seg.weights import set_weights
 
 DILATED = (layers.Conv2D, layers.DepthwiseConv2D)
@@ -34,10 +35,12 @@ def without_dead_taps(model: keras.Model) -> keras.Model:
     for source in model.layers:
         if not source.weights:
             continue
-        values, size = source.get_weights(), sizes[source.name]
-        if size:
-            values[0] = _middle(values[0], size)
-        set_weights(trimmed.get_layer(source.name), values)
+        target, size = trimmed.get_layer(source.name), sizes[source.name]
+        if not size:
+            share_weights(target, source)
+            continue
+        kernel, *others = source.get_weights()
+        set_weights(target, [_middle(kernel, size), *others])
     return trimmed
 
 

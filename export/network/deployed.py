@@ -8,7 +8,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_seg.export.network.copies import float32_copy, free_copy, in_float32, rebuilt
+from keras_seg.export.network.copies import (
+    float32_copy,
+    free_copy,
+    in_float32,
+    rebuilt,
+    share_weights,
+)
 from keras_seg.export.network.dead_taps import without_dead_taps
 from keras_seg.export.network.folding import scale_and_offset
 from keras_seg.export.network.layer_rules import PER_CHANNEL, is_scale_and_offset
@@ -18,13 +24,14 @@ from keras_seg.export.network.subpixel import with_subpixel_convolutions
 from keras_seg.export.options import FREE, ExportOptions
 from keras_seg.inference.keras_runner import first_output
 from keras_seg.layers import FakeQuantize, LocalResponseNormalization, Preprocessing
-from keras_seg.weights import set_weights
 
 
 def deploy(
     model: keras.Model, input_shape: tuple[int | None, int | None, int], options: ExportOptions
 ) -> keras.Model:
     """A copy of a network for the device, with the rewrites that are fastest in its kind of file.
+
+    Weights that no rewrite changes are those of the network itself, not copies.
 
     Raises: ExportError if the network cannot be rebuilt at this size.
     """
@@ -57,7 +64,7 @@ def deployed_model(
     local_norm: type[LocalResponseNormalization] = LocalResponseNormalization,
     pooling_masks: bool = False,
 ) -> keras.Model:
-    """A copy of a network with the same weights, in the form that all exported files share.
+    """A network with the same weights, in the form that all exported files share.
 
     The shape is static with batch 1 by default: only then do dilated convolutions stay one operator
     in TFLite, and batch norms fold into them. Further training outputs are removed, everything is
@@ -153,4 +160,4 @@ def _copy_weights(source: keras.Layer, target: keras.Layer) -> None:
         kernel.assign(np.reshape(scale, kernel.shape))
         bias.assign(offset)
     elif isinstance(source, keras.Layer) and source.weights:
-        set_weights(target, [np.asarray(value, np.float32) for value in source.get_weights()])
+        share_weights(target, source)

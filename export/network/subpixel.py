@@ -24,7 +24,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_seg.export.network.copies import config_of, copy_of
+from keras_seg.export.network.copies import config_of, copy_of, share_weights
 from keras_seg.export.network.folding import folded
 from keras_seg.export.network.layer_rules import (
     can_be_subpixel_transposed,
@@ -36,7 +36,6 @@ from keras_seg.export.network.layer_rules import (
 from keras_seg.export.network.plan import LayerCall, make_plan, sole_takers
 from keras_seg.export.network.subpixel_kernels import kernel_of_transposed, kernel_on_small_map
 from keras_seg.layers import DepthToSpace, Resize
-from keras_seg.weights import set_weights
 
 
 def with_subpixel_convolutions(
@@ -339,5 +338,5 @@ class _SubpixelRewriter:
             self.copies[id(layer)] = self.renamed(layer)
         outputs = self.copies[id(layer)](*args, **kwargs)
         if layer.weights:
-            set_weights(self.copies[id(layer)], layer.get_weights())
+            share_weights(self.copies[id(layer)], layer)
         return outputs

@@ -6,7 +6,9 @@ format of a float32 graph.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -16,12 +18,13 @@ from keras_seg.card import CARD_ENTRY, ModelCard
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.export.conversion import ConvertedFile, Converter
 from keras_seg.export.errors import ExportError
+from keras_seg.export.freed_memory import give_back_freed_memory
 from keras_seg.export.network_to_export import NetworkToExport
 from keras_seg.export.onnx.faults import foreign_nodes
 from keras_seg.export.onnx.free_axes import name_free_axes, write_paddings
 from keras_seg.export.onnx.from_tensorflow import onnx_of
 from keras_seg.export.onnx.graph import without_weights
-from keras_seg.export.onnx.on_disk import saved
+from keras_seg.export.onnx.on_disk import SOURCE, bytes_of
 from keras_seg.export.onnx.opset import NEWEST_OF_TF2ONNX, with_opset
 from keras_seg.export.onnx.precision import simplified, to_fp16, to_int8
 from keras_seg.export.options import DEFAULT_OPSET, ExportOptions
@@ -79,8 +82,15 @@ def float_graph(deployed: keras.Model, network: NetworkToExport) -> onnx.ModelPr
 
     Raises: ExportError that names the operators which ONNX does not have.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        return _float_graph(deployed, network, Path(folder))
+
+
+def _float_graph(deployed: keras.Model, network: NetworkToExport, folder: Path) -> onnx.ModelProto:
+    """`float_graph` by way of files in a folder."""
     options = network.options
-    proto = onnx_of(deployed, network)
+    proto = onnx_of(deployed, network, folder)
+    give_back_freed_memory()  # graphs of tf2onnx
     foreign = foreign_nodes(proto)
     if foreign:
         raise ExportError(
@@ -93,9 +103,9 @@ def float_graph(deployed: keras.Model, network: NetworkToExport) -> onnx.ModelPr
         write_paddings(proto)
         name_free_axes(proto, options.layout, classes=options.puts_out_classes)
     producer = proto.producer_name, proto.producer_version
-    with saved(proto) as source:
-        del proto  # as large as the file
-        graph = simplified(source)
+    onnx.save(proto, folder / SOURCE)
+    graph = simplified(folder / SOURCE)
+    give_back_freed_memory()  # the session of ONNX Runtime
     graph.producer_name, graph.producer_version = producer
     opset = options.opset or DEFAULT_OPSET
     return with_opset(graph, opset) if opset > NEWEST_OF_TF2ONNX else graph
@@ -119,7 +129,7 @@ def with_card(graph: onnx.ModelProto, card: ModelCard) -> bytes:
     """The checked file of a graph, with its card."""
     onnx.helper.set_model_props(graph, {CARD_ENTRY: card.to_json()})
     onnx.checker.check_model(without_weights(graph), full_check=True)
-    return graph.SerializeToString()
+    return bytes_of(graph)
 
 
 def images_for(images: Iterable[np.ndarray], options: ExportOptions) -> Iterator[np.ndarray]:

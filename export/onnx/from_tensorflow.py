@@ -8,8 +8,8 @@ argument becomes a constant of one number, and tf2onnx is given the values when 
 from __future__ import annotations
 
 import contextlib
-import gc
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from unittest import mock
 
 import keras
@@ -21,12 +21,15 @@ import tf2onnx
 from keras_seg.export.errors import ExportError
 from keras_seg.export.network.function import function_to_convert
 from keras_seg.export.network_to_export import NetworkToExport
+from keras_seg.export.onnx.on_disk import WEIGHTS, moved_to
 from keras_seg.export.onnx.operators import WRITERS
 from keras_seg.export.onnx.opset import NEWEST_OF_TF2ONNX
 from keras_seg.export.options import DEFAULT_OPSET
 
 LARGE = 2**14
 """Number of values from which on a kernel stays outside of TensorFlow's graphs."""
+ON_DISK = 2**14
+"""Number of bytes from which on a constant is written to a file of its own."""
 
 
 class Kernels(Mapping[str, bytes]):
@@ -50,8 +53,11 @@ class Kernels(Mapping[str, bytes]):
         return len(self.tensors)
 
 
-def onnx_of(deployed: keras.Model, network: NetworkToExport) -> onnx.ModelProto:
+def onnx_of(deployed: keras.Model, network: NetworkToExport, folder: Path) -> onnx.ModelProto:
     """The graph of a deployed network as tf2onnx writes it.
+
+    Args:
+        folder: the large constants are written to a file in it, to which the graph refers.
 
     Raises: ExportError with what tf2onnx says.
     """
@@ -73,15 +79,16 @@ def onnx_of(deployed: keras.Model, network: NetworkToExport) -> onnx.ModelProto:
     specs = [tf.TensorSpec(each.shape, each.dtype, name) for name, each in kernels.tensors.items()]
     concrete = function.get_concrete_function(spec, *specs)
     try:
-        proto = _converted(concrete, kernels, network)
+        return _converted(concrete, kernels, network, folder)
     except Exception as error:  # tf2onnx raises whatever its rewriters run into
         raise ExportError(f"tf2onnx cannot write this network. It says: {error}") from error
-    gc.collect()  # graphs of tf2onnx, whose nodes refer to them, with all weights
-    return proto
 
 
 def _converted(
-    concrete: tf.types.experimental.ConcreteFunction, kernels: Kernels, network: NetworkToExport
+    concrete: tf.types.experimental.ConcreteFunction,
+    kernels: Kernels,
+    network: NetworkToExport,
+    folder: Path,
 ) -> onnx.ModelProto:
     inputs, outputs = (
         [tensor.name for tensor in ends if tensor.dtype != tf.resource]
@@ -93,10 +100,11 @@ def _converted(
         if node.name in kernels:
             _make_constant(node)
     names = [name for name in inputs if name.removesuffix(":0") not in kernels], outputs
+    arguments = frozen, concrete, names, kernels, network, folder
     try:
-        proto = _written(frozen, concrete, names, kernels, network, catch_errors=False)
+        proto = _written(*arguments, catch_errors=False)
     except Exception:  # a pass failed and spoilt the graph; with copies tf2onnx undoes it
-        proto = _written(frozen, concrete, names, kernels, network, catch_errors=True)
+        proto = _written(*arguments, catch_errors=True)
     _hold_constants(proto, concrete)
     return proto
 
@@ -119,6 +127,7 @@ def _written(
     names: tuple[list[str], list[str]],
     kernels: Kernels,
     network: NetworkToExport,
+    folder: Path,
     *,
     catch_errors: bool,
 ) -> onnx.ModelProto:
@@ -143,7 +152,16 @@ def _written(
             ),
         )
         onnx_graph = tf2onnx.optimizer.optimize_graph(onnx_graph, catch_errors)
+        _put_on_disk(onnx_graph, folder / WEIGHTS)
         return onnx_graph.make_model(f"converted from {concrete.name}")
+
+
+def _put_on_disk(graph: tf2onnx.graph.Graph, path: Path) -> None:
+    """Writes the large constants of a graph of tf2onnx to a file, since the model copies all."""
+    with path.open("wb") as file:
+        for node in graph.get_nodes():
+            if node.is_const() and len(node.attr["value"].t.raw_data) >= ON_DISK:
+                node.set_attr("value", moved_to(file, node.attr["value"].t))
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ import onnxruntime
 from onnxruntime import quantization
 from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
 
-from keras_seg.export.onnx.on_disk import through_files
+from keras_seg.export.onnx.on_disk import TARGET, loaded, through_files
 from keras_seg.export.onnx.ranges import MeasuredRanges, quantized_types
 
 IMAGE_OPERATORS = ("Cast", "Transpose")
@@ -30,9 +30,9 @@ def simplified(source: Path) -> onnx.ModelProto:
     operators that it cannot look through (pooling indices), most of which are removed. The result
     has standard operators only, and is the same on every machine.
     """
-    target = source.with_name("target.onnx")
+    target = source.with_name(TARGET)
     _optimize(source, target)
-    optimized = onnx.load(target)
+    optimized = loaded(target)
     used = {node.domain for node in optimized.graph.node}
     versions = [entry for entry in optimized.opset_import if entry.domain in used | {""}]
     del optimized.opset_import[:]

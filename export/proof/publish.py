@@ -12,15 +12,17 @@ from keras_seg import inference
 from keras_seg.atomic_files import draft_of, replace_path
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.export.aware.trained_ranges import unexpected_islands
+from keras_seg.export.conversion import ConvertedFile
 from keras_seg.export.coreml.package import SUFFIX, unpack
 from keras_seg.export.coreml.runner import CoreMLRunner
 from keras_seg.export.errors import ExportError
+from keras_seg.export.freed_memory import give_back_freed_memory
 from keras_seg.export.kinds import Kind
 from keras_seg.export.network_to_export import NetworkToExport
 from keras_seg.export.proof.audit import Audit, audit
 from keras_seg.export.proof.freedom import check_freedom
 from keras_seg.export.proof.gate import GateResult, judge
-from keras_seg.inference.checksum import with_checksum
+from keras_seg.inference.checksum import parts_with_checksum
 
 
 def check_writable(path: Path) -> None:
@@ -41,24 +43,28 @@ def check_writable(path: Path) -> None:
 
 
 def publish(
-    content: bytes,
+    file: ConvertedFile,
     path: Path,
     network: NetworkToExport,
     evaluation: SegmentationDataset | None,
-) -> tuple[Audit, GateResult | None]:
+) -> tuple[ConvertedFile, Audit, GateResult | None]:
     """Writes a file under a temporary name, checks it, and then renames it.
 
     Args:
-        content: the bytes of the file.
         evaluation: images with masks; None leaves the accuracy unmeasured.
+
+    Returns: the file without its content, which is on disk; its audit and its comparison.
 
     Raises: ExportError or GateError for a file that is refused; it is deleted.
     """
     result = None
     with draft_of(path) as draft:
-        _write(draft, content, network.options.kind)
+        _write(draft, file.content, network.options.kind)
+        file = replace(file, content=b"")  # releases as much memory as the file is large
+        give_back_freed_memory()
         # the audit comes first, because running some files ends the process
         audited = _audited(draft, network)
+        give_back_freed_memory()
         if network.options.kind.runs_here:
             exported = _opened(draft, network)
             _check_runs(exported, network)
@@ -66,7 +72,7 @@ def publish(
             if evaluation is not None:
                 result = judge(network.reference, exported, evaluation, network.options)
         replace_path(draft, path)
-    return replace(audited, path=str(path)), result
+    return file, replace(audited, path=str(path)), result
 
 
 def _write(draft: Path, content: bytes, kind: Kind) -> None:
@@ -74,7 +80,8 @@ def _write(draft: Path, content: bytes, kind: Kind) -> None:
     if kind.format == "coreml":
         unpack(content, draft)
     else:
-        draft.write_bytes(with_checksum(content))
+        with draft.open("wb") as file:
+            file.writelines(parts_with_checksum(content))
 
 
 def _opened(draft: Path, network: NetworkToExport) -> inference.Runner:

@@ -27,7 +27,13 @@ from keras_seg.export.errors import ExportError
 from keras_seg.export.network.function import function_to_convert
 from keras_seg.export.network_to_export import NetworkToExport
 from keras_seg.export.options import HEADS, ExportOptions
-from keras_seg.export.tflite.freezing import converter_of
+from keras_seg.export.tflite.freezing import (
+    converter_of,
+    files_written_in_little_memory,
+    has_float_kernels,
+    write_kernels_late,
+)
+from keras_seg.export.tflite.late_weights import NotFilledError
 from keras_seg.export.tflite.metadata import with_card
 from keras_seg.export.tflite.spellings.respell import respelled
 from keras_seg.quiet import without_log_lines
@@ -141,8 +147,13 @@ def tflite_file(
 
     Raises: ExportError that names the operators which TFLite does not have.
     """
-    content = respelled(tflite_graph(deployed, network, images, configure), network.options.device)
-    return with_card(content, network.card, HEADS[network.options.head])
+    options = network.options
+    # none of the steps has a name here, so that each is released by the next
+    return with_card(
+        respelled(tflite_graph(deployed, network, images, configure), options.device),
+        network.card,
+        HEADS[options.head],
+    )
 
 
 def tflite_graph(
@@ -167,13 +178,20 @@ def tflite_graph(
     if has_ranges:
         function = with_rounded_head(function, options.head)
     concrete = function.get_concrete_function(spec)
-    with _quiet():
+
+    def converted(*, late: bool) -> bytes:
         converter = converter_of(concrete)
         converter.target_spec.supported_ops = [FLOAT_OPERATORS]
         configure(converter, options, images)
+        if late and has_float_kernels(converter):
+            write_kernels_late(converter, concrete)
+        return converter.convert()
+
+    with _quiet(), without_log_lines(), files_written_in_little_memory():
         try:
-            with without_log_lines():
-                return converter.convert()
+            with contextlib.suppress(NotFilledError):
+                return converted(late=not has_ranges)
+            return converted(late=False)
         except Exception as error:  # the converter raises its own, ValueError and RuntimeError
             raise _explained(error, concrete.graph, deployed, options) from error
 

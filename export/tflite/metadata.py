@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -40,6 +42,7 @@ def with_card(content: bytes, card: ModelCard, output_name: str) -> bytes:
     signature.inputs = [_named("image", graph.inputs[0])]
     signature.outputs = [_named(output_name, graph.outputs[0])]
     model.signatureDefs = [signature]
+    del content  # while a file is written, only its objects are needed
     return with_files(write_model(model), {LABELS: label_lines(card, shapes[1])})
 
 
@@ -50,9 +53,24 @@ def read_model(content: bytes) -> schema.ModelT:
 
 def write_model(model: schema.ModelT) -> bytes:
     """The bytes of a .tflite file."""
-    builder = _AlignedBuilder(1024)
+    return _packed(model, _AlignedBuilder(_room_for(model)))
+
+
+def as_tensorflow_writes(model: Any, behind: bytes = b"") -> bytes:
+    """What `flatbuffer_utils.convert_object_to_bytearray` of TensorFlow returns, in less memory."""
+    return _packed(model, flatbuffers.Builder(_room_for(model))) + behind
+
+
+def _packed(model: Any, builder: flatbuffers.Builder) -> bytes:
     builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
-    return bytes(builder.Output())
+    with memoryview(builder.Bytes) as view:
+        return bytes(view[builder.Head() :])
+
+
+def _room_for(model: Any) -> int:
+    """Bytes that hold a model; a builder without enough room doubles its own, with a copy."""
+    sizes = (np.size(buffer.data) for buffer in model.buffers if buffer.data is not None)
+    return int(1.01 * sum(sizes)) + 2**20
 
 
 class _AlignedBuilder(flatbuffers.Builder):

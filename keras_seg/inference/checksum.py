@@ -23,11 +23,17 @@ PLACEHOLDER = EMPTY_CHECKSUM.encode()
 
 def with_checksum(content: bytes) -> bytes:
     """The bytes of a file with their checksum in the card; unchanged if there is no card."""
+    return b"".join(parts_with_checksum(content))
+
+
+def parts_with_checksum(content: bytes) -> tuple[bytes | memoryview, ...]:
+    """What `with_checksum` returns in parts, which need no second copy of the file."""
     field = CHECKSUM_FIELD.search(content)
     if field is None:
-        return content
+        return (content,)
     start, end = field.span(1)
-    return content[:start] + _digest(content, start, end).encode() + content[end:]
+    view = memoryview(content)
+    return view[:start], _digest(content, start, end).encode(), view[end:]
 
 
 def check_checksum(path: Path) -> None:

@@ -105,9 +105,11 @@ class TestAnswers:
 
     def test_gate_refuses_what_loses_too_much(self, model, data, tmp_path, monkeypatch):
         def of_a_worse_network(network, *arguments):
-            kernel, random = network.get_layer("first").kernel, np.random.default_rng(0)
+            worse = keras.models.clone_model(network)  # the network shares its weights
+            worse.set_weights(network.get_weights())
+            kernel, random = worse.get_layer("first").kernel, np.random.default_rng(0)
             kernel.assign(kernel + random.normal(0, np.std(kernel), kernel.shape))
-            return float_graph(network, *arguments)
+            return float_graph(worse, *arguments)
 
         float_graph = clipped_ranges.float_graph
         monkeypatch.setattr(clipped_ranges, "float_graph", of_a_worse_network)
