@@ -7,8 +7,13 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.lite.python.optimize import calibrator
 
+from keras_seg.export.int8.calibrated import Calibrated
+from keras_seg.export.network.deployed import deploy
+from keras_seg.export.network_to_export import open_network
+from keras_seg.export.options import ExportOptions
 from keras_seg.export.tflite.graph import read_graphs
 from keras_seg.export.tflite.measured_ranges import MeasuredRanges, with_ranges
+from tests.helpers.shapes import TINY_SIZE, Shapes
 
 SHAPE = (1, 8, 8, 2)
 
@@ -34,8 +39,7 @@ def images():
     return [np.random.default_rng(i).uniform(0, 10, SHAPE).astype(np.float32) for i in range(2)]
 
 
-@pytest.fixture(scope="module")
-def kept_maps(content, images):
+def values_of_maps(content, images):
     """Number of a tensor → its values on all images, from a run that overwrites nothing."""
     interpreter = Interpreter(
         model_content=content,
@@ -46,10 +50,15 @@ def kept_maps(content, images):
     (graph,), values = read_graphs(content), []
     maps = [*graph.inputs, *(i for operator in graph.operators for i in operator.outputs)]
     for image in images:
-        interpreter.set_tensor(graph.inputs[0], image)
+        interpreter.set_tensor(graph.inputs[0], image.astype(np.float32))
         interpreter.invoke()
         values.append([interpreter.get_tensor(i) for i in maps])
     return {i: np.stack(all_images) for i, *all_images in zip(maps, *values, strict=True)}
+
+
+@pytest.fixture(scope="module")
+def kept_maps(content, images):
+    return values_of_maps(content, images)
 
 
 def ranges_of_tensorflow(content, images):
@@ -102,3 +111,18 @@ class TestMeasuredRanges:
             assert new.extent == (
                 old.extent if np.isnan(low[i]) else pytest.approx(high[i] - low[i], rel=1e-5)
             )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["danet", "gridnet", "hrnet", "resunetplusplus"])
+def test_maps_of_networks_with_sums_and_gates_have_the_range_of_their_values(name, tiny_model):
+    shape = (*TINY_SIZE, 3)
+    opened = open_network(tiny_model(name), ExportOptions("tflite", "mixed", shape), None)
+    deployed = deploy(opened.model, opened.shape, opened.options)
+    images = [Shapes()[i].image for i in range(2)]
+    calibrated = Calibrated.measured(deployed, opened, images)
+    tensors = read_graphs(calibrated.content)[0].tensors
+    for i, values in values_of_maps(calibrated.content, [image[None] for image in images]).items():
+        if tensors[i].dtype == "FLOAT32":
+            # XNNPACK adds in another order
+            assert tensors[i].extent == pytest.approx(np.ptp(values), rel=1e-3, abs=1e-4)
