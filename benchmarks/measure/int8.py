@@ -23,7 +23,11 @@ PACKAGES = ("keras-seg", "tensorflow", "keras", "ai-edge-litert")
 KERAS = "Keras"
 BEFORE, NOW = "TensorFlow's ranges", "measured ranges"
 EXPORTED, AWARE = "export", "QAT"
-PEERS = {"litert-quantizer min/max": "MIN_MAX_UNIFORM_QUANT", "litert-quantizer OCTAV": "OCTAV"}
+PEERS = {
+    "litert-quantizer min/max": "MIN_MAX_UNIFORM_QUANT",
+    "litert-quantizer OCTAV": "OCTAV",
+    "litert-quantizer MSE": "MSE",
+}
 """Row → algorithm of litert-quantizer."""
 ROWS = (BEFORE, NOW, EXPORTED, AWARE, *PEERS)
 ALLOWED = {AWARE: 0.5}

@@ -30,11 +30,12 @@ from keras_seg.export import ExportError, export
 from keras_seg.export.int8.calibration import choose_images
 from keras_seg.export.network.deployed import deploy
 from keras_seg.export.network_to_export import NetworkToExport, open_network
-from keras_seg.export.options import ExportOptions
+from keras_seg.export.options import HEADS, ExportOptions
 from keras_seg.export.tflite.convert import Configure, as_float32, as_int8, tflite_file
 from keras_seg.export.tflite.faults import float_islands
 from keras_seg.export.tflite.graph import read_graphs
 from keras_seg.export.tflite.measured_ranges import MeasuredRanges, measuring
+from keras_seg.export.tflite.metadata import read_model, with_card, write_model
 from keras_seg.inference.keras_runner import KerasRunner
 
 SCRIPT = Path(__file__).parents[1] / "peers/scripts/litert_quantizer_files.py"
@@ -139,7 +140,10 @@ def _by_peer(
 ) -> dict[str, dict]:
     """Row → file that litert-quantizer makes from the float file."""
     source, pixels, rows = folder / "float.tflite", folder / "images.npy", {}
-    source.write_bytes(tflite_file(deployed, network, (), as_float32))
+    # the signature is needed; the card points behind the end of the file, where nothing would be
+    source_model = read_model(tflite_file(deployed, network, (), as_float32))
+    source_model.metadata = []
+    source.write_bytes(write_model(source_model))
     np.save(pixels, np.stack(images))
     for row, algorithm in PEERS.items():
         path = folder / f"{algorithm}.tflite"
@@ -148,7 +152,9 @@ def _by_peer(
         if process.returncode:
             rows[row] = {"refused": process.stderr.strip().splitlines()[-1][:200]}
             continue
-        graphs = read_graphs(path.read_bytes())
+        content = path.read_bytes()
+        path.write_bytes(with_card(content, network.card, HEADS[network.options.head]))
+        graphs = read_graphs(content)
         islands = sum(len(float_islands(graph)) for graph in graphs)
         rows[row] = {"file": path.name, "islands": islands}
     return rows
