@@ -3,7 +3,7 @@
     python -m benchmarks list
     python -m benchmarks run NAME [NAME ...] [--quick] [--threads N] [--output FOLDER]
         [--torch-python PYTHON] [--vela PROGRAM] [--micro-python PYTHON] [--data FOLDER]
-        [--runs FOLDER] [--before COMMIT] [--board-python PYTHON]
+        [--runs FOLDER] [--before COMMIT] [--board-python PYTHON] [--quantizer-python PYTHON]
 
 `run all` runs every benchmark whose inputs are given. Each also runs by itself, with more options:
 `python -m benchmarks.measure.NAME`, `python -m benchmarks.edge` and `python -m benchmarks.peers`.
@@ -34,6 +34,7 @@ SHARED = {
     "data": "folder of images with masks",
     "runs": "folder of finished trainings",
     "board_python": "interpreter with NumPy, Pillow, LiteRT and ONNX Runtime, without this package",
+    "quantizer_python": "interpreter that has litert-quantizer",
     "before": "commit, branch or tag that HEAD is compared with",
 }
 """Options that are passed on to the benchmarks that take them."""
@@ -91,6 +92,7 @@ BENCHMARKS = (
     Benchmark("defaults", takes=("data",)),
     Benchmark("devices", takes=("vela", "micro_python"), folder="edge"),
     Benchmark("edge", takes=("runs",), needs=("data",)),
+    Benchmark("int8", takes=("quantizer_python",), needs=("data",)),
     Benchmark("board", needs=("runs", "board_python")),
 )
 

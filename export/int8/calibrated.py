@@ -22,10 +22,9 @@ import tensorflow as tf
 from tensorflow.lite.python.convert import mlir_quantize
 
 from keras_seg.export.network_to_export import NetworkToExport
-from keras_seg.export.options import ExportOptions
-from keras_seg.export.tflite.convert import calibrate, layer_of, tflite_graph, types_of_ends
+from keras_seg.export.tflite.convert import layer_of, tflite_graph, types_of_ends
 from keras_seg.export.tflite.graph import Graph, Operator, read_graphs
-from keras_seg.export.tflite.measured_ranges import with_ranges
+from keras_seg.export.tflite.measured_ranges import only_measured, with_ranges
 from keras_seg.export.tflite.metadata import read_model, write_model
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
@@ -63,7 +62,7 @@ class Calibrated:
 
         Raises: ExportError that names the operators which TFLite does not have.
         """
-        content = tflite_graph(deployed, network, images, _only_calibrate)
+        content = tflite_graph(deployed, network, images, only_measured)
         graph = read_graphs(content)[0]
         layers = defaultdict(set)
         for i, operator in enumerate(graph.operators):
@@ -114,15 +113,6 @@ class Calibrated:
             input_type=tf.float32,
             output_type=tf.float32,
         )
-
-
-def _only_calibrate(
-    converter: tf.lite.TFLiteConverter, options: ExportOptions, images: Sequence[np.ndarray]
-) -> None:
-    """Lets TensorFlow's converter write a float file with the range of every tensor."""
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    calibrate(converter, options, images)
-    converter._experimental_calibrate_only = True  # as tf.lite's own debugger does
 
 
 def with_enclosed(graph: Graph, kept: frozenset[int]) -> frozenset[int]:

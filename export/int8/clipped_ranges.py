@@ -34,6 +34,7 @@ from keras_seg.export.tflite.graph import read_graphs
 from keras_seg.export.tflite.measured_ranges import MeasuredRanges as MeasuredTensors
 from keras_seg.export.tflite.measured_ranges import measuring
 from keras_seg.export.tflite.metadata import with_card as with_tflite_card
+from keras_seg.export.tflite.spellings.respell import respelled
 
 ACCEPTED = 5.0
 """Percent of the calibration pixels that may change class before clipped ranges are tried."""
@@ -114,6 +115,7 @@ class TensorRanges:
         calibrated = Calibrated(measured.content, graph, {}, *types_of_ends(options))
         for quantile in QUANTILES:
             content = calibrated.with_ranges(*measured.at(quantile)).quantized(frozenset())
+            content = respelled(content, options.device)
             yield quantile, with_tflite_card(content, self.network.card, HEADS[str(options.head)])
 
 

@@ -116,9 +116,7 @@ class _IntegerNormalization(LocalResponseNormalization):
     """The normalization in operators that have an integer form in every runtime.
 
     SQUARE, and in TFLite Micro EXP and LOG, have none, so squares are products, and x * p^-3/4 is
-    x * p^-1/2 * p^-1/4 with reciprocal roots. The order matters: TensorFlow measures the range of a
-    map after the product that overwrites it, so a product must not be the only one to read a map
-    that is much smaller.
+    x * p^-1/2 * p^-1/4 with reciprocal roots.
     """
 
     def square(self, x: Any) -> Any:

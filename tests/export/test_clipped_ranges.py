@@ -14,7 +14,7 @@ from keras_seg.export.int8.calibrated import Calibrated
 from keras_seg.export.network.deployed import deploy
 from keras_seg.export.network_to_export import open_network
 from keras_seg.export.onnx import ranges
-from keras_seg.export.tflite.convert import as_int8, tflite_file
+from keras_seg.export.tflite.convert import tflite_file
 from keras_seg.export.tflite.graph import read_graphs
 from keras_seg.export.tflite.measured_ranges import measuring
 
@@ -103,6 +103,12 @@ def test_network_is_converted_and_measured_once_for_all_ranges_that_are_tried(
     assert exported(network, tmp_path / "m.onnx", bright=2).clipped
     assert calls.pop("quantized") > 2
     assert calls == {"float_graph": 1, "_measuring_session": 1}
+    calls.clear()
+    counted(clipped_ranges, "tflite_file")
+    counted(clipped_ranges, "respelled")
+    assert exported(network, tmp_path / "m.tflite", bright=2).clipped
+    # every trial is spelled for the device, too
+    assert calls == {"tflite_file": 1, "respelled": len(clipped_ranges.QUANTILES)}
 
 
 def test_ranges_of_single_images_together_are_those_of_all(network):
@@ -110,8 +116,7 @@ def test_ranges_of_single_images_together_are_those_of_all(network):
     opened = open_network(network, options, ModelCard(Dim(2).classes))
     deployed = deploy(network, SHAPE, opened.options)
     images, measured = [Dim(2)[i].image for i in range(4)], []
-    file = tflite_file(deployed, opened, images, measuring(measured))
-    assert file == tflite_file(deployed, opened, images, as_int8)
+    tflite_file(deployed, opened, images, measuring(measured))
     together = Calibrated.measured(deployed, opened, images)
     (found,) = measured
     assert found.extremes.shape == (4, len(together.graph.tensors), 2)

@@ -152,6 +152,11 @@ class FileEditor:
             operators += replacements.get(i, [operator])
         self.graph.operators = operators
 
+    def set_outputs(self, tensors: Sequence[int]) -> None:
+        """Makes other tensors the outputs; signatures, which name the old ones, are dropped."""
+        self.graph.outputs = np.array(tensors, np.int32)
+        self._model.signatureDefs = []
+
     def _code(self, kind: str) -> int:
         """Number of the entry of an operator in the table of the file, which may be new."""
         if kind in self._kinds:
