@@ -28,6 +28,7 @@ from keras_seg.training.own_losses import own_metrics
 from keras_seg.training.recipe import Recipe
 from keras_seg.training.saved_state import SavedState, remove_unfinished
 from keras_seg.training.teacher import taught, variables_of_teacher
+from keras_seg.training.validation_loss import with_exact_validation
 
 Rewrite = Callable[[keras.Model], keras.Model]
 """Turns the recipe's network, with its initial weights, into the network to train."""
@@ -183,6 +184,8 @@ def _compiled(
 ) -> tuple[keras.Model, MeanIoU]:
     """The model to train, with an optimizer that has its variables, and its metric."""
     model = engine.trainable(at_image_size(network))
+    if engine.devices > 1:
+        model = with_exact_validation(model)
     tell = _tell if engine.writes else lambda sentence: None
     model = taught(model, network, recipe, train_set, tell=tell)
     plain = set()
