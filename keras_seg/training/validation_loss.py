@@ -1,4 +1,4 @@
-"""`val_loss` on several devices, where the last batch is filled up with copies that do not count."""
+"""`val_loss` on several devices, where copies that do not count fill up the last batch."""
 
 from __future__ import annotations
 

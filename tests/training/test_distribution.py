@@ -296,7 +296,6 @@ class TestValidation:
         counted = sum(int((mask.numpy() != 255).sum()) for _, mask, *_ in batches)
         assert counted == sum(int((sample.mask != 255).sum()) for sample in dataset)
 
-
     def test_losses_count_each_image_once(self, without_tracing):
         """Three images in batches of two: the last one is filled up. One output has no class 2."""
         from keras_seg import losses
