@@ -304,10 +304,18 @@ def main(
     classes: int = 19,
     half: str | None = None,
     device: str = "cpu",
+    steps: int = 1,
 ) -> None:
-    """Serves steps of a network. `half` is the type of autocast, such as "float16"."""
+    """Serves steps of a network, `steps` at a time.
+
+    Args:
+        half: type of autocast, such as "float16"; None for float32.
+        device: "cpu", "cuda", or "auto" for a GPU if there is one.
+    """
     from benchmarks.measure.training import serve
 
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
     if threads:
         torch.set_num_threads(threads)
@@ -318,20 +326,27 @@ def main(
     image = torch.rand(batch, 3, size, size).to(device, memory_format=order)
     mask = torch.randint(classes, (batch, size, size), device=device)
 
+    kind = getattr(torch, half or "float32")
+    if half == "float16" and device == "cpu":
+        kind = torch.bfloat16  # CPUs train in no other
+
     def step() -> float:
-        optimizer.zero_grad(set_to_none=True)
-        kind = getattr(torch, half or "float32")
-        with torch.autocast(device, kind, enabled=half is not None):
-            loss = functional.cross_entropy(model(image).float(), mask)
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
+        for _ in range(steps):
+            optimizer.zero_grad(set_to_none=True)
+            with torch.autocast(device, kind, enabled=half is not None):
+                loss = functional.cross_entropy(model(image).float(), mask)
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
         return float(loss.detach())
 
     def facts() -> dict[str, Any]:
         parameters = sum(each.numel() for each in model.parameters())
-        peak = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else None
-        return {"parameters": parameters, "device_peak_gib": peak}
+        if device == "cpu":
+            return {"parameters": parameters}
+        peak = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+        name = torch.cuda.get_device_name()
+        return {"parameters": parameters, "device": name, "device_peak_gib": peak}
 
     serve(step, facts)
 

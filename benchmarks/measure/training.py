@@ -33,6 +33,7 @@ NETWORKS = {
 }
 """Network → its options. PyTorch's are in `torch_networks.py`."""
 MEASURED = ("unet", "deeplabv3plus", "hrnet")
+"""Networks that are measured on CPUs; `benchmarks.gpu` measures all."""
 KERAS = {
     "float32": {},
     "float32, memory as glibc gives it": {"keep_memory": False},

@@ -49,7 +49,9 @@ class Accumulating:
             scores = model(x, training=True)
             loss = model.compute_loss(x, y, scores, weight, training=True)
             scaled = model.optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, model.trainable_weights, tf.UnconnectedGradients.ZERO)
+        gradients = tape.gradient(
+            scaled, model.trainable_weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         model._loss_tracker.update_state(loss * replicas, sample_weight=tf.shape(x)[0])
         model.compute_metrics(x, y, scores, weight)
