@@ -195,7 +195,7 @@ def chosen_segments(
 
     The estimate is the size of all tensors between segments and of the largest segment. For each
     bound on the size of a segment, calls are collected up to the bound, and cut where the fewest
-    values pass in its second half.
+    values pass in its second half. Layers with random numbers are segments by themselves.
     """
     last = _last_uses(calls, outputs)
     passing = _passing(calls, last, sizes)
@@ -205,6 +205,8 @@ def chosen_segments(
         (_cuts(inside, passing, bound) for bound in bounds),
         key=lambda places: _estimate(inside, passing, places),
     )
+    alone = [place for place, call in enumerate(calls) if not call.is_repeatable]
+    cuts = sorted({*cuts, *alone, *(place + 1 for place in alone)} - {0, len(calls)})
     return [_segment(calls[a:b], b, last) for a, b in _pairs(cuts, len(calls))]
 
 
