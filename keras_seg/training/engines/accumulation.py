@@ -21,7 +21,8 @@ class Accumulating:
     def train_step(self, data: Any) -> dict[str, Any]:
         """One update of the weights with the mean gradient of all parts."""
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
-        batch = (x, y) if weight is None else (x, y, weight)
+        given = (x, y) if weight is None else (x, y, weight)
+        batch = keras.tree.map_structure(tf.convert_to_tensor, given)
         model: Any = self
         self._build_metrics(batch)
         sums = [tf.zeros(v.shape, v.dtype) for v in model.trainable_weights]
