@@ -72,8 +72,9 @@ class Accumulating:
 
 def part_of(values: tf.Tensor, index: Any, parts: int) -> tf.Tensor:
     """One of `parts` equal parts of a batch."""
-    size = tf.shape(values)[0] // parts
-    part = values[index * size : (index + 1) * size]
+    # a slice with moving ends has no size that XLA knows
+    shape = tf.concat([[parts, -1], tf.shape(values)[1:]], axis=0)
+    part = tf.gather(tf.reshape(values, shape), index)
     whole = values.shape[0]
     part.set_shape((None if whole is None else whole // parts, *values.shape[1:]))
     return part
