@@ -67,11 +67,13 @@ def main() -> None:
         return
     if options.quick:
         options.steps, options.turns = 2, 2
-    record = measure(options)
-    common.write(common.output_folder(options) / "training.json", record, report(record))
+    folder = common.output_folder(options)
+    record = measure(options, folder)
+    common.write(folder / "training.json", record, report(record))
 
 
-def measure(options) -> dict:
+def measure(options, folder: Path) -> dict:
+    """The record. It is kept in the folder after each network."""
     size, batch = (QUICK_SIZE, QUICK_BATCH) if options.quick else (SIZE, BATCH)
     shared = {"size": size, "batch": batch, "threads": options.threads}
     record = {
@@ -84,6 +86,7 @@ def measure(options) -> dict:
     for network in options.networks:
         workers = workers_of(network, shared, options)
         record["runs"][network] = take_turns(workers, options, batch)
+        common.keep(folder / "training.json", record)
     return record
 
 
