@@ -193,7 +193,8 @@ def chosen_segments(
 ) -> list[Segment]:
     """The division with the smallest estimate of the memory.
 
-    The estimate is the size of all tensors between segments and of the largest segment. For each
+    The estimate is the size of all tensors that are kept between segments, and twice the size of
+    the largest segment, whose activations and their gradients are in memory together. For each
     bound on the size of a segment, calls are collected up to the bound, and cut where the fewest
     values pass in its second half. Layers with random numbers are segments by themselves.
     """
@@ -201,13 +202,20 @@ def chosen_segments(
     passing = _passing(calls, last, sizes)
     inside = [sum(sizes[n] for n in call.outputs) for call in calls]
     bounds = sorted({sum(inside) // parts for parts in range(2, MOST_SEGMENTS)})
-    cuts = min(
-        (_cuts(inside, passing, bound) for bound in bounds),
-        key=lambda places: _estimate(inside, passing, places),
-    )
     alone = [place for place, call in enumerate(calls) if not call.is_repeatable]
-    cuts = sorted({*cuts, *alone, *(place + 1 for place in alone)} - {0, len(calls)})
-    return [_segment(calls[a:b], b, last) for a, b in _pairs(cuts, len(calls))]
+    forced = {*alone, *(place + 1 for place in alone)}
+    divisions = []
+    for bound in bounds:
+        cuts = sorted({*_cuts(inside, passing, bound), *forced} - {0, len(calls)})
+        divisions.append([_segment(calls[a:b], b, last) for a, b in _pairs(cuts, len(calls))])
+    return min(divisions, key=lambda segments: _estimate(segments, sizes))
+
+
+def _estimate(segments: Sequence[Segment], sizes: dict[int, int]) -> int:
+    kept = sum(sizes[n] for segment in segments for n in segment.outputs)
+    return kept + 2 * max(
+        sum(sizes[n] for call in segment.calls for n in call.outputs) for segment in segments
+    )
 
 
 def _last_uses(calls: Sequence[Call], outputs: Sequence[int]) -> dict[int, int]:
@@ -237,11 +245,6 @@ def _cuts(inside: Sequence[int], passing: Sequence[int], bound: int) -> list[int
             cuts.append(cut)
             start, size = cut, sum(inside[cut : place + 1])
     return cuts
-
-
-def _estimate(inside: Sequence[int], passing: Sequence[int], cuts: Sequence[int]) -> int:
-    between = sum(passing[cut - 1] for cut in cuts)
-    return between + max(sum(inside[a:b]) for a, b in _pairs(cuts, len(inside)))
 
 
 def _pairs(cuts: Sequence[int], end: int) -> list[tuple[int, int]]:
