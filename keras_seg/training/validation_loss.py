@@ -30,7 +30,7 @@ class ExactValidation:
                 x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
             )
         share = sample_weight[0]
-        before = {id(each): keras.ops.convert_to_tensor(each) for each in _sums_of_outputs(self)}
+        before = {id(each): keras.ops.copy(each) for each in _sums_of_outputs(self)}
         loss = inherited(x=x, y=y, y_pred=y_pred, sample_weight=None, training=training)
         for total in _sums_of_outputs(self):
             start = before.get(id(total), 0.0)  # the first batch creates them
