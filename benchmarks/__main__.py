@@ -52,7 +52,9 @@ class Benchmark:
     @property
     def module(self) -> str:
         """What `python -m` runs: a module of `folder`, or a folder with a `__main__.py`."""
-        return self.name if (FOLDER / self.name).is_dir() else f"{self.folder}.{self.name}"
+        if (FOLDER / self.name).is_dir():
+            return self.name
+        return f"{self.folder}.{self.name}".lstrip(".")
 
     @property
     def about(self) -> str:
@@ -82,6 +84,7 @@ BENCHMARKS = (
     Benchmark("attention"),
     Benchmark("data"),
     Benchmark("training", takes=("torch_python",)),
+    Benchmark("gpu", takes=("torch_python",), folder=""),
     Benchmark("peers", takes=("torch_python",)),
     Benchmark("start", takes=("torch_python",)),
     Benchmark("conversions", takes=("before",)),

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import common
-from benchmarks.measure.training import BATCH, NETWORKS, QUICK_BATCH, QUICK_SIZE, SIZE, Worker
+from benchmarks.measure.training import BATCH, MEASURED, QUICK_BATCH, QUICK_SIZE, SIZE, Worker
 
 ROOT = Path(__file__).parents[2]
 SIDES = ("before", "after")
@@ -115,7 +115,7 @@ def measure_steps(
     facts = {"size": record["size"], "batch": record["batch"], "threads": options.threads}
     command = [sys.executable, "-P", "-m", "benchmarks.measure.training", "--worker"]
     times = {}
-    for network in NETWORKS[:1] if options.quick else NETWORKS:
+    for network in MEASURED[:1] if options.quick else MEASURED:
         workers = {
             side: Worker(command, {"network": network, **facts}, variables)
             for side, variables in environments.items()

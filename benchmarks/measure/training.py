@@ -1,21 +1,22 @@
 """Training images per second: Keras in float32, mixed precision and XLA, beside PyTorch.
 
-    python -m benchmarks.measure.training [--quick] [--torch-python PATH]
+    python -m benchmarks.measure.training [--quick] [--torch-python PATH] [--networks NAME ...]
 
 Each configuration runs in its own process, so that its peak memory can be measured. The processes
 alternate, a few steps each, so that the noise of the machine affects all equally. PyTorch runs the
-same U-Net (32 filters, batch norm, Adam, cross-entropy) in another interpreter: eager, and tuned
-with channels last.
+same networks (Adam, cross-entropy) in another interpreter: eager, and tuned with channels last.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import common
@@ -24,7 +25,15 @@ WIDTHS = (32, 64, 128, 256, 512)
 CLASSES = 19
 SIZE, BATCH = 256, 8
 QUICK_SIZE, QUICK_BATCH = 64, 2
-NETWORKS = ("unet", "deeplabv3plus")
+NETWORKS = {
+    "unet": {"widths": WIDTHS},
+    "deeplabv3plus": {"backbone": "mobilenetv2", "backbone_weights": None},
+    "hrnet": {"backbone": "hrnet_w18", "backbone_weights": None},
+    "danet": {"backbone": "resnet50", "backbone_weights": None, "multi_grid": None},
+}
+"""Network → its options. PyTorch's are in `torch_networks.py`."""
+MEASURED = ("unet", "deeplabv3plus", "hrnet")
+"""Networks that are measured on CPUs; `benchmarks.gpu` measures all."""
 KERAS = {
     "float32": {},
     "float32, memory as glibc gives it": {"keep_memory": False},
@@ -41,7 +50,7 @@ KEPT_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)
 """Environment that gives PyTorch the memory settings of `keras_seg.training`."""
 ONEDNN = {"TF_ENABLE_ONEDNN_OPTS": "1"}
 """Environment that enables oneDNN's operators on processors without AVX-512."""
-TORCH_WORKER = Path(__file__).with_name("torch_unet.py")
+TORCH_WORKER = Path(__file__).with_name("torch_networks.py")
 
 
 def main() -> None:
@@ -49,7 +58,8 @@ def main() -> None:
     parser.add_argument("--torch-python", type=Path, help="interpreter with PyTorch")
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each turn")
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--without", nargs="*", default=[], help="set-ups of Keras to leave out")
+    parser.add_argument("--networks", nargs="+", default=MEASURED, choices=NETWORKS)
+    parser.add_argument("--without", nargs="*", default=[], help="set-ups to leave out")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -57,11 +67,13 @@ def main() -> None:
         return
     if options.quick:
         options.steps, options.turns = 2, 2
-    record = measure(options)
-    common.write(common.output_folder(options) / "training.json", record, report(record))
+    folder = common.output_folder(options)
+    record = measure(options, folder)
+    common.write(folder / "training.json", record, report(record))
 
 
-def measure(options) -> dict:
+def measure(options, folder: Path) -> dict:
+    """The record. It is kept in the folder after each network."""
     size, batch = (QUICK_SIZE, QUICK_BATCH) if options.quick else (SIZE, BATCH)
     shared = {"size": size, "batch": batch, "threads": options.threads}
     record = {
@@ -71,24 +83,32 @@ def measure(options) -> dict:
         "batch": batch,
         "runs": {},
     }
-    for network in NETWORKS:
-        workers = {
-            f"Keras {name}": Worker(
-                [sys.executable, "-m", "benchmarks.measure.training", "--worker"],
-                {"network": network, **shared, **setup},
-                ONEDNN if setup.get("onednn") else None,
-            )
-            for name, setup in KERAS.items()
-            if name not in options.without
-        }
-        if options.torch_python and network == "unet":
-            for name, setup in TORCH.items():
-                command = [str(options.torch_python), str(TORCH_WORKER)]
-                facts = {"widths": WIDTHS, "classes": CLASSES, **shared, **setup}
-                workers[f"PyTorch {name}"] = Worker(command, facts)
-                workers[f"PyTorch {name}, memory kept"] = Worker(command, facts, KEPT_MEMORY)
+    for network in options.networks:
+        workers = workers_of(network, shared, options)
         record["runs"][network] = take_turns(workers, options, batch)
+        common.keep(folder / "training.json", record)
     return record
+
+
+def workers_of(network: str, shared: dict, options) -> dict[str, Worker]:
+    """Name of a set-up → its process, which waits for work."""
+    facts = {"network": network, **shared}
+    ours = [sys.executable, "-m", "benchmarks.measure.training", "--worker"]
+    starts = {
+        f"Keras {name}": (ours, setup, ONEDNN if setup.get("onednn") else None)
+        for name, setup in KERAS.items()
+    }
+    if options.torch_python:
+        theirs = [str(options.torch_python), str(TORCH_WORKER)]
+        for name, setup in TORCH.items():
+            starts[f"PyTorch {name}"] = theirs, setup, None
+            starts[f"PyTorch {name}, memory kept"] = theirs, setup, KEPT_MEMORY
+    left_out = {*options.without, *(f"Keras {name}" for name in options.without)}
+    return {
+        name: Worker(command, facts | setup, environment)
+        for name, (command, setup, environment) in starts.items()
+        if name not in left_out
+    }
 
 
 def take_turns(workers: dict[str, Worker], options, batch: int) -> dict:
@@ -156,8 +176,13 @@ class Worker:
         return None
 
 
-def serve(step) -> None:
-    """Answers a number on stdin with the seconds of that many steps, and 0 with the peak memory."""
+def serve(step: Callable[[], float], facts: Callable[[], dict] = dict) -> None:
+    """Answers a number on stdin with the seconds of that many steps, and 0 with the peak memory.
+
+    Args:
+        step: computes a step and waits for its loss.
+        facts: is called for the last answer, which has its entries, too.
+    """
     import resource
     import time
 
@@ -174,7 +199,7 @@ def serve(step) -> None:
             answer = [timed() for _ in range(count)]
         else:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-            answer = {"peak_gib": round(peak, 2), "first_step_s": round(first, 1)}
+            answer = {"peak_gib": round(peak, 2), "first_step_s": round(first, 1), **facts()}
         sys.stdout.write(f"ANSWER{json.dumps(answer)}\n")
         sys.stdout.flush()
         if not count:
@@ -208,12 +233,7 @@ def keras_worker(
     if policy:
         keras.config.set_dtype_policy(policy)
     keras.utils.set_random_seed(0)
-    options = (
-        {"widths": WIDTHS}
-        if network == "unet"
-        else {"backbone": "mobilenetv2", "backbone_weights": None}
-    )
-    model = models.build(network, (size, size, 3), CLASSES, **options)
+    model = models.build(network, (size, size, 3), CLASSES, **NETWORKS[network])
     model.compile("adam", jit_compile=jit, **output_losses(model, "cross_entropy"))
     rng = np.random.default_rng(0)
     image = rng.uniform(0, 255, (batch, size, size, 3)).astype("float32")
@@ -221,7 +241,11 @@ def keras_worker(
     # The step of `fit` alone, on data in memory: benchmarks.measure.data measures the pipeline.
     batches = iter(tf.data.Dataset.from_tensors((image, mask)).repeat().prefetch(2))
     model.make_train_function()
-    serve(lambda: float(model.train_function(batches)["loss"]))
+    trained = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    serve(
+        lambda: float(model.train_function(batches)["loss"]),
+        lambda: {"parameters": trained},
+    )
 
 
 def report(record: dict) -> str:

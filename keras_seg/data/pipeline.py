@@ -156,7 +156,9 @@ def validation_pipeline(
             filled up with copies whose masks are 255. None for a smaller last batch.
 
     Returns: a `tf.data.Dataset` of images (B, H, W, C) float32 in 0..255 and masks (B, H, W) int32,
-        or (B, H, W, labels) of a multi-label data set.
+        or (B, H, W, labels) of a multi-label data set. If the last batch is filled up, each batch
+        also has shares (B,) float32, all equal: the factor that makes Keras' mean of the batches'
+        losses count each image once.
 
     Example:
 
@@ -190,7 +192,20 @@ def validation_pipeline(
     samples = tf.data.Dataset.from_tensor_slices((indices, counts)).map(
         load_place, num_parallel_calls=tf.data.AUTOTUNE
     )
-    return samples.batch(batch).prefetch(tf.data.AUTOTUNE)
+    batches = samples.batch(batch)
+    shares = None if full_batches is None else _shares(counts, batch)
+    if shares is not None:
+        batches = tf.data.Dataset.zip(batches, tf.data.Dataset.from_tensor_slices(shares))
+        batches = batches.map(lambda pixels, share: (*pixels, share))
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def _shares(counts: np.ndarray, batch: int) -> np.ndarray | None:
+    """(batches, batch) share of images that count, divided by its mean; None if all are equal."""
+    share = counts.reshape(-1, batch).mean(axis=1) / counts.mean()
+    if np.all(share == 1):
+        return None
+    return np.repeat(share.astype(np.float32)[:, None], batch, axis=1)
 
 
 def _places(

@@ -36,17 +36,27 @@ class StepCounter(keras.callbacks.Callback):
         epoch_steps: steps per epoch.
         first_step: the step at which the training starts or resumes.
         every: steps between checkpoints.
+        per_call: steps between two calls of the callbacks, a divisor of `epoch_steps`.
     """
 
-    def __init__(self, state: SavedState, *, epoch_steps: int, first_step: int, every: int):
+    def __init__(
+        self,
+        state: SavedState,
+        *,
+        epoch_steps: int,
+        first_step: int,
+        every: int,
+        per_call: int = 1,
+    ):
         super().__init__()
+        self.per_call = per_call
         self.state, self.epoch_steps, self.every = state, epoch_steps, every
         self.step = first_step
         self.asked_to_stop = False
         self._add_metrics = bool(first_step % epoch_steps)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self.step += 1
+        self.step += self.per_call
         if self._add_metrics:  # from the first part of an interrupted epoch
             self._add_metrics = False
             self.state.add_metrics_of_interrupted_epoch()
@@ -56,7 +66,7 @@ class StepCounter(keras.callbacks.Callback):
             return  # the checkpoint follows the validation
         if self.asked_to_stop:
             self._stop()
-        if self.step % self.every == 0:
+        if self.step % self.every < self.per_call:
             self.state.save(self.step)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
@@ -123,24 +133,25 @@ class TellDuration(keras.callbacks.Callback):
 
     Args:
         steps: number of steps that are left.
+        per_call: steps between two calls of the callbacks.
     """
 
     SKIPPED, TIMED = 3, 10
-    """Steps that are not timed, because they build graphs, and steps that are."""
+    """Calls that are not timed, because they build graphs, and calls that are."""
     WORTH = 60
     """Shorter trainings, in seconds, are not told."""
 
-    def __init__(self, steps: int):
+    def __init__(self, steps: int, per_call: int = 1):
         super().__init__()
-        self.steps, self._done, self._start = steps, 0, 0.0
+        self.steps, self.per_call, self._done, self._start = steps, per_call, 0, 0.0
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self._done += 1
         if self._done == self.SKIPPED:
             self._start = time.monotonic()
         if self._done == self.SKIPPED + self.TIMED:
-            left = self.steps - self._done
-            seconds = (time.monotonic() - self._start) / self.TIMED
+            left = self.steps - self._done * self.per_call
+            seconds = (time.monotonic() - self._start) / (self.TIMED * self.per_call)
             if left * seconds >= self.WORTH:
                 sys.stderr.write(f"\n{duration_line(left, seconds)}\n")
 

@@ -25,7 +25,7 @@ __all__ = ["check_before_data", "check_recipe", "check_with_data"]
 
 def check_before_data(recipe: Recipe, engine: Engine) -> None:
     """Checks everything that needs neither data nor a built network."""
-    engine.check_batch(recipe.batch_size)
+    engine.check_batch(recipe.batch_size, recipe.gradient_accumulation)
     for entry in ("initial_weights", "teacher"):
         if not is_published(getattr(recipe, entry)):
             check_model_entry(getattr(recipe, entry), entry)

@@ -13,7 +13,7 @@ from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.open_by_name import open_dataset
 from keras_seg.data.reading.ranges import MEASURED, checked_range, range_text
 from keras_seg.data.verify.image_values import range_line, unknown_nodata
-from keras_seg.data.wrappers.cached import CachedDataset
+from keras_seg.data.wrappers.cached import GIBIBYTE, CachedDataset
 from keras_seg.data.wrappers.folds import folds_of
 from keras_seg.data.wrappers.resized import ResizedDataset
 from keras_seg.data.wrappers.weighted import WeightedDataset
@@ -107,7 +107,19 @@ def _prepared(recipe: Recipe, dataset: SegmentationDataset, split: str) -> Cache
         dataset = ResizedDataset(dataset, recipe.resize)
     if recipe.border_weights and split == "train":
         dataset = WeightedDataset(dataset)
-    return CachedDataset(dataset)
+    return CachedDataset(dataset, max_bytes=int(recipe.cache_gib * GIBIBYTE))
+
+
+def line_about_cache(dataset: CachedDataset, recipe: Recipe) -> str:
+    """What `train` tells if not all images fit into memory; empty if they do."""
+    if dataset.kept == len(dataset) or not recipe.cache_gib:
+        return ""
+    per_sample = dataset.bytes_per_sample
+    needed = f" All need about {len(dataset) * per_sample / GIBIBYTE:.1f}." if per_sample else ""
+    return (
+        f"{dataset.split}: {dataset.kept:,} of {len(dataset):,} images fit into cache_gib="
+        f"{recipe.cache_gib:g}; the others are read anew in each epoch.{needed}\n"
+    )
 
 
 def _open_split(

@@ -28,7 +28,7 @@ from keras_seg.training.callbacks import (
     catching_signals,
 )
 from keras_seg.training.checks import check_before_data, check_recipe, check_with_data
-from keras_seg.training.data_sets import open_splits
+from keras_seg.training.data_sets import line_about_cache, open_splits
 from keras_seg.training.engines import Engine, engine_for
 from keras_seg.training.failures import errors_explained, kept_checkpoint
 from keras_seg.training.first_batch import check_first_batches
@@ -118,6 +118,8 @@ def train(
     check_with_data(recipe, train_set.classes, multi_label=train_set.multi_label)
     for dataset in (train_set, val_set):
         dataset.fill()  # damaged files are reported now, not in the middle of an epoch
+        if tell is not None:
+            tell(line_about_cache(dataset, recipe))
     with engine.running(), contextlib.ExitStack() as held:
         with engine.failures_explained():
             run = start_run(recipe, engine, train_set, val_set, rewrite, held)
@@ -156,7 +158,7 @@ def _fit(run: Run, own: list[keras.callbacks.Callback]) -> TrainingResult:
         global_batches(run, run.first_step),  # equal in all workers: all of them refuse, or none
         run.model,
         run.train_set,
-        replicas=run.engine.replicas,
+        replicas=run.engine.replicas * run.recipe.gradient_accumulation,
         tells=run.writes,
     )
     if run.writes:
@@ -168,6 +170,7 @@ def _fit(run: Run, own: list[keras.callbacks.Callback]) -> TrainingResult:
         epoch_steps=run.epoch_steps,
         first_step=run.first_step,
         every=run.recipe.checkpoint_steps,
+        per_call=run.recipe.steps_per_execution,
     )
     callbacks, interrupted = _callbacks(run, steps, own), False
     try:
@@ -224,12 +227,16 @@ def _callbacks(
     if recipe.optimizer_options.ema is not None:
         callbacks.append(AverageWhileValidating())
     if run.writes:
-        callbacks += [*_writers(run), TellDuration(run.total_steps - run.first_step)]
+        callbacks += [*_writers(run), _duration(run)]
     if recipe.early_stop is not None:
         callbacks.append(StopEarly(history, recipe.early_stop))
     if recipe.max_minutes is not None:
         callbacks.append(StopAfter(recipe.max_minutes))
     return [*callbacks, *own, steps]  # the checkpoint at the end of an epoch comes last
+
+
+def _duration(run: Run) -> TellDuration:
+    return TellDuration(run.total_steps - run.first_step, run.recipe.steps_per_execution)
 
 
 def _writers(run: Run) -> list[keras.callbacks.Callback]:

@@ -35,8 +35,10 @@ POSITIVE = (
     "max_minutes",
     "teacher_weight",
     "teacher_temperature",
+    "gradient_accumulation",
+    "steps_per_execution",
 )
-NOT_NEGATIVE = ("weight_decay", "auxiliary_weight", "seed", "overlays")
+NOT_NEGATIVE = ("weight_decay", "auxiliary_weight", "seed", "overlays", "cache_gib")
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,8 @@ class Recipe:
             that `keras_seg.data.open_dataset` opens.
         output: folder for the trained model, log, pictures and checkpoints.
         on_error: "stop" at a sample that cannot be read, or "skip" it with a warning.
+        cache_gib: memory in GiB in which each split keeps its decoded images and masks, 4 bytes per
+            RGB pixel. What does not fit is read anew in each epoch; 0 keeps nothing.
         model: name of the network, see `keras-seg models`. In a recipe file, "auto" lets
             `keras-seg train` choose it, and every entry that the file does not have, from the data.
         model_options: arguments of the network's builder.
@@ -185,6 +189,12 @@ class Recipe:
             and mask, or layers of Keras.
         callbacks: import paths of Keras callbacks, "module:name", or mappings with `path` and the
             callback's arguments.
+        gradient_accumulation: number of equal parts in which a batch is computed, one after the
+            other; each step applies their mean gradient. Needs about the memory of one part.
+        recompute: compute activations again for the gradients instead of keeping them: less memory,
+            more time.
+        steps_per_execution: steps between two looks at loss, signals and callbacks; more than 1
+            helps if a step takes milliseconds.
         mixed_precision: compute in float16 (bfloat16 on TPU) where that is safe.
         jit: compile the training step with XLA.
         strategy: auto, none, mirrored (all local devices), multiworker (TF_CONFIG) or tpu.
@@ -212,6 +222,7 @@ class Recipe:
     data: str
     output: str
     on_error: str = "stop"
+    cache_gib: float = 4.0
     model: str = "unet"
     model_options: dict[str, Any] = field(default_factory=dict)
     initial_weights: str | None = None
@@ -250,6 +261,9 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     transform: str | None = None
     callbacks: list[str | dict] | None = None
+    gradient_accumulation: int = 1
+    recompute: bool = False
+    steps_per_execution: int = 1
     mixed_precision: bool = False
     jit: bool = False
     strategy: str = "auto"

@@ -28,6 +28,7 @@ from keras_seg.training.own_losses import own_metrics
 from keras_seg.training.recipe import Recipe
 from keras_seg.training.saved_state import SavedState, remove_unfinished
 from keras_seg.training.teacher import taught, variables_of_teacher
+from keras_seg.training.validation_loss import with_exact_validation
 
 Rewrite = Callable[[keras.Model], keras.Model]
 """Turns the recipe's network, with its initial weights, into the network to train."""
@@ -100,6 +101,7 @@ def start_run(
     Raises: as `run_folder.prepare`, `SavedState.restore` and `History`.
     """
     epoch_steps = recipe.steps_per_epoch or steps_per_epoch(train_set, recipe.batch_size)
+    _check_executions(recipe.steps_per_execution, epoch_steps)
     loss, counted = resolved_loss(recipe.loss_terms, train_set)
     with engine.scope():
         network = _network(recipe, engine, train_set.classes, rewrite)
@@ -183,6 +185,9 @@ def _compiled(
 ) -> tuple[keras.Model, MeanIoU]:
     """The model to train, with an optimizer that has its variables, and its metric."""
     model = engine.trainable(at_image_size(network))
+    if engine.devices > 1:
+        model = with_exact_validation(model)
+    model = engine.with_less_memory(model, recipe)
     tell = _tell if engine.writes else lambda sentence: None
     model = taught(model, network, recipe, train_set, tell=tell)
     plain = set()
@@ -197,10 +202,23 @@ def _compiled(
     model.compile(
         make_optimizer(recipe, epoch_steps, backbone=plain, depthwise=depthwise_kernels(network)),
         jit_compile=engine.compiles(recipe.jit),
+        steps_per_execution=recipe.steps_per_execution,
         **arguments,
     )
     model.optimizer.build(model.trainable_variables)
     return model, metric
+
+
+def _check_executions(per_execution: int, epoch_steps: int) -> None:
+    """Raises ValueError if an epoch would end in the middle of an execution."""
+    if epoch_steps % per_execution == 0:
+        return
+    fitting = max(epoch_steps // per_execution, 1) * per_execution
+    raise ValueError(
+        f"steps_per_execution={per_execution} does not divide the {epoch_steps} steps of an "
+        f"epoch. Set steps_per_epoch, for example to {fitting}, or choose a divisor of "
+        f"{epoch_steps}."
+    )
 
 
 def miou_metric(recipe: Recipe, train_set: CachedDataset) -> MeanIoU:

@@ -41,6 +41,7 @@ MADE = (
 """Files and folders that a training writes, and that `overwrite` removes."""
 FREE = {
     *("output", "overwrite", "max_minutes", "checkpoint_steps", "overlays", "strategy"),
+    "cache_gib",
     "callbacks",  # a logger may be added to a run
     "recalibrate",  # also after its end
     "chosen",

@@ -15,7 +15,6 @@ import pytest
 from keras_seg import models, training
 from keras_seg.cli import INTERRUPTED, command_line
 from keras_seg.data import Augmentation
-from keras_seg.data.wrappers import cached
 from keras_seg.training.callbacks import StepCounter
 from keras_seg.training.saved_state import saved_steps
 from tests.helpers.recipes import short_recipe
@@ -94,11 +93,10 @@ class TestVanishedData:
                 data.rename(elsewhere)
             after(self, batch, logs)
 
-        monkeypatch.setattr(cached.CachedDataset.__init__, "__kwdefaults__", {"max_bytes": 0})
         with monkeypatch.context() as patch:
             patch.setattr(StepCounter, "on_train_batch_end", unplug)
             with pytest.raises(FileNotFoundError, match=r"(train|val)\d\.png"):
-                training.train(replace(recipe, epochs=4))
+                training.train(replace(recipe, epochs=4, cache_gib=0))
         output = Path(recipe.output)
         kept = int(saved_steps(output / "checkpoints")[0].name.removeprefix("step_"))
         assert kept >= 4 and models.load(output / "model.keras").count_params() > 0

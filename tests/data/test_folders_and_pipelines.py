@@ -323,9 +323,20 @@ class TestPipelines:
             type(shapes[0]), "__getitem__", lambda s, i: (reads.append(i), original(s, i))[1]
         )
         cached = data.CachedDataset(shapes[0])
-        assert cached[3] is cached[3] and reads == [3]
+        first, again = cached[3], cached[3]
+        assert reads == [3] and cached.kept == 1
+        for one, other in zip(first[1:], again[1:], strict=True):
+            np.testing.assert_array_equal(one, other)
+            assert other is None or one.dtype == other.dtype
         full = data.CachedDataset(shapes[0], max_bytes=10)
-        assert full[3] is not full[3]
+        assert full[3] is not full[3] and full.kept == 0
+
+    def test_masks_are_kept_in_few_bits(self, shapes):
+        cached = data.CachedDataset(shapes[0])
+        pixels = shapes[0][0].mask.size
+        kept = cached[0] and cached.bytes_per_sample
+        assert kept <= (3 + 1 + 1) * pixels  # image, mask, instances if there are any
+        assert cached[0].mask.dtype == shapes[0][0].mask.dtype
 
     def test_one_name_opens_folders_and_builtin_sets(self, shapes_folder):
         assert data.open_dataset("builtin:cells", "val").split == "val"

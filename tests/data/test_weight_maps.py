@@ -126,7 +126,7 @@ class TestWeightedDataset:
 
     def test_weights_are_kept_in_memory_and_resized(self):
         cached = CachedDataset(ResizedDataset(WeightedDataset(CELLS), (32, 40)))
-        assert cached[0] is cached[0] and cached[0].weights.shape == (32, 40)
+        assert cached[0].weights is cached[0].weights and cached[0].weights.shape == (32, 40)
         assert cached[0].weights.dtype == np.float32 and cached[0].weights.max() > 1
 
     def test_without_instances_connected_pixels_of_a_class_are_one(self):

@@ -84,6 +84,7 @@ def recipe(tmp_path):
         crop=(32, 48),
         batch_size=4,
         epochs=2,
+        loss=[{"name": "cross_entropy", "class_weights": [1, 2, 3]}, {"name": "dice"}],
         teacher=str(tmp_path / "teacher.keras"),
         optimizer="sgd",
         learning_rate=0.005,
@@ -132,7 +133,7 @@ def results(process):
 
 def assert_equal_runs(one, other):
     for row, expected in zip(one[0], other[0], strict=True):
-        for name in ("loss", "mean_iou", "val_mean_iou"):
+        for name in ("loss", "mean_iou", "val_loss", "val_mean_iou"):
             assert row[name] == pytest.approx(expected[name], rel=1e-5), name
         assert row["val_iou"] == pytest.approx(expected["val_iou"], rel=1e-4)
     assert one[3] == other[3] == COUNTED
@@ -149,7 +150,7 @@ def assert_equal_weights(path, expected):
 
 class TestMirrored:
     def test_two_devices_give_loss_metrics_and_weights_of_one(self, recipe, tmp_path):
-        (tmp_path / "given.yaml").write_text(replace(recipe, epochs=1).to_yaml())
+        (tmp_path / "given.yaml").write_text(replace(recipe, epochs=1, recompute=True).to_yaml())
         one, two = results(start(tmp_path, "none,mirrored", DEVICES="2"))
         assert_equal_runs(two, one)
         assert_equal_weights(tmp_path / "run_mirrored_0.npz", tmp_path / "run_none_0.npz")
@@ -291,9 +292,29 @@ class TestValidation:
     def test_no_device_is_left_without_an_image(self, shapes, sizes):
         dataset = shapes[1] if sizes == "equal" else Growing()
         batches = list(data.validation_pipeline(dataset, batch_size=3, full_batches=2))
-        assert all(len(image) % 2 == 0 for image, _ in batches)
-        counted = sum(int((mask.numpy() != 255).sum()) for _, mask in batches)
+        assert all(len(image) % 2 == 0 for image, *_ in batches)
+        counted = sum(int((mask.numpy() != 255).sum()) for _, mask, *_ in batches)
         assert counted == sum(int((sample.mask != 255).sum()) for sample in dataset)
+
+    def test_losses_count_each_image_once(self, without_tracing):
+        """Three images in batches of two: the last one is filled up. One output has no class 2."""
+        from keras_seg import losses
+        from keras_seg.training.validation_loss import with_exact_validation
+        from tests.helpers.shapes import Shapes
+
+        keras.utils.set_random_seed(0)
+        image = keras.Input((None, None, 3))
+        outputs = {name: keras.layers.Conv2D(3, 1, name=name)(image) for name in ("logits", "aux")}
+        loss = losses.CrossEntropy(class_weights=[1, 2, 3]) + losses.Dice(smooth=1.0)
+        logs = {}
+        for full in (None, 2):
+            model = with_exact_validation(keras.Model(image, outputs))
+            model.compile("sgd", dict.fromkeys(outputs, loss), loss_weights=[1.0, 0.4])
+            batches = data.validation_pipeline(Shapes("val", 3), batch_size=2, full_batches=full)
+            batches = batches.map(lambda x, y, *share: (x, dict.fromkeys(outputs, y), *share))
+            logs[full] = model.evaluate(batches, verbose=0, return_dict=True)
+        assert logs[2] == pytest.approx(logs[None], rel=1e-6)
+        assert len(logs[2]) == 3
 
 
 class Growing:

@@ -239,16 +239,25 @@ class TestErrors:
         with pytest.raises(ValueError, match="Did you mean 'unet'"):
             training.train(replace(recipe, model="unet2"))
 
-    @pytest.mark.parametrize("memory", [0, 2**30])
-    def test_damaged_files_are_named_whether_they_fit_in_memory_or_not(
-        self, recipe, memory, monkeypatch
-    ):
-        from keras_seg.data.wrappers import cached
-
-        monkeypatch.setattr(cached.CachedDataset.__init__, "__kwdefaults__", {"max_bytes": memory})
+    @pytest.mark.parametrize("memory", [0, 1])
+    def test_damaged_files_are_named_whether_they_fit_in_memory_or_not(self, recipe, memory):
         (Path(recipe.data) / "images" / "train5.png").write_text("no image")
         with pytest.raises(ValueError, match=r"train5\.png cannot be read"):
-            training.train(recipe)
+            training.train(replace(recipe, cache_gib=memory))
+
+    def test_images_that_do_not_fit_into_memory_are_told(self, shapes):
+        from keras_seg.data import CachedDataset
+        from keras_seg.training.data_sets import line_about_cache
+
+        entire, partial = CachedDataset(shapes[0]), CachedDataset(shapes[0], max_bytes=60_000)
+        entire.fill()
+        partial.fill()
+        recipe = Recipe("data", "run", cache_gib=0.25)
+        assert line_about_cache(entire, recipe) == ""
+        line = line_about_cache(partial, recipe)
+        assert f"train: {partial.kept} of {len(partial)} images fit into cache_gib=0.25" in line
+        assert 0 < partial.kept < len(partial)
+        assert line_about_cache(partial, replace(recipe, cache_gib=0)) == ""
 
     @pytest.mark.usefixtures("without_tracing")
     def test_with_skip_it_trains_on_the_others_and_names_what_is_left_out(self, recipe):

@@ -177,7 +177,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "Recipe": ("config", "print_config", "preset"),
     "Data": (
         *("data", "classes", "num_classes", "multi_label", "channels", "value_range", "window"),
-        *("nodata", "on_error"),
+        *("nodata", "on_error", "cache_gib"),
     ),
     "Cross-validation": ("folds", "fold", "fold_group"),
     "Output": ("output", "overwrite", "overlays", "callbacks"),
@@ -195,8 +195,9 @@ TOPICS: dict[str, tuple[str, ...]] = {
     ),
     "Batch norm": ("batch_norm_momentum", "recalibrate", "sync_batch_norm"),
     "Random changes of each crop": ("augmentation.",),
+    "Memory of a step": ("gradient_accumulation", "recompute"),
     "Devices, speed and repeatability": (
-        *("strategy", "mixed_precision", "jit", "seed", "deterministic"),
+        *("strategy", "mixed_precision", "jit", "steps_per_execution", "seed", "deterministic"),
     ),
 }
 VERB = Verb(

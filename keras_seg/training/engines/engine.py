@@ -87,6 +87,10 @@ class Engine(ABC):
         """The model in the form that `fit` can train on these devices."""
         return model
 
+    def with_less_memory(self, model: keras.Model, recipe: Recipe) -> keras.Model:
+        """The model in the form that has `gradient_accumulation` and `recompute` of a recipe."""
+        return model
+
     def training_batches(self, make: Callable[[tuple[int, int]], Any], batch_size: int) -> Any:
         """Batches as `fit` takes them.
 
@@ -104,8 +108,19 @@ class Engine(ABC):
         """
         return nullcontext()
 
-    def check_batch(self, batch_size: int) -> None:
-        """Raises ValueError if a batch cannot be divided evenly among the devices."""
+    def check_batch(self, batch_size: int, parts: int = 1) -> None:
+        """Raises ValueError if a batch cannot be divided evenly among the devices.
+
+        Args:
+            batch_size: images per batch, on all devices together.
+            parts: number of parts in which each device computes its share.
+        """
+        if parts > 1 and batch_size % (self.devices * parts):
+            raise ValueError(
+                f"batch_size={batch_size} cannot be divided evenly into gradient_accumulation="
+                f"{parts} parts on {self.devices} devices. Choose a multiple of "
+                f"{self.devices * parts}, or fewer parts."
+            )
         if batch_size % self.devices:
             raise ValueError(
                 f"batch_size={batch_size} cannot be divided evenly among {self.devices} devices. "

@@ -56,6 +56,12 @@ class JaxEngine(Engine):
             flags = os.environ.get("XLA_FLAGS", "")
             if DETERMINISTIC_GPU not in flags:
                 os.environ["XLA_FLAGS"] = f"{flags} {DETERMINISTIC_GPU}".strip()
+        for entry, usual in (("gradient_accumulation", 1), ("recompute", False)):
+            if getattr(recipe, entry) != usual:
+                raise ValueError(
+                    f"{entry}={getattr(recipe, entry)} needs the Keras backend tensorflow. "
+                    f"Received: jax. Set KERAS_BACKEND=tensorflow, or leave {entry} out."
+                )
         devices = devices_of(recipe.strategy)
         if len(devices) > 1 and not recipe.sync_batch_norm:
             raise ValueError(

@@ -11,8 +11,10 @@ from typing import Self
 import keras
 import tensorflow as tf
 
+from keras_seg.training.engines.accumulation import accumulating
 from keras_seg.training.engines.engine import Engine
 from keras_seg.training.engines.multi_worker import trainable_by_workers
+from keras_seg.training.engines.recomputation import recomputing
 from keras_seg.training.engines.strategies import make_strategy
 from keras_seg.training.failures import WorkerLost
 from keras_seg.training.recipe import Recipe
@@ -39,7 +41,14 @@ class TensorFlowEngine(Engine):
 
     @classmethod
     def for_recipe(cls, recipe: Recipe) -> Self:
-        return cls(make_strategy(recipe.strategy))
+        engine = cls(make_strategy(recipe.strategy))
+        if recipe.steps_per_execution > 1 and engine.devices > 1:
+            raise ValueError(
+                f"steps_per_execution={recipe.steps_per_execution} contradicts {engine.devices} "
+                "devices, on which Keras runs one step at a time (keras#19246). Leave it out, or "
+                "pass --strategy none."
+            )
+        return engine
 
     @staticmethod
     def checkpoint(variables: Sequence[keras.Variable]) -> TensorFlowCheckpoint:
@@ -68,6 +77,13 @@ class TensorFlowEngine(Engine):
 
     def trainable(self, model: keras.Model) -> keras.Model:
         return trainable_by_workers(model) if self.several_workers else model
+
+    def with_less_memory(self, model: keras.Model, recipe: Recipe) -> keras.Model:
+        if recipe.recompute:
+            model = recomputing(model, recipe.crop)
+        if recipe.gradient_accumulation > 1:
+            model = accumulating(model, recipe.gradient_accumulation)
+        return model
 
     def training_batches(
         self, make: Callable[[tuple[int, int]], tf.data.Dataset], batch_size: int
