@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from keras_seg.data import open_dataset
+from keras_seg.data.dataset import SegmentationDataset
 
 MARGIN = 1.2
 SMALLEST = 8
@@ -17,11 +17,11 @@ PER_IMAGE = 4
 SIDE = 64
 
 
-def single_objects(folder: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def single_objects(dataset: SegmentationDataset, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Crops of single objects: images (N, 64, 64, 3) uint8 and masks (N, 64, 64) uint8 of 0, 1."""
     generator = np.random.default_rng(seed)
     images, masks = [], []
-    for sample in open_dataset(folder, "train"):
+    for sample in dataset:
         numbers = np.unique(sample.instances)
         for number in generator.permutation(numbers[numbers > 0])[:PER_IMAGE]:
             cut = crop_of(sample.image, sample.instances == number)

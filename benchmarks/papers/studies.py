@@ -1,8 +1,8 @@
 """The studies: what each paper claims, and the trainings that test it.
 
-A study compares variants of one idea. All variants of a study have the same images, number of steps,
-batch, crop, optimizer and seeds; they differ in what `Variant` says. Variants with equal recipes in
-several studies are trained once.
+A study compares variants of one idea. All variants of a study have the same images, number of
+steps, batch, crop, optimizer and seeds; they differ in what `Variant` says. Variants with equal
+recipes in several studies are trained once.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def unet(first: int) -> dict[str, Any]:
 BASIS = {"loss": "cross_entropy+dice", "optimizer": "adam", "learning_rate": 1e-3}
 ON_NUCLEI = {
     **BASIS,
-    **steps(10, 60),
+    **steps(5, 120),
     "crop": [128, 128],
     "batch_size": 4,
     "augmentation": {"flip_vertical": True, "scale": [0.6, 1.6], "rotation": 180},
@@ -258,8 +258,8 @@ STUDIES: dict[str, Study] = {
         metrics=("pixel_error", "rand_error", "pixel_error_views", "miou"),
         seeds=3,
         minutes=34,
-        note="20 slices for training and 5 for validation. Displacements of 5 pixels in crops of 256, "
-        "where the paper has 10 in tiles of 512. " + PARAMETERS,
+        note="20 slices for training and 5 for validation. Displacements of 5 pixels in crops of "
+        "256, where the paper has 10 in tiles of 512. " + PARAMETERS,
     ),
     "resunet": Study(
         idea="ResUNet: residual units at a quarter of U-Net's parameters",
@@ -362,7 +362,7 @@ STUDIES: dict[str, Study] = {
         data=NUCLEI,
         recipe={
             **BASIS,
-            **steps(10, 80),
+            **steps(5, 160),
             "model": "deconvnet",
             "model_options": {
                 "widths": [[8, 8], [16, 16], [32] * 3, [64] * 3, [64] * 3],
@@ -378,13 +378,13 @@ STUDIES: dict[str, Study] = {
             Variant(
                 "first stage",
                 {
-                    **steps(4, 80),
+                    **steps(2, 160),
                     "augmentation": {"flip_vertical": True, "scale": [1.0, 1.0]},
                 },
                 data="single_objects",
                 only_a_step=True,
             ),
-            Variant("two stages", steps(6, 80), initial="first stage"),
+            Variant("two stages", steps(3, 160), initial="first stage"),
         ),
         metrics=("miou", "foreground_iou"),
         seeds=3,

@@ -15,6 +15,8 @@ from benchmarks.papers.measuring import EXTRA, METRICS, Predictions, trainable_p
 from benchmarks.papers.studies import Study, Variant
 from keras_seg import inference, training
 from keras_seg.data import open_dataset
+from keras_seg.data.dataset import SegmentationDataset
+from keras_seg.data.wrappers.folds import FoldDataset
 from keras_seg.names import IGNORE_CLASS
 from keras_seg.training.recipe import Recipe
 from keras_seg.training.recipe_io import from_record
@@ -139,17 +141,32 @@ def train(recipe: Recipe, variant: Variant, place: Place, minutes: float | None)
     """
     folder = Path(recipe.output)
     folder.mkdir(parents=True, exist_ok=True)
-    data = None
-    if variant.data is not None:
-        made = getattr(object_crops, variant.data)(recipe.data)
-        data = made, open_dataset(recipe.data, "val")
     result = training.train(
         replace(recipe, max_minutes=minutes),
         rewrite=None if variant.network is None else getattr(networks, variant.network),
-        data=data,
+        data=data_of(recipe, variant, place),
         callbacks=[Times(folder / TIMES)],
     )
     return result.finished
+
+
+def data_of(recipe: Recipe, variant: Variant, place: Place) -> tuple | None:
+    """(training, validation) data, where they are not those of the recipe."""
+    if variant.data is None and not place.quick:
+        return None
+    train_set, val_set = (
+        open_dataset(recipe.data, split, channels=recipe.channels) for split in ("train", "val")
+    )
+    if place.quick:
+        train_set, val_set = first_images(train_set, 2 * QUICK_IMAGES), first_images(val_set)
+    if variant.data is not None:
+        train_set = getattr(object_crops, variant.data)(train_set)
+    return train_set, val_set
+
+
+def first_images(dataset: SegmentationDataset, number: int = QUICK_IMAGES) -> FoldDataset:
+    places = [(0, index) for index in range(min(number, len(dataset)))]
+    return FoldDataset([dataset], places, dataset.split)
 
 
 def measure(recipe: Recipe, variant: Variant, study: Study, *, quick: bool = False) -> dict:
