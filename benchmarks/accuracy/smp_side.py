@@ -11,7 +11,6 @@ state is saved after every epoch. The result is `result.json` in the folder of t
 """
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -41,6 +40,11 @@ def main():
         network.load_state_dict(weights)
         optimizer.load_state_dict(optimizer_state)
         schedule.load_state_dict(schedule_state)
+    if state["step"] != settings["start_step"]:
+        raise SystemExit(
+            f"The batches begin at step {settings['start_step']}, the saved state is of step "
+            f"{state['step']}. Remove {path.parent} to train anew."
+        )
     while state["step"] < settings["steps"]:
         epoch(network, optimizer, schedule, stream, settings, state)
         state["miou"].append(miou(network, validation, settings["classes"]))
@@ -52,7 +56,7 @@ def main():
             schedule.state_dict(),
         )
         torch.save(everything, saved.with_suffix(".part"))
-        os.replace(saved.with_suffix(".part"), saved)
+        saved.with_suffix(".part").replace(saved)
         (path.parent / "step.txt").write_text(str(state["step"]))
     versions = {"torch": torch.__version__, "segmentation-models-pytorch": smp.__version__}
     parameters = sum(each.numel() for each in network.parameters())
