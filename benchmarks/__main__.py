@@ -3,7 +3,8 @@
     python -m benchmarks list
     python -m benchmarks run NAME [NAME ...] [--quick] [--threads N] [--output FOLDER]
         [--torch-python PYTHON] [--vela PROGRAM] [--micro-python PYTHON] [--data FOLDER]
-        [--runs FOLDER] [--before COMMIT] [--board-python PYTHON]
+        [--runs FOLDER] [--before COMMIT] [--board-python PYTHON] [--work FOLDER]
+        [--smp-python PYTHON]
 
 `run all` runs every benchmark whose inputs are given. Each also runs by itself, with more options:
 `python -m benchmarks.measure.NAME`, `python -m benchmarks.edge` and `python -m benchmarks.peers`.
@@ -34,6 +35,8 @@ SHARED = {
     "data": "folder of images with masks",
     "runs": "folder of finished trainings",
     "board_python": "interpreter with NumPy, Pillow, LiteRT and ONNX Runtime, without this package",
+    "work": "folder in which long trainings resume",
+    "smp_python": "interpreter with PyTorch and segmentation-models-pytorch",
     "before": "commit, branch or tag that HEAD is compared with",
 }
 """Options that are passed on to the benchmarks that take them."""
@@ -88,6 +91,8 @@ BENCHMARKS = (
     Benchmark("scale"),
     Benchmark("profiles"),
     Benchmark("defaults", takes=("data",)),
+    Benchmark("papers", needs=("data", "work")),
+    Benchmark("accuracy", takes=("smp_python",), needs=("data", "work")),
     Benchmark("devices", takes=("vela", "micro_python"), folder="edge"),
     Benchmark("edge", takes=("runs",), needs=("data",)),
     Benchmark("board", needs=("runs", "board_python")),

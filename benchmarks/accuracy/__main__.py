@@ -71,7 +71,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = common.parser(__doc__, "two steps on tiny crops, two validation images")
-    parser.add_argument("--data", required=True, help="folder of CamVid")
+    parser.add_argument("--data", required=True, help="folder of CamVid, or the one above")
     parser.add_argument("--smp-python", help="interpreter with torch and smp; without it, one side")
     parser.add_argument("--work", type=Path, help="folder of the trainings, from which they resume")
     parser.add_argument("--recipe", type=Path, default=RECIPE)
@@ -83,7 +83,9 @@ def parse() -> argparse.Namespace:
 
 def recipe_of(options: argparse.Namespace) -> Recipe:
     record = read_yaml(options.recipe)
-    record |= {"data": options.data, "output": str(options.work / OURS), "seed": options.seed}
+    inside = Path(options.data) / "camvid"
+    data = str(inside) if inside.is_dir() else options.data
+    record |= {"data": data, "output": str(options.work / OURS), "seed": options.seed}
     recipe = from_record(record, Recipe)
     if options.quick:
         schedule = replace(recipe.schedule_options, warmup_epochs=0.0)

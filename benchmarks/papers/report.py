@@ -14,7 +14,8 @@ import matplotlib.pyplot as plt
 
 from benchmarks import common
 from benchmarks.papers.measuring import LOWER_IS_BETTER
-from benchmarks.papers.studies import STUDIES, Study, Variant
+from benchmarks.papers.records import Study, Variant
+from benchmarks.papers.studies import STUDIES
 from benchmarks.papers.training import trainings_of
 
 TITLES = {

@@ -12,7 +12,7 @@ import keras
 
 from benchmarks.papers import networks, object_crops
 from benchmarks.papers.measuring import EXTRA, METRICS, Predictions, trainable_parameters
-from benchmarks.papers.studies import Study, Variant
+from benchmarks.papers.records import Study, Variant
 from keras_seg import inference, training
 from keras_seg.data import open_dataset
 from keras_seg.data.dataset import SegmentationDataset
