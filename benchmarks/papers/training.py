@@ -9,15 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from benchmarks.papers import networks, object_crops
 from benchmarks.papers.measuring import EXTRA, METRICS, Predictions, trainable_parameters
 from benchmarks.papers.records import Study, Variant
 from keras_seg import inference, training
 from keras_seg.data import open_dataset
+from keras_seg.data.classes import ClassTable
 from keras_seg.data.dataset import SegmentationDataset
 from keras_seg.data.wrappers.folds import FoldDataset
 from keras_seg.names import IGNORE_CLASS
+from keras_seg.training.pictures import sheet
 from keras_seg.training.recipe import Recipe
 from keras_seg.training.recipe_io import from_record
 
@@ -195,14 +198,23 @@ def measure(recipe: Recipe, variant: Variant, study: Study, *, quick: bool = Fal
         "val_miou": [row["val_mean_iou"] for row in rows],
         "loss": [row["loss"] for row in rows],
         "scores": scores,
-        "images": images_by_score(predictions),
+        "images": images_by_score(predictions, images.classes, folder),
     }
 
 
-def images_by_score(predictions: Predictions) -> dict[str, str]:
-    """The names of the best and of the worst validation image, by their pixel accuracy."""
-    shares = {}
+def images_by_score(predictions: Predictions, classes: ClassTable, folder: Path) -> dict[str, str]:
+    """Names of the best and the worst validation image, by the share of their right pixels.
+
+    Both are drawn into `best_and_worst.png` of the folder: image, truth and prediction.
+    """
+    shares = []
     for sample, scores in zip(predictions.samples, predictions.scores, strict=True):
         counted = sample.mask != IGNORE_CLASS
-        shares[sample.name] = float((scores.argmax(-1) == sample.mask)[counted].mean())
-    return {"best": max(shares, key=shares.get), "worst": min(shares, key=shares.get)}
+        shares.append(float((scores.argmax(-1) == sample.mask)[counted].mean()))
+    places = {"best": int(np.argmax(shares)), "worst": int(np.argmin(shares))}
+    rows = []
+    for place in places.values():
+        sample, scores = predictions.samples[place], predictions.scores[place]
+        rows.append((sample.image, sample.mask, scores.argmax(-1).astype(np.uint8)))
+    sheet(rows, classes).save(folder / "best_and_worst.png")
+    return {name: predictions.samples[place].name for name, place in places.items()}
