@@ -65,8 +65,7 @@ def markdown(record: dict, *, quick: bool = False) -> str:
         "# What each paper's idea is worth here\n\n"
         f"{common.machine_line(record)} Scores are of the validation images, which also chose the "
         "best epoch of each training. With several seeds: mean ± standard deviation. The "
-        "differences are to the first row of a study, between trainings of one seed. Minutes are "
-        "wall time on a machine that also did other work; core minutes are the processor's.\n\n"
+        "differences are between trainings of one seed. Minutes are wall time on a machine that also did other work; core minutes are the processor's.\n\n"
         f"{summary(studies)}\n"
         + ("" if not left else f"Not run yet: {'; '.join(left)}.\n\n")
         + "![Curves](papers.png)\n\n"
@@ -76,14 +75,15 @@ def markdown(record: dict, *, quick: bool = False) -> str:
 
 def summary(studies: dict[str, Results]) -> str:
     """One row per idea: the paper's claim, and the difference that was measured here."""
-    header = ("idea", "variant", "the paper's claim", "measured here", "difference", "seeds")
+    header = ("idea", "compared", "the paper's claim", "measured here", "difference", "seeds")
     rows = []
     for name, results in studies.items():
         study = STUDIES[name]
         metric = study.metrics[0]
+        idea, claim = study.idea, study.claim  # in the first row of a study alone
         for variant in rows_of(study)[1:]:
-            base = results[variant.against or rows_of(study)[0].name]
-            own = results[variant.name]
+            reference = variant.against or rows_of(study)[0].name
+            own, base = results[variant.name], results[reference]
             pairs = paired(own, base, metric)
             measured = NOT_RUN
             if pairs:
@@ -93,9 +93,10 @@ def summary(studies: dict[str, Results]) -> str:
                 ]
                 measured = f"{TITLES[metric]} {values[0]} against {values[1]}"
             difference = signed(pairs, metric) if pairs else ""
-            rows.append(
-                (study.idea, variant.name, study.claim, measured, difference, len(pairs) or "")
-            )
+            seeds = len(pairs) or ""
+            compared = f"{variant.name} against {reference}"
+            rows.append((idea, compared, claim, measured, difference, seeds))
+            idea = claim = ""
     return common.markdown_table(header, rows)
 
 
