@@ -65,7 +65,8 @@ def markdown(record: dict, *, quick: bool = False) -> str:
         "# What each paper's idea is worth here\n\n"
         f"{common.machine_line(record)} Scores are of the validation images, which also chose the "
         "best epoch of each training. With several seeds: mean ± standard deviation. The "
-        "differences are between trainings of one seed. Minutes are wall time on a machine that also did other work; core minutes are the processor's.\n\n"
+        "differences are between trainings of one seed. Minutes are wall time on a machine that "
+        "also did other work; core minutes are the processor's.\n\n"
         f"{summary(studies)}\n"
         + ("" if not left else f"Not run yet: {'; '.join(left)}.\n\n")
         + "![Curves](papers.png)\n\n"
