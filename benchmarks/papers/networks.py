@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
 from keras_seg import blocks
 from keras_seg.layers import MaxUnpooling2D, ObjectRegions, Resize
@@ -28,18 +29,19 @@ DROPOUT = 0.1
 class BilinearUnpooling(layers.Layer):
     """Bilinear up-sampling to the size of `like`, in the place of `MaxUnpooling2D`."""
 
-    def call(self, x, places, like):
-        return ops.image.resize(x, ops.shape(like)[1:3], interpolation="bilinear")
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.resize = Resize(name="resize")
 
-    def compute_output_shape(self, x, places, like):
-        return (x[0], like[1], like[2], x[3])
+    def call(self, x: Any, places: Any, like: Any) -> Any:
+        return self.resize(x, like=like)
 
 
 @keras.saving.register_keras_serializable("keras_seg_papers")
 class NoMessage(layers.Layer):
     """Replaces a map by zeros, so that the next layer learns nothing from it."""
 
-    def call(self, x):
+    def call(self, x: Any) -> Any:
         return ops.zeros_like(x)
 
 
@@ -104,7 +106,15 @@ def ocr_head(model: keras.Model) -> keras.Model:
     width = model.get_layer(ENCODER_MAP).filters
     classes = model.output.shape[-1]
 
-    def transform(x, filters, *, kernel=1, use_bias=False, name, norm_name):
+    def transform(
+        x: KerasTensor,
+        filters: int,
+        *,
+        kernel: int = 1,
+        use_bias: bool = False,
+        name: str,
+        norm_name: str,
+    ) -> KerasTensor:
         return ocrnet.conv_norm_relu(
             x,
             filters,
@@ -126,7 +136,7 @@ def ocr_head(model: keras.Model) -> keras.Model:
     return _scored(model, x, aux=regions)
 
 
-def _scored(model: keras.Model, x, aux=None) -> keras.Model:
+def _scored(model: keras.Model, x: KerasTensor, aux: KerasTensor | None = None) -> keras.Model:
     """A model from the image to scores of its size, with an auxiliary output if `aux` is given."""
     classes = model.output.shape[-1]
     x = layers.SpatialDropout2D(DROPOUT, name="scores.dropout")(x)
