@@ -14,9 +14,9 @@ from keras import KerasTensor, layers, ops
 
 from keras_seg import blocks
 from keras_seg.layers import MaxUnpooling2D, ObjectRegions, Resize
-from keras_seg.models import ocrnet
 from keras_seg.models.danet import conv
 from keras_seg.models.deeplabv3plus import aspp
+from keras_seg.models.ocrnet import conv_norm_relu, object_context, object_regions
 from keras_seg.models.variants import DeepLabV3PlusVariant
 
 ENCODER_MAP = "head.conv5a.0"
@@ -115,7 +115,7 @@ def ocr_head(model: keras.Model) -> keras.Model:
         name: str,
         norm_name: str,
     ) -> KerasTensor:
-        return ocrnet.conv_norm_relu(
+        return conv_norm_relu(
             x,
             filters,
             kernel=kernel,
@@ -125,12 +125,10 @@ def ocr_head(model: keras.Model) -> keras.Model:
             norm_name=norm_name,
         )
 
-    regions = ocrnet.object_regions(
-        x, classes, channels=width, kernel=3, dropout=0.0, transform=transform
-    )
+    regions = object_regions(x, classes, channels=width, kernel=3, dropout=0.0, transform=transform)
     pixels = transform(x, width, kernel=3, name="pixels.0", norm_name="pixels.1")
     objects = ObjectRegions(name="ocr_gather_head")(pixels, regions)
-    context = ocrnet.object_context(pixels, objects, width // 2, transform=transform)
+    context = object_context(pixels, objects, width // 2, transform=transform)
     x = layers.Concatenate(name="ocr.concat")([context, pixels])
     x = transform(x, width, name="ocr.mixed.0", norm_name="ocr.mixed.1")
     return _scored(model, x, aux=regions)

@@ -108,7 +108,7 @@ def test_icnn_without_interlinks_ignores_its_neighbours():
 )
 def test_heads_score_every_pixel(head, outputs):
     image = keras.Input((32, 32, 3))
-    x = keras.layers.Conv2D(16, 3, strides=4, padding="same")(image)
+    x = keras.layers.Conv2D(64, 3, strides=4, padding="same")(image)
     encoder = keras.Model(image, {"stride_32": x})
     model = models.danet(num_classes=3, backbone=encoder, multi_grid=None, preprocessing=None)
     changed = getattr(networks, head)(model)
