@@ -4,6 +4,7 @@
     python -m benchmarks run NAME [NAME ...] [--quick] [--threads N] [--output FOLDER]
         [--torch-python PYTHON] [--vela PROGRAM] [--micro-python PYTHON] [--data FOLDER]
         [--runs FOLDER] [--before COMMIT] [--board-python PYTHON] [--quantizer-python PYTHON]
+        [--work FOLDER] [--smp-python PYTHON]
 
 `run all` runs every benchmark whose inputs are given. Each also runs by itself, with more options:
 `python -m benchmarks.measure.NAME`, `python -m benchmarks.edge` and `python -m benchmarks.peers`.
@@ -35,6 +36,8 @@ SHARED = {
     "runs": "folder of finished trainings",
     "board_python": "interpreter with NumPy, Pillow, LiteRT and ONNX Runtime, without this package",
     "quantizer_python": "interpreter that has litert-quantizer",
+    "work": "folder in which long trainings resume",
+    "smp_python": "interpreter with PyTorch and segmentation-models-pytorch",
     "before": "commit, branch or tag that HEAD is compared with",
 }
 """Options that are passed on to the benchmarks that take them."""
@@ -93,6 +96,8 @@ BENCHMARKS = (
     Benchmark("scale"),
     Benchmark("profiles"),
     Benchmark("defaults", takes=("data",)),
+    Benchmark("papers", needs=("data", "work")),
+    Benchmark("accuracy", takes=("smp_python",), needs=("data", "work")),
     Benchmark("devices", takes=("vela", "micro_python"), folder="edge"),
     Benchmark("edge", takes=("runs",), needs=("data",)),
     Benchmark("int8", takes=("quantizer_python",), needs=("data",)),

@@ -1,0 +1,1 @@
+"""What the ideas of the papers bring, measured on both sides of each claim."""
