@@ -70,12 +70,12 @@ class ExportOptions:
             takes.
         input: type of the image. Values are pixels in 0..255 as "float32" or "uint8". "int8", for
             TFLite int8 and mixed, is pixel - 128, which is what such a file computes with: nothing
-            is converted, scores come out as int8 with a scale and classes as int8. TFLite Micro
-            needs it for class maps. A Core ML package takes a picture, whatever is given here.
+            is converted, scores come out as int8 with a scale and classes as int8. A Core ML
+            package takes a picture, whatever is given here.
         head: what the file outputs; by default what the model outputs, "logits" or "probabilities".
-            "argmax": uint8 classes. "fused_argmax": uint8 classes that are decided at the
-            resolution of the network's head and repeated to the size of the image; faster, but
-            borders between classes follow cells of 4 or 8 pixels.
+            "argmax": classes, uint8 except with input="int8" and for some targets. "fused_argmax":
+            classes that are decided at the resolution of the network's head and repeated to the
+            size of the image; faster, but borders between classes follow cells of 4 or 8 pixels.
         max_drop: points of mIoU that a quantized file, or one with head fused_argmax, may lose.
             For mixed without evaluation images: percent of the calibration pixels that may change
             class.
@@ -256,12 +256,14 @@ class ExportOptions:
     def class_dtype(self) -> str:
         """Type of a class map.
 
-        It is int32, which ARG_MAX writes, for Core ML and devices that cannot cast it. TFLite
-        Micro, which needs int8 images, has no cast to uint8.
+        It is int32, which ARG_MAX writes, for Core ML and devices that cannot cast it, and int8
+        for devices without a cast to uint8.
         """
         if not (self.kind.casts_to_uint8 and self.device.casts_classes):
             return "int32"
-        return "int8" if self.input == "int8" else "uint8"
+        if self.input == "int8" or not self.device.casts_to("uint8"):
+            return "int8"
+        return "uint8"
 
     def for_file(self, path: Path) -> ExportOptions:
         """The options with the format that the suffix of a path says.

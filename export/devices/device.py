@@ -85,6 +85,7 @@ class Device:
             `dtypes`.
         scaled: operators that run only if all of their maps have a scale, or if they read truth
             values.
+        vectors: operators that run only on a map of one pixel.
         bilinear, nearest: factors by which it resizes.
         rank: largest number of axes; None for any.
         per_channel: whether weights may have a scale per channel.
@@ -105,6 +106,7 @@ class Device:
     dtypes: frozenset[str] | None = None
     types: Mapping[str, frozenset[str]] = field(default_factory=lambda: NOTHING)
     scaled: frozenset[str] = frozenset()
+    vectors: frozenset[str] = frozenset()
     bilinear: Resizes = Resizes()
     nearest: Resizes = Resizes()
     rank: int | None = None
@@ -140,3 +142,8 @@ class Device:
     def casts_classes(self) -> bool:
         """Whether a class map may be cast to one byte behind ARG_MAX."""
         return not self.takes("ARG_MAX") or (self.takes("CAST") and "CAST" not in self.scaled)
+
+    def casts_to(self, dtype: str) -> bool:
+        """Whether CAST may write maps of a type, such as "uint8"."""
+        types = self.types_of("CAST")
+        return types is None or dtype.upper() in types

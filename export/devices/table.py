@@ -90,11 +90,12 @@ CORAL = _names(
     "ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D EXPAND_DIMS FULLY_CONNECTED "
     "L2_NORMALIZATION LOGISTIC MAXIMUM MAX_POOL_2D MEAN MINIMUM MUL PACK PAD PRELU QUANTIZE "
     "REDUCE_MAX REDUCE_MIN RELU RELU6 RELU_N1_TO_1 RESHAPE RESIZE_BILINEAR "
+    "RESIZE_NEAREST_NEIGHBOR SLICE SOFTMAX SPACE_TO_DEPTH SPLIT SUB TANH "
     "UNIDIRECTIONAL_SEQUENCE_LSTM"
 )
+# the last two are in the older copy, with conditions that no file was tried for
 CORAL_UNREAD = _names(
-    "RESIZE_NEAREST_NEIGHBOR RSQRT SLICE SOFTMAX SPACE_TO_DEPTH SPLIT SPLIT_V SQUARED_DIFFERENCE "
-    "SQUEEZE STRIDED_SLICE SUB SUM TANH TRANSPOSE TRANSPOSE_CONV"
+    "RSQRT SPLIT_V SQUARED_DIFFERENCE SUM TRANSPOSE TRANSPOSE_CONV SQUEEZE STRIDED_SLICE"
 )
 TFLITE_MICRO = _names(
     "ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND "
@@ -148,22 +149,26 @@ DEVICES: dict[str, Device] = {
             operators=TFLITE_MICRO,
             types=MappingProxyType(
                 {"SELECT_V2": frozenset({"INT8", "INT16", "FLOAT32", "BOOL"})}
+                | {"CAST": frozenset({"INT8", "INT16", "INT32", "FLOAT32", "BOOL"})}
                 | dict.fromkeys(("EXP", "LOG"), frozenset({"FLOAT32"}))
             ),
-            note="An int8 class map needs input='int8': there is no cast to uint8.",
+            note="Class maps are int8: there is no cast to uint8.",
         ),
         Device(
             name="coral",
             title="Coral Edge TPU, compiled by edgetpu_compiler",
             source="the Edge TPU table as Axis publishes it for ARTPEC-7, from ADD to "
-            "RESIZE_BILINEAR, and google-coral/edgetpu issues 31, 187, 342 and 396",
+            "RESIZE_BILINEAR; a copy of Coral's table of 2019 for the operators behind it, in "
+            "dgist-datalab/Datalab_Intern; google-coral/edgetpu issues 31, 187, 206, 342, 396, 420",
             date=READ,
             basis="a document; the compiler was not run",
             kinds=("int8",),
             operators=CORAL,
             unread=CORAL_UNREAD,
             dtypes=frozenset({"INT8", "UINT8"}),
+            vectors=frozenset({"SOFTMAX"}),
             bilinear=Resizes(half_pixel=frozenset()),
+            nearest=Resizes(half_pixel=frozenset()),
             note="The compiler stops at the first operator that it does not map: all operators "
             "behind it run on the CPU. It leaves large resizes to the CPU.",
             command="edgetpu_compiler FILE",
@@ -177,6 +182,7 @@ DEVICES: dict[str, Device] = {
             basis="a document; the compiler was not run",
             kinds=(None, "fp16", *INTEGER_KINDS),
             operators=MEDIATEK,
+            dtypes=INTEGERS | {"BOOL", "FLOAT16", "FLOAT32"},
             dilations=frozenset({1, 2, 4, 8}),
             note="No ARG_MAX: a class map is decided on the CPU.",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ RESIZES = ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")
 MASKED = ("CAST", "EQUAL", "SELECT", "SELECT_V2")
 """Operators of pooling indices, which masks do not have."""
 FLOATS = ("FLOAT32", "FLOAT16")
-UNREAD = "the part of the published table that has it could not be read"
+UNREAD = "its rule in the published table could not be read"
+DECIDE_LATER = "Export with head='logits', and decide the classes on the CPU"
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class _Placement:
             for operator in editor.graph.operators
             for tensor in operator.outputs
         }
+        self.ends = {*map(int, editor.graph.inputs), *map(int, editor.graph.outputs)}
         self.export = f"Export with target={device.name!r}"
         self.one_scale = (
             f"{self.export}, which writes one scale per tensor; a quantization-aware model keeps "
@@ -91,18 +94,28 @@ class _Placement:
         if kind == "DEPTH_TO_SPACE":
             return "Export with subpixel=False, which keeps transposed convolutions"
         if kind == "CAST" and self.follows(operator, "ARG_MAX"):
-            return f"{self.export}, whose class maps are int32"
+            return self.remedy_of_classes()
         if kind in MASKED and device.compares_by_masks:
             return f"{self.export}, which writes pooling indices as masks"
         if kind == "GATHER":
             return "Export with head='argmax' in place of 'fused_argmax'"
         if kind == "ARG_MAX":
-            return "Export with head='logits', and decide the classes on the CPU"
+            return DECIDE_LATER
+        if kind == "DEQUANTIZE":
+            return self.remedy_of_floats(operator)
         if kind in ("EXP", "LOG") and device.takes("RSQRT"):
             return f"{self.export}, which writes local response normalization with roots"
         if kind == "SQUARE":
             return "Export with quantize='int8', which writes squares as products"
         return ""
+
+    def remedy_of_classes(self) -> str:
+        """What avoids a class map of a type that the device does not write."""
+        if not self.device.takes("ARG_MAX"):
+            return DECIDE_LATER
+        if not self.device.casts_classes:
+            return f"{self.export}, whose class maps are int32"
+        return "" if self.device.casts_to("uint8") else f"{self.export}, whose class maps are int8"
 
     def by_types(self, operator: schema.OperatorT) -> tuple[str, str] | None:
         kind, types = self.editor.kind(operator), self.types(operator)
@@ -116,19 +129,32 @@ class _Placement:
 
     def remedy_of_types(self, operator: schema.OperatorT, wrong: list[str]) -> str:
         if set(wrong) & set(FLOATS):
-            ends = {*map(int, self.editor.graph.inputs), *map(int, self.editor.graph.outputs)}
-            tensors = {*map(int, operator.inputs), *map(int, operator.outputs)}
-            conversion = self.editor.kind(operator) in ("QUANTIZE", "DEQUANTIZE")
-            if conversion and ends & tensors:
-                return "Export with input='int8'"
-            return "Export with quantize='int8'"
+            return self.remedy_of_floats(operator)
+        reads_image = int(operator.inputs[0]) in map(int, self.editor.graph.inputs)
+        if self.editor.kind(operator) == "CAST" and reads_image:
+            return "Export with input='float32'"
         return self.remedy(operator)
+
+    def remedy_of_floats(self, operator: schema.OperatorT) -> str:
+        """What avoids an operator that reads or writes floats."""
+        tensors = {*map(int, operator.inputs), *map(int, operator.outputs)}
+        conversion = self.editor.kind(operator) in ("QUANTIZE", "DEQUANTIZE")
+        if not (conversion and self.ends & tensors):
+            return "Export with quantize='int8'"
+        if "INT16" in self.types(operator):  # such files have no integer ends
+            return "Export with quantize='int8' and input='int8'"
+        return "Export with input='int8'"
 
     def by_shape(self, operator: schema.OperatorT) -> tuple[str, str] | None:
         rank = max((len(self.editor.shape(tensor)) for tensor in self.maps(operator)), default=0)
         if self.device.rank is not None and rank > self.device.rank:
             return f"its maps have {rank} axes, more than {self.device.rank}", ""
         kind = self.editor.kind(operator)
+        if kind in self.device.vectors:
+            rows = math.prod(self.editor.shape(int(operator.inputs[0]))[:-1])
+            if rows > 1:
+                last = int(operator.outputs[0]) in self.ends
+                return f"it runs on one pixel; the map has {rows}", DECIDE_LATER if last else ""
         if kind in RESIZES and (why := resize_refusal(self.editor, operator, self.device)):
             return why, self.remedy_of_resize(operator)
         return None

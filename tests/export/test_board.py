@@ -156,6 +156,9 @@ class TestPictures:
         for path in sorted(tmp_path.glob("*.[pj]*g")):
             expected = runner.predict(path, sizing="tile")
             np.testing.assert_array_equal(board.predict(path), expected, path.name)
+        np.save(tmp_path / "array.npy", np.array(image))
+        expected = runner.predict(tmp_path / "array.npy", sizing="tile")
+        np.testing.assert_array_equal(board.predict(tmp_path / "array.npy"), expected)
 
     def test_transparent_and_deep_pictures_are_refused(self, tmp_path):
         board = FormulaModel().board(tmp_path)
@@ -269,7 +272,9 @@ class TestPack:
         assert "| output | `logits` | 1 x 16 x 16 x 3 | float32 | none | none | logits" in text
         assert re.search(r"maps of one run, planned \| 0.0\d\d MB", text)
         assert re.search(r"\| one run where the file was exported \| .* ms on \d+ thread", text)
-        assert "Do not resize." in text and "accuracy unmeasured" in text.lower()
+        assert re.search(r"photo of 4000 x 3000 \| \d+ MB", text)
+        assert "Do not resize." in text and "In training the model saw parts" in text
+        assert "accuracy unmeasured" in text.lower()
 
     def test_the_report_names_the_folder(self, packed):
         record = json.loads((packed.parent / "report.json").read_text())

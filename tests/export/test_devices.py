@@ -34,10 +34,10 @@ class TestTable:
     @every_device
     def test_operators_are_those_of_the_format(self, device):
         operators = device.operators or frozenset()
-        named = operators | device.unread | device.scaled | set(device.types)
+        named = operators | device.unread | device.scaled | device.vectors | set(device.types)
         assert named <= set(OPERATORS.values())
         assert not operators & device.unread
-        assert device.scaled <= operators
+        assert device.scaled | device.vectors <= operators
 
     @every_device
     def test_the_page_has_a_row_and_the_source(self, device):
@@ -77,6 +77,11 @@ class TestTable:
             "ethos-u65",
             "ethos-u85",
         }
+
+    @pytest.mark.parametrize("quantize", [None, "int8"])
+    def test_micro_controllers_get_int8(self, quantize):
+        options = ExportOptions("tflite", quantize, input="float32", target="tflm")
+        assert options.class_dtype == "int8"
 
     def test_masks_are_for_devices_that_compare_but_do_not_count(self):
         masked = {name for name, device in DEVICES.items() if device.compares_by_masks}
@@ -148,7 +153,9 @@ class TestLeftOver:
         assert "Export with target='ethos-u55'" in entry.remedy
 
     def test_one_that_only_another_option_avoids(self):
-        assert "subpixel=False" in only(depth_to_space((1, 2, 2, 4), 2), "coral").remedy
+        bare = Device("bare", "Bare", "a test", "2026-01-01", "a test", operators=frozenset())
+        (entry,) = left_over(depth_to_space((1, 2, 2, 4), 2), bare)
+        assert "subpixel=False" in entry.remedy
 
     def test_a_resize(self):
         entry = only(bilinear((16, 20), (128, 160), "align_corners"), "ethos-u85")
@@ -195,8 +202,42 @@ class TestLeftOver:
             entry = only(editor.content(), target)
             assert (entry.operator, entry.why) == ("CAST", why)
             assert entry.remedy == f"Export with target='{target}', whose class maps are int32"
-        entries = {e.operator: e for e in left_over(editor.content(), DEVICES["mediatek"])}
-        assert "head='logits'" in entries["ARG_MAX"].remedy
+        for target in ("mediatek", "coral"):
+            entries = {e.operator: e for e in left_over(editor.content(), DEVICES[target])}
+            assert "head='logits'" in entries["ARG_MAX"].remedy
+        assert "head='logits'" in entries["CAST"].remedy
+        assert left_over(editor.content(), DEVICES["tflm"]) == ()
+
+    def test_a_cast_to_bytes(self):
+        """TFLite Micro prints that it cannot, and returns what was in the memory."""
+        editor = FileEditor(
+            one_operator("ARG_MAX", (1, 2, 2, 3), (1, 2, 2), schema.ArgMaxOptionsT(), [3])
+        )
+        classes = int(editor.graph.outputs[0])
+        small = editor.new_map(classes, (1, 2, 2), "classes")
+        editor.graph.tensors[small].type = schema.TensorType.UINT8
+        editor.graph.operators.append(editor.new_operator("CAST", [classes], [small]))
+        entry = only(editor.content(), "tflm")
+        assert (entry.operator, entry.why) == ("CAST", "its maps are UINT8")
+        assert entry.remedy == "Export with target='tflm', whose class maps are int8"
+
+    def test_float_scores(self):
+        editor = FileEditor(one_operator("DEQUANTIZE", (1, 2, 2, 1), (1, 2, 2, 1)))
+        output = editor.graph.tensors[int(editor.graph.outputs[0])]
+        output.type, output.quantization = schema.TensorType.FLOAT32, None
+        assert only(editor.content(), "ethos-u55").remedy == "Export with input='int8'"
+        editor.graph.tensors[0].type = schema.TensorType.INT16
+        remedy = only(editor.content(), "ethos-u55").remedy
+        assert remedy == "Export with quantize='int8' and input='int8'"
+
+    def test_a_softmax_over_a_map(self):
+        options = schema.SoftmaxOptionsT()
+        content = one_operator("SOFTMAX", (1, 2, 2, 3), (1, 2, 2, 3), options)
+        entry = only(content, "coral")
+        assert entry.why == "it runs on one pixel; the map has 4"
+        assert "head='logits'" in entry.remedy
+        one = one_operator("SOFTMAX", (1, 1, 1, 3), (1, 1, 1, 3), options)
+        assert left_over(one, DEVICES["coral"]) == ()
 
     def test_many_classes(self):
         content = one_operator("ARG_MAX", (1, 2, 2, 128), (1, 2, 2), schema.ArgMaxOptionsT(), [3])

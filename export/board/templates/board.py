@@ -259,7 +259,7 @@ def open_model(path: str | Path) -> Any:
 
 def read(path: str | Path) -> np.ndarray:
     """An image file as (height, width, channels), upright."""
-    if (CHANNELS not in (1, 3) or VALUE_RANGE is not None) and Path(path).suffix == ".npy":
+    if Path(path).suffix == ".npy":
         pixels = np.load(path)
         return pixels if pixels.ndim == 3 else pixels[..., None]
     picture = Image.open(path)
