@@ -26,6 +26,7 @@ FLOORS = (
         "output_activation",
         "quiet",
         "safety",
+        "shipped_models",
         "tested_versions",
         "version",
     },
