@@ -2,9 +2,9 @@
 
     python -m tools.ship_nuclei FOLDER --run runs/nuclei
 
-FOLDER is the full set of nuclei, see `keras_seg/data/builtin/nuclei/README.md`. The training follows
-`benchmarks/recipes/shipped-nuclei.yaml`. It resumes where it stopped, and a training that has ended
-is only exported and measured. The int8 file must pass the gate of `keras-seg export`.
+FOLDER is the full set of nuclei, see `keras_seg/data/builtin/nuclei/README.md`. The training
+follows `benchmarks/recipes/shipped-nuclei.yaml`. It resumes where it stopped, and a training that
+has ended is only exported and measured. The int8 file must pass the gate of `keras-seg export`.
 """
 
 from __future__ import annotations
@@ -36,21 +36,25 @@ LIMIT = 3_000_000
 """Largest size of both files together, in bytes."""
 CARD = """# nuclei: a U-Net for microscopy images
 
-`keras-seg predict nuclei photo.png` marks cell nuclei in fluorescence, stained and bright-field images.
+`keras-seg predict nuclei photo.png` marks cell nuclei in fluorescence, stained and bright-field
+images.
 
 | file | mIoU on {images} validation images | size |
 | --- | --- | --- |
 | `model.keras` | {miou} % | {size} kB |
 | `model_int8.tflite`, {height}x{width} | {int8_miou} % | {int8_size} kB |
 
-IoU of the nuclei alone: {iou} %, in int8 {int8_iou} %. The best epoch was chosen on these images, too.
+IoU of the nuclei alone: {iou} %, in int8 {int8_iou} %. The best epoch was chosen on these images,
+too.
 
-- Network: U-Net with {parameters:,} parameters. Classes: background, nucleus. Takes pixels of 0 to 255.
+- Network: U-Net with {parameters:,} parameters. It takes pixels of 0 to 255.
+- Classes: 0 background, 1 nucleus.
 - Data: the {training} training images of Data Science Bowl 2018, stage 1, in the split of
   `benchmarks/recipes/shipped-nuclei.yaml`, CC0 1.0. `builtin:nuclei` is a part of both splits.
 - Made by `python -m tools.ship_nuclei FOLDER`, {epochs} epochs, Keras {keras}.
-- Touching nuclei are one region in the mask. `--instances --split_touching distance` separates them.
-- It was not trained on other stains, 3D stacks or electron microscopy, and it is not a medical device.
+- Touching nuclei are one region in the mask. `--instances --split_touching distance` separates
+  them.
+- It has seen no other stains and no electron microscopy. It is not a medical device.
 
 Licence of the weights: Apache-2.0.
 """
@@ -67,9 +71,8 @@ def main() -> None:
     run = arguments.run
     if not arguments.trained:
         _train(arguments.folder, run)
-    train, val = (
-        open_dataset(arguments.folder, part, classes=CLASSES) for part in ("train", "val")
-    )
+    train = open_dataset(arguments.folder, "train", classes=CLASSES)
+    val = open_dataset(arguments.folder, "val", classes=CLASSES)
     export(
         run / FILES["miou"],
         run / FILES["int8_miou"],

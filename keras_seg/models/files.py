@@ -139,7 +139,8 @@ def write_card(path: str | Path, card: ModelCard) -> None:
     """
     if shipped_file(path) is not None:
         raise ValueError(
-            f"{path} is a model of the package. Copy it: models.save(models.load(...))."
+            f"{path} is a model of the package, which stays as it is. Copy it first: "
+            f'models.save(models.load("{path}"), "copy.keras", models.read_card("{path}")).'
         )
     path = _check_archive(path)
     if path.suffix.lower() != ".keras":
