@@ -60,6 +60,15 @@ Licence of the weights: Apache-2.0.
 """
 
 
+PAGE = Path(__file__).parents[1] / "docs" / "weights.md"
+START, END = "<!-- written by tools.ship_nuclei -->\n", "<!-- end of tools.ship_nuclei -->\n"
+TABLE = """| file | mIoU on {images} validation images | IoU of nuclei | size |
+| --- | --- | --- | --- |
+| `nuclei`: Keras | {miou} % | {iou} % | {size} kB |
+| `nuclei_int8`: TFLite, {height}x{width} | {int8_miou} % | {int8_iou} % | {int8_size} kB |
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", help="the full set")
@@ -128,8 +137,10 @@ def _copy(run: Path, facts: dict[str, float | int | str]) -> None:
         "keras": keras.__version__,
     }
     (TARGET / FACTS_NAME).write_text(json.dumps(facts, indent=1) + "\n")
-    card = CARD.format(height=SIZE[0], width=SIZE[1], **facts)
-    (TARGET / "README.md").write_text(card)
+    facts = facts | {"height": SIZE[0], "width": SIZE[1]}
+    (TARGET / "README.md").write_text(CARD.format(**facts))
+    before, rest = PAGE.read_text().split(START)
+    PAGE.write_text(before + START + TABLE.format(**facts) + END + rest.split(END)[1])
 
 
 if __name__ == "__main__":
