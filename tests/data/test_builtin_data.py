@@ -192,7 +192,7 @@ def test_left_out_arguments_take_the_documented_values():
     [
         (
             {"kind": "cell"},
-            "cells, streets, faces, nuclei. Received: kind='cell'. Did you mean 'cells'",
+            "streets, faces, nuclei. Received: kind='cell'. Did you mean 'cells'",
         ),
         ({"split": "validation"}, "train, val. Received: .* Did you mean 'val'"),
         ({"length": 0}, "length must .* at least 1. Received: length=0"),
