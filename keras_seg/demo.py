@@ -168,7 +168,7 @@ def _draw(path: Path, dataset: SegmentationDataset, folder: Path, files: list[st
         image = brightened(sample.image)
         cells = [("image", image), ("truth", colorize(sample.mask, dataset.classes))]
         for name, runner in runners.items():
-            mask = inference.predict(runner, sample.image)
+            mask = np.asarray(inference.predict(runner, sample.image))
             miou = mean_iou(confusion_matrix(sample.mask, mask, len(dataset.classes)))
             title = f"{name}, mIoU {miou:.2f}"
             cells.append((title, overlay(image, mask, dataset.classes)))

@@ -25,25 +25,27 @@ MIN_SIDE = 32
 """Smallest height and width in pixels at which objects are recognisable."""
 
 
-class _Kind(NamedTuple):
-    """A drawn set has `size` and `draw`, a set of photographs `open`."""
-
+class _Drawn(NamedTuple):
     classes: ClassTable
-    size: tuple[int, int] | None = None
-    draw: Callable | None = None
-    open: Callable[[str], SegmentationDataset] | None = None
+    size: tuple[int, int]
+    draw: Callable
 
 
-_KINDS = {
-    "cells": _Kind(CELL_CLASSES, (128, 128), draw_cells),
-    "streets": _Kind(STREET_CLASSES, (128, 192), draw_streets),
-    "faces": _Kind(FACE_CLASSES, (128, 128), draw_faces),
-    "nuclei": _Kind(NUCLEI_CLASSES, open=open_nuclei),
+class _Photographs(NamedTuple):
+    classes: ClassTable
+    open: Callable[[str], SegmentationDataset]
+
+
+_KINDS: dict[str, _Drawn | _Photographs] = {
+    "cells": _Drawn(CELL_CLASSES, (128, 128), draw_cells),
+    "streets": _Drawn(STREET_CLASSES, (128, 192), draw_streets),
+    "faces": _Drawn(FACE_CLASSES, (128, 128), draw_faces),
+    "nuclei": _Photographs(NUCLEI_CLASSES, open_nuclei),
 }
 _LENGTHS = {"train": 400, "val": 60}
 
 KINDS = tuple(_KINDS)
-DRAWN_KINDS = tuple(name for name, kind in _KINDS.items() if kind.draw is not None)
+DRAWN_KINDS = tuple(name for name, kind in _KINDS.items() if isinstance(kind, _Drawn))
 SPLITS = tuple(_LENGTHS)
 
 
@@ -91,13 +93,14 @@ class BuiltinDataset(SegmentationDataset):
     ):
         self.name = self.kind = _one_of("kind", kind, KINDS)
         self.split = _one_of("split", split, SPLITS)
-        self.classes = _KINDS[kind].classes
-        self.size = _KINDS[kind].size if size is None else _checked_size(size)
+        self._kind = _KINDS[kind]
+        self.classes = self._kind.classes
         self.seed = _whole_number("seed", seed, at_least=0)
-        self._photographs: SegmentationDataset | None = None
-        default = _LENGTHS[split]
-        if _KINDS[kind].open is not None:
-            self._photographs = _KINDS[kind].open(split)
+        if isinstance(self._kind, _Drawn):
+            self.size = self._kind.size if size is None else _checked_size(size)
+            default = _LENGTHS[split]
+        else:
+            self._photographs, self.size = self._kind.open(split), None
             default = len(self._photographs)
             _check_photographs(kind, default, length=length, size=size, seed=seed)
         self._length = default if length is None else _whole_number("length", length, at_least=1)
@@ -110,15 +113,16 @@ class BuiltinDataset(SegmentationDataset):
         if not -self._length <= i < self._length:
             raise IndexError(f"{self} has {self._length} samples. Received: index={index}")
         i %= self._length
-        if self._photographs is not None:
+        if isinstance(self._kind, _Photographs):
             return self._photographs[i]
         words = (zlib.crc32(self.kind.encode()), zlib.crc32(self.split.encode()))
-        rng = np.random.default_rng(np.random.SeedSequence((*words, self.seed, *self.size, i)))
-        image, mask, instances = _KINDS[self.kind].draw(rng, *self.size)
+        size = self.size or self._kind.size
+        rng = np.random.default_rng(np.random.SeedSequence((*words, self.seed, *size, i)))
+        image, mask, instances = self._kind.draw(rng, *size)
         return Sample(self.sample_name(i), image, mask, instances)
 
     def sample_name(self, index: int) -> str:
-        if self._photographs is not None:
+        if isinstance(self._kind, _Photographs):
             return self._photographs.sample_name(index)
         return f"{self.kind}-{self.split}-{index:05d}"
 
