@@ -50,7 +50,7 @@ def _shown(address: str, width: int) -> Image.Image:
         page.goto(address)
         page.wait_for_selector("#choose:enabled", timeout=60_000)
         page.locator("#samples button").nth(SAMPLE).click()
-        page.wait_for_function("document.querySelector('#time').textContent.includes('total')")
+        page.get_by_text("total").wait_for(timeout=60_000)
         content = page.screenshot(full_page=True)
         browser.close()
     picture = Image.open(io.BytesIO(content)).convert("RGB")
