@@ -22,7 +22,7 @@ from keras_seg.web.server import page_server
 
 PICTURE = Path(__file__).parent.parent / "docs" / "pictures" / "browser.png"
 MODEL = "nuclei_int8"
-SAMPLE = 3
+SAMPLE = 1
 """The sample that is shown: stained tissue."""
 SIZE = {"width": 800, "height": 570}
 COLORS = 255
