@@ -16,6 +16,7 @@ from keras_seg.export.report import ExportReport
 from keras_seg.inference.keras_runner import model_shapes
 from keras_seg.models.files import load, read_card
 from keras_seg.models.functional import as_functional
+from keras_seg.shipped_models import shipped_file
 from keras_seg.training.run_folder import evaluation_data, recipe_beside
 
 FINE_TUNING = 0.1
@@ -77,7 +78,12 @@ def file_name(model_path: Path, options: ExportOptions) -> str:
 
 
 def aware_run_folder(model_path: Path) -> Path:
-    """Folder for the quantization-aware training of a run's model: `<run>_int8`."""
+    """Folder for the quantization-aware training of a run's model: `<run>_int8`.
+
+    For a model that the package holds it is in the working directory.
+    """
+    if shipped_file(model_path) is not None:
+        return Path(f"{model_path}_quantized")
     run = model_path.resolve().parent
     return run.with_name(f"{run.name}_int8")
 

@@ -9,6 +9,8 @@ import zipfile
 from difflib import get_close_matches
 from pathlib import Path
 
+from keras_seg.shipped_models import hidden_model, shipped_file
+
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 """Whole Keras models; those of HDF5 as `model.save("m.h5")` writes them."""
 EXPORTED_SUFFIXES = (".tflite", ".onnx")
@@ -41,6 +43,8 @@ DEVICES = {
 def check_model_path(path: str | Path, *, exported: bool = True) -> Path:
     """The path of an existing file with the suffix of a model file.
 
+    The name of a model that the package holds, such as "nuclei", gives the path of its file.
+
     Args:
         exported: whether .tflite and .onnx files are accepted besides .keras and .h5 files.
 
@@ -52,10 +56,10 @@ def check_model_path(path: str | Path, *, exported: bool = True) -> Path:
             "A model is a Keras model, or the path of a model file. Received: "
             f"{type(path).__name__}."
         )
-    path = Path(path)
+    path = shipped_file(path) or Path(path)
     name, suffix = path.name.lower(), path.suffix.lower()
     if path.is_dir():
-        raise ValueError(_why_no_folder(path))
+        raise ValueError(_why_no_folder(path) + hidden_model(path))
     if name.endswith(".weights.h5"):
         raise ValueError(
             f"{path} holds weights alone, not a model. Build the network, and then: "
@@ -70,7 +74,7 @@ def check_model_path(path: str | Path, *, exported: bool = True) -> Path:
         )
     known = KERAS_SUFFIXES + EXPORTED_SUFFIXES * exported
     if suffix not in known:
-        raise ValueError(_why_no_suffix(path, suffix, known))
+        raise ValueError(_why_no_suffix(path, suffix, known) + hidden_model(path))
     if not path.exists():
         raise FileNotFoundError(
             f"There is no model file {str(path)!r}. Check the path; `keras-seg train` writes "

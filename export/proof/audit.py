@@ -27,6 +27,7 @@ from keras_seg.inference.results import megabytes
 from keras_seg.inference.tflite_file import IDENTIFIER
 from keras_seg.model_paths import unreadable_file
 from keras_seg.names import unknown_name
+from keras_seg.shipped_models import shipped_file
 
 FORMAT_OF = {suffix: format for format, suffix in SUFFIXES.items()}
 
@@ -135,7 +136,7 @@ def audit(path: str | Path, target: str | None = None) -> Audit:
     Example:
         print(keras_seg.export.audit("model.tflite").operators)
     """
-    path = Path(path)
+    path = shipped_file(path) or Path(path)
     if target is not None and target not in DEVICES:
         raise ValueError(unknown_name("target", target, TARGETS))
     if not path.exists():

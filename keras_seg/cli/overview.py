@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from keras_seg.published_weights import ROWS, find_weights
+from keras_seg.shipped_models import SHIPPED
 
 SIZES = Path(__file__).with_name("sizes.json")
 """Parameters and multiply-adds of the default networks, stored so that no TensorFlow is needed."""
@@ -102,6 +103,8 @@ def describe_weights(name: str) -> str:
     if row.miou is not None:
         stated = f"{row.miou} %, as the authors state ({row.measured})"
     names = row.classes.names
+    if row.shipped:
+        stated = f"{row.miou} % ({row.measured})"
     lines = [
         f"name        {row.name}",
         f"trained on  {row.trained_on}",
@@ -109,10 +112,15 @@ def describe_weights(name: str) -> str:
         f"licence     {row.licence}; that of the training data may restrict the use further",
         f"classes     {len(names)}: {', '.join(names[:30])}{', ...' if len(names) > 30 else ''}",
         f"page        {row.page}",
-        f"file        {row.url}",
-        f"SHA-256     {row.sha256 or 'not published'}",
-        f"source      {row.source}",
     ]
+    if row.shipped:
+        lines.append(f"file        {SHIPPED[name]}, which the package holds")
+    else:
+        lines += [
+            f"file        {row.url}",
+            f"SHA-256     {row.sha256 or 'not published'}",
+            f"source      {row.source}",
+        ]
     return "\n".join([*lines, *([f"note        {row.note}"] if row.note else [])])
 
 

@@ -20,6 +20,7 @@ from keras_seg.models.functional import as_functional
 from keras_seg.models.older_keras import open_to_older_keras, write_for_older_keras
 from keras_seg.models.output_activation import model_output_activation
 from keras_seg.models.published import local_file
+from keras_seg.shipped_models import shipped_file
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
 """What zipfile raises for a damaged archive."""
@@ -136,6 +137,11 @@ def write_card(path: str | Path, card: ModelCard) -> None:
 
     Raises: FileNotFoundError; ValueError for another suffix, or for no archive of a Keras model.
     """
+    if shipped_file(path) is not None:
+        raise ValueError(
+            f"{path} is a model of the package, which stays as it is. Copy it first: "
+            f'models.save(models.load("{path}"), "copy.keras", models.read_card("{path}")).'
+        )
     path = _check_archive(path)
     if path.suffix.lower() != ".keras":
         raise ValueError(f"A card is written into a .keras file. Received: {path}")

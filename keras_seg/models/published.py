@@ -12,6 +12,7 @@ from keras_seg.published_weights import (
     find_weights,
     is_published,
 )
+from keras_seg.shipped_models import shipped_file
 from keras_seg.version import __version__
 from keras_seg.weights.cache import cache_folder
 from keras_seg.weights.downloads import download_file
@@ -34,8 +35,8 @@ def local_file(path: str | Path) -> str | Path:
 def published_file(name: str) -> Path:
     """The .keras file of a published checkpoint or of a repository of the hub ("hf:user/repo").
 
-    It is downloaded and converted the first time, and taken from the cache afterwards, see
-    `keras_seg.weights.cache.cache_folder`.
+    A model that the package holds is read where it is. Any other is downloaded and converted the
+    first time, and taken from the cache afterwards, see `keras_seg.weights.cache.cache_folder`.
 
     Raises: ValueError for an unknown name; RuntimeError that says what to do by hand, if the file
         cannot be downloaded; ImportError without huggingface_hub.
@@ -43,6 +44,8 @@ def published_file(name: str) -> Path:
     if name.startswith(HUB):
         module = importlib.import_module("keras_seg.checkpoints.hub_models")
         return module.hub_file(name.removeprefix(HUB))
+    if (shipped := shipped_file(name)) is not None:
+        return shipped
     row = find_weights(name)
     model = cache_folder() / "models" / f"{row.name}-{__version__}.keras"
     if not model.exists():

@@ -15,6 +15,7 @@ from keras_seg.data.folder.contents import data_set_above
 from keras_seg.data.open_by_name import open_dataset
 from keras_seg.data.reading.ranges import ValueRange
 from keras_seg.data.wrappers.folds import folds_of
+from keras_seg.shipped_models import shipped_file
 from keras_seg.training.history import CSV_NAME, JSON_NAME
 from keras_seg.training.recipe import RECIPE_NAME, Recipe
 from keras_seg.training.recipe_io import differences, to_record
@@ -154,7 +155,8 @@ def _clear(folder: Path) -> None:
 
 def recipe_beside(model_path: str | Path) -> Recipe | None:
     """The recipe beside a model file; None if the file is not in the folder of a run."""
-    path = Path(model_path).parent / RECIPE_NAME
+    model_path = shipped_file(model_path) or Path(model_path)
+    path = model_path.parent / RECIPE_NAME
     return Recipe.from_yaml(path) if path.exists() else None
 
 

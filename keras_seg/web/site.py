@@ -16,6 +16,7 @@ from keras_seg import inference
 from keras_seg.card import ModelCard
 from keras_seg.data.reading.ranges import range_text
 from keras_seg.deprecation import warn_deprecated
+from keras_seg.shipped_models import shipped_file
 from keras_seg.training.run_folder import recipe_beside
 from keras_seg.web.describe import describe
 from keras_seg.web.runtimes import RUNTIMES, copy_runtime
@@ -65,7 +66,7 @@ def write_site(
 
         keras_seg.web.write_site("model.tflite", "site")
     """
-    file, output = Path(file), Path(output)
+    file, output = shipped_file(file) or Path(file), Path(output)
     record = describe(file, sizing)
     value_range = record.pop("value_range")
     if value_range is not None:

@@ -1,4 +1,4 @@
-"""The promises of the built-in data sets: reproducible, exact, varied, and hard for a threshold."""
+"""The promises of the drawn data sets: reproducible, exact, varied, and hard for a threshold."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import sys
 import numpy as np
 import pytest
 
-from keras_seg.data.builtin import KINDS, SPLITS, BuiltinDataset, otsu_threshold_mask
+from keras_seg.data.builtin import DRAWN_KINDS, SPLITS, BuiltinDataset, otsu_threshold_mask
 from keras_seg.names import IGNORE_CLASS
 
-every_kind = pytest.mark.parametrize("kind", KINDS)
+every_kind = pytest.mark.parametrize("kind", DRAWN_KINDS)
 
 
 @functools.cache
@@ -54,7 +54,7 @@ def test_drawing_does_not_touch_the_global_random_state(kind):
 def test_another_process_draws_the_same_samples_without_tensorflow():
     script = (
         "import sys; from keras_seg.data.builtin import *; import hashlib\n"
-        "for kind in KINDS:\n"
+        "for kind in DRAWN_KINDS:\n"
         "    s = BuiltinDataset(kind, 'val', size=(40, 56), seed=3)[7]\n"
         "    parts = [a.tobytes() for a in s[1:] if a is not None]\n"
         "    print(hashlib.sha256(b''.join(parts)).hexdigest())\n"
@@ -64,7 +64,7 @@ def test_another_process_draws_the_same_samples_without_tensorflow():
     run = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
     )
-    here = [fingerprint(BuiltinDataset(k, "val", size=(40, 56), seed=3)[7]) for k in KINDS]
+    here = [fingerprint(BuiltinDataset(k, "val", size=(40, 56), seed=3)[7]) for k in DRAWN_KINDS]
     assert run.stdout.split() == here
 
 
@@ -180,13 +180,20 @@ def test_indexing_is_that_of_a_sequence():
 
 def test_left_out_arguments_take_the_documented_values():
     assert [len(BuiltinDataset("cells", split)) for split in SPLITS] == [400, 60]
-    assert [BuiltinDataset(kind).size for kind in KINDS] == [(128, 128), (128, 192), (128, 128)]
+    assert [BuiltinDataset(kind).size for kind in DRAWN_KINDS] == [
+        (128, 128),
+        (128, 192),
+        (128, 128),
+    ]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kind": "cell"}, "cells, streets, faces. Received: kind='cell'. Did you mean 'cells'"),
+        (
+            {"kind": "cell"},
+            "streets, faces, nuclei. Received: kind='cell'. Did you mean 'cells'",
+        ),
         ({"split": "validation"}, "train, val. Received: .* Did you mean 'val'"),
         ({"length": 0}, "length must .* at least 1. Received: length=0"),
         ({"length": 2.5}, "Received: length=2.5"),

@@ -44,7 +44,7 @@ def test_links_lead_to_files_of_the_repository():
     text, folder = readme.README.read_text(), readme.README.parent
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", text)
     assert [target for target in targets if not (folder / target).exists()] == []
-    assert (folder / "docs/pictures/demo.png").stat().st_size < 150_000
+    assert (folder / "docs/pictures/nuclei.png").stat().st_size < 150_000
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ FLOORS = (
         "parallel",
         "quiet",
         "safety",
+        "shipped_models",
         "storage",
         "tested_versions",
         "version",

@@ -204,7 +204,7 @@ def gate(model: str, data: str, folder: str) -> dict[str, str]:
 
 
 def _drawn(path: str, split: str):
-    """The images of a split that `python -m tests.versions` has drawn."""
+    """The crops of a split that `python -m tests.versions` has drawn."""
     import numpy as np
 
     from keras_seg.data import BuiltinDataset, Sample, SegmentationDataset
@@ -212,8 +212,8 @@ def _drawn(path: str, split: str):
     with np.load(path) as drawn:
         images, masks = drawn[f"{split}_images"], drawn[f"{split}_masks"]
 
-    class Cells(SegmentationDataset):
-        classes, channels, name = BuiltinDataset("cells").classes, 3, "cells"
+    class Nuclei(SegmentationDataset):
+        classes, channels, name = BuiltinDataset("nuclei").classes, 3, "nuclei"
 
         def __len__(self):
             return len(images)
@@ -223,8 +223,8 @@ def _drawn(path: str, split: str):
                 raise IndexError(index)
             return Sample(f"{split}{index}", images[index], masks[index])
 
-    Cells.split = split
-    return Cells()
+    Nuclei.split = split
+    return Nuclei()
 
 
 def _batch():

@@ -1,4 +1,4 @@
-"""`keras-seg demo`: the whole pipeline on built-in data."""
+"""`keras-seg demo`: the whole pipeline on images of the package."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from keras_seg.cli.verbs.verb import Verb
 
 
 def demo_verb(output: Path = Path("keras-seg-demo"), epochs: int = 14) -> int:
-    """Train, evaluate and export a small U-Net on the built-in cells, and compare the files.
+    """Train, evaluate and export a small U-Net on images of nuclei, and compare the files.
 
     Args:
         output: folder for all files of the demo.
-        epochs: passes over the built-in training images.
+        epochs: epochs of 50 training steps.
     """
     from keras_seg.demo import run_demo
 

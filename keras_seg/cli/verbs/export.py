@@ -28,7 +28,7 @@ def export_verb(
     """Write a trained model as a TFLite, ONNX or Core ML file, and compare it with the model.
 
     Args:
-        file: the trained model, a .keras file.
+        file: the trained model, a .keras file, or nuclei, the model of the package.
         output: file to write; by default beside the model, named after format and quantization.
         data: calibrates (training split) and evaluates (validation split); by default the data of
             the run that the model is in. With a folder of images without masks the file is

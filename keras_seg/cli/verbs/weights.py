@@ -16,7 +16,7 @@ def weights_verb(name: str | None = None) -> int:
 
     if name is None:
         say(overview.weights_table())
-        say("mIoU: what the authors state, on the images of the last column.")
+        say("mIoU: what the authors state, on the images of the last column; for nuclei, measured.")
     else:
         say(overview.describe_weights(name), highlight=False, soft_wrap=True)
     return DONE

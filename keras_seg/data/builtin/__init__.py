@@ -1,6 +1,6 @@
-"""Data sets that are drawn, not downloaded: cells, streets and faces, for demos and tests."""
+"""Data sets that need no download: drawn cells, streets and faces, and photographs of nuclei."""
 
-from keras_seg.data.builtin.dataset import KINDS, SPLITS, BuiltinDataset
+from keras_seg.data.builtin.dataset import DRAWN_KINDS, KINDS, SPLITS, BuiltinDataset
 from keras_seg.data.builtin.threshold import otsu_threshold_mask
 
-__all__ = ["KINDS", "SPLITS", "BuiltinDataset", "otsu_threshold_mask"]
+__all__ = ["DRAWN_KINDS", "KINDS", "SPLITS", "BuiltinDataset", "otsu_threshold_mask"]

@@ -14,6 +14,8 @@ from keras_seg.data.builtin.cells import CLASSES as CELL_CLASSES
 from keras_seg.data.builtin.cells import draw as draw_cells
 from keras_seg.data.builtin.faces import CLASSES as FACE_CLASSES
 from keras_seg.data.builtin.faces import draw as draw_faces
+from keras_seg.data.builtin.nuclei import CLASSES as NUCLEI_CLASSES
+from keras_seg.data.builtin.nuclei import open_split as open_nuclei
 from keras_seg.data.builtin.streets import CLASSES as STREET_CLASSES
 from keras_seg.data.builtin.streets import draw as draw_streets
 from keras_seg.data.classes import ClassTable
@@ -23,41 +25,54 @@ MIN_SIDE = 32
 """Smallest height and width in pixels at which objects are recognisable."""
 
 
-class _Kind(NamedTuple):
+class _Drawn(NamedTuple):
     classes: ClassTable
     size: tuple[int, int]
     draw: Callable
 
 
-_KINDS = {
-    "cells": _Kind(CELL_CLASSES, (128, 128), draw_cells),
-    "streets": _Kind(STREET_CLASSES, (128, 192), draw_streets),
-    "faces": _Kind(FACE_CLASSES, (128, 128), draw_faces),
+class _Photographs(NamedTuple):
+    classes: ClassTable
+    open: Callable[[str], SegmentationDataset]
+
+
+_KINDS: dict[str, _Drawn | _Photographs] = {
+    "cells": _Drawn(CELL_CLASSES, (128, 128), draw_cells),
+    "streets": _Drawn(STREET_CLASSES, (128, 192), draw_streets),
+    "faces": _Drawn(FACE_CLASSES, (128, 128), draw_faces),
+    "nuclei": _Photographs(NUCLEI_CLASSES, open_nuclei),
 }
 _LENGTHS = {"train": 400, "val": 60}
 
 KINDS = tuple(_KINDS)
+DRAWN_KINDS = tuple(name for name, kind in _KINDS.items() if isinstance(kind, _Drawn))
 SPLITS = tuple(_LENGTHS)
 
 
 class BuiltinDataset(SegmentationDataset):
-    """Drawn images with exact masks.
+    """Images that need no download: drawn ones with exact masks, and photographs of nuclei.
 
-    A sample has an image (H, W, 3) uint8, a mask (H, W) int32 and, for cells, instances (H, W)
-    int32. It is drawn when it is read, and depends only on (kind, split, seed, size, index).
+    A sample has an image (H, W, 3) uint8, a mask (H, W) int32 and, for cells and nuclei, instances
+    (H, W) int32. A drawn sample depends only on (kind, split, seed, size, index).
     Streets and faces keep their field of view, so larger images show larger objects. Larger images
     of cells show larger cells and more of them.
 
+    Nuclei are microscopy images of the Data Science Bowl 2018 (CC0), in several stains and sizes.
+    Their masks were drawn by people.
+
     Args:
-        kind: "cells" (2 classes, instances), "streets" (7 unbalanced classes, unknown pixels) or
-            "faces" (7 classes).
+        kind: "cells" (2 classes, instances), "streets" (7 unbalanced classes, unknown pixels),
+            "faces" (7 classes) or "nuclei" (photographs; 2 classes, instances).
         split: "train" or "val". They have no sample in common.
-        length: number of samples; by default 400 for train and 60 for val.
+        length: number of samples; by default 400 for train and 60 for val. Of nuclei there are 26
+            and 13.
         size: (height, width) in pixels, at least 32; by default (128, 128), for streets (128, 192).
-        seed: another seed gives another data set of the same kind.
+            Nuclei have the sizes of their files, and `size` is None.
+        seed: another seed gives another data set of the same kind. Nuclei have none.
 
     Raises: ValueError for an unknown kind or split, a length below 1, a size below 32 or a
-        negative seed; IndexError for an index past the end.
+        negative seed, and for a length, size or seed that nuclei do not have; IndexError for an
+        index past the end.
 
     Example:
 
@@ -78,10 +93,16 @@ class BuiltinDataset(SegmentationDataset):
     ):
         self.name = self.kind = _one_of("kind", kind, KINDS)
         self.split = _one_of("split", split, SPLITS)
-        self.classes = _KINDS[kind].classes
-        self.size = _KINDS[kind].size if size is None else _checked_size(size)
+        self._kind = _KINDS[kind]
+        self.classes = self._kind.classes
         self.seed = _whole_number("seed", seed, at_least=0)
-        default = _LENGTHS[split]
+        if isinstance(self._kind, _Drawn):
+            self.size = self._kind.size if size is None else _checked_size(size)
+            default = _LENGTHS[split]
+        else:
+            self._photographs, self.size = self._kind.open(split), None
+            default = len(self._photographs)
+            _check_photographs(kind, default, length=length, size=size, seed=seed)
         self._length = default if length is None else _whole_number("length", length, at_least=1)
 
     def __len__(self) -> int:
@@ -92,12 +113,17 @@ class BuiltinDataset(SegmentationDataset):
         if not -self._length <= i < self._length:
             raise IndexError(f"{self} has {self._length} samples. Received: index={index}")
         i %= self._length
+        if isinstance(self._kind, _Photographs):
+            return self._photographs[i]
         words = (zlib.crc32(self.kind.encode()), zlib.crc32(self.split.encode()))
-        rng = np.random.default_rng(np.random.SeedSequence((*words, self.seed, *self.size, i)))
-        image, mask, instances = _KINDS[self.kind].draw(rng, *self.size)
+        size = self.size or self._kind.size
+        rng = np.random.default_rng(np.random.SeedSequence((*words, self.seed, *size, i)))
+        image, mask, instances = self._kind.draw(rng, *size)
         return Sample(self.sample_name(i), image, mask, instances)
 
     def sample_name(self, index: int) -> str:
+        if isinstance(self._kind, _Photographs):
+            return self._photographs.sample_name(index)
         return f"{self.kind}-{self.split}-{index:05d}"
 
     def __repr__(self) -> str:
@@ -105,6 +131,19 @@ class BuiltinDataset(SegmentationDataset):
             f"BuiltinDataset({self.kind!r}, {self.split!r}, length={self._length}, "
             f"size={self.size}, seed={self.seed})"
         )
+
+
+def _check_photographs(
+    kind: str, count: int, *, length: int | None, size: tuple[int, int] | None, seed: int
+) -> None:
+    """Raises ValueError for an argument that only drawn sets have."""
+    if size is not None or seed:
+        raise ValueError(
+            f"{kind} are photographs, which have no size or seed to choose. Received: size={size}, "
+            f"seed={seed}. Leave them out, or take one of {', '.join(DRAWN_KINDS)}."
+        )
+    if length is not None and _whole_number("length", length, at_least=1) > count:
+        raise ValueError(f"{kind} has {count} images in this split. Received: length={length}")
 
 
 def _one_of(what: str, value: str, options: tuple[str, ...]) -> str:
