@@ -152,7 +152,7 @@ def tflite_file(
     return with_card(
         respelled(tflite_graph(deployed, network, images, configure), options.device),
         network.card,
-        HEADS[options.head],
+        HEADS[options.head or "logits"],
     )
 
 

@@ -117,7 +117,7 @@ class LateKernels:
         marks = place[:, :1, :1, :1].copy()
         if not kernels or not (place == marks).all():
             return []
-        fitting = []
+        fitting: list[tuple[LateKernel, np.ndarray | None]] = []
         for kernel in kernels:
             factors = marks / kernel.mark
             if (factors == 1).all():

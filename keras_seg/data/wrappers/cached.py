@@ -90,11 +90,14 @@ class CachedDataset(SegmentationDataset):
 
 def _packed(sample: Sample) -> Sample:
     """The sample with mask and instances in the smallest unsigned type of up to 16 bits."""
-    return sample._replace(mask=_small(sample.mask), instances=_small(sample.instances))
+    instances = sample.instances
+    return sample._replace(
+        mask=_small(sample.mask), instances=None if instances is None else _small(instances)
+    )
 
 
-def _small(values: np.ndarray | None) -> np.ndarray | None:
-    if values is None or not values.size or values.dtype.kind not in "iu" or values.min() < 0:
+def _small(values: np.ndarray) -> np.ndarray:
+    if not values.size or values.dtype.kind not in "iu" or values.min() < 0:
         return values
     smallest = np.min_scalar_type(values.max())
     return values.astype(smallest) if smallest.itemsize < min(values.itemsize, 4) else values
