@@ -83,8 +83,21 @@ def recipe(shapes_folder, tmp_path):
 
 
 class TestKilled:
-    def test_final_weights_and_log_are_bit_equal_to_an_uninterrupted_run(self, recipe, tmp_path):
-        (tmp_path / "given.yaml").write_text(recipe.to_yaml())
+    @pytest.mark.parametrize(
+        "entries",
+        [
+            pytest.param({}, id="plain"),
+            pytest.param(
+                {"gradient_accumulation": 2, "recompute": True},
+                id="less memory",
+                marks=pytest.mark.slow,
+            ),
+        ],
+    )
+    def test_final_weights_and_log_are_bit_equal_to_an_uninterrupted_run(
+        self, recipe, entries, tmp_path
+    ):
+        (tmp_path / "given.yaml").write_text(replace(recipe, **entries).to_yaml())
 
         def run(kill_at):
             return subprocess.run(
