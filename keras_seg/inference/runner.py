@@ -152,6 +152,8 @@ class NetworkRunner(abc.ABC):
 
     def run_batch(self, images: np.ndarray) -> np.ndarray:
         """`run` for images of one size: (B, H, W, C) → (B, H, W, num_classes) or (B, H, W)."""
+        if len(images) == 1:  # without a copy
+            return self.run(images[0])[None]
         return np.stack([self.run(image) for image in images])
 
     @abc.abstractmethod

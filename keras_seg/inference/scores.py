@@ -41,7 +41,8 @@ def to_probabilities(
 def _softmax_of_few(scores: np.ndarray) -> np.ndarray:
     """The softmax class by class: several times as fast, and equal to the last bit."""
     result = np.empty(scores.shape, scores.dtype)
-    before, after = np.moveaxis(scores, -1, 0), np.moveaxis(result, -1, 0)
+    classes = range(scores.shape[-1])
+    before, after = ([each[..., n] for n in classes] for each in (scores, result))
     largest = before[0].copy()
     for each in before[1:]:
         np.maximum(largest, each, out=largest)

@@ -49,7 +49,8 @@ def tiled_probabilities(
         places = [
             np.s_[i, top : top + window[0], left : left + window[1]] for i, top, left in group
         ]
-        scores = run(np.stack([images[place] for place in places]))
+        windows = [images[place] for place in places]
+        scores = run(np.stack(windows) if len(windows) > 1 else windows[0][None])
         for place, window_scores in zip(places, scores, strict=True):
             probabilities = to_probabilities(window_scores, head, num_classes, multi_label)
             if total is None:
