@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -46,7 +46,7 @@ def in_order(
     threads: int,
     *,
     unused: Callable[[Result], object] | None = None,
-) -> Iterator[Future[Result]]:
+) -> Generator[Future[Result]]:
     """Calls a function for each item in several threads.
 
     Items are taken, and results yielded, in the order of the items. At most `AHEAD` times `threads`
@@ -93,7 +93,7 @@ class Places:
         self._entrance = threading.Lock()
 
     @contextmanager
-    def taken(self, *, alone: bool = False) -> Iterator[None]:
+    def taken(self, *, alone: bool = False) -> Generator[None]:
         """Waits for a place, or for all of them if the work is to run `alone`."""
         count = self._count if alone else 1
         with self._entrance:  # those who come later wait behind one who waits for all places

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -162,7 +162,7 @@ def _measured_images(
     indices: Sequence[int],
     networks: Sequence[NetworkMeasurement],
     workers: int | None,
-) -> Iterator[list[ImageMeasurement]]:
+) -> Generator[list[ImageMeasurement]]:
     """The measurements of each image by all networks, in the order of the images.
 
     The first images run one after the other, because their runs are timed.

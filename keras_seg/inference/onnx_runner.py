@@ -6,7 +6,7 @@ import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -107,11 +107,12 @@ class ONNXRunner(Runner):
             find, tensors.channels, scores=scores, multi_label=multi_label, trusted=trusted
         )
 
-    def copies(self, count: int) -> list[ONNXRunner]:
+    def copies(self, count: int) -> list[Self]:
         """`count` runners that share one session, see `NetworkRunner.copies`."""
         if count == 1:
             return [self]
         share = max(1, self.threads // count)
+        assert self.path is not None  # it was opened from there
         session = _open_session(self.path, share)
         runners = [copy.copy(self) for _ in range(count)]
         for runner in runners:

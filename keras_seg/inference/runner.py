@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -127,7 +127,7 @@ class NetworkRunner(abc.ABC):
         value_range, nodata = value_range or self.card.value_range, self.card.nodata
         return pixels_and_known(image, self.input_shape[2], value_range, nodata)
 
-    def copies(self, count: int) -> list[NetworkRunner]:
+    def copies(self, count: int) -> list[Self]:
         """Runners of the same network that can run at the same time, each in its own thread.
 
         Returns: at most `count` runners, which share the CPU threads of this one; or this runner

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from queue import SimpleQueue
 
@@ -40,7 +40,7 @@ class RunnerPool:
             self._free.put(each)
 
     @contextmanager
-    def taken(self, *, alone: bool = False) -> Iterator[Runner]:
+    def taken(self, *, alone: bool = False) -> Generator[Runner]:
         """Waits for a runner; with `alone` for the one with all threads, while no other runs."""
         with self._places.taken(alone=alone):
             if alone:

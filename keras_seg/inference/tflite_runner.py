@@ -8,6 +8,7 @@ import warnings
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -105,14 +106,15 @@ class TFLiteRunner(Runner):
             find, tensors.channels, scores=scores, multi_label=multi_label, trusted=trusted
         )
 
-    def copies(self, count: int) -> list[TFLiteRunner]:
+    def copies(self, count: int) -> list[Self]:
         """`count` runners with interpreters of their own, see `NetworkRunner.copies`."""
         return [self] if count == 1 else [self._copy(count) for _ in range(count)]
 
-    def _copy(self, count: int) -> TFLiteRunner:
+    def _copy(self, count: int) -> Self:
         """A runner with its own interpreter and one of `count` shares of the threads."""
         other = copy.copy(self)
         other.threads = max(1, self.threads // count)
+        assert self.path is not None  # it was opened from there
         other._interpreter = open_interpreter(self.path, other.threads)
         other._lock, other._ends = threading.Lock(), None
         return other

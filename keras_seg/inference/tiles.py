@@ -55,10 +55,11 @@ def tiled_probabilities(
             probabilities = to_probabilities(window_scores, head, num_classes, multi_label)
             if total is None:
                 total = np.zeros((*images.shape[:3], probabilities.shape[-1]), np.float32)
-                weight_per_class = np.repeat(weight, probabilities.shape[-1], axis=-1)
-            total[place] += weight_per_class * probabilities
+                weight = np.repeat(weight, probabilities.shape[-1], axis=-1)
+            total[place] += weight * probabilities
             if place[0] == 0:  # the weights of all images are equal
-                weights[place[1:]] += weight
+                weights[place[1:]] += weight[..., :1]
+    assert total is not None  # because there is a window
     return divided(total, weights)[:, :height, :width]
 
 

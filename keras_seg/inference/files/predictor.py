@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
@@ -52,7 +52,7 @@ class FilePredictor:
 
     def predict_all(
         self, sources: list[Input]
-    ) -> Iterator[tuple[Input, Future[PredictionFiles | None]]]:
+    ) -> Generator[tuple[Input, Future[PredictionFiles | None]]]:
         """Each input with its outcome, for `finish`. Closing it removes unfinished files."""
         images = sum(source.kind == "image" for source in sources)
         self._pool = RunnerPool(self._runner, self._workers, images)
