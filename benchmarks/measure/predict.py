@@ -1,13 +1,14 @@
 """Prediction of a folder of images: this package, one after the other and on all cores, and a loop.
 
     python -m benchmarks.measure.predict [--data FOLDER] [--before COMMIT]
-        [--torch-python PYTHON] [--files FOLDER] [--rounds N] [--quick]
+        [--torch-python PYTHON] [--files FOLDER] [--rounds N]
+        [--fresh] [--quick]
 
 A small U-Net is trained on the built-in cells for a moment and exported. Each side then predicts
 the same images, from files to masks in files, in a process of its own; the sides take turns. The
 loop uses ONNX Runtime and Pillow, on the same network and the same windows. PYTHON may be the
-interpreter of another environment for it; otherwise it runs in this one. Writes `predict.json` and
-`predict.md`.
+interpreter of another environment for it; otherwise it runs in this one. Writes `predict.json`
+after every set, where a second call continues, and `predict.md`.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ IMAGES, QUICK_IMAGES = 16, 4
 PHOTO = (1224, 1632)
 """Height and width of the large images, of 2 megapixels."""
 PHOTOS, QUICK_PHOTOS = 2, 1
+SAMPLES, QUICK_SAMPLES, DRAWN = 2_000, 40, 100
+"""Samples of the data set; the drawn ones are shifted to make more."""
 ROUNDS, QUICK_ROUNDS = 3, 1
 FILES = {"int8": "int8.tflite", "float32": "float32.tflite", "ONNX": "float32.onnx"}
 ALONE, ONE_CORE, IN_TURN, NOW, BEFORE, LOOP = (
@@ -58,6 +61,10 @@ def main() -> None:
         "sets": {},
     }
     path = common.output_folder(options) / "predict.json"
+    if path.exists() and not options.fresh:
+        old = json.loads(path.read_text())
+        if old["versions"] == record["versions"]:
+            record = old
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.files is None:
@@ -72,11 +79,41 @@ def main() -> None:
         for images, kinds in sets.items():
             for kind in kinds:
                 title = f"{images}, {kind}"
+                if title in record["sets"]:
+                    continue
                 sides = sides_of(kind, options, before)
                 record["sets"][title] = measure(folder, images, FILES[kind], sides, rounds)
                 print(f"{title}: {record['sets'][title]}", flush=True)
                 common.keep(path, record)
+        if not options.quick or options.output is not None:
+            record["data"] = record.get("data") or measure_data(folder, options)
     common.write(path, record, markdown(record))
+
+
+def measure_data(folder: Path, options: argparse.Namespace) -> dict[str, dict]:
+    """Seconds and memory of `evaluate` and `verify-dataset` on a folder of 512x512 pixels."""
+    make_data_set(folder / "data" / "all", QUICK_SAMPLES if options.quick else SAMPLES)
+    make_data_set(folder / "data" / "few", 20)
+    own = {"threads": options.threads, "python": sys.executable, "variables": {}}
+    return {
+        name: ask(folder, "data", FILES["int8"], {"side": name, **own}, folder / "out")
+        for name in ("evaluate", "verify")
+    }
+
+
+def make_data_set(folder: Path, count: int) -> None:
+    """Writes images and masks of 512x512 pixels, all of them different."""
+    from keras_seg.data import BuiltinDataset
+
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    cells = BuiltinDataset("cells", "train", length=min(count, DRAWN), size=(512, 512))
+    samples = [cells[i] for i in range(len(cells))]
+    for i in range(count):
+        sample, shift = samples[i % len(samples)], i // len(samples)
+        image, mask = (np.roll(each, shift, axis=1) for each in (sample.image, sample.mask))
+        Image.fromarray(image).save(folder / "images" / f"{i:05}.jpg", quality=90)
+        Image.fromarray(mask.astype(np.uint8)).save(folder / "masks" / f"{i:05}.png")
 
 
 def sides_of(kind: str, options: argparse.Namespace, before: dict | None) -> dict[str, dict]:
@@ -214,6 +251,17 @@ def markdown(record: dict) -> str:
     for title, sides in record["sets"].items():
         rows = [_row(name, side) for name, side in sides.items()]
         parts.append(f"## {title}\n\n{common.markdown_table(header, rows)}")
+    if record.get("data"):
+        names = ("", "images", "s", "images/s", "peak memory, MiB: few images", "all")
+        rows = [
+            (
+                *(name, each["images"], f"{each['wall']:.1f}"),
+                *(f"{each['images'] / each['wall']:.1f}", each["few_mib"], each["peak_mib"]),
+            )
+            for name, each in record["data"].items()
+        ]
+        table = common.markdown_table(names, rows)
+        parts.append(f"## Data sets of 512x512 pixels, all cores, int8 file\n\n{table}")
     return "\n".join(parts)
 
 
@@ -234,6 +282,7 @@ def _row(name: str, side: dict) -> tuple[str, ...]:
 def _arguments() -> argparse.Namespace:
     parser = common.parser(__doc__, quick=f"a tiny network, {QUICK_IMAGES} images, one round")
     parser.add_argument("--data", type=Path, help="folder of images for the small ones")
+    parser.add_argument("--fresh", action="store_true", help="measure kept sets again")
     parser.add_argument("--rounds", type=int, help="turns of each side")
     parser.add_argument("--files", type=Path, help=f"folder with {', '.join(FILES.values())}")
     parser.add_argument("--before", help="commit, branch or tag to compare with")

@@ -19,11 +19,17 @@ import numpy as np
 
 from benchmarks.own_process import answer, forget_peak, peak_mib
 
+EVALUATED_OF = 20
+"""One image in so many is evaluated."""
+
 
 def main(
     side: str, file: str, images: str, output: str, threads: int, workers: int | None = 0
 ) -> None:
     paths = sorted(Path(images).iterdir())
+    if side in ("verify", "evaluate"):
+        answer(whole_data_set(side, file, Path(images), threads))
+        return
     if side == "alone":
         run = network_alone(Path(file), paths)
         answer(measured(run))
@@ -41,6 +47,28 @@ def main(
         measured(lambda: predict(paths, target))
         | {"quarter_mib": quarter, "peak_mib": round(peak_mib())}
     )
+
+
+def whole_data_set(side: str, file: str, folder: Path, threads: int) -> dict:
+    """Evaluates or verifies a few images of a data set, then all of them, as training data."""
+    from keras_seg import inference
+    from keras_seg.data import FolderDataset
+    from keras_seg.data.verify import verify_dataset
+
+    if side == "verify":
+        runs = [lambda name=name: verify_dataset(folder / name) for name in ("few", "all")]
+        images = len(list((folder / "all" / "images").iterdir()))
+    else:
+        runner = inference.load(file, threads=threads)
+        data = FolderDataset(folder / "all", "train")
+        images = max(20, len(data) // EVALUATED_OF)
+        runs = [
+            lambda limit=limit: inference.evaluate(runner, data, limit=limit)
+            for limit in (max(1, images // 10), images)
+        ]
+    runs[0]()
+    few = round(peak_mib())
+    return measured(runs[1]) | {"images": images, "few_mib": few, "peak_mib": round(peak_mib())}
 
 
 def measured(run: Callable[[], object]) -> dict:
