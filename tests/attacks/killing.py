@@ -121,7 +121,7 @@ class Prediction:
 
     def run(self, output: Path):
         outputs = OutputOptions(overlay=True, probabilities=True, polygons="geojson")
-        runner = inference.load(self.model, threads=1)
+        runner = inference.load(self.model, threads=2)  # two workers
         predict_files(runner, [self.data / "images"], output, outputs=outputs)
 
     def check(self, output: Path, whole: Path, finished: bool):
