@@ -43,7 +43,7 @@ def main() -> None:
             if not finish(name, seed, place, record, path, end):
                 print("paused: the time is over; the same command resumes")
                 break
-    report.draw(path.with_suffix(".png"), record)
+    report.draw(path.with_suffix(".png"), record, quick=options.quick)
     common.write(path, record, report.markdown(record, quick=options.quick))
 
 

@@ -33,7 +33,7 @@ class BilinearUnpooling(layers.Layer):
         super().__init__(**options)
         self.resize = Resize(name="resize")
 
-    def call(self, x: Any, places: Any, like: Any) -> Any:
+    def call(self, x: Any, places: Any, like: Any, training: bool | None = None) -> Any:
         return self.resize(x, like=like)
 
 
@@ -41,7 +41,7 @@ class BilinearUnpooling(layers.Layer):
 class NoMessage(layers.Layer):
     """Replaces a map by zeros, so that the next layer learns nothing from it."""
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Any, training: bool | None = None) -> Any:
         return ops.zeros_like(x)
 
 

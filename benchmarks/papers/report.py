@@ -207,9 +207,9 @@ def scale(metric: str) -> tuple[float, int]:
     return (1.0, 4) if metric in LOWER_IS_BETTER else (100.0, 1)
 
 
-def draw(path: Path, record: dict) -> None:
+def draw(path: Path, record: dict, *, quick: bool = False) -> None:
     """The validation mIoU of every training, a panel per study."""
-    studies = {name: results_of(name, record) for name in STUDIES}
+    studies = {name: results_of(name, record, quick=quick) for name in STUDIES}
     studies = {name: each for name, each in studies.items() if any(each.values())}
     if not studies:
         return
