@@ -21,6 +21,7 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from tensorflow.lite.python.convert import mlir_quantize
 
+from keras_seg.export.freed_memory import give_back_freed_memory
 from keras_seg.export.options import ExportOptions
 from keras_seg.export.tflite.convert import Configure, as_int8, calibrate, image_dtype
 from keras_seg.export.tflite.metadata import read_model, write_model
@@ -114,6 +115,7 @@ def _quantized(
     debugging: Any,
 ) -> bytes:
     """What the converter's own method does for int8 files, after calibration."""
+    give_back_freed_memory()
     return mlir_quantize(
         content,
         converter._experimental_disable_per_channel,
