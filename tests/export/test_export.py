@@ -524,12 +524,12 @@ class IndexPooling(keras.layers.Layer):
 
 
 def _with_noise(network):
-    random = np.random.default_rng(0)
-    for layer in network.layers:
-        if layer.name == "first":
-            kernel = layer.kernel
-            kernel.assign(kernel + random.normal(0, np.std(kernel), kernel.shape))
-    return network
+    noisy = keras.models.clone_model(network)  # the network shares its weights with the model
+    noisy.set_weights(network.get_weights())
+    kernel = noisy.get_layer("first").kernel
+    noise = np.random.default_rng(0).normal(0, np.std(kernel), kernel.shape)
+    kernel.assign(kernel + noise)
+    return noisy
 
 
 def _text(table):
