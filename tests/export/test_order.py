@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2] / "export"
 STEPS = [
-    {"kinds", "devices", "errors", "memory_plan"},
+    {"kinds", "devices", "errors", "memory_plan", "freed_memory"},
     {"options"},
     {"network"},
     {"network_to_export"},
