@@ -160,7 +160,7 @@ class TestByName:
         assert not is_published(NAME) and not is_published(tmp_path / "m.keras")
 
     def test_a_recipe_takes_the_name(self):
-        engine = SimpleNamespace(check_batch=lambda size: None)
+        engine = SimpleNamespace(check_batch=lambda size, parts: None)
         recipe = Recipe(data="builtin:cells", output="run", initial_weights=NAME)
         check_before_data(recipe, engine)
         with pytest.raises(FileNotFoundError, match="initial_weights: "):

