@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 from pathlib import Path
 
 STATUS = Path("/proc/self/statm")
-PAGE = 4096
 WORTH_IT = 128 * 1024**2
 """Bytes that the process must have grown since the last time. A collection takes half a second."""
 _after_last = 0
@@ -34,4 +34,4 @@ def give_back_freed_memory() -> None:
 
 def _resident() -> int:
     """Bytes of memory that this process holds."""
-    return int(STATUS.read_text().split()[1]) * PAGE
+    return int(STATUS.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

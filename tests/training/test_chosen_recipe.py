@@ -8,7 +8,7 @@ from PIL import Image
 
 from keras_seg import data, training
 from keras_seg.cli.verbs import train as train_verb_module
-from keras_seg.training import Recipe
+from keras_seg.training import Recipe, fingerprint
 from keras_seg.training.callbacks import TellDuration, duration_line
 from keras_seg.training.chosen_recipe import chosen_entries, chosen_lines
 from keras_seg.training.contradictions import check_recipe
@@ -290,3 +290,24 @@ class TestDuration:
         told = capsys.readouterr().err
         assert told.count("About 33 minutes for the next 1,000 steps, at 2 s") == 1
         assert told.count("About") == 1
+
+
+class TestTrainedEncoder:
+    """The encoder of the chosen recipe is one whose ImageNet weights can be had."""
+
+    @pytest.mark.parametrize(
+        ("package", "keras_has_it", "encoder"),
+        [
+            (True, False, "efficientnet_lite0"),
+            (False, True, "mobilenetv2"),
+            (False, False, None),
+        ],
+    )
+    def test_packages_come_before_keras(self, monkeypatch, package, keras_has_it, encoder):
+        def fetch(weights):
+            if not package:
+                raise RuntimeError("no index")
+
+        monkeypatch.setattr("keras_seg.weights.packages.fetch_packaged", fetch)
+        monkeypatch.setattr(fingerprint, "imagenet_is_reachable", lambda: keras_has_it)
+        assert fingerprint.trained_encoder() == encoder
